@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::parse_duration;
+use crate::logging::{Format, Level};
+
+/// Where the config is looked for: in the image the working directory is `/app`.
+pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";
+/// The environment variable that names the config.
+pub const CONFIG_VARIABLE: &str = "LOGZIO_FETCHER_CONFIG";
+
+/// Polls REST APIs and ships every record to a Logz.io account, once.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; without a command the daemon runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all well, 1 something failed while running, 2 the config or its folder can't be used.
+Start with `logzio-api-fetcher demo`: it needs no account.";
+
+/// What holds for every command.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// The config file; also by the environment variable LOGZIO_FETCHER_CONFIG [default: src/shared/config.yaml]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// How much is logged
+    #[arg(long, global = true, value_enum, ignore_case = true, default_value = "INFO")]
+    pub level: Level,
+    /// How it is logged
+    #[arg(long, global = true, value_enum, ignore_case = true, default_value = "text")]
+    pub log_format: Format,
+    /// How long a stop may take, from the signal on; give `docker stop -t` as much
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = grace)]
+    pub grace: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch and ship until stopped (what happens without a command)
+    Run,
+    /// One iteration of every API, then exit
+    Once {
+        /// Only this API
+        #[arg(long, value_name = "NAME")]
+        api: Option<String>,
+    },
+    /// Read the config and print everything that is wrong with it; asks nobody
+    Check,
+    /// Show the whole way of the data with made-up APIs; no account needed
+    Demo,
+}
+
+impl Options {
+    /// The config file: by option, by variable, by default.
+    #[must_use]
+    pub fn config_path(&self, variable: Option<OsString>) -> PathBuf {
+        let named = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.config.clone().or(named).unwrap_or_else(|| PathBuf::from(CONFIG_DEFAULT))
+    }
+}
+
+/// A grace window: seconds where the unit is absent, as `docker stop -t` has it.
+fn grace(text: &str) -> Result<Duration, String> {
+    let with_unit = if text.trim().parse::<f64>().is_ok() { format!("{}s", text.trim()) } else { text.to_owned() };
+    parse_duration(&with_unit).map_err(|what| format!("{what}; like 30s or 2m"))
+}

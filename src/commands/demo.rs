@@ -1,0 +1,106 @@
+//! `demo`: two rounds of the real pipeline between made-up APIs and a made-up listener, and what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use indicatif::{HumanBytes, MultiProgress};
+
+use super::progress::Progress;
+use super::run::assemble;
+use super::{Exit, print};
+use crate::config::{self, Surroundings};
+use crate::daemon;
+use crate::demo::{Arrived, Stage};
+use crate::iteration::{Api, Services};
+use crate::state::CHECKPOINTS_FILE_NAME;
+use crate::stop::Stop;
+
+/// How much of a record is shown.
+const SAMPLE_CHARS_MAX: usize = 240;
+
+/// A folder that goes with its owner.
+struct TemporaryFolder(PathBuf);
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) async fn demo(stop: Stop, bars: &MultiProgress) -> Exit {
+    match play(stop, bars).await {
+        Ok(exit) => exit,
+        Err(cause) => {
+            tracing::error!(%cause, "the demo can't run");
+            Exit::Failed
+        }
+    }
+}
+
+async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
+    // Whole seconds, like the dates of the events.
+    let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap_or_default();
+    let stage = Stage::start(now).await?;
+    let folder = TemporaryFolder(std::env::temp_dir().join(format!("logzio-api-fetcher-demo-{}", std::process::id())));
+    std::fs::create_dir(&folder.0)?;
+    print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
+    print("Between them: the real pipeline. The log is what you would see in production.\n");
+
+    let around = Surroundings { variable: &|_| None, folder: &folder.0 };
+    let Some(config) = config::compile(&stage.config(), &around).config else { return Ok(Exit::Config) };
+    let (apis, services) = match assemble(config, &folder.0, stop) {
+        Ok(assembled) => assembled,
+        Err(exit) => return Ok(exit),
+    };
+    let count = apis.len();
+    let apis = round(apis, &services, bars).await;
+    let first = stage.arrived();
+    let late = stage.surface_late_events(now);
+    print(&format!(
+        "\n{late} more events surface, two of them in the second of the newest known ones. The next iteration:\n"
+    ));
+    let apis = round(apis, &services, bars).await;
+    report(&stage, &first, &folder);
+
+    let is_complete = apis.len() == count && stage.arrived().counts.len() == stage.events();
+    Ok(if is_complete { Exit::Clean } else { Exit::Failed })
+}
+
+/// One iteration of each API. Gives those that succeeded.
+async fn round(apis: Vec<Api>, services: &Arc<Services>, bars: &MultiProgress) -> Vec<Api> {
+    let progress = Progress::start(bars, &services.meter, apis.len());
+    let apis = daemon::run_once(apis, services).await;
+    progress.finish().await;
+    apis
+}
+
+fn report(stage: &Stage, first: &Arrived, folder: &TemporaryFolder) {
+    let all = stage.arrived();
+    let doubled: u64 = all.counts.values().map(|count| count - 1).sum();
+    let missing = stage.events() - all.counts.len().min(stage.events());
+    let received: u64 = all.counts.values().sum();
+    let in_second = received - first.counts.values().sum::<u64>();
+    print("\nWhat arrived at the listener");
+    print(&format!("  {received} records of {} events: {missing} missing, {doubled} doubled", stage.events()));
+    print(&format!("  {in_second} of them in the second round"));
+    let (bytes, wire) = (HumanBytes(all.bytes), HumanBytes(all.wire_bytes));
+    print(&format!("  {} batches, {bytes} of NDJSON, {wire} on the wire", all.batches));
+    print(&format!("  {} requests to the APIs, one of them answered by a 503 and tried again", stage.requests()));
+    if let Some(sample) = &all.sample {
+        let shown: String = sample.chars().take(SAMPLE_CHARS_MAX).collect();
+        print(&format!("\nOne of them, with its custom fields at the end\n  {shown}…\n  …{}", tail(sample)));
+    }
+    let checkpoints = std::fs::read_to_string(folder.0.join(CHECKPOINTS_FILE_NAME)).unwrap_or_default();
+    print(&format!("\nWhere the checkpoints stand ({CHECKPOINTS_FILE_NAME}, beside the config)"));
+    checkpoints.lines().for_each(|line| print(&format!("  {line}")));
+    print("\nWhat to do next");
+    print("  cp config.example.yaml config.yaml     and put your own values in");
+    print("  logzio-api-fetcher check --config config.yaml");
+    print("  logzio-api-fetcher once --config config.yaml");
+    print("  logzio-api-fetcher run --config config.yaml");
+}
+
+fn tail(line: &str) -> &str {
+    line.char_indices().rev().nth(60).and_then(|(at, _)| line.get(at..)).unwrap_or(line)
+}

@@ -1,0 +1,73 @@
+//! The commands: each wires the parts together and ends with an exit code.
+
+mod check;
+mod demo;
+mod progress;
+mod run;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use indicatif::MultiProgress;
+
+use crate::cli::{CONFIG_VARIABLE, Cli, Command};
+use crate::stop;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All well.
+    Clean,
+    /// Something failed while running.
+    Failed,
+    /// The config or its folder can't be used.
+    Config,
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Clean => 0,
+            Self::Failed => 1,
+            Self::Config => 2,
+        }
+    }
+}
+
+/// Does what the command line says.
+pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
+    let config = cli.options.config_path(std::env::var_os(CONFIG_VARIABLE));
+    if matches!(cli.command, Some(Command::Check)) {
+        return check::check(&config);
+    }
+    // Before anything that may block: process 1 gets no default action.
+    let signals = match crate::signals::install() {
+        Ok(signals) => signals,
+        Err(cause) => {
+            tracing::error!(%cause, "signals can't be handled");
+            return Exit::Failed;
+        }
+    };
+    let (trigger, stop) = stop::channel();
+    tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace));
+    match cli.command {
+        Some(Command::Demo) => demo::demo(stop, &bars).await,
+        Some(Command::Once { api }) => run::once(config, api, stop, &bars).await,
+        _ => run::run(config, stop).await,
+    }
+}
+
+/// The folder of the config, where the state is kept, too.
+fn folder_of(config: &Path) -> PathBuf {
+    match config.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Prints to stdout; a reader that has gone away doesn't matter.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,110 @@
+//! `run` and `once`: from the config's path to running iterations.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use indicatif::MultiProgress;
+
+use super::progress::Progress;
+use super::{Exit, folder_of};
+use crate::config;
+use crate::daemon;
+use crate::fetch::{Timeouts, client};
+use crate::iteration::{Api, Services};
+use crate::meter::Meter;
+use crate::plan::Config;
+use crate::ship::{Listener, Undelivered};
+use crate::state::{CHECKPOINTS_FILE_NAME, Folder, StateError};
+use crate::stop::Stop;
+
+/// The daemon.
+pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
+    let (apis, services) = match prepare(&path, &stop).await {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), apis = apis.len(), "fetcher runs");
+    daemon::run(apis, &services).await;
+    tracing::info!("fetcher stopped");
+    Exit::Clean
+}
+
+/// One iteration of every API, or of one.
+pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: &MultiProgress) -> Exit {
+    let (mut apis, services) = match prepare(&path, &stop).await {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    if let Some(only) = only {
+        let names: Vec<String> = apis.iter().map(|api| api.plan.name.clone()).collect();
+        apis.retain(|api| api.plan.name == only);
+        if apis.is_empty() {
+            tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
+            return Exit::Config;
+        }
+    }
+    let count = apis.len();
+    let progress = Progress::start(bars, &services.meter, count);
+    let succeeded = daemon::run_once(apis, &services).await;
+    progress.finish().await;
+    if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
+}
+
+/// Reads the config and takes the folder. What can't be used is logged.
+async fn prepare(path: &Path, stop: &Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
+    let config = {
+        // A file may hang (a dead mount, a pipe behind `${file:…}`), and a stop must be heard all the same.
+        let path = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || config::load(&path));
+        let reading = tokio::select! {
+            reading = reading => reading.map_err(|_| Exit::Failed)?,
+            () = stop.requested() => return Err(Exit::Clean),
+        };
+        for warning in &reading.findings.warnings {
+            tracing::warn!(config = %warning, "odd config");
+        }
+        for fault in &reading.findings.faults {
+            tracing::error!(config = %fault, "faulty config");
+        }
+        reading.config.ok_or(Exit::Config)?
+    };
+    assemble(config, &folder_of(path), stop.clone())
+}
+
+/// Puts the parts together in a folder that this process takes.
+pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
+    let (folder, found) = Folder::open(folder).map_err(|error| {
+        tracing::error!(cause = %error, "can't start");
+        match error {
+            StateError::Taken { .. } => Exit::Failed,
+            StateError::File { .. } => Exit::Config,
+        }
+    })?;
+    for line in &found.unreadable {
+        let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
+        tracing::warn!(line, "a line of {CHECKPOINTS_FILE_NAME} is not `NAME: DATE`; it is kept and ignored");
+    }
+    let client = client(&config.extra_roots, Timeouts::default()).map_err(|error| {
+        tracing::error!(cause = %error, "can't start");
+        Exit::Config
+    })?;
+    let services = Services {
+        listener: Listener::new(client.clone(), &config.listener),
+        client,
+        undelivered: Undelivered::new(folder.path()),
+        folder,
+        stop,
+        meter: Arc::new(Meter::default()),
+    };
+    Ok((apis(config, &found.checkpoints), Arc::new(services)))
+}
+
+fn apis(config: Config, checkpoints: &HashMap<String, DateTime<Utc>>) -> Vec<Api> {
+    let with_checkpoint = config.apis.into_iter().map(|plan| {
+        let checkpoint = checkpoints.get(&plan.name).copied();
+        Api::new(Arc::new(plan), checkpoint)
+    });
+    with_checkpoint.collect()
+}

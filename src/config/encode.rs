@@ -1,0 +1,152 @@
+//! Percent-encoding, once: what is encoded already stays as it is, what isn't gets encoded.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::plan::Piece;
+
+/// What is left alone in a name or value: the unreserved characters of RFC 3986 and some marks that no server minds.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'\'');
+/// A name keeps the `$` of OData, too.
+const ENCODED_IN_NAME: &AsciiSet = &ENCODED.remove(b'$');
+
+/// Where the start date stands in a filter value.
+pub(super) const START_DATE_MARK: &str = "{start_date}";
+
+/// Encodes plain text in full.
+#[must_use]
+pub fn encode_component(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// The name of a filter.
+pub(super) fn query_name(text: &str) -> String {
+    encode_rest(text, ENCODED_IN_NAME, |_| false)
+}
+
+/// The value of a filter, with the start date where it is asked for.
+///
+/// A `+` stands for a blank, as it does in a query, unless it is the sign of a date's offset.
+pub(super) fn query_value(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (index, part) in text.split(START_DATE_MARK).enumerate() {
+        if index > 0 {
+            pieces.push(Piece::StartDate);
+        }
+        if !part.is_empty() {
+            pieces.push(Piece::Text(encode_rest(part, ENCODED, |before| !ends_in_a_time(before))));
+        }
+    }
+    pieces
+}
+
+/// A form that was written as one text: split on `&`, names and values trimmed, what is encoded (also by `+`) kept.
+pub(super) fn form_from_text(text: &str) -> String {
+    let fields = text.split('&').map(str::trim).filter(|field| !field.is_empty()).map(|field| {
+        let keep_plus = |_: &str| true;
+        match field.split_once('=') {
+            Some((name, value)) => format!(
+                "{}={}",
+                encode_rest(name.trim(), ENCODED, keep_plus),
+                encode_rest(value.trim(), ENCODED, keep_plus)
+            ),
+            None => encode_rest(field, ENCODED, keep_plus),
+        }
+    });
+    fields.collect::<Vec<_>>().join("&")
+}
+
+/// A form from plain names and values.
+pub(super) fn form_from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let fields =
+        pairs.into_iter().map(|(name, value)| format!("{}={}", encode_component(name), encode_component(value)));
+    fields.collect::<Vec<_>>().join("&")
+}
+
+/// Encodes what isn't encoded. `keep_plus` decides on each `+` by the text before it.
+fn encode_rest(text: &str, set: &'static AsciiSet, keep_plus: impl Fn(&str) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, char) in text.char_indices() {
+        let kept = match char {
+            '%' => is_escape(text.get(at..).unwrap_or_default()),
+            '+' => keep_plus(text.get(..at).unwrap_or_default()),
+            _ => false,
+        };
+        if kept {
+            out.push(char);
+        } else {
+            out.extend(utf8_percent_encode(char.encode_utf8(&mut [0; 4]), set));
+        }
+    }
+    out
+}
+
+fn is_escape(text: &str) -> bool {
+    let mut bytes = text.bytes().skip(1);
+    bytes.next().is_some_and(|b| b.is_ascii_hexdigit()) && bytes.next().is_some_and(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether the text ends in the time of an ISO 8601 date (`…T10:10`, `…T10%3A10:10.5`), so that a `+` behind it is the
+/// sign of an offset.
+fn ends_in_a_time(text: &str) -> bool {
+    let plain = text.replace("%3A", ":").replace("%3a", ":").replace("%20", " ");
+    let date = plain.rsplit(|c: char| !(c.is_ascii_digit() || "T:.,- t".contains(c))).next().unwrap_or_default();
+    let date = date.trim_start();
+    let time_at = date.rfind(['T', 't', ' ']);
+    time_at.is_some_and(|at| at >= 8) && crate::record::date::parse(date).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> String {
+        let pieces = query_value(text).into_iter().map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::StartDate => "<start>".to_owned(),
+        });
+        pieces.collect()
+    }
+
+    #[test]
+    fn encodes_what_is_not_encoded_and_only_that() {
+        for (text, expected) in [
+            ("1090519054", "1090519054"),
+            ("2021-10-05T10%3A10%3A10%2B00%3A00", "2021-10-05T10%3A10%3A10%2B00%3A00"),
+            ("2021-10-05T10:10:10+00:00", "2021-10-05T10%3A10%3A10%2B00%3A00"),
+            ("2021-10-05T10%3A10:10+00:00", "2021-10-05T10%3A10%3A10%2B00%3A00"),
+            (
+                "createdDateTime ge 2021-10-05 10:10:10.5+0200",
+                "createdDateTime%20ge%202021-10-05%2010%3A10%3A10.5%2B0200",
+            ),
+            ("two+words", "two+words"),
+            ("100%", "100%25"),
+            ("a&b=c#d", "a%26b%3Dc%23d"),
+            ("é", "%C3%A9"),
+            ("x ge {start_date} and y", "x%20ge%20<start>%20and%20y"),
+        ] {
+            assert_eq!(value(text), expected);
+        }
+        assert_eq!(query_name("event_type[]"), "event_type%5B%5D");
+        assert_eq!(query_name("event_type%5B%5D"), "event_type%5B%5D");
+        assert_eq!(query_name("$filter"), "$filter");
+    }
+
+    #[test]
+    fn cleans_the_form_that_yaml_folds() {
+        let folded =
+            "client_id=a-b &scope=https://graph.microsoft.com/.default &client_secret=x~%2F+== &grant_type=c_c";
+        assert_eq!(
+            form_from_text(folded),
+            "client_id=a-b&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&client_secret=x~%2F+%3D%3D&grant_type=c_c"
+        );
+        assert_eq!(form_from_pairs([("a b", "c+d%")]), "a%20b=c%2Bd%25");
+    }
+}

@@ -1,0 +1,41 @@
+//! What is wrong with a config: all of it at once, each with its place and what to do.
+
+use std::fmt;
+
+/// One thing that is wrong, or only odd. It never holds a value of the config that may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: `oauth_apis[1].json_paths.data`; empty for the file as a whole.
+    pub path: String,
+    /// The line in the file, from 1.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Everything noticed about a config.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What makes the config unusable, in the order of the file.
+    pub faults: Vec<Fault>,
+    /// What is odd, but can be lived with.
+    pub warnings: Vec<Fault>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.what)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}

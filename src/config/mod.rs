@@ -1,0 +1,189 @@
+//! From `config.yaml` to a [`Config`] of complete [`Plan`](crate::plan::Plan)s.
+//!
+//! Enters: the text of the file, the environment, the folder of the file. Leaves: a config that is valid as a whole, or
+//! every fault in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
+//! be there, and no named type is left. An unknown key is a warning, never a refusal.
+
+mod api;
+mod document;
+mod encode;
+mod expand;
+mod fault;
+mod presets;
+mod reader;
+pub mod reference;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_yaml::Value;
+
+pub use encode::encode_component;
+pub use expand::Surroundings;
+pub use fault::{Fault, Findings};
+pub use reader::duration as parse_duration;
+
+use crate::plan::{Config, Listener, Plan};
+use crate::secret::Secret;
+use api::{Entries, web_url};
+use document::{Document, Place as Spot};
+use reader::{Reader, Section};
+use reference::Place;
+
+/// The largest config that is read: room for far more than 10,000 APIs.
+pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The most APIs that one process takes on.
+const APIS_MAX: usize = 100_000;
+
+/// A config that was read, or not, and what was noticed.
+#[derive(Debug)]
+pub struct Reading {
+    /// The config, where it has no fault.
+    pub config: Option<Config>,
+    /// Faults and warnings.
+    pub findings: Findings,
+}
+
+/// Reads the config file, with the process's environment.
+#[must_use]
+pub fn load(path: &Path) -> Reading {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let variable = |name: &str| std::env::var(name).ok();
+    match read_file(path) {
+        Ok(text) => compile(&text, &Surroundings { variable: &variable, folder }),
+        Err(what) => {
+            let hint = "mount the directory that holds config.yaml at /app/src/shared, or name the file with --config"
+                .to_owned();
+            let fault = Fault { path: String::new(), line: None, what, hint: Some(hint) };
+            Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let about = std::fs::metadata(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+    if !about.is_file() {
+        return Err(format!("{} is no file", path.display()));
+    }
+    if about.len() > CONFIG_BYTES_MAX {
+        return Err(format!("{} is larger than {CONFIG_BYTES_MAX} bytes", path.display()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+    String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", path.display()))
+}
+
+/// Compiles the text of a config.
+#[must_use]
+pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
+    let document = match Document::parse(text.trim_start_matches('\u{feff}')) {
+        Ok(document) => document,
+        Err(error) => {
+            let hint = Some("check the indentation and the quotes around special characters".to_owned());
+            let what = format!("it is no valid YAML: {}", error.what);
+            let fault = Fault { path: String::new(), line: error.line, what, hint };
+            return Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } };
+        }
+    };
+    let reader = Reader::new(&document);
+    let root = reader.expanded(around);
+    let config = read_config(&reader, &root, around.folder);
+    let config = config.filter(|_| !reader.is_faulty());
+    Reading { config, findings: reader.findings() }
+}
+
+fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Config> {
+    let top = Section::new(reader, root, Spot::default(), Place::Top);
+    let listener = read_listener(reader, &top.section("logzio"));
+    let extra_roots = read_roots(reader, &top.section("tls"), folder);
+    let apis = read_apis(reader, &top);
+    Some(Config { listener: listener?, extra_roots: extra_roots?, apis: apis? })
+}
+
+fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Listener> {
+    let url = section.required_filled("url", None);
+    let token = section.required_filled("token", None);
+    let url = url.filter(|url| !reader.is_void(&url.spot))?;
+    let hint = || Some("like https://listener.logz.io:8071".to_owned());
+    let parsed = match web_url(&url.value) {
+        Ok(parsed) if parsed.query().is_none() => parsed,
+        Ok(_) => {
+            reader.fault(&url.spot, "it should end before the `?`", Some("the token has a key of its own".to_owned()));
+            return None;
+        }
+        Err(what) => {
+            reader.fault(&url.spot, what, hint());
+            return None;
+        }
+    };
+    let token = token?;
+    Some(Listener { url: parsed, token: Secret::new(token.value) })
+}
+
+fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
+    let certificates = CertificateDer::pem_file_iter(folder.join(&file.value)).and_then(Iterator::collect);
+    match certificates {
+        Ok(certificates) => {
+            let certificates: Vec<CertificateDer<'static>> = certificates;
+            if certificates.is_empty() {
+                reader.fault(&file.spot, "the file holds no certificate in PEM form", None);
+            }
+            Some(certificates)
+        }
+        Err(error) => {
+            reader.fault(&file.spot, format!("the file can't be read: {error}"), None);
+            None
+        }
+    }
+}
+
+fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
+    let entries = Entries::new(reader);
+    let mut names: HashMap<String, Spot> = HashMap::new();
+    let mut plans = Vec::new();
+    let mut count = 0_usize;
+    for (key, place) in [("auth_apis", Place::Auth), ("oauth_apis", Place::OAuth)] {
+        let spot = top.spot.key(key);
+        let items = match top.value(key) {
+            None => continue,
+            Some(Value::Sequence(items)) => items,
+            Some(_) => {
+                reader.fault(&spot, "it should be a list of APIs", Some("begin each with `- type: …`".to_owned()));
+                count += 1;
+                continue;
+            }
+        };
+        for (index, item) in items.iter().enumerate() {
+            count += 1;
+            let spot = spot.index(index);
+            note_name(reader, &mut names, item, &spot);
+            plans.extend(entries.read(item, spot, place));
+        }
+    }
+    if count == 0 {
+        let hint = match top.has("apis") {
+            true => "the key `apis` belongs to another dialect; this one has `auth_apis` and `oauth_apis`",
+            false => "add an entry to `auth_apis` or `oauth_apis`",
+        };
+        reader.fault(&Spot::default(), "there is no API in it", Some(hint.to_owned()));
+    }
+    if count > APIS_MAX {
+        reader.fault(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
+    }
+    Some(plans)
+}
+
+/// Two APIs of one name would share a checkpoint.
+fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Value, spot: &Spot) {
+    let Some(name) = item.get("name").and_then(reader::key_text) else { return };
+    let name = name.trim().to_owned();
+    let spot = spot.key("name");
+    if let (Some(first), false) = (names.get(&name), name.is_empty()) {
+        let hint = Some("each API has its own checkpoint, by its name".to_owned());
+        reader.fault(&spot, format!("the name is taken already, by {first}"), hint);
+        return;
+    }
+    names.insert(name, spot);
+}

@@ -1,0 +1,387 @@
+//! Typed access to the values of a document. Every fault is noted, and reading goes on.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_yaml::{Mapping, Value};
+
+use super::document::{Document, Place as Spot};
+use super::expand::{self, Surroundings};
+use super::fault::{Fault, Findings};
+use super::reference::{self, Place};
+
+/// The longest span a config may give, in minutes (ten years): far beyond any use, and far from any overflow.
+const MINUTES_MAX: f64 = 10.0 * 365.0 * 24.0 * 60.0;
+/// How alike an unknown key must be to a known one to be taken for a slip.
+const LIKENESS_MIN: f64 = 0.8;
+
+/// Notes what is wrong while a document is read.
+pub(super) struct Reader<'d> {
+    document: &'d Document<'d>,
+    noted: RefCell<Noted>,
+}
+
+#[derive(Default)]
+struct Noted {
+    faults: Vec<(Spot, String, Option<String>)>,
+    warnings: Vec<(Spot, String, Option<String>)>,
+    /// Where a value is known to be no value, so that what follows from it isn't told, too.
+    void: HashSet<Spot>,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn new(document: &'d Document<'d>) -> Self {
+        Self { document, noted: RefCell::default() }
+    }
+
+    pub(super) fn fault(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
+        let mut noted = self.noted.borrow_mut();
+        if !noted.void.contains(spot) {
+            noted.faults.push((spot.clone(), what.into(), hint));
+        }
+    }
+
+    pub(super) fn warn(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
+        self.noted.borrow_mut().warnings.push((spot.clone(), what.into(), hint));
+    }
+
+    /// The values with every `${…}` filled in; what can't be, and placeholders, are faults.
+    pub(super) fn expanded(&self, around: &Surroundings<'_>) -> Value {
+        self.expand(&self.document.root, &Spot::default(), around)
+    }
+
+    fn expand(&self, value: &Value, spot: &Spot, around: &Surroundings<'_>) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.expand_text(text, spot, around)),
+            Value::Sequence(items) => {
+                let items = items.iter().enumerate();
+                Value::Sequence(items.map(|(at, item)| self.expand(item, &spot.index(at), around)).collect())
+            }
+            Value::Mapping(pairs) => Value::Mapping(
+                pairs
+                    .iter()
+                    .map(|(key, value)| {
+                        let below = spot.key(&key_text(key).unwrap_or_default());
+                        (key.clone(), self.expand(value, &below, around))
+                    })
+                    .collect(),
+            ),
+            Value::Tagged(tagged) => self.expand(&tagged.value, spot, around),
+            other => other.clone(),
+        }
+    }
+
+    fn expand_text(&self, text: &str, spot: &Spot, around: &Surroundings<'_>) -> String {
+        if let Some(placeholder) = expand::placeholder(text) {
+            let hint = "put your own value in its place".to_owned();
+            self.fault(spot, format!("the placeholder {placeholder} is still there"), Some(hint));
+            self.void(spot);
+        }
+        expand::expand(text, around).unwrap_or_else(|error| {
+            self.fault(spot, error.to_string(), None);
+            self.void(spot);
+            String::new()
+        })
+    }
+
+    fn void(&self, spot: &Spot) {
+        self.noted.borrow_mut().void.insert(spot.clone());
+    }
+
+    pub(super) fn is_void(&self, spot: &Spot) -> bool {
+        self.noted.borrow().void.contains(spot)
+    }
+
+    /// Whether any fault was noted.
+    pub(super) fn is_faulty(&self) -> bool {
+        !self.noted.borrow().faults.is_empty()
+    }
+
+    /// What was noted, with lines, in the order of the file.
+    pub(super) fn findings(self) -> Findings {
+        let noted = self.noted.into_inner();
+        let located_max = self.document.located_max();
+        let locate = |found: Vec<(Spot, String, Option<String>)>| {
+            let with_line = found.into_iter().enumerate().map(|(at, (spot, what, hint))| Fault {
+                line: (at < located_max).then(|| self.document.line_of(&spot)).flatten(),
+                path: spot.to_string(),
+                what,
+                hint,
+            });
+            let mut faults: Vec<Fault> = with_line.collect();
+            faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+            faults
+        };
+        Findings { faults: locate(noted.faults), warnings: locate(noted.warnings) }
+    }
+}
+
+/// A mapping of the config, or the place where it would stand.
+pub(super) struct Section<'r, 'd> {
+    reader: &'r Reader<'d>,
+    pub(super) spot: Spot,
+    map: Option<&'r Mapping>,
+    place: Place,
+    /// The way from the entry (or the top) to here, as the reference has it.
+    within: String,
+}
+
+/// A scalar of the config with the place where it stands.
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) spot: Spot,
+}
+
+impl<'r, 'd> Section<'r, 'd> {
+    /// A value that should be a mapping; keys that are not known are warned of.
+    pub(super) fn new(reader: &'r Reader<'d>, value: &'r Value, spot: Spot, place: Place) -> Self {
+        Self::open(reader, Some(value), spot, place, String::new())
+    }
+
+    fn open(reader: &'r Reader<'d>, value: Option<&'r Value>, spot: Spot, place: Place, within: String) -> Self {
+        let map = match value {
+            Some(Value::Mapping(map)) => Some(map),
+            None | Some(Value::Null) => None,
+            Some(_) => {
+                reader.fault(&spot, "it should hold keys and values", None);
+                None
+            }
+        };
+        let section = Self { reader, spot, map, place, within };
+        section.warn_of_unknown_keys();
+        section
+    }
+
+    fn warn_of_unknown_keys(&self) {
+        if reference::is_open(&self.within) {
+            return;
+        }
+        let known = reference::known(self.place, &self.within);
+        for (key, _) in self.map.into_iter().flatten() {
+            let key = key_text(key).unwrap_or_default();
+            if !known.contains(&key.as_str()) {
+                let hint = self.hint_for(&key, &known);
+                self.reader.warn(&self.spot.key(&key), "unknown key, ignored", hint);
+            }
+        }
+    }
+
+    fn hint_for(&self, key: &str, known: &[&str]) -> Option<String> {
+        let lower = key.to_lowercase();
+        let likeness = |name: &&&str| strsim::jaro_winkler(&lower, name);
+        let near = known
+            .iter()
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+            .filter(|near| likeness(near) >= LIKENESS_MIN);
+        if let Some(near) = near {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        reference::elsewhere(self.place, key).map(|path| format!("did you mean `{path}`?"))
+    }
+
+    /// The section below a key; empty where the key is absent or null.
+    pub(super) fn section(&self, key: &str) -> Section<'r, 'd> {
+        let within = if self.within.is_empty() { key.to_owned() } else { format!("{}.{key}", self.within) };
+        Self::open(self.reader, self.value(key), self.spot.key(key), self.place, within)
+    }
+
+    /// Whether a key has a value that isn't null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The value of a key; null is absent.
+    pub(super) fn value(&self, key: &str) -> Option<&'r Value> {
+        self.map?.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A scalar as text, trimmed: as it is written, also where YAML takes it for a number.
+    pub(super) fn text(&self, key: &str) -> Option<Text> {
+        let spot = self.spot.key(key);
+        let value = self.reader.scalar_text(self.value(key)?, &spot)?;
+        Some(Text { value: value.trim().to_owned(), spot })
+    }
+
+    /// The same, and a fault where it is absent.
+    pub(super) fn required(&self, key: &str, preset: Option<&str>) -> Option<Text> {
+        if let (None, Some(preset)) = (self.value(key), preset) {
+            return Some(Text { value: preset.to_owned(), spot: self.spot.key(key) });
+        }
+        self.missing_unless(self.has(key), key);
+        self.text(key)
+    }
+
+    /// The same, and a fault where it is empty.
+    pub(super) fn required_filled(&self, key: &str, preset: Option<&str>) -> Option<Text> {
+        let text = self.required(key, preset)?;
+        if text.value.is_empty() {
+            self.reader.fault(&text.spot, "it is empty", None);
+            return None;
+        }
+        Some(text)
+    }
+
+    fn missing_unless(&self, present: bool, key: &str) {
+        if present {
+            return;
+        }
+        let near = self.map.into_iter().flatten().filter_map(|(name, _)| key_text(name)).find(|name| {
+            !reference::known(self.place, &self.within).contains(&name.as_str())
+                && strsim::jaro_winkler(&name.to_lowercase(), key) >= LIKENESS_MIN
+        });
+        let hint = near.map(|name| format!("is `{name}` a slip for it?"));
+        self.reader.fault(&self.spot.key(key), "a required key is missing", hint);
+    }
+
+    /// Names and scalar values of the user's own; null values are left out, a list is the same name several times.
+    pub(super) fn pairs(&self, key: &str) -> Vec<(String, Text)> {
+        let section = self.section(key);
+        let mut pairs = Vec::new();
+        for (name, value) in section.map.into_iter().flatten() {
+            let Some(name) = key_text(name) else { continue };
+            let spot = section.spot.key(&name);
+            let values: Vec<(Spot, &Value)> = match value {
+                Value::Null => Vec::new(),
+                Value::Sequence(items) => items.iter().enumerate().map(|(at, item)| (spot.index(at), item)).collect(),
+                one => vec![(spot, one)],
+            };
+            for (spot, value) in values {
+                if let Some(value) = self.reader.scalar_text(value, &spot) {
+                    pairs.push((name.clone(), Text { value, spot }));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// Names and values of any kind, as JSON.
+    pub(super) fn fields(&self, key: &str) -> Vec<(String, serde_json::Value)> {
+        let section = self.section(key);
+        let mut fields = Vec::new();
+        for (name, value) in section.map.into_iter().flatten() {
+            let Some(name) = key_text(name) else { continue };
+            match json(value) {
+                Some(value) => fields.push((name, value)),
+                None => self.reader.fault(&section.spot.key(&name), "it can't be written as JSON", None),
+            }
+        }
+        fields
+    }
+
+    /// A span of time: minutes as a number, or text like `30s`, `5m`, `1h`, `2d`.
+    pub(super) fn minutes(&self, key: &str) -> Option<(Duration, Spot)> {
+        let text = self.text(key)?;
+        match duration(&text.value) {
+            Ok(span) => Some((span, text.spot)),
+            Err(what) => {
+                let hint = "minutes like 5 or 0.5, or text like 30s, 5m, 1h".to_owned();
+                self.reader.fault(&text.spot, what, Some(hint));
+                None
+            }
+        }
+    }
+
+    /// A number that is not negative.
+    pub(super) fn number(&self, key: &str, max: f64) -> Option<f64> {
+        let text = self.text(key)?;
+        match text.value.parse::<f64>() {
+            Ok(number) if number < 0.0 => self.reader.fault(&text.spot, "it can't be negative", None),
+            Ok(number) if number <= max => return Some(number),
+            Ok(_) => self.reader.fault(&text.spot, format!("it should be {max} at most"), None),
+            Err(_) => self.reader.fault(&text.spot, "it is no number", None),
+        }
+        None
+    }
+}
+
+impl Reader<'_> {
+    fn scalar_text(&self, value: &Value, spot: &Spot) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(self.document.text_of(spot).unwrap_or_else(|| number.to_string())),
+            Value::Bool(bool) => Some(self.document.text_of(spot).unwrap_or_else(|| bool.to_string())),
+            Value::Null => None,
+            Value::Tagged(tagged) => self.scalar_text(&tagged.value, spot),
+            Value::Sequence(_) | Value::Mapping(_) => {
+                self.fault(spot, "it should be a single value", None);
+                None
+            }
+        }
+    }
+}
+
+/// A key as text; keys that are lists or mappings have none.
+pub(super) fn key_text(key: &Value) -> Option<String> {
+    match key {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
+}
+
+/// YAML as JSON; nothing where JSON has no word for it (infinity, a key that is no scalar).
+pub(super) fn json(value: &Value) -> Option<serde_json::Value> {
+    Some(match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(bool) => (*bool).into(),
+        Value::String(text) => text.clone().into(),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(whole)) => whole.into(),
+            (None, None) => serde_json::Number::from_f64(number.as_f64()?)?.into(),
+        },
+        Value::Sequence(items) => items.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        Value::Mapping(pairs) => {
+            let pairs = pairs.iter().map(|(key, value)| Some((key_text(key)?, json(value)?)));
+            serde_json::Value::Object(pairs.collect::<Option<_>>()?)
+        }
+        Value::Tagged(tagged) => json(&tagged.value)?,
+    })
+}
+
+/// Minutes, or a number with a unit.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).filter(|at| *at > 0).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let minutes_each = match unit.trim() {
+        "" | "m" | "min" => 1.0,
+        "s" | "sec" => 1.0 / 60.0,
+        "h" => 60.0,
+        "d" => 24.0 * 60.0,
+        _ => return Err("it is no span of time"),
+    };
+    let minutes = number.trim().parse::<f64>().map_err(|_| "it is no span of time")? * minutes_each;
+    if minutes < 0.0 {
+        return Err("it can't be negative");
+    }
+    if minutes > MINUTES_MAX {
+        return Err("it is longer than ten years");
+    }
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "it is no span of time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn understands_spans_of_time() {
+        for (text, seconds) in [
+            ("5", 300.0),
+            ("0.5", 30.0),
+            ("30s", 30.0),
+            ("5m", 300.0),
+            ("1h", 3600.0),
+            ("1.5 h", 5400.0),
+            ("1d", 86400.0),
+        ] {
+            assert_eq!(duration(text).map(|span| span.as_secs_f64()), Ok(seconds), "{text}");
+        }
+        for text in ["", "-1", "soon", "5x", "NaN", "inf", "1e99", "5 m 3"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

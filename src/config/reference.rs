@@ -1,0 +1,206 @@
+//! Every key of the config, once: what is known, what is required, what it means.
+//!
+//! The reader asks here which keys are known, and the README's tables are printed from here, so none of them can drift
+//! from the others.
+
+use std::fmt::Write;
+
+/// A key of the config.
+pub struct Key {
+    /// The way to it: from the top of the file, or from an API's entry.
+    pub path: &'static str,
+    /// Where it may stand.
+    pub place: Place,
+    /// Whether it must be there, or what holds without it.
+    pub without: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Where a key may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the top of the file.
+    Top,
+    /// In an entry of `auth_apis`.
+    Auth,
+    /// In an entry of `oauth_apis`.
+    OAuth,
+    /// In an entry of either.
+    Both,
+}
+
+/// The columns: path, place, without, meaning.
+const fn key(path: &'static str, place: Place, without: &'static str, meaning: &'static str) -> Key {
+    Key { path, place, without, meaning }
+}
+
+use Place::{Auth, Both, OAuth, Top};
+
+/// All of them, in the order in which the README shows them.
+pub const KEYS: &[Key] = &[
+    key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
+    key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
+    key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
+    key("auth_apis", Top, "none", "The APIs that are asked with Basic authentication."),
+    key("oauth_apis", Top, "none", "The APIs that are asked with an OAuth 2.0 access token (client credentials)."),
+    key("type", Auth, "required", "`cisco_secure_x` or `general`."),
+    key("type", OAuth, "required", "`azure_graph` or `general`."),
+    key("name", Both, "required", "Names the API in logs and in `last_start_dates.txt`. No two APIs share one."),
+    key(
+        "credentials.id",
+        Auth,
+        "required, unless a header `Authorization` is set",
+        "The user of the Basic authentication.",
+    ),
+    key("credentials.key", Auth, "required, unless a header `Authorization` is set", "Its password or API key."),
+    key("credentials.id", OAuth, "required", "The client id; sent where `token_http_request.body` is absent."),
+    key("credentials.key", OAuth, "required", "The client secret; sent where `token_http_request.body` is absent."),
+    key("token_http_request.url", OAuth, "required", "The token endpoint."),
+    key("token_http_request.method", OAuth, "`POST`", "`POST`, or `GET` to carry the fields in the query."),
+    key("token_http_request.headers", OAuth, "none", "Headers of the token request."),
+    key(
+        "token_http_request.body",
+        OAuth,
+        "made from `credentials`",
+        "The form: text like `a=b&c=d`, or names and values. Blanks around names and values go.",
+    ),
+    key("token_http_request.scope", OAuth, "none", "The scope to ask for where the body is made from `credentials`."),
+    key(
+        "http_request.url",
+        Auth,
+        "required; `cisco_secure_x`: Cisco's North American host",
+        "The URL that lists the events.",
+    ),
+    key(
+        "http_request.url",
+        OAuth,
+        "required",
+        "The URL that lists the events. `data_http_request` is another name for `http_request`.",
+    ),
+    key("http_request.method", Both, "`GET`", "`GET` or `POST`."),
+    key(
+        "http_request.headers",
+        Both,
+        "none",
+        "Headers of every request. An `Authorization` here wins over `credentials`.",
+    ),
+    key(
+        "http_request.body",
+        Both,
+        "none",
+        "The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.",
+    ),
+    key(
+        "start_date_name",
+        Auth,
+        "required; `cisco_secure_x`: `start_date`",
+        "The query parameter that takes the start date. Not needed where a filter holds `{start_date}`.",
+    ),
+    key(
+        "start_date_name",
+        OAuth,
+        "required; `azure_graph`: as `json_paths.data_date`",
+        "The query parameter that takes the start date (`azure_graph`: the field that `$filter` compares). Not needed where a filter holds `{start_date}`.",
+    ),
+    key("json_paths.data", Auth, "required; `cisco_secure_x`: `data`", "Where a page holds its records."),
+    key("json_paths.data", OAuth, "required; `azure_graph`: `value`", "Where a page holds its records."),
+    key("json_paths.data_date", Auth, "required; `cisco_secure_x`: `date`", "Where a record holds its date."),
+    key("json_paths.data_date", OAuth, "required", "Where a record holds its date."),
+    key(
+        "json_paths.next_url",
+        Auth,
+        "only the first page is read; `cisco_secure_x`: `metadata.links.next`",
+        "Where a page holds the URL of the next one.",
+    ),
+    key(
+        "json_paths.next_url",
+        OAuth,
+        "only the first page is read; `azure_graph`: `@odata.nextLink`",
+        "Where a page holds the URL of the next one.",
+    ),
+    key(
+        "json_paths.id",
+        Both,
+        "the whole record; named types: `id`",
+        "Where a record holds what tells it from others of the same date.",
+    ),
+    key(
+        "settings.time_interval",
+        Both,
+        "required",
+        "The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.",
+    ),
+    key("settings.days_back_fetch", Both, "14", "How many days back the first iteration begins."),
+    key(
+        "settings.overlap",
+        Both,
+        "0; `azure_graph`: 15",
+        "How far before the checkpoint to look for late events: minutes, or text like `30s`. What was shipped already is not shipped again.",
+    ),
+    key(
+        "filters",
+        Both,
+        "none",
+        "Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first iteration begins. `{start_date}` in a value is replaced.",
+    ),
+    key("custom_fields", Both, "`type: api_fetcher`", "Fields added to every record; they win over the record's own."),
+];
+
+/// Keys that mean the same as another: the alias and the key that the tables show.
+const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
+
+/// Keys whose content is the user's own.
+const OPEN: &[&str] = &["filters", "custom_fields", "headers", "body"];
+
+/// The names that are known right below `within` (empty: the top), with where they lead from there.
+pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
+    let within = canonical(within);
+    let mut names: Vec<&'static str> = at(place)
+        .filter_map(|key| match within.as_str() {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(within.as_str())?.strip_prefix('.'),
+        })
+        .filter_map(|rest| rest.split('.').next())
+        .collect();
+    if within.is_empty() && place != Top {
+        names.extend(ALIASES.iter().map(|(alias, _)| *alias));
+    }
+    names.dedup();
+    names
+}
+
+/// Where else a name is known that is unknown where it stands.
+pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
+    at(place).map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name))
+}
+
+/// Whether what stands below a key is the user's own.
+pub(super) fn is_open(within: &str) -> bool {
+    within.rsplit('.').next().is_some_and(|last| OPEN.contains(&last))
+}
+
+fn at(place: Place) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.place == place || (key.place == Both && place != Top))
+}
+
+fn canonical(within: &str) -> String {
+    let alias = ALIASES.iter().find(|(alias, _)| within == *alias || within.starts_with(&format!("{alias}.")));
+    alias.map_or_else(|| within.to_owned(), |(alias, name)| within.replacen(alias, name, 1))
+}
+
+/// The README's tables.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::new();
+    for (title, place) in
+        [("Top of the file", Top), ("Entries of `auth_apis`", Auth), ("Entries of `oauth_apis`", OAuth)]
+    {
+        let _ = writeln!(text, "**{title}**\n\n| key | meaning | without it |\n|---|---|---|");
+        for key in at(place) {
+            let _ = writeln!(text, "| `{}` | {} | {} |", key.path, key.meaning, key.without);
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,250 @@
+//! The stage of `demo`: a mock API and a mock listener on loopback, for the real pipeline between them.
+//!
+//! The API answers like Cisco Secure Endpoint and like Microsoft Graph, with their habits: newest first, an empty page
+//! with a next link, a passing 503, dates with seven digits, events that surface late. The listener keeps what it gets.
+
+mod events;
+mod server;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flate2::read::GzDecoder;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use server::{Asked, Reply};
+
+/// How many events Cisco's API has at first, and on a page.
+const CISCO_EVENTS: usize = 420;
+const CISCO_PAGE: usize = 100;
+/// How many sign-ins Graph has at first, and on a page.
+const GRAPH_EVENTS: usize = 180;
+const GRAPH_PAGE: usize = 60;
+/// What surfaces between the two rounds, for each API.
+const LATE_EVENTS: usize = 3;
+/// The page that fails once.
+const FAILING_OFFSET: usize = 200;
+
+/// The access token that the mock hands out.
+const TOKEN: &str = "demo-access-token";
+
+/// The mock API and the mock listener, running.
+#[derive(Debug)]
+pub struct Stage {
+    api: SocketAddr,
+    listener: SocketAddr,
+    scene: Arc<Mutex<Scene>>,
+}
+
+/// What the mocks know.
+#[derive(Debug)]
+struct Scene {
+    cisco: Vec<Value>,
+    graph: Vec<Value>,
+    has_failed: bool,
+    requests: u64,
+    arrived: Arrived,
+}
+
+/// What the mock listener got.
+#[derive(Clone, Debug, Default)]
+pub struct Arrived {
+    /// How often each record came, by its `type` and id.
+    pub counts: HashMap<(String, String), u64>,
+    /// How many requests.
+    pub batches: u64,
+    /// Compressed bytes.
+    pub wire_bytes: u64,
+    /// Uncompressed bytes.
+    pub bytes: u64,
+    /// One line, as an example.
+    pub sample: Option<String>,
+}
+
+impl Stage {
+    /// Starts both mocks, with events up to `now`.
+    ///
+    /// # Errors
+    /// Where loopback can't be listened on.
+    pub async fn start(now: DateTime<Utc>) -> std::io::Result<Self> {
+        let scene = Scene {
+            cisco: events::cisco(now, 0..CISCO_EVENTS),
+            graph: events::graph(now, 0..GRAPH_EVENTS),
+            has_failed: false,
+            requests: 0,
+            arrived: Arrived::default(),
+        };
+        let scene = Arc::new(Mutex::new(scene));
+        let (for_api, for_listener) = (Arc::clone(&scene), Arc::clone(&scene));
+        let api = server::serve(move |asked| with(&for_api, |scene| scene.answer(asked))).await?;
+        let listener = server::serve(move |asked| with(&for_listener, |scene| scene.take(asked))).await?;
+        Ok(Self { api, listener, scene })
+    }
+
+    /// A config that a user could have written, for the mocks.
+    #[must_use]
+    pub fn config(&self) -> String {
+        let (api, listener) = (self.api, self.listener);
+        format!(
+            "logzio:
+  url: http://{listener}
+  token: demo-shipping-token
+
+auth_apis:
+  - type: cisco_secure_x
+    name: cisco
+    credentials:
+      id: demo-id
+      key: demo-key
+    http_request:
+      url: http://{api}/v1/events
+    settings:
+      time_interval: 5
+      days_back_fetch: 7
+    custom_fields:
+      type: cisco
+      level: high
+
+oauth_apis:
+  - type: azure_graph
+    name: azure sign-ins
+    credentials:
+      id: demo-client
+      key: demo-secret
+    token_http_request:
+      url: http://{api}/oauth2/v2.0/token
+      scope: https://graph.microsoft.com/.default
+    data_http_request:
+      url: http://{api}/v1.0/auditLogs/signIns
+    json_paths:
+      data_date: createdDateTime
+    settings:
+      time_interval: 1
+      days_back_fetch: 7
+    custom_fields:
+      type: azure
+"
+        )
+    }
+
+    /// Lets a few events surface: later ones, and for each API one in the very second of the newest that is known.
+    pub fn surface_late_events(&self, now: DateTime<Utc>) -> usize {
+        with(&self.scene, |scene| {
+            let later = now + TimeDelta::seconds(1);
+            scene.cisco.splice(0..0, events::cisco(later, CISCO_EVENTS..CISCO_EVENTS + LATE_EVENTS));
+            scene.graph.splice(0..0, events::graph(later, GRAPH_EVENTS..GRAPH_EVENTS + LATE_EVENTS));
+        });
+        2 * LATE_EVENTS
+    }
+
+    /// How many events the APIs have by now.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        with(&self.scene, |scene| scene.cisco.len() + scene.graph.len())
+    }
+
+    /// How often the APIs were asked.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        with(&self.scene, |scene| scene.requests)
+    }
+
+    /// What the listener got by now.
+    #[must_use]
+    pub fn arrived(&self) -> Arrived {
+        with(&self.scene, |scene| scene.arrived.clone())
+    }
+}
+
+fn with<T>(scene: &Mutex<Scene>, act: impl FnOnce(&mut Scene) -> T) -> T {
+    act(&mut scene.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Scene {
+    fn answer(&mut self, asked: &Asked) -> Reply {
+        self.requests += 1;
+        match asked.path.as_str() {
+            "/v1/events" if asked.header("authorization").starts_with("Basic ") => self.cisco_page(asked),
+            "/oauth2/v2.0/token" if asked.text().contains("grant_type=client_credentials") => {
+                Reply::json(StatusCode::OK, &json!({"token_type": "Bearer", "expires_in": 3599, "access_token": TOKEN}))
+            }
+            "/v1.0/auditLogs/signIns" if asked.header("authorization") == format!("Bearer {TOKEN}") => {
+                self.graph_page(asked)
+            }
+            _ => Reply::json(StatusCode::UNAUTHORIZED, &json!({"error": "unauthorized"})),
+        }
+    }
+
+    fn cisco_page(&mut self, asked: &Asked) -> Reply {
+        let offset = asked.number("offset");
+        if offset == FAILING_OFFSET && !self.has_failed {
+            self.has_failed = true;
+            return Reply::json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({"errors": [{"description": "try again later"}]}),
+            );
+        }
+        let start = asked.date("start_date").unwrap_or_default();
+        let found = events::since(&self.cisco, "date", start);
+        let page: Vec<&Value> = found.iter().skip(offset).take(CISCO_PAGE).copied().collect();
+        let mut links = json!({"self": asked.url});
+        if offset + CISCO_PAGE < found.len() {
+            let rest = asked.query.replace(&format!("&offset={offset}"), "");
+            let next = format!("{}?{rest}&offset={}", asked.url, offset + CISCO_PAGE);
+            links = json!({"self": asked.url, "next": next});
+        }
+        let results = json!({"total": found.len(), "current_item_count": page.len(), "index": offset});
+        Reply::json(
+            StatusCode::OK,
+            &json!({"version": "v1.2.0", "metadata": {"links": links, "results": results}, "data": page}),
+        )
+    }
+
+    fn graph_page(&mut self, asked: &Asked) -> Reply {
+        let filter = asked.field("$filter").unwrap_or_default();
+        let start = filter.strip_prefix("createdDateTime ge ").and_then(crate::record::date::parse);
+        let skip = asked.number("$skiptoken");
+        let found = events::since(&self.graph, "createdDateTime", start.unwrap_or_default());
+        // The second answer is empty and names a next one, as Graph's sometimes are.
+        let is_empty = skip == 1;
+        let from = if skip > 1 { skip } else { 0 };
+        let page: Vec<&Value> = found.iter().skip(from).take(if is_empty { 0 } else { GRAPH_PAGE }).copied().collect();
+        let next = match skip {
+            0 if found.len() > GRAPH_PAGE => Some(1),
+            1 => Some(GRAPH_PAGE),
+            _ if from + GRAPH_PAGE < found.len() && skip > 0 => Some(from + GRAPH_PAGE),
+            _ => None,
+        };
+        let context = "https://graph.microsoft.com/v1.0/$metadata#auditLogs/signIns";
+        let mut body = json!({"@odata.context": context, "value": page});
+        if let Some(next) = next {
+            let rest = asked.query.split("&$skiptoken").next().unwrap_or_default();
+            let link = format!("{}?{rest}&$skiptoken={next}", asked.url);
+            body = json!({"@odata.context": context, "@odata.nextLink": link, "value": page});
+        }
+        Reply::json(StatusCode::OK, &body)
+    }
+
+    fn take(&mut self, asked: &Asked) -> Reply {
+        let mut text = String::new();
+        if asked.field("token").is_none() || GzDecoder::new(asked.body.as_slice()).read_to_string(&mut text).is_err() {
+            return Reply::empty(StatusCode::UNAUTHORIZED);
+        }
+        let arrived = &mut self.arrived;
+        arrived.batches += 1;
+        arrived.wire_bytes += asked.body.len() as u64;
+        arrived.bytes += text.len() as u64;
+        for line in text.lines() {
+            let record: Value = serde_json::from_str(line).unwrap_or_default();
+            let word =
+                |key: &str| record.get(key).map_or_else(String::new, Value::to_string).trim_matches('"').to_owned();
+            *arrived.counts.entry((word("type"), word("id"))).or_default() += 1;
+            arrived.sample.get_or_insert_with(|| line.to_owned());
+        }
+        Reply::empty(StatusCode::OK)
+    }
+}

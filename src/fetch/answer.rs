@@ -1,0 +1,100 @@
+//! Reading answers: bounded, decoded, and put into words where they are errors.
+
+use std::error::Error;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Response, Url};
+use serde_json::Value;
+
+use super::{Failure, FetchError};
+use crate::plan::shown_url;
+use crate::secret::{Scrubber, Secret};
+
+/// How much of an error's body is read.
+const SAID_BYTES_MAX: usize = 64 * 1024;
+
+/// The body, up to a limit.
+pub(super) async fn read(mut response: Response, url: &Url, max: usize) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return Err(Failure::end(FetchError::TooLarge { url: shown_url(url), max })),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(Failure::broken(url, cause(&error, &Scrubber::default()))),
+        }
+    }
+}
+
+/// The body as text, and whether some bytes had to be replaced.
+pub(super) fn text(bytes: Vec<u8>) -> (String, bool) {
+    let (text, was_lossy) = match String::from_utf8(bytes) {
+        Ok(text) => (text, false),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+    };
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => (rest.to_owned(), was_lossy),
+        None => (text, was_lossy),
+    }
+}
+
+/// What an error's body says, as `: …`; empty where it says nothing.
+pub(super) async fn said(mut response: Response, scrubber: &Scrubber) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > SAID_BYTES_MAX {
+            break;
+        }
+    }
+    words(&body, scrubber)
+}
+
+/// The part of a body that people wrote for people.
+pub(super) fn words(body: &[u8], scrubber: &Scrubber) -> String {
+    let text = String::from_utf8_lossy(body);
+    let words = serde_json::from_str::<Value>(&text).ok().and_then(|json| error_of(&json));
+    let words = scrubber.scrub(&words.unwrap_or_else(|| text.into_owned()));
+    if words.is_empty() { words } else { format!(": {words}") }
+}
+
+/// OAuth's `error` and `error_description` (RFC 6749, section 5.2), Graph's `error.code` and `error.message`, Cisco's
+/// `errors[].description` and `details`, and what else is common.
+fn error_of(json: &Value) -> Option<String> {
+    let listed = json.get("errors").and_then(Value::as_array).and_then(|errors| errors.first());
+    let nested = json.get("error").filter(|error| error.is_object());
+    let of = listed.or(nested).unwrap_or(json);
+    let names = ["error", "code", "error_code", "error_description", "description", "message", "detail", "details"];
+    let parts = names.iter().filter_map(|name| match of.get(name)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(items) => Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")),
+        _ => None,
+    });
+    let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
+}
+
+/// The causes of an error from reqwest, without its URL.
+pub(crate) fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !causes.iter().any(|known: &String| known.contains(&text)) {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    let innermost = causes.last().map_or("the connection failed", String::as_str);
+    scrubber.scrub(innermost)
+}
+
+/// The user and the key of HTTP Basic (RFC 7617).
+pub(super) fn base64(id: &str, key: &Secret) -> Secret {
+    Secret::new(STANDARD.encode(format!("{id}:{}", key.expose())))
+}

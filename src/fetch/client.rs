@@ -1,0 +1,63 @@
+//! The one HTTP client: its connections, its TLS, its time limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+
+/// How long to wait for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// For the next byte of an answer.
+    pub idle: Duration,
+    /// For a whole answer, however steadily it trickles.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), idle: Duration::from_secs(60), whole: Duration::from_secs(600) }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// TLS can't be set up.
+    #[error("TLS can't be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The rest can't.
+    #[error("the HTTP client can't be set up: {0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A client for all APIs and the listener. It follows no redirect by itself, as those may leave the origin.
+///
+/// # Errors
+/// Where a certificate is unusable, or a proxy variable of the environment is.
+pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Client, ClientError> {
+    let mut roots = RootCertStore::empty();
+    // An image without certificates can still ask plain HTTP, or hosts that the private CA vouches for.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for certificate in extra_roots {
+        roots.add(certificate.clone())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(timeouts.connect)
+        .read_timeout(timeouts.idle)
+        .timeout(timeouts.whole)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .build()?;
+    Ok(client)
+}

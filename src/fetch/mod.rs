@@ -1,0 +1,313 @@
+//! From a request to the text of a page.
+//!
+//! Enters: an URL of the API. Leaves: the answer's text, decoded and of bounded size, or the reason why there is none.
+//! What always holds: credentials, headers and bodies of the config go to the configured origin alone; every wait ends;
+//! no message shows a query, a header or a body that was sent.
+
+mod answer;
+mod client;
+mod next;
+mod token;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+
+pub(crate) use answer::cause;
+pub use client::{ClientError, Timeouts, client};
+pub use next::{NextLinkError, next_link};
+pub use token::TokenCache;
+
+use crate::plan::{Auth, Plan, Request, shown_url};
+use crate::retry::{self, Retries, Verdict};
+use crate::secret::{Scrubber, Secret};
+use crate::stop::Stop;
+
+/// The largest page that is read, decoded.
+pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many redirects are followed for one page: what browsers call a loop.
+const REDIRECTS_MAX: usize = 10;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer, or not a whole one.
+    #[error("{url} gave no whole answer: {cause}")]
+    Broken {
+        /// Without its query.
+        url: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// An answer that is no success.
+    #[error("{url} answered {status}{said}")]
+    Status {
+        /// Without its query.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What the answer says, scrubbed.
+        said: String,
+    },
+    /// More than [`PAGE_BYTES_MAX`].
+    #[error("{url} sent more than {max} bytes; ask for smaller pages, by a filter like `limit`")]
+    TooLarge {
+        /// Without its query.
+        url: String,
+        /// The limit.
+        max: usize,
+    },
+    /// A redirect that can't be followed.
+    #[error("{url} redirects {why}; put the final URL into the config")]
+    Redirect {
+        /// Without its query.
+        url: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// No access token.
+    #[error("no access token: {0}")]
+    Token(Box<FetchError>),
+    /// An answer to the token request without a token in it.
+    #[error("{url} answered without an `access_token`{said}")]
+    NoToken {
+        /// Without its query.
+        url: String,
+        /// What the answer says, scrubbed.
+        said: String,
+    },
+    /// The grace window is over.
+    #[error("stopped before the answer came")]
+    Stopped,
+}
+
+impl FetchError {
+    /// The status of the answer, where there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// A failed try and what follows it.
+#[derive(Debug)]
+struct Failure {
+    error: FetchError,
+    verdict: Verdict,
+}
+
+impl Failure {
+    fn end(error: FetchError) -> Self {
+        Self { error, verdict: Verdict::End }
+    }
+
+    fn broken(url: &Url, cause: String) -> Self {
+        let error = FetchError::Broken { url: shown_url(url), cause };
+        Self { error, verdict: Verdict::Retry { asked: None } }
+    }
+}
+
+/// The text of a page.
+#[derive(Debug)]
+pub struct Answer {
+    /// As it came, without a byte order mark; bytes that are no UTF-8 are replaced. Nothing for status 204.
+    pub text: Option<String>,
+    /// Whether some bytes were no UTF-8.
+    pub was_lossy: bool,
+    /// What relative links in it refer to.
+    pub base: Url,
+}
+
+/// Asks one API for pages.
+#[derive(Debug)]
+pub struct Fetcher<'a> {
+    /// The connections, shared by all APIs.
+    pub client: &'a Client,
+    /// What to ask.
+    pub plan: &'a Plan,
+    /// Ends every wait.
+    pub stop: &'a Stop,
+    /// Where the API's access token is kept.
+    pub token: &'a TokenCache,
+}
+
+impl Fetcher<'_> {
+    /// One page: tries, waits and tries again as the verdicts say.
+    ///
+    /// # Errors
+    /// [`FetchError`] of the last try.
+    pub async fn page(&self, url: &Url) -> Result<Answer, FetchError> {
+        self.stop.until_cut(self.page_with_retries(url)).await.unwrap_or(Err(FetchError::Stopped))
+    }
+
+    async fn page_with_retries(&self, url: &Url) -> Result<Answer, FetchError> {
+        let mut retries = Retries::new(retry::API);
+        let mut has_renewed = false;
+        loop {
+            let Failure { error, verdict } = match self.try_page(url).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let is_refused_token = error.status() == Some(StatusCode::UNAUTHORIZED) && self.has_token();
+            if is_refused_token && !has_renewed {
+                tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
+                self.token.forget().await;
+                has_renewed = true;
+                continue;
+            }
+            pause_or_end(&mut retries, error, verdict, self.stop, &self.plan.name).await?;
+        }
+    }
+
+    fn has_token(&self) -> bool {
+        matches!(self.plan.auth, Auth::Token(_))
+    }
+
+    async fn try_page(&self, url: &Url) -> Result<Answer, Failure> {
+        let (authorization, scrubber) = self.authorization().await?;
+        let request = &self.plan.request;
+        let (response, base) = send(self.client, request, url, authorization.as_ref(), &scrubber).await?;
+        if !response.status().is_success() {
+            return Err(status_failure(response, url, &scrubber).await);
+        }
+        let has_content = response.status() != StatusCode::NO_CONTENT;
+        let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
+        let (text, was_lossy) = answer::text(bytes);
+        Ok(Answer { text: has_content.then_some(text), was_lossy, base })
+    }
+
+    /// The `Authorization` header, and a scrubber that knows it.
+    async fn authorization(&self) -> Result<(Option<HeaderValue>, Scrubber), Failure> {
+        let plain = &self.plan.scrubber;
+        match &self.plan.auth {
+            Auth::OwnHeader => Ok((None, plain.clone())),
+            Auth::Basic { id, key } => Ok((header("Basic", &answer::base64(id, key)), plain.clone())),
+            Auth::Token(request) => {
+                let token = self.token.get(self.client, request, plain, self.stop, &self.plan.name).await;
+                let token = token.map_err(|error| match error {
+                    FetchError::Stopped => Failure::end(FetchError::Stopped),
+                    error => Failure::end(FetchError::Token(Box::new(error))),
+                })?;
+                let scrubber = plain.and([token.clone()]);
+                Ok((header("Bearer", &token), scrubber))
+            }
+        }
+    }
+}
+
+fn header(scheme: &str, secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("{scheme} {}", secret.expose())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Waits as the verdict says, or gives the error back where there is no further try.
+async fn pause_or_end(
+    retries: &mut Retries,
+    error: FetchError,
+    verdict: Verdict,
+    stop: &Stop,
+    api: &str,
+) -> Result<(), FetchError> {
+    let Verdict::Retry { asked } = verdict else { return Err(error) };
+    let Some(wait) = retries.next_wait(asked) else { return Err(error) };
+    let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
+    tracing::warn!(api, cause = %error, failed_tries = tries, "trying again in {seconds:.1} s");
+    retries.pause(wait, stop).await;
+    Ok(())
+}
+
+/// Sends a request and follows its redirects: within the origin as they say, beyond it with nothing of the config.
+async fn send(
+    client: &Client,
+    request: &Request,
+    url: &Url,
+    authorization: Option<&HeaderValue>,
+    scrubber: &Scrubber,
+) -> Result<(Response, Url), Failure> {
+    let mut hop = Hop { method: request.method.clone(), url: url.clone(), is_bare: false, has_body: true };
+    let mut base = url.clone();
+    for _ in 0..=REDIRECTS_MAX {
+        let built = hop.build(client, request, authorization);
+        let response = built.send().await.map_err(|error| Failure::broken(url, answer::cause(&error, scrubber)))?;
+        if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
+            return Ok((response, base));
+        }
+        hop = hop.follow(&response, url).map_err(|why| Failure::end(redirect_error(url, why)))?;
+        if !hop.is_bare {
+            base = hop.url.clone();
+        }
+    }
+    Err(Failure::end(redirect_error(url, "without an end")))
+}
+
+fn redirect_error(url: &Url, why: &'static str) -> FetchError {
+    FetchError::Redirect { url: shown_url(url), why }
+}
+
+/// One request of a chain of redirects.
+struct Hop {
+    method: Method,
+    url: Url,
+    /// Whether the origin was left: nothing of the config goes along any more.
+    is_bare: bool,
+    has_body: bool,
+}
+
+impl Hop {
+    fn build(&self, client: &Client, request: &Request, own: Option<&HeaderValue>) -> reqwest::RequestBuilder {
+        let builder = client.request(self.method.clone(), self.url.clone());
+        if self.is_bare {
+            return builder.header(ACCEPT, "application/json");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        for name in request.headers.keys() {
+            headers.remove(name);
+            for value in request.headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        if let Some(own) = own.filter(|_| !headers.contains_key(AUTHORIZATION)) {
+            headers.insert(AUTHORIZATION, own.clone());
+        }
+        if !self.has_body {
+            headers.remove(CONTENT_TYPE);
+        }
+        let builder = builder.headers(headers);
+        match request.body.as_ref().filter(|_| self.has_body) {
+            Some(body) => builder.body(body.expose().to_owned()),
+            None => builder,
+        }
+    }
+
+    fn follow(&self, response: &Response, first: &Url) -> Result<Self, &'static str> {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let url = location.and_then(|location| self.url.join(location).ok()).ok_or("to no URL")?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("to no web page");
+        }
+        if self.url.scheme() == "https" && url.scheme() == "http" {
+            return Err("from https down to http");
+        }
+        let is_bare = self.is_bare || url.origin() != first.origin();
+        let keeps = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        let method = if keeps { self.method.clone() } else { Method::GET };
+        if is_bare && method != Method::GET {
+            return Err("a POST request to another origin");
+        }
+        Ok(Self { has_body: self.has_body && method == self.method && !is_bare, method, url, is_bare })
+    }
+}
+
+async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> Failure {
+    let verdict = match retry::verdict(response.status(), response.headers(), chrono::Utc::now()) {
+        Verdict::Split => Verdict::End,
+        verdict => verdict,
+    };
+    let status = response.status();
+    let said = answer::said(response, scrubber).await;
+    Failure { error: FetchError::Status { url: shown_url(url), status, said }, verdict }
+}

@@ -1,0 +1,70 @@
+//! Polls REST APIs and ships every record to a Logz.io account, once.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! config.yaml ─▶ Plan ─▶ ┌───────────────── one iteration ─────────────────┐
+//!   (config)     (plan)  │ window ─▶ request ─▶ page ─▶ records              │
+//!                        │ (start date frozen)    │  ▲                       │
+//!                        │                        │  └─ next page, fetched   │
+//!                        │                        ▼     while this one ships │
+//!                        │                 new to us? ─▶ batch ─▶ listener   │
+//!                        └──────────────────────────────────────────┬───────┘
+//!                            checkpoint ◀── everything acknowledged ─┘
+//! ```
+//!
+//! One way, page by page; a whole iteration is never in memory. One task per API, and iterations of one API never
+//! overlap.
+//!
+//! # The rooms
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
+//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
+//! | [`plan`] | the types that everything behind `config` works on |
+//! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
+//! | [`iteration`] | one iteration: the shell around the deciding parts, and the only one that acts on verdicts |
+//! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes; pure |
+//! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
+//! | [`record`] | JSON paths, event dates, fingerprints and the lines that are shipped; pure |
+//! | [`ship`] | batches, the listener, and `undelivered.ndjson` |
+//! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
+//! | [`state`] | `last_start_dates.txt` and the lock on the folder |
+//! | [`stop`], [`signals`] | from the first signal to the last moment |
+//! | [`secret`] | what must not be printed, and the scrubber for what others print |
+//! | [`logging`], [`meter`] | what people see |
+//! | [`demo`] | mock API and mock listener for the `demo` command |
+//!
+//! # What always holds
+//!
+//! - A checkpoint moves only when the listener has acknowledged every record of the iteration, and never backwards.
+//! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
+//! - A record's bytes are shipped as the API sent them.
+//! - Every loop, wait, queue and body has a bound with a name.
+//! - Secrets have a type that can't be printed; foreign text is scrubbed before it is shown.
+//!
+//! # Where it will grow
+//!
+//! Each of these is one place with a closed set of kinds: how a window becomes a request ([`plan::Request`]), how a page
+//! leads to the next ([`record::Paths`] and [`fetch::next_link`]), where credentials come from ([`plan::Auth`]), where
+//! checkpoints live ([`state::Folder`]), where batches go ([`ship::Listener`]).
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod fetch;
+pub mod iteration;
+pub mod logging;
+pub mod meter;
+pub mod plan;
+pub mod record;
+pub mod retry;
+pub mod secret;
+pub mod ship;
+pub mod signals;
+pub mod state;
+pub mod stop;
+pub mod window;

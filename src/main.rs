@@ -1,0 +1,28 @@
+//! The binary: reads the command line, begins to log, and runs the command to its exit code.
+
+use clap::Parser;
+use logzio_api_fetcher::cli::Cli;
+use logzio_api_fetcher::{commands, logging};
+
+/// Two threads at least, so that a file that hangs keeps nobody from hearing a signal.
+const WORKER_THREADS_MIN: usize = 2;
+
+fn main() {
+    let cli = Cli::parse();
+    let bars = logging::init(cli.options.level, cli.options.log_format);
+    let threads = std::thread::available_parallelism().map_or(WORKER_THREADS_MIN, |n| n.get().max(WORKER_THREADS_MIN));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let exit = match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(commands::dispatch(cli, bars));
+            // A thread that hangs in a system call is left behind.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(cause) => {
+            tracing::error!(%cause, "no threads can be started");
+            commands::Exit::Failed
+        }
+    };
+    std::process::exit(exit.code());
+}

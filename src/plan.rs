@@ -1,0 +1,210 @@
+//! What is to be done: the compiled form of the config, complete and valid.
+//!
+//! Everything behind `config` works on these types alone. A named type of the config (`cisco_secure_x`, `azure_graph`)
+//! leaves no trace here: it has filled in the same fields that a general entry writes out.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
+use rustls::pki_types::CertificateDer;
+
+use crate::record::{CustomFields, Paths};
+use crate::secret::{Scrubber, Secret};
+
+/// The whole config, compiled.
+#[derive(Debug, PartialEq)]
+pub struct Config {
+    /// Where records go.
+    pub listener: Listener,
+    /// Certificates trusted besides the system's (`tls.ca_file`).
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The APIs in the order of the config; at least one, and no two of one name.
+    pub apis: Vec<Plan>,
+}
+
+/// The Logz.io listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Scheme, host and port, perhaps a path; no query.
+    pub url: Url,
+    /// The log shipping token.
+    pub token: Secret,
+}
+
+/// One API: one entry of the config.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Its unique name, which also names it in `last_start_dates.txt`.
+    pub name: String,
+    /// From the end of an iteration to the start of the next.
+    pub interval: Duration,
+    /// How requests prove who asks.
+    pub auth: Auth,
+    /// The first request of an iteration.
+    pub request: Request,
+    /// Where an iteration begins.
+    pub start: StartRule,
+    /// Where things stand in the answers.
+    pub paths: Paths,
+    /// What is added to every record.
+    pub custom_fields: CustomFields,
+    /// Hides this API's secrets.
+    pub scrubber: Scrubber,
+}
+
+/// Where a request's credentials come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Auth {
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// The user-id.
+        id: String,
+        /// The password.
+        key: Secret,
+    },
+    /// The user's own `Authorization` header, which stands among the request's headers.
+    OwnHeader,
+    /// OAuth 2.0 client credentials (RFC 6749, section 4.4).
+    Token(Box<TokenRequest>),
+}
+
+/// How to get an access token.
+#[derive(Clone, PartialEq)]
+pub struct TokenRequest {
+    /// POST, unless the config says GET.
+    pub method: Method,
+    /// The token endpoint; by GET the fields stand in its query.
+    pub url: Url,
+    /// Headers, the content type among them.
+    pub headers: HeaderMap,
+    /// The form, for POST.
+    pub body: Option<Secret>,
+}
+
+/// The request for the first page. The next pages are asked for with the same method, headers and body.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    /// GET or POST.
+    pub method: Method,
+    /// The configured URL, which fixes the origin that credentials may go to.
+    pub url: Url,
+    /// What is added to the URL's query.
+    pub query: Vec<QueryField>,
+    /// The user's headers and the body's content type.
+    pub headers: HeaderMap,
+    /// The body, for POST.
+    pub body: Option<Secret>,
+    /// How a start date is written.
+    pub start_format: StartFormat,
+}
+
+/// One `name=value` of the query, percent-encoded already.
+#[derive(Clone, PartialEq, Eq)]
+pub struct QueryField {
+    /// The encoded name.
+    pub name: String,
+    /// The encoded value in pieces.
+    pub value: Vec<Piece>,
+}
+
+/// A piece of a query value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Encoded text.
+    Text(String),
+    /// The iteration's start date.
+    StartDate,
+}
+
+/// How a start date is written in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFormat {
+    /// `2021-10-05T10:10:10+00:00`
+    Offset,
+    /// `2021-10-05T10:10:10Z`
+    Zulu,
+    /// `2021-10-05`
+    Day,
+    /// UNIX time in seconds.
+    UnixSeconds,
+    /// UNIX time in milliseconds.
+    UnixMilliseconds,
+}
+
+/// Where an iteration begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartRule {
+    /// The start date that stands in the filters.
+    pub configured: Option<DateTime<Utc>>,
+    /// How far back to begin where no start is known (`settings.days_back_fetch`).
+    pub back: TimeDelta,
+    /// How far before the checkpoint to look again (`settings.overlap`).
+    pub overlap: TimeDelta,
+}
+
+impl StartFormat {
+    /// Writes a start date, never a later one than it is.
+    #[must_use]
+    pub fn write(self, date: DateTime<Utc>) -> String {
+        match self {
+            Self::Offset => date.to_rfc3339_opts(SecondsFormat::Secs, false),
+            Self::Zulu => date.to_rfc3339_opts(SecondsFormat::Secs, true),
+            Self::Day => date.format("%Y-%m-%d").to_string(),
+            Self::UnixSeconds => date.timestamp().to_string(),
+            Self::UnixMilliseconds => date.timestamp_millis().to_string(),
+        }
+    }
+}
+
+impl Request {
+    /// The URL of the first page of an iteration that begins at `start`.
+    #[must_use]
+    pub fn first_url(&self, start: DateTime<Utc>) -> Url {
+        let start = crate::config::encode_component(&self.start_format.write(start));
+        let own = self.url.query().filter(|query| !query.is_empty()).map(str::to_owned);
+        let fields = self.query.iter().map(|field| {
+            let value = field.value.iter().map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::StartDate => start.as_str(),
+            });
+            format!("{}={}", field.name, value.collect::<String>())
+        });
+        let query = own.into_iter().chain(fields).collect::<Vec<_>>().join("&");
+        let mut url = self.url.clone();
+        url.set_query((!query.is_empty()).then_some(query.as_str()));
+        url
+    }
+}
+
+/// An URL without what may hold secrets: its query, user and password.
+#[must_use]
+pub fn shown_url(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &shown_url(&self.url))
+            .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body)
+            .field("start_format", &self.start_format)
+            .finish()
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRequest")
+            .field("method", &self.method)
+            .field("url", &shown_url(&self.url))
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body)
+            .finish()
+    }
+}

@@ -1,0 +1,280 @@
+//! Walks JSON text without building values.
+//!
+//! A [`Raw`] is a slice of the page that is known to be one valid JSON value: [`Raw::parse`] is the only way in, and
+//! everything below it hands out sub-slices of the same text. So a 19-digit id, a float's last zero, the order of keys
+//! and every escape reach the listener as the API sent them.
+//!
+//! Nothing here recurses, so no nesting can exhaust the stack.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// One valid JSON value, as the API sent it, without white space around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+/// What a JSON value is, told by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    Text,
+    /// A number of any size and precision.
+    Number,
+    /// `true` or `false`
+    Bool,
+    /// `null`
+    Null,
+}
+
+/// One `"key": value` of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// The key with its quotes and escapes.
+    pub key: Raw<'a>,
+    /// The value.
+    pub value: Raw<'a>,
+}
+
+impl<'a> Raw<'a> {
+    /// Takes text that is exactly one JSON value.
+    ///
+    /// # Errors
+    /// Where the text is no valid JSON (RFC 8259); the error tells line and column.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<&RawValue>(text).map(|value| Self(value.get().trim_ascii()))
+    }
+
+    /// The text of the value.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// What the value is.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self.0.as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::Text,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') | None => Kind::Null,
+            Some(_) => Kind::Number,
+        }
+    }
+
+    /// Whether the value is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// A string's content, a number's digits; nothing for the other kinds.
+    ///
+    /// An escape that stands for no character (a lone surrogate) leaves the text as it was written.
+    #[must_use]
+    pub fn scalar(self) -> Option<Cow<'a, str>> {
+        match self.kind() {
+            Kind::Number => Some(Cow::Borrowed(self.0)),
+            Kind::Text => Some(self.unquoted()),
+            _ => None,
+        }
+    }
+
+    /// The members of an object, in their order; none for any other kind.
+    #[must_use]
+    pub fn members(self) -> Members<'a> {
+        Members(Cursor::inside(self, Kind::Object))
+    }
+
+    /// The elements of an array, in their order; none for any other kind.
+    #[must_use]
+    pub fn elements(self) -> Elements<'a> {
+        Elements(Cursor::inside(self, Kind::Array))
+    }
+
+    /// The value of the first member with this key.
+    #[must_use]
+    pub fn member(self, key: &str) -> Option<Raw<'a>> {
+        self.members().find(|member| member.key.is_text(key)).map(|member| member.value)
+    }
+
+    /// Whether the value is the string `text`.
+    #[must_use]
+    pub fn is_text(self, text: &str) -> bool {
+        let quoted = self.0.as_bytes();
+        let Some(inner) = quoted.len().checked_sub(1).and_then(|end| quoted.get(1..end)) else { return false };
+        if inner.contains(&b'\\') { self.unquoted() == text } else { inner == text.as_bytes() }
+    }
+
+    /// Where the value stands in `outer`, which it was taken from.
+    pub(crate) fn offset_in(self, outer: Raw<'_>) -> usize {
+        (self.0.as_ptr() as usize).saturating_sub(outer.0.as_ptr() as usize)
+    }
+
+    fn unquoted(self) -> Cow<'a, str> {
+        let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
+        if !inner.contains('\\') {
+            return Cow::Borrowed(inner);
+        }
+        serde_json::from_str::<String>(self.0).map_or(Cow::Borrowed(inner), Cow::Owned)
+    }
+}
+
+/// Iterates over an object's members.
+#[derive(Clone, Debug)]
+pub struct Members<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let key = self.0.value()?;
+        let value = self.0.value()?;
+        Some(Member { key, value })
+    }
+}
+
+/// Iterates over an array's elements.
+#[derive(Clone, Debug)]
+pub struct Elements<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Raw<'a>;
+
+    fn next(&mut self) -> Option<Raw<'a>> {
+        self.0.value()
+    }
+}
+
+/// A place between the brackets of a container.
+#[derive(Clone, Debug)]
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn inside(raw: Raw<'a>, kind: Kind) -> Self {
+        let at = if raw.kind() == kind { 1 } else { raw.0.len() };
+        Self { text: raw.0, at }
+    }
+
+    /// The next value, past white space, commas and colons; nothing at the closing bracket.
+    fn value(&mut self) -> Option<Raw<'a>> {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':') {
+            self.at += 1;
+        }
+        if matches!(bytes.get(self.at)?, b'}' | b']') {
+            return None;
+        }
+        let start = self.at;
+        self.at = value_end(bytes, start);
+        self.text.get(start..self.at).map(Raw)
+    }
+}
+
+/// The end of the value that starts at `start`.
+fn value_end(bytes: &[u8], start: usize) -> usize {
+    let mut depth = 0_usize;
+    let mut at = start;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(bytes, at);
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                if depth <= 1 {
+                    return if depth == 1 { at + 1 } else { at };
+                }
+                depth -= 1;
+            }
+            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    at.min(bytes.len())
+}
+
+/// The place after the closing quote of the string whose opening quote is at `start`.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_out_slices_of_the_same_text() -> Result<(), serde_json::Error> {
+        let text = r#" {"id": 1090519054123456789, "a\"b" : [1.10, {"x":"]"}, "é\\"], "n":null,"t":true } "#;
+        let raw = Raw::parse(text)?;
+        let members: Vec<_> = raw.members().map(|m| (m.key.text(), m.value.text())).collect();
+        assert_eq!(
+            members,
+            [
+                ("\"id\"", "1090519054123456789"),
+                (r#""a\"b""#, r#"[1.10, {"x":"]"}, "é\\"]"#),
+                ("\"n\"", "null"),
+                ("\"t\"", "true"),
+            ]
+        );
+        let list = raw.member("a\"b").map(|list| list.elements().map(Raw::text).collect::<Vec<_>>());
+        assert_eq!(list, Some(vec!["1.10", r#"{"x":"]"}"#, r#""é\\""#]));
+        Ok(())
+    }
+
+    #[test]
+    fn agrees_with_the_json_library_on_any_value() {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".*".prop_map(serde_json::Value::from),
+        ];
+        let value = leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::hash_map(".*", inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        });
+        proptest!(|(value in value, pretty in any::<bool>())| {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let text = text.map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let raw = Raw::parse(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(rebuild(raw), value);
+        });
+    }
+
+    fn rebuild(raw: Raw<'_>) -> serde_json::Value {
+        match raw.kind() {
+            Kind::Object => serde_json::Value::Object(
+                raw.members().filter_map(|m| m.key.scalar().map(|key| (key.into_owned(), rebuild(m.value)))).collect(),
+            ),
+            Kind::Array => raw.elements().map(rebuild).collect(),
+            _ => serde_json::from_str(raw.text()).unwrap_or_default(),
+        }
+    }
+}

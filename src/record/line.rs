@@ -1,0 +1,161 @@
+//! A record's line: its own bytes with the custom fields spliced in.
+
+use std::fmt;
+
+use super::json::{Kind, Member, Raw};
+
+/// The `type` of a record whose API sets none in `custom_fields`.
+const TYPE_DEFAULT: &str = "api_fetcher";
+
+/// The fields added to every record of an API. They win over the record's own top-level keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CustomFields {
+    keys: Vec<String>,
+    /// `"key":value,"key":value`, as it is spliced in.
+    members: String,
+}
+
+/// Why a custom field can't be added.
+#[derive(Debug, thiserror::Error)]
+#[error("it can't be written as JSON")]
+pub struct FieldError(#[from] serde_json::Error);
+
+impl CustomFields {
+    /// From names and JSON values; `type` is added where it isn't among them.
+    ///
+    /// # Errors
+    /// Where a value can't be written as JSON.
+    pub fn new(fields: &[(String, serde_json::Value)]) -> Result<Self, FieldError> {
+        let own_type = fields.iter().any(|(key, _)| key == "type");
+        let default = ("type".to_owned(), serde_json::Value::from(TYPE_DEFAULT));
+        let all = fields.iter().chain((!own_type).then_some(&default));
+        let mut keys = Vec::new();
+        let mut members = Vec::new();
+        for (key, value) in all {
+            members.push(format!("{}:{}", serde_json::to_string(key)?, serde_json::to_string(value)?));
+            keys.push(key.clone());
+        }
+        Ok(Self { keys, members: members.join(",") })
+    }
+
+    /// Appends the record's line, without its line break.
+    ///
+    /// An object keeps its bytes except for white space that holds line breaks and members that a custom field
+    /// overrides. Anything else becomes the `message` of an object.
+    pub fn append_line(&self, record: Raw<'_>, line: &mut Vec<u8>) {
+        if record.kind() != Kind::Object {
+            line.extend_from_slice(b"{\"message\":");
+            append_compact(record.text(), line);
+            self.close(line, true);
+            return;
+        }
+        let overridden: Vec<Member<'_>> = record.members().filter(|m| self.overrides(m.key)).collect();
+        if overridden.is_empty() {
+            let inside = record.text().strip_suffix('}').unwrap_or_default();
+            append_compact(inside.trim_ascii_end(), line);
+            self.close(line, record.members().next().is_some());
+            return;
+        }
+        line.push(b'{');
+        let mut kept = 0_usize;
+        for member in record.members().filter(|m| !self.overrides(m.key)) {
+            if kept > 0 {
+                line.push(b',');
+            }
+            kept += 1;
+            append_compact(member_text(record, member), line);
+        }
+        self.close(line, kept > 0);
+    }
+
+    fn overrides(&self, key: Raw<'_>) -> bool {
+        self.keys.iter().any(|own| key.is_text(own))
+    }
+
+    fn close(&self, line: &mut Vec<u8>, after_members: bool) {
+        if after_members {
+            line.push(b',');
+        }
+        line.extend_from_slice(self.members.as_bytes());
+        line.push(b'}');
+    }
+}
+
+/// Values may come out of secrets, so only the names are shown.
+impl fmt::Debug for CustomFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CustomFields").field(&self.keys).finish()
+    }
+}
+
+/// A member's bytes in its record, from the key's first quote to the value's end.
+fn member_text<'a>(record: Raw<'a>, member: Member<'_>) -> &'a str {
+    let start = member.key.offset_in(record);
+    let end = member.value.offset_in(record) + member.value.text().len();
+    record.text().get(start..end).unwrap_or_default()
+}
+
+/// Appends JSON text, leaving out white space with line breaks in it. In valid JSON such breaks stand between tokens,
+/// never in a string.
+fn append_compact(text: &str, line: &mut Vec<u8>) {
+    let breaks = |c: char| c == '\n' || c == '\r';
+    if !text.contains(breaks) {
+        line.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let last = text.matches(breaks).count();
+    for (index, piece) in text.split(breaks).enumerate() {
+        let piece = if index > 0 { piece.trim_ascii_start() } else { piece };
+        let piece = if index < last { piece.trim_ascii_end() } else { piece };
+        line.extend_from_slice(piece.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(fields: &[(&str, &str)], record: &str, expected: &str) {
+        let fields: Vec<_> = fields.iter().map(|(k, v)| ((*k).to_owned(), serde_json::Value::from(*v))).collect();
+        let custom = CustomFields::new(&fields).expect("plain strings");
+        let mut line = Vec::new();
+        custom.append_line(Raw::parse(record).expect("the record is JSON"), &mut line);
+        assert_eq!(String::from_utf8_lossy(&line), expected);
+    }
+
+    #[test]
+    fn keeps_the_bytes_of_a_record() {
+        let record = r#"{"id":6159258594551267592, "score": 1.10,"a":"\u00e9\/\ud800","z": {"b" : [1e400]}}"#;
+        let spliced = r#"{"id":6159258594551267592, "score": 1.10,"a":"\u00e9\/\ud800","z": {"b" : [1e400]},"type":"api_fetcher"}"#;
+        check(&[], record, spliced);
+    }
+
+    #[test]
+    fn lets_custom_fields_win_over_every_spelling_of_a_key() {
+        check(
+            &[("type", "cisco"), ("le\"vel", "high")],
+            r#"{"type":1,"a":{"type":2},"ty\u0070e":3,"b":"x","le\"vel":{}}"#,
+            r#"{"a":{"type":2},"b":"x","type":"cisco","le\"vel":"high"}"#,
+        );
+        check(&[("a", "x"), ("type", "t")], r#"{"a":1}"#, r#"{"a":"x","type":"t"}"#);
+        check(&[("a", "x"), ("type", "t")], "{ }", r#"{"a":"x","type":"t"}"#);
+    }
+
+    #[test]
+    fn ships_what_is_no_object_as_a_message() {
+        check(&[], "\"a line\"", r#"{"message":"a line","type":"api_fetcher"}"#);
+        check(&[], "17", r#"{"message":17,"type":"api_fetcher"}"#);
+        check(&[], "[1,\n 2]", r#"{"message":[1,2],"type":"api_fetcher"}"#);
+    }
+
+    #[test]
+    fn compacts_white_space_with_line_breaks_only() {
+        check(
+            &[],
+            "{\r\n  \"a\": \"two  blanks \\n\",\n\t\"b\" : [ 1,\n\n 2 ]\n}",
+            r#"{"a": "two  blanks \n","b" : [ 1,2 ],"type":"api_fetcher"}"#,
+        );
+        check(&[("a", "x"), ("type", "t")], "{\n \"a\": 1,\n \"b\":\n 2\n}", r#"{"b":2,"a":"x","type":"t"}"#);
+    }
+}

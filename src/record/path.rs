@@ -1,0 +1,485 @@
+//! JSON paths: where in a page the records, their dates and the next link stand.
+//!
+//! Text that starts with `$` is RFC 9535. Anything else is the config page's shorthand: the whole text as one literal
+//! key if the object has it (`@odata.nextLink`), else dotted segments with `[0]`, `[*]` and quoted names. Both come down
+//! to [`Step`]s where they can; these walk [`Raw`] slices. Only what steps can't say (filters, slices, `..`) is asked of
+//! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
+
+use std::fmt;
+
+use jsonpath_rust::parser::model::JpQuery;
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+
+use super::json::{Kind, Raw};
+
+/// How many keys an error names.
+const KEYS_NAMED_MAX: usize = 20;
+/// How long a key may be in an error, in characters.
+const KEY_NAMED_CHARS_MAX: usize = 40;
+
+/// A path that was understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonPath {
+    text: String,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Form {
+    /// Steps from the root; `literal` is tried first, as one key of the root.
+    Steps { literal: Option<String>, steps: Vec<Step> },
+    /// RFC 9535 beyond steps; `many` where finding nothing is no surprise.
+    Query { query: JpQuery, many: bool },
+}
+
+/// One step down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    /// The member with this key.
+    Key(String),
+    /// The element at this place; negative counts from the end.
+    Index(i64),
+    /// Every element or member value.
+    Each,
+}
+
+/// A part of a path's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Step(Step),
+    /// `..`
+    Descend,
+    /// A bracket with a filter, a slice or a union in it.
+    Bracket(String),
+}
+
+/// Why a text is no path.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Nothing, or only `.`.
+    #[error("the path is empty")]
+    Empty,
+    /// A bracket or a quote that never ends.
+    #[error("`{0}` is not closed")]
+    NotClosed(char),
+    /// Two dots with nothing behind, a dot at the end.
+    #[error("a name is missing after `.`")]
+    NameMissing,
+    /// RFC 9535 does not know it.
+    #[error("it is no RFC 9535 path")]
+    NotRfc9535,
+}
+
+/// Why a path found nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The page has no such place.
+    #[error("json path `{path}` finds nothing; {there}")]
+    Absent {
+        /// The path as it was written.
+        path: String,
+        /// The keys there are, in words.
+        there: String,
+    },
+    /// The page can't be asked.
+    #[error("json path `{path}` can't be followed in this page: {cause}")]
+    Query {
+        /// The path as it was written.
+        path: String,
+        /// What jsonpath-rust or serde_json says.
+        cause: String,
+    },
+}
+
+impl JsonPath {
+    /// Understands a path.
+    ///
+    /// # Errors
+    /// Where the text is no path in either form.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        let text = text.trim();
+        let (rooted, body) = match text.strip_prefix('$') {
+            Some(body) => (true, body),
+            None => (false, text),
+        };
+        if body.is_empty() && !rooted {
+            return Err(PathError::Empty);
+        }
+        let form = match parts(body, rooted) {
+            Ok(parts) => form(text, rooted, parts)?,
+            Err(_) if rooted && parse_json_path(text).is_ok() => query(text)?,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { text: text.to_owned(), form })
+    }
+
+    /// The path as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Every value at the path; none where a `null` stands in the way.
+    ///
+    /// # Errors
+    /// [`Missing`] where the page has no such place; it names the keys there are.
+    pub fn all<'a>(&self, root: Raw<'a>) -> Result<Vec<Raw<'a>>, Missing> {
+        match &self.form {
+            Form::Steps { literal, steps } => {
+                if let Some(found) = literal.as_ref().and_then(|key| root.member(key)) {
+                    return Ok(vec![found]);
+                }
+                walk(root, steps).map_err(|there| Missing::Absent { path: self.text.clone(), there })
+            }
+            Form::Query { query, many } => {
+                let found = ask(root, query).map_err(|cause| Missing::Query { path: self.text.clone(), cause })?;
+                if found.is_empty() && !many {
+                    return Err(Missing::Absent { path: self.text.clone(), there: what_is_there(root) });
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// The first value at the path that is not `null`.
+    #[must_use]
+    pub fn first<'a>(&self, root: Raw<'a>) -> Option<Raw<'a>> {
+        match &self.form {
+            Form::Steps { literal: None, steps } => match steps.as_slice() {
+                [Step::Key(key)] => root.member(key).filter(|value| !value.is_null()),
+                _ => walk(root, steps).ok()?.into_iter().find(|value| !value.is_null()),
+            },
+            _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
+        }
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The keys of an object, or what else it is, for an error.
+#[must_use]
+pub fn what_is_there(raw: Raw<'_>) -> String {
+    let what = match raw.kind() {
+        Kind::Object => {
+            let mut members = raw.members();
+            let mut names: Vec<String> = members.by_ref().take(KEYS_NAMED_MAX).map(|m| key_named(m.key)).collect();
+            match members.count() {
+                0 => {}
+                more => names.push(format!("and {more} more")),
+            }
+            if names.is_empty() {
+                return "the object there is empty".to_owned();
+            }
+            return format!("the keys there are: {}", names.join(", "));
+        }
+        Kind::Array => "an array",
+        Kind::Text => "a string",
+        Kind::Number => "a number",
+        Kind::Bool => "true or false",
+        Kind::Null => "null",
+    };
+    format!("what is there is {what}")
+}
+
+fn key_named(key: Raw<'_>) -> String {
+    key.scalar().unwrap_or_default().chars().take(KEY_NAMED_CHARS_MAX).collect()
+}
+
+fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
+    let steps: Option<Vec<Step>> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Step(step) => Some(step.clone()),
+            Part::Descend | Part::Bracket(_) => None,
+        })
+        .collect();
+    let Some(steps) = steps else {
+        if rooted && parse_json_path(text).is_ok() {
+            return query(text);
+        }
+        return query(&rfc9535(&parts));
+    };
+    let is_that_key = matches!(steps.as_slice(), [Step::Key(key)] if key == text);
+    let literal = (!rooted && !is_that_key).then(|| text.to_owned());
+    Ok(Form::Steps { literal, steps })
+}
+
+fn query(text: &str) -> Result<Form, PathError> {
+    let query = parse_json_path(text).map_err(|_| PathError::NotRfc9535)?;
+    Ok(Form::Query { query, many: text.contains(['?', '*', ':']) })
+}
+
+/// The parts written out with every name in brackets, as RFC 9535 takes any name.
+fn rfc9535(parts: &[Part]) -> String {
+    let mut text = "$".to_owned();
+    for part in parts {
+        match part {
+            Part::Descend => text.push_str(".."),
+            Part::Bracket(inner) => text.push_str(&format!("[{inner}]")),
+            Part::Step(Step::Index(index)) => text.push_str(&format!("[{index}]")),
+            Part::Step(Step::Each) => text.push_str("[*]"),
+            Part::Step(Step::Key(key)) => {
+                text.push_str(&format!("['{}']", key.replace('\\', "\\\\").replace('\'', "\\'")));
+            }
+        }
+    }
+    text
+}
+
+/// Reads the parts of a path behind its `$`.
+fn parts(body: &str, rooted: bool) -> Result<Vec<Part>, PathError> {
+    let mut parts = Vec::new();
+    let mut rest = body;
+    let mut name_due = !rooted;
+    while let Some(first) = rest.chars().next() {
+        match first {
+            '.' if rest.starts_with("..") => {
+                parts.push(Part::Descend);
+                rest = rest.get(2..).unwrap_or_default();
+                name_due = true;
+                if rest.starts_with('.') {
+                    return Err(PathError::NameMissing);
+                }
+            }
+            '.' => {
+                rest = rest.get(1..).unwrap_or_default();
+                name_due = true;
+                if rest.is_empty() || rest.starts_with('.') {
+                    return Err(PathError::NameMissing);
+                }
+            }
+            '[' => {
+                let (part, left) = bracket(rest)?;
+                parts.push(part);
+                (rest, name_due) = (left, false);
+            }
+            '\'' | '"' if name_due => {
+                let (key, left) = quoted(rest, first)?;
+                parts.push(Part::Step(Step::Key(key)));
+                (rest, name_due) = (left, false);
+            }
+            _ => {
+                let end = rest.find(['.', '[']).unwrap_or(rest.len());
+                let (name, left) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                parts.push(Part::Step(if name == "*" { Step::Each } else { Step::Key(name.to_owned()) }));
+                (rest, name_due) = (left, false);
+            }
+        }
+    }
+    if name_due && !parts.is_empty() { Err(PathError::NameMissing) } else { Ok(parts) }
+}
+
+/// Reads one `[…]` and gives back what follows it.
+fn bracket(text: &str) -> Result<(Part, &str), PathError> {
+    let inner_and_rest = text.get(1..).unwrap_or_default();
+    let end = bracket_end(inner_and_rest).ok_or(PathError::NotClosed('['))?;
+    let inner = inner_and_rest.get(..end).unwrap_or_default().trim();
+    let rest = inner_and_rest.get(end + 1..).unwrap_or_default();
+    let part = if inner == "*" {
+        Part::Step(Step::Each)
+    } else if let Ok(index) = inner.parse::<i64>() {
+        Part::Step(Step::Index(index))
+    } else if let Some(quote) = inner.chars().next().filter(|c| matches!(c, '\'' | '"')) {
+        match quoted(inner, quote)? {
+            (key, "") => Part::Step(Step::Key(key)),
+            _ => Part::Bracket(inner.to_owned()),
+        }
+    } else if inner.is_empty() {
+        return Err(PathError::NameMissing);
+    } else if inner.contains(['?', ':', ',', '@', '(']) {
+        Part::Bracket(inner.to_owned())
+    } else {
+        Part::Step(Step::Key(inner.to_owned()))
+    };
+    Ok((part, rest))
+}
+
+/// Where the bracket closes whose inside starts here: quotes and inner brackets don't count.
+fn bracket_end(text: &str) -> Option<usize> {
+    let mut quote: Option<char> = None;
+    let mut escaped = false;
+    let mut depth = 0_usize;
+    for (at, char) in text.char_indices() {
+        match (quote, char) {
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if char == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(char),
+            (None, '[') => depth += 1,
+            (None, ']') if depth == 0 => return Some(at),
+            (None, ']') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+/// Reads a quoted name and gives back what follows it.
+fn quoted(text: &str, quote: char) -> Result<(String, &str), PathError> {
+    let mut name = String::new();
+    let mut escaped = false;
+    for (at, char) in text.char_indices().skip(1) {
+        if escaped {
+            name.push(char);
+            escaped = false;
+        } else if char == '\\' {
+            escaped = true;
+        } else if char == quote {
+            return Ok((name, text.get(at + 1..).unwrap_or_default()));
+        } else {
+            name.push(char);
+        }
+    }
+    Err(PathError::NotClosed(quote))
+}
+
+/// Follows steps; the error tells what stands where the way ends.
+fn walk<'a>(root: Raw<'a>, steps: &[Step]) -> Result<Vec<Raw<'a>>, String> {
+    let mut here = vec![root];
+    let mut null_met = false;
+    for step in steps {
+        let mut next = Vec::new();
+        let mut container_met = false;
+        for raw in &here {
+            null_met |= raw.is_null();
+            match step {
+                Step::Key(key) => next.extend(raw.member(key)),
+                Step::Index(index) => next.extend(element(*raw, *index)),
+                Step::Each => {
+                    container_met |= matches!(raw.kind(), Kind::Array | Kind::Object);
+                    next.extend(raw.elements());
+                    next.extend(raw.members().map(|member| member.value));
+                }
+            }
+        }
+        if next.is_empty() && !null_met && !container_met && !here.is_empty() {
+            return Err(here.first().map_or_else(String::new, |raw| what_is_there(*raw)));
+        }
+        here = next;
+    }
+    Ok(here)
+}
+
+fn element(raw: Raw<'_>, index: i64) -> Option<Raw<'_>> {
+    let from_end = usize::try_from(index.unsigned_abs()).ok()?;
+    if index >= 0 {
+        return raw.elements().nth(from_end);
+    }
+    let count = raw.elements().count();
+    raw.elements().nth(count.checked_sub(from_end)?)
+}
+
+/// Asks jsonpath-rust for the places, and takes the raw slices that stand there.
+fn ask<'a>(root: Raw<'a>, query: &JpQuery) -> Result<Vec<Raw<'a>>, String> {
+    let value: serde_json::Value = serde_json::from_str(root.text()).map_err(|error| error.to_string())?;
+    let found = js_path_process(query, &value).map_err(|error| error.to_string())?;
+    found
+        .into_iter()
+        .map(|node| {
+            let place = node.path();
+            steps_of_place(&place)
+                .and_then(|steps| walk(root, &steps).ok()?.into_iter().next())
+                .ok_or_else(|| "one of its places can't be named".to_owned())
+        })
+        .collect()
+}
+
+/// A normalized path (`$['data'][0]`) as steps.
+fn steps_of_place(place: &str) -> Option<Vec<Step>> {
+    let parts = parts(place.strip_prefix('$')?, true).ok()?;
+    parts
+        .into_iter()
+        .map(|part| match part {
+            Part::Step(step) => Some(step),
+            Part::Descend | Part::Bracket(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = r#"{
+        "a": {"b": [{"date": 1}, {"date": 2.50}], "b-c": "x", "null": null},
+        "@odata.nextLink": "next", "data": [10, 20, 30], "x.y": "dotted key", "x": {"y": "nested"},
+        "links": {"next": "n", "it's": 1}, "empty": [], "d": {"results": [1]}
+    }"#;
+
+    #[track_caller]
+    fn check(path: &str, expected: &[&str]) {
+        let root = Raw::parse(PAGE).expect("the page is JSON");
+        let path = JsonPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let found = path.all(root).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(found.into_iter().map(Raw::text).collect::<Vec<_>>(), expected, "{path}");
+    }
+
+    #[test]
+    fn finds_what_every_form_of_the_shorthand_names() {
+        check("a.b-c", &["\"x\""]);
+        check("$.a['b-c']", &["\"x\""]);
+        check("$.a.b-c", &["\"x\""]);
+        check("d.results", &["[1]"]);
+        check("@odata.nextLink", &["\"next\""]);
+        check("'@odata.nextLink'", &["\"next\""]);
+        check("\"@odata.nextLink\"", &["\"next\""]);
+        check("$['@odata.nextLink']", &["\"next\""]);
+        check("x.y", &["\"dotted key\""]);
+        check("$.x.y", &["\"nested\""]);
+        check("x['y']", &["\"nested\""]);
+        check("data[0]", &["10"]);
+        check("data.[0]", &["10"]);
+        check("$.data.[0]", &["10"]);
+        check("data[-1]", &["30"]);
+        check("data[*]", &["10", "20", "30"]);
+        check("data.*", &["10", "20", "30"]);
+        check("a.b[*].date", &["1", "2.50"]);
+        check("a..date", &["1", "2.50"]);
+        check("$..date", &["1", "2.50"]);
+        check("links[next]", &["\"n\""]);
+        check("links['it\\'s']", &["1"]);
+        check("empty[*]", &[]);
+        check("a.null.deeper", &[]);
+        check("$.a.b[?@.date > 2]", &[r#"{"date": 2.50}"#]);
+        check("$.data[0:2]", &["10", "20"]);
+        check("data[1:]", &["20", "30"]);
+        check("$", &[PAGE]);
+    }
+
+    #[test]
+    fn names_the_keys_there_are_where_it_finds_nothing() {
+        let root = Raw::parse(PAGE).expect("the page is JSON");
+        let missing = |path: &str| {
+            let path = JsonPath::parse(path).expect("a path");
+            path.all(root).expect_err("nothing stands there").to_string()
+        };
+        assert_eq!(missing("a.c"), "json path `a.c` finds nothing; the keys there are: b, b-c, null");
+        assert_eq!(missing("data[7]"), "json path `data[7]` finds nothing; what is there is an array");
+        assert!(missing("$..nowhere").contains("@odata.nextLink"), "{}", missing("$..nowhere"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_path() {
+        for text in ["", " ", ".", "a.", "a...b", "a[", "a['b", "a[]", "$.a[?@.x", "$[?(]"] {
+            assert!(JsonPath::parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn never_panics_on_any_text() {
+        use proptest::prelude::*;
+        let root = Raw::parse(PAGE).expect("the page is JSON");
+        proptest!(|(text in r#"[$.\[\]'"*a-c@?:,0-9()\\ -]{0,16}"#)| {
+            if let Ok(path) = JsonPath::parse(&text) {
+                let _ = path.all(root);
+                let _ = path.first(root);
+            }
+        });
+    }
+}

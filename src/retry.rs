@@ -1,0 +1,209 @@
+//! What follows a failure: the one verdict, how long to wait before another try, and when to give up.
+//!
+//! Both directions use it, towards the API and towards the listener. The deciding is pure: time and chance are arguments.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::record::date;
+use crate::stop::{Stop, Waited};
+
+/// The longest wait that a server may ask for.
+pub const ASKED_MAX: Duration = Duration::from_secs(5 * 60);
+/// Seconds from now are smaller than this, UNIX times are larger (2001 and on).
+const UNIX_SECONDS_MIN: f64 = 1e9;
+/// UNIX times in milliseconds are larger than this.
+const UNIX_MILLISECONDS_MIN: f64 = 1e12;
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again, not before the wait that the server asked for.
+    Retry {
+        /// What the server asked for, if it did.
+        asked: Option<Duration>,
+    },
+    /// The batch is too large: try its halves, and set a single record aside.
+    Split,
+    /// Nothing helps for now: the iteration ends.
+    End,
+}
+
+/// How often and how long to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// The most tries, the first one included.
+    pub tries_max: u32,
+    /// The span from the first try within which another may begin.
+    pub span_max: Duration,
+    /// The wait after the first failure; it doubles with each further one.
+    pub first: Duration,
+    /// The longest wait that is not asked for.
+    pub longest: Duration,
+}
+
+/// Towards an API: a few tries; the next iteration is never far.
+pub const API: Policy = Policy {
+    tries_max: 5,
+    span_max: Duration::from_secs(30 * 60),
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(30),
+};
+
+/// Towards the listener: up to five minutes, as what is in hand would have to be fetched again.
+pub const LISTENER: Policy = Policy {
+    tries_max: u32::MAX,
+    span_max: Duration::from_secs(5 * 60),
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(30),
+};
+
+/// The tries of one request.
+#[derive(Debug)]
+pub struct Retries {
+    policy: Policy,
+    tries: u32,
+    begun: tokio::time::Instant,
+    is_last: bool,
+}
+
+impl Retries {
+    /// Before the first try.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, tries: 0, begun: tokio::time::Instant::now(), is_last: false }
+    }
+
+    /// How many tries have failed.
+    #[must_use]
+    pub fn failed(&self) -> u32 {
+        self.tries
+    }
+
+    /// After a failed try: how long to wait before the next, or nothing to give up.
+    pub fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.tries = self.tries.saturating_add(1);
+        let wait = wait(&self.policy, self.tries, asked, fastrand::f64());
+        let in_time = self.begun.elapsed() + wait <= self.policy.span_max;
+        (!self.is_last && self.tries < self.policy.tries_max && in_time).then_some(wait)
+    }
+
+    /// Waits before the next try. A stop ends the wait, and the next try is the last.
+    pub async fn pause(&mut self, wait: Duration, stop: &Stop) {
+        self.is_last = stop.wait(wait).await == Waited::Stopped;
+    }
+}
+
+/// The wait after a number of failed tries; `chance` (0 to 1) spreads those that failed together.
+fn wait(policy: &Policy, failed: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    let doubled = policy.first.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
+    let own = doubled.min(policy.longest).mul_f64(0.5 + 0.5 * chance);
+    own.max(asked.unwrap_or_default().min(ASKED_MAX))
+}
+
+/// What an answer of this status and these headers is followed by.
+#[must_use]
+pub fn verdict(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Verdict {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Verdict::Retry { asked: asked(headers, now) },
+        // Some send their rate limit as 403, with the headers of a rate limit.
+        StatusCode::FORBIDDEN if headers.contains_key(RETRY_AFTER) || is_used_up(headers) => {
+            Verdict::Retry { asked: asked(headers, now) }
+        }
+        _ if status.is_server_error() => Verdict::Retry { asked: retry_after(headers, now) },
+        StatusCode::PAYLOAD_TOO_LARGE => Verdict::Split,
+        _ => Verdict::End,
+    }
+}
+
+/// The wait that a rate limit asks for.
+fn asked(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    retry_after(headers, now).or_else(|| {
+        let names = ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"];
+        reset(names.iter().find_map(|name| text(headers, name))?, now)
+    })
+}
+
+fn is_used_up(headers: &HeaderMap) -> bool {
+    let names = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
+    let left = names.iter().find_map(|name| text(headers, name)).and_then(|left| left.parse::<f64>().ok());
+    left.is_some_and(|left| left <= 0.0)
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds or a date.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = text(headers, RETRY_AFTER.as_str())?;
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => date::parse(text)?.signed_duration_since(now).to_std().ok(),
+    }
+}
+
+/// The moment at which a rate limit begins anew: seconds from now, or UNIX time in seconds or milliseconds.
+fn reset(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let number = text.parse::<f64>().ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "a wait needs no exact milliseconds")]
+    let now_s = now.timestamp_millis() as f64 / 1000.0;
+    let seconds = match number {
+        _ if number >= UNIX_MILLISECONDS_MIN => number / 1000.0 - now_s,
+        _ if number >= UNIX_SECONDS_MIN => number - now_s,
+        _ => number,
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    #[track_caller]
+    fn check(status: u16, headers: &[(&'static str, &'static str)], expected: Verdict) {
+        let headers: HeaderMap =
+            headers.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect();
+        let now = DateTime::from_timestamp(1_716_900_000, 0).unwrap_or_default();
+        let status = StatusCode::from_u16(status).expect("a status");
+        assert_eq!(verdict(status, &headers, now), expected, "{status} {headers:?}");
+    }
+
+    fn retry(seconds: Option<u64>) -> Verdict {
+        Verdict::Retry { asked: seconds.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn hears_what_servers_ask_for() {
+        check(429, &[("retry-after", "17")], retry(Some(17)));
+        check(429, &[("retry-after", "Tue, 28 May 2024 12:40:20 GMT")], retry(Some(20)));
+        check(429, &[("retry-after", "Tue, 28 May 2024 12:00:00 GMT")], retry(None));
+        check(429, &[("x-ratelimit-reset", "40")], retry(Some(40)));
+        check(429, &[("x-rate-limit-reset", "1716900009")], retry(Some(9)));
+        check(429, &[("x-ratelimit-reset", "1716900009000")], retry(Some(9)));
+        check(429, &[("x-ratelimit-reset", "-3")], retry(None));
+        check(429, &[("retry-after", "soon")], retry(None));
+        check(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "5")], retry(Some(5)));
+        check(403, &[("x-ratelimit-remaining", "10"), ("x-ratelimit-reset", "5")], Verdict::End);
+        check(503, &[("retry-after", "2")], retry(Some(2)));
+        check(500, &[("x-ratelimit-reset", "3000")], retry(None));
+        check(408, &[], retry(None));
+        check(413, &[], Verdict::Split);
+        for status in [400, 401, 403, 404, 422] {
+            check(status, &[], Verdict::End);
+        }
+    }
+
+    #[test]
+    fn waits_longer_each_time_and_never_too_long() {
+        let seconds = |failed, asked, chance| wait(&API, failed, asked, chance).as_secs_f64();
+        assert_eq!([1, 2, 3, 4, 9].map(|failed| seconds(failed, None, 1.0)), [0.5, 1.0, 2.0, 4.0, 30.0]);
+        assert_eq!(seconds(1, None, 0.0), 0.25);
+        assert_eq!(seconds(u32::MAX, None, 1.0), 30.0);
+        assert_eq!(seconds(1, Some(Duration::from_secs(86_400)), 1.0), 300.0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Batches: as many records as fit, and which records they are.
+
+use chrono::{DateTime, Utc};
+
+use crate::record::Fingerprint;
+
+/// The largest batch, as NDJSON before compression. The listener takes ten times as much; smaller ones cost less to send
+/// again.
+pub const BATCH_BYTES_MAX: usize = 1_048_576;
+/// The longest line that the listener takes.
+pub const LINE_BYTES_MAX: usize = 500_000;
+
+/// Lines on their way to the listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// NDJSON: each line ends with a line break.
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+/// One line of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    /// Where the line ends, its line break included.
+    end: usize,
+    identity: Identity,
+}
+
+/// Which record a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What tells the record from others.
+    pub fingerprint: Fingerprint,
+    /// Its event date.
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// A line that no batch may hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// How long it is.
+    pub bytes: usize,
+}
+
+impl Batch {
+    /// The NDJSON.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// How many lines it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has no line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Its lines without line breaks, with their records.
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], Identity)> {
+        let mut start = 0;
+        self.entries.iter().map(move |entry| {
+            let line = self.text.get(start..entry.end.saturating_sub(1)).unwrap_or_default();
+            start = entry.end;
+            (line, entry.identity)
+        })
+    }
+
+    /// Its records.
+    pub fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.entries.iter().map(|entry| entry.identity)
+    }
+
+    /// Two halves; nothing where there is only one line.
+    #[must_use]
+    pub fn split(self) -> Option<(Batch, Batch)> {
+        let middle = self.entries.len() / 2;
+        let cut = self.entries.get(middle.checked_sub(1)?)?.end;
+        let Batch { mut text, mut entries } = self;
+        let tail_text = text.split_off(cut);
+        let mut tail = entries.split_off(middle);
+        for entry in &mut tail {
+            entry.end -= cut;
+        }
+        Some((Batch { text, entries }, Batch { text: tail_text, entries: tail }))
+    }
+
+    fn push(&mut self, line: &[u8], identity: Identity) {
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+        self.entries.push(Entry { end: self.text.len(), identity });
+    }
+}
+
+/// Fills batches line by line.
+#[derive(Debug, Default)]
+pub struct Batcher {
+    open: Batch,
+}
+
+impl Batcher {
+    /// Adds a line. Gives a batch that is full now, the line being the first of the next.
+    ///
+    /// # Errors
+    /// Where the line is longer than [`LINE_BYTES_MAX`]; it is in no batch then.
+    pub fn push(&mut self, line: &[u8], identity: Identity) -> Result<Option<Batch>, TooLong> {
+        if line.len() > LINE_BYTES_MAX {
+            return Err(TooLong { bytes: line.len() });
+        }
+        let is_full = self.open.text.len() + line.len() + 1 > BATCH_BYTES_MAX;
+        let full = (is_full && !self.open.is_empty()).then(|| std::mem::take(&mut self.open));
+        self.open.push(line, identity);
+        Ok(full)
+    }
+
+    /// The batch that is not full yet, if it has a line.
+    pub fn finish(&mut self) -> Option<Batch> {
+        (!self.open.is_empty()).then(|| std::mem::take(&mut self.open))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn identity(number: usize) -> Identity {
+        Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: None }
+    }
+
+    #[test]
+    fn batches_keep_the_limits_and_lose_nothing() {
+        let length = prop_oneof![0_usize..2_000, 499_990_usize..500_010];
+        proptest!(ProptestConfig::with_cases(64), |(lengths in prop::collection::vec(length, 0..60))| {
+            let lines: Vec<Vec<u8>> = lengths.iter().enumerate()
+                .map(|(number, length)| vec![b'a' + u8::try_from(number % 26).unwrap_or_default(); *length])
+                .collect();
+            let mut batcher = Batcher::default();
+            let mut batches = Vec::new();
+            let mut too_long = 0;
+            for (number, line) in lines.iter().enumerate() {
+                match batcher.push(line, identity(number)) {
+                    Ok(full) => batches.extend(full),
+                    Err(error) => { prop_assert!(error.bytes > LINE_BYTES_MAX); too_long += 1; }
+                }
+            }
+            batches.extend(batcher.finish());
+            prop_assert_eq!(too_long, lines.iter().filter(|line| line.len() > LINE_BYTES_MAX).count());
+            let kept: Vec<&Vec<u8>> = lines.iter().filter(|line| line.len() <= LINE_BYTES_MAX).collect();
+            let got: Vec<Vec<u8>> = batches.iter().flat_map(|batch| batch.lines().map(|(line, _)| line.to_vec())).collect();
+            prop_assert_eq!(got.iter().collect::<Vec<_>>(), kept);
+            for batch in &batches {
+                prop_assert!(batch.text().len() <= BATCH_BYTES_MAX && !batch.is_empty());
+            }
+        });
+    }
+
+    #[test]
+    fn halves_have_all_the_lines_in_order() {
+        let mut batcher = Batcher::default();
+        for number in 0..5_usize {
+            batcher.push(number.to_string().as_bytes(), identity(number)).expect("a short line");
+        }
+        let whole = batcher.finish().expect("five lines");
+        let (head, tail) = whole.clone().split().expect("more than one line");
+        assert_eq!((head.text(), tail.text()), (&b"0\n1\n"[..], &b"2\n3\n4\n"[..]));
+        let halves: Vec<_> = head.lines().chain(tail.lines()).collect();
+        assert_eq!(halves, whole.lines().collect::<Vec<_>>());
+        let (one, _) = head.split().expect("two lines");
+        assert!(one.split().is_none());
+    }
+}

@@ -1,0 +1,187 @@
+//! One batch to the listener, and what became of it.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::batch::Batch;
+use crate::config::encode_component;
+use crate::fetch::cause;
+use crate::plan;
+use crate::retry::{self, Retries, Verdict};
+use crate::secret::{Scrubber, Secret};
+use crate::stop::Stop;
+
+/// How much of an answer is read; the listener's are one line.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a batch wasn't delivered. The checkpoint stays where it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// No answer, for as long as it is tried.
+    #[error("the listener {url} gave no answer: {cause}")]
+    Unreachable {
+        /// Without the token.
+        url: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The token is refused.
+    #[error(
+        "the listener {url} refuses the token ({status}); check logzio.token, and that logzio.url is the one of your region"
+    )]
+    Token {
+        /// Without the token.
+        url: String,
+        /// 401 or 403.
+        status: StatusCode,
+    },
+    /// Any other answer.
+    #[error("the listener {url} answered {status}{said}")]
+    Status {
+        /// Without the token.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What it says, scrubbed.
+        said: String,
+    },
+    /// A batch can't be compressed, or a record can't be set aside.
+    #[error("{what}: {cause}")]
+    Local {
+        /// What was tried.
+        what: &'static str,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// The grace window is over.
+    #[error("stopped before the listener had everything")]
+    Stopped,
+}
+
+/// What the listener did with a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It has every line.
+    Whole,
+    /// It has all lines but some that it can't read; sending them again would double the others.
+    ButSome(Option<Counts>),
+    /// It wants less at a time.
+    TooLarge,
+}
+
+/// What a 400 of the listener tells.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Counts {
+    /// Lines that are no JSON to it.
+    #[serde(default)]
+    pub(super) malformed_lines: u64,
+    /// Lines that it has.
+    #[serde(default)]
+    pub(super) successful_lines: u64,
+    /// Lines over its limit.
+    #[serde(default)]
+    pub(super) oversized_lines: u64,
+    /// Empty lines.
+    #[serde(default)]
+    pub(super) empty_log_lines: u64,
+}
+
+/// The way to the listener.
+#[derive(Debug)]
+pub struct Listener {
+    client: Client,
+    /// With the token in its query.
+    url: Secret,
+    shown_url: String,
+    scrubber: Scrubber,
+}
+
+impl Listener {
+    /// To a listener of the config.
+    #[must_use]
+    pub fn new(client: Client, listener: &plan::Listener) -> Self {
+        let base = listener.url.as_str().trim_end_matches('/');
+        Self {
+            client,
+            url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
+            shown_url: plan::shown_url(&listener.url),
+            scrubber: Scrubber::new([listener.token.clone()]),
+        }
+    }
+
+    /// Sends a batch, again and again where that may help.
+    pub(super) async fn deliver(&self, batch: &Batch, stop: &Stop, api: &str) -> Result<Taken, ShipError> {
+        let body =
+            compress(batch.text()).map_err(|cause| ShipError::Local { what: "a batch can't be compressed", cause })?;
+        let mut retries = Retries::new(retry::LISTENER);
+        loop {
+            let (error, verdict) = match stop.until_end(self.post(&body)).await {
+                None => return Err(ShipError::Stopped),
+                Some(Ok(taken)) => return Ok(taken),
+                Some(Err(failure)) => failure,
+            };
+            let Verdict::Retry { asked } = verdict else { return Err(error) };
+            let Some(wait) = retries.next_wait(asked) else { return Err(error) };
+            let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
+            tracing::warn!(api, cause = %error, failed_tries = tries, "sending again in {seconds:.1} s");
+            retries.pause(wait, stop).await;
+        }
+    }
+
+    async fn post(&self, body: &[u8]) -> Result<Taken, (ShipError, Verdict)> {
+        let unreachable = |error: &reqwest::Error| {
+            let error = ShipError::Unreachable { url: self.shown_url.clone(), cause: cause(error, &self.scrubber) };
+            (error, Verdict::Retry { asked: None })
+        };
+        let url = Url::parse(self.url.expose())
+            .map_err(|_| (self.status_error(StatusCode::BAD_REQUEST, ""), Verdict::End))?;
+        let request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_ENCODING, "gzip")
+            .header("Logzio-Shipper", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .body(body.to_vec());
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
+        match status {
+            _ if status.is_success() => Ok(Taken::Whole),
+            StatusCode::BAD_REQUEST => Ok(Taken::ButSome(serde_json::from_str(&text(response).await).ok())),
+            StatusCode::PAYLOAD_TOO_LARGE => Ok(Taken::TooLarge),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err((ShipError::Token { url: self.shown_url.clone(), status }, Verdict::End))
+            }
+            _ => Err((self.status_error(status, &text(response).await), verdict)),
+        }
+    }
+
+    fn status_error(&self, status: StatusCode, said: &str) -> ShipError {
+        let said = self.scrubber.scrub(said);
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        ShipError::Status { url: self.shown_url.clone(), status, said }
+    }
+}
+
+async fn text(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::default());
+    encoder.write_all(text)?;
+    encoder.finish()
+}

@@ -1,0 +1,134 @@
+//! From lines to acknowledged batches.
+//!
+//! Enters: batches of lines. Leaves: for each record the word that it was delivered, or set aside for good. What always
+//! holds: a batch that the listener took, even in part, is never sent again; a record that can never be delivered is in
+//! `undelivered.ndjson` before it counts as done.
+
+mod batch;
+mod listener;
+mod undelivered;
+
+use chrono::{DateTime, Utc};
+
+pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, Identity, LINE_BYTES_MAX, TooLong};
+pub use listener::{Listener, ShipError};
+pub use undelivered::{FILE_BYTES_MAX, FILE_NAME as UNDELIVERED_FILE_NAME, ROTATED_FILE_NAME, Undelivered};
+
+use crate::stop::Stop;
+use listener::{Counts, Taken};
+
+/// Ships the batches of one API.
+#[derive(Debug)]
+pub struct Shipper<'a> {
+    /// Where to.
+    pub listener: &'a Listener,
+    /// What can't be shipped.
+    pub undelivered: &'a Undelivered,
+    /// Ends every wait.
+    pub stop: &'a Stop,
+    /// Whose records they are.
+    pub api: &'a str,
+}
+
+/// What became of a batch's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shipped {
+    /// Records that the listener has.
+    pub records: u64,
+    /// Their lines' bytes, uncompressed.
+    pub bytes: u64,
+    /// Records that went to `undelivered.ndjson`.
+    pub set_aside: u64,
+}
+
+impl Shipper<'_> {
+    /// Delivers a batch, in pieces where the listener wants less at a time. `done` is told of each piece that is done.
+    ///
+    /// # Errors
+    /// [`ShipError`], where some of it could not be delivered; `done` was told of the rest.
+    pub async fn ship(
+        &self,
+        batch: Batch,
+        now: DateTime<Utc>,
+        mut done: impl FnMut(&Batch, Shipped),
+    ) -> Result<(), ShipError> {
+        // Each split leaves two halves, so this never holds more than one piece per halving.
+        let mut pieces = vec![batch];
+        while let Some(piece) = pieces.pop() {
+            if self.stop.is_cut() {
+                return Err(ShipError::Stopped);
+            }
+            let whole = Shipped { records: piece.len() as u64, bytes: piece.text().len() as u64, set_aside: 0 };
+            match self.listener.deliver(&piece, self.stop, self.api).await? {
+                Taken::Whole => done(&piece, whole),
+                Taken::ButSome(counts) => {
+                    let set_aside = self.keep_refused(&piece, counts, now)?;
+                    let records = whole.records.saturating_sub(set_aside);
+                    done(&piece, Shipped { records, set_aside, ..whole });
+                }
+                Taken::TooLarge if piece.len() == 1 => {
+                    self.keep(&piece, now, "the listener says that it is too large")?;
+                    done(&piece, Shipped { records: 0, bytes: 0, set_aside: 1 });
+                }
+                Taken::TooLarge => pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a record aside whose line is too long for the listener.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn keep_too_long(&self, line: &[u8], now: DateTime<Utc>) -> Result<(), ShipError> {
+        let (bytes, max) = (line.len(), LINE_BYTES_MAX);
+        let reason = format!("its line has {bytes} bytes, and the listener takes {max}");
+        self.write(now, &reason, [line].into_iter())?;
+        tracing::warn!(api = self.api, bytes, bytes_max = max, "a record is too long, kept in {UNDELIVERED_FILE_NAME}");
+        Ok(())
+    }
+
+    /// Keeps a batch of which the listener refused some lines, as it doesn't say which. Gives how many it refused.
+    fn keep_refused(&self, batch: &Batch, counts: Option<Counts>, now: DateTime<Utc>) -> Result<u64, ShipError> {
+        let Some(counts) = counts else {
+            self.keep(batch, now, "the listener answered 400 without saying why")?;
+            return Ok(0);
+        };
+        let refused = counts.malformed_lines.saturating_add(counts.oversized_lines);
+        if refused == 0 {
+            let taken = counts.successful_lines;
+            tracing::info!(
+                api = self.api,
+                taken,
+                empty = counts.empty_log_lines,
+                "the listener answered 400, and has every line"
+            );
+            return Ok(0);
+        }
+        let reason = format!(
+            "the listener refused some lines of a batch of {}: {} malformed, {} too long, {} taken",
+            batch.len(),
+            counts.malformed_lines,
+            counts.oversized_lines,
+            counts.successful_lines
+        );
+        self.keep(batch, now, &reason)?;
+        Ok(refused)
+    }
+
+    fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
+        self.write(now, reason, batch.lines().map(|(line, _)| line))?;
+        tracing::warn!(api = self.api, records = batch.len(), reason, "kept in {UNDELIVERED_FILE_NAME}");
+        Ok(())
+    }
+
+    fn write<'l>(
+        &self,
+        now: DateTime<Utc>,
+        reason: &str,
+        lines: impl Iterator<Item = &'l [u8]>,
+    ) -> Result<(), ShipError> {
+        let kept = self.undelivered.keep(self.api, now, reason, lines);
+        kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })
+    }
+}

@@ -1,0 +1,45 @@
+//! Signals: the first asks to stop, the second insists.
+//!
+//! Process 1 of a container gets no default action for a signal, so the handlers are installed before anything else.
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+
+use crate::stop::StopTrigger;
+
+/// The exit code of a process that a second signal ended.
+const INSISTED_EXIT_CODE: i32 = 1;
+
+/// Installs the handlers. From here on a signal is heard, also before [`forward`] runs.
+///
+/// # Errors
+/// Where the system refuses to.
+pub fn install() -> io::Result<Signals> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP])
+}
+
+/// Turns signals into the stop, for as long as the process lives.
+pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration) {
+    let mut is_stopping = false;
+    while let Some(signal) = signals.next().await {
+        match signal {
+            SIGHUP => {
+                tracing::info!("SIGHUP is heard, but the config is read at the start only; restart to apply a change")
+            }
+            _ if is_stopping => {
+                tracing::warn!("a second signal: ending at once");
+                std::process::exit(INSISTED_EXIT_CODE);
+            }
+            _ => {
+                is_stopping = true;
+                let (name, seconds) = (if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, grace.as_secs_f64());
+                tracing::info!("{name}: no new iteration begins; those under way have {seconds} s to end");
+                trigger.stop(grace);
+            }
+        }
+    }
+}

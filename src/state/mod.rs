@@ -1,0 +1,117 @@
+//! What outlives the process, in the config's own folder.
+//!
+//! [`Folder::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
+//! ends) and reads the checkpoints. The file of checkpoints is the user's: an edit is obeyed at the next start.
+
+mod checkpoints;
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
+
+/// The lock file's name, beside the config.
+pub const LOCK_FILE_NAME: &str = ".logzio-api-fetcher.lock";
+
+/// Why the folder can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another fetcher has it.
+    #[error("another fetcher{holder} runs on {folder}; stop it first, or give this one a folder of its own", folder = .folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+        /// ` (process 123)`, where it can be told.
+        holder: String,
+    },
+    /// A file in it can't be used.
+    #[error("{file} can't be {verb}: {cause}; the fetcher must be able to write in this folder", file = .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What was tried.
+        verb: &'static str,
+        /// The system's word.
+        cause: io::Error,
+    },
+}
+
+/// The folder with the state, taken by this process.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    checkpoints: Mutex<CheckpointFile>,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+/// What was found in the folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The checkpoint of each API that has one.
+    pub checkpoints: HashMap<String, DateTime<Utc>>,
+    /// Lines that were not understood, and stay.
+    pub unreadable: Vec<String>,
+}
+
+impl Folder {
+    /// Takes the folder and reads what is in it.
+    ///
+    /// # Errors
+    /// Where another fetcher has it, or its files can't be read and written.
+    pub fn open(path: &Path) -> Result<(Self, Found), StateError> {
+        let lock = lock(path)?;
+        let (file, checkpoints) = CheckpointFile::open(path).map_err(|cause| StateError::File {
+            file: path.join(CHECKPOINTS_FILE_NAME),
+            verb: "read and written",
+            cause,
+        })?;
+        let unreadable = checkpoints.unreadable().map(str::to_owned).collect();
+        let found = Found { checkpoints: checkpoints.by_name(), unreadable };
+        Ok((Self { path: path.to_owned(), checkpoints: Mutex::new(file), _lock: lock }, found))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes an API's checkpoint to the disk.
+    ///
+    /// # Errors
+    /// Where it can't be written; it is tried again with the next one.
+    pub fn save_checkpoint(&self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).append(name, date)
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StateError> {
+    let path = folder.join(LOCK_FILE_NAME);
+    let wrong = |verb| {
+        let file = path.clone();
+        move |cause| StateError::File { file, verb, cause }
+    };
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong("opened"))?;
+    match file.try_lock() {
+        Ok(()) => {
+            // Only a help for whoever looks who has the lock.
+            let id = format!("{}\n", std::process::id());
+            let _ = file.set_len(0).and_then(|()| file.write_all(id.as_bytes()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = (&mut file).take(20).read_to_string(&mut holder);
+            let number = holder.trim().parse::<u32>().map(|id| format!(" (process {id})")).unwrap_or_default();
+            Err(StateError::Taken { folder: folder.to_owned(), holder: number })
+        }
+        Err(TryLockError::Error(cause)) => Err(wrong("locked")(cause)),
+    }
+}

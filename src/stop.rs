@@ -1,0 +1,121 @@
+//! Stopping: from the first signal to the last moment.
+//!
+//! A [`Stop`] is handed to everything that waits. From the signal on no wait lasts; what is under way goes on until the
+//! *cut*, shortly before the grace window ends; what is on the wire then may still be answered until the *end*. So the
+//! process is gone before somebody kills it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long before the end of the grace window nothing new is begun; a quarter of a short window.
+const CUT_BEFORE_END: Duration = Duration::from_secs(5);
+/// How long before the end of the grace window what is on the wire is given up; a tenth of a short window.
+const END_BEFORE_KILL: Duration = Duration::from_millis(1500);
+
+/// Starts the stop.
+#[derive(Debug)]
+pub struct StopTrigger(watch::Sender<Option<Deadlines>>);
+
+/// Tells everybody when to stop. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<Option<Deadlines>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    cut: Instant,
+    end: Instant,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The time is over.
+    Whole,
+    /// A stop came.
+    Stopped,
+}
+
+/// A stop that hasn't come yet.
+#[must_use]
+pub fn channel() -> (StopTrigger, Stop) {
+    let (sender, receiver) = watch::channel(None);
+    (StopTrigger(sender), Stop(receiver))
+}
+
+impl StopTrigger {
+    /// Starts the stop: the grace window begins now.
+    pub fn stop(&self, grace: Duration) {
+        let now = Instant::now();
+        let end = grace.saturating_sub(END_BEFORE_KILL.min(grace / 10));
+        let cut = grace.saturating_sub(CUT_BEFORE_END.min(grace / 4));
+        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end }));
+    }
+}
+
+impl Stop {
+    /// Whether the stop has come.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Whether nothing new may be begun.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.borrow().is_some_and(|deadlines| Instant::now() >= deadlines.cut)
+    }
+
+    /// Returns when the stop comes.
+    pub async fn requested(&self) {
+        self.deadlines().await;
+    }
+
+    /// Returns when nothing new may be begun.
+    pub async fn cut(&self) {
+        sleep_until(self.deadlines().await.cut).await;
+    }
+
+    /// Returns when everything must be over.
+    pub async fn end(&self) {
+        sleep_until(self.deadlines().await.end).await;
+    }
+
+    /// Waits, unless the stop comes or is there already.
+    pub async fn wait(&self, span: Duration) -> Waited {
+        tokio::select! {
+            biased;
+            () = self.requested() => Waited::Stopped,
+            () = sleep(span) => Waited::Whole,
+        }
+    }
+
+    /// What the work gives, unless it isn't done at the cut.
+    pub async fn until_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.cut() => None,
+        }
+    }
+
+    /// What the work gives, unless it isn't done at the end.
+    pub async fn until_end<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.end() => None,
+        }
+    }
+
+    async fn deadlines(&self) -> Deadlines {
+        let mut receiver = self.0.clone();
+        match receiver.wait_for(Option::is_some).await.map(|deadlines| *deadlines) {
+            Ok(Some(deadlines)) => deadlines,
+            // Without a trigger no stop will ever come.
+            _ => std::future::pending().await,
+        }
+    }
+}
