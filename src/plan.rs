@@ -145,6 +145,17 @@ pub struct StartRule {
     pub overlap: TimeDelta,
 }
 
+impl Piece {
+    /// The text, where it is one.
+    #[must_use]
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::StartDate => None,
+        }
+    }
+}
+
 impl StartFormat {
     /// Writes a start date, never a later one than it is.
     #[must_use]

@@ -10,7 +10,7 @@ use serde_yaml::Value;
 
 use super::document::Place as Spot;
 use super::encode;
-use super::presets::{AUTH, OAUTH, Preset};
+use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{Reader, Section, Text, json};
 use super::reference::Place;
 use crate::plan::{Auth, Piece, Plan, QueryField, Request, StartFormat, StartRule, TokenRequest};
@@ -41,12 +41,12 @@ impl<'r, 'd> Entries<'r, 'd> {
 
     /// One entry; nothing where it has a fault, which is noted.
     pub(super) fn read(&self, value: &'r Value, spot: Spot, place: Place) -> Option<Plan> {
-        let entry = Section::new(self.reader, value, spot.clone(), place);
         if value.as_mapping().is_none() {
             self.reader.fault(&spot, "an API should be here, with keys and values", None);
             return None;
         }
-        let preset = self.preset(&entry, place)?;
+        let entry = Section::new(self.reader, value, spot, place);
+        let preset = self.preset(&entry, place);
         let name = self.name(&entry);
         let interval = self.interval(&entry.section("settings"));
         let (http, requested) = self.http_section(&entry);
@@ -74,21 +74,28 @@ impl<'r, 'd> Entries<'r, 'd> {
         })
     }
 
-    fn preset(&self, entry: &Section<'r, 'd>, place: Place) -> Option<&'static Preset> {
-        let presets = if place == Place::OAuth { OAUTH } else { AUTH };
-        let text = entry.required("type", None)?;
-        let found = presets.iter().find(|preset| preset.name == text.value);
-        if found.is_none() {
-            let names: Vec<String> = presets.iter().map(|preset| format!("`{}`", preset.name)).collect();
-            let other = if place == Place::OAuth { AUTH } else { OAUTH };
-            let section = if place == Place::OAuth { "auth_apis" } else { "oauth_apis" };
-            let hint = match other.iter().any(|preset| preset.name == text.value) {
-                true => format!("`{}` belongs into `{section}`", text.value),
+    /// The entry's type. Where there is none of that name, the likeliest, so that the rest can be looked at, too.
+    fn preset(&self, entry: &Section<'r, 'd>, place: Place) -> &'static Preset {
+        let (here, there, section) = match place {
+            Place::OAuth => (OAUTH, AUTH, "auth_apis"),
+            _ => (AUTH, OAUTH, "oauth_apis"),
+        };
+        let name = entry.required("type", None).map(|text| text.value).unwrap_or_default();
+        if let Some(preset) = here.iter().find(|preset| preset.name == name) {
+            return preset;
+        }
+        if !name.is_empty() {
+            let names: Vec<String> = here.iter().map(|preset| format!("`{}`", preset.name)).collect();
+            let hint = match there.iter().any(|preset| preset.name == name) {
+                true => format!("`{name}` belongs into `{section}`"),
                 false => format!("one of {}", names.join(", ")),
             };
-            self.reader.fault(&text.spot, format!("there is no type `{}` here", shown(&text.value)), Some(hint));
+            let what = format!("there is no type `{}` here", shown(&name));
+            self.reader.fault(&entry.spot.key("type"), what, Some(hint));
         }
-        found
+        let likeness = |preset: &&Preset| strsim::jaro_winkler(preset.name, &name.to_lowercase());
+        // Of equally unlikely ones the first: it requires the least.
+        here.iter().rev().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or(&GENERAL)
     }
 
     fn name(&self, entry: &Section<'r, 'd>) -> Option<String> {
@@ -411,14 +418,11 @@ fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
         return;
     }
     let mut value = encode::query_value(&format!("{field} ge {}", encode::START_DATE_MARK));
-    if let Some(own) = own.filter(|own| !own.is_empty()) {
-        value.push(Piece::Text("%20and%20".to_owned()));
-        let has_or =
-            own.iter().any(|piece| matches!(piece, Piece::Text(text) if text.to_lowercase().contains("%20or%20")));
-        let brackets = |text: &str| has_or.then(|| Piece::Text(text.to_owned()));
-        value.extend(brackets("("));
-        value.extend(own);
-        value.extend(brackets(")"));
+    let own: String = own.into_iter().flatten().filter_map(Piece::into_text).collect();
+    if !own.is_empty() {
+        // OData reads `or` as weaker than `and`.
+        let clause = if own.to_lowercase().contains("%20or%20") { format!("({own})") } else { own };
+        value.push(Piece::Text(format!("%20and%20{clause}")));
     }
     query.insert(0, QueryField { name: "$filter".to_owned(), value });
 }

@@ -32,6 +32,11 @@ impl Place {
         self.then(Step::Index(index))
     }
 
+    /// The place itself, what it stands in, and so on up to the root.
+    pub(super) fn with_ancestors(&self) -> impl Iterator<Item = Place> {
+        (0..=self.0.len()).rev().map(|depth| Self(self.0.iter().take(depth).cloned().collect()))
+    }
+
     fn then(&self, step: Step) -> Self {
         Self(self.0.iter().cloned().chain([step]).collect())
     }

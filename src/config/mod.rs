@@ -80,7 +80,13 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
     let document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
-            let hint = Some("check the indentation and the quotes around special characters".to_owned());
+            let is_double = error.what.contains("duplicate entry");
+            let hint = if is_double {
+                "keep one of the two"
+            } else {
+                "check the indentation, and the quotes around special characters"
+            };
+            let hint = Some(hint.to_owned());
             let what = format!("it is no valid YAML: {}", error.what);
             let fault = Fault { path: String::new(), line: error.line, what, hint };
             return Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } };

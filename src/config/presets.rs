@@ -16,7 +16,8 @@ pub(super) struct Preset {
     pub(super) odata: bool,
 }
 
-const GENERAL: Preset = Preset {
+/// Nothing is filled in.
+pub(super) const GENERAL: Preset = Preset {
     name: "general",
     url: None,
     start_date_name: None,

@@ -36,9 +36,8 @@ impl<'d> Reader<'d> {
     }
 
     pub(super) fn fault(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
-        let mut noted = self.noted.borrow_mut();
-        if !noted.void.contains(spot) {
-            noted.faults.push((spot.clone(), what.into(), hint));
+        if !self.is_void(spot) {
+            self.noted.borrow_mut().faults.push((spot.clone(), what.into(), hint));
         }
     }
 
@@ -85,12 +84,14 @@ impl<'d> Reader<'d> {
         })
     }
 
-    fn void(&self, spot: &Spot) {
+    /// Says that a value, and all below it, is known to be none.
+    pub(super) fn void(&self, spot: &Spot) {
         self.noted.borrow_mut().void.insert(spot.clone());
     }
 
     pub(super) fn is_void(&self, spot: &Spot) -> bool {
-        self.noted.borrow().void.contains(spot)
+        let noted = self.noted.borrow();
+        !noted.void.is_empty() && spot.with_ancestors().any(|spot| noted.void.contains(&spot))
     }
 
     /// Whether any fault was noted.
@@ -111,6 +112,9 @@ impl<'d> Reader<'d> {
             });
             let mut faults: Vec<Fault> = with_line.collect();
             faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+            // A section that is read in several places is told of once.
+            let mut told = HashSet::new();
+            faults.retain(|fault| told.insert((fault.path.clone(), fault.what.clone())));
             faults
         };
         Findings { faults: locate(noted.faults), warnings: locate(noted.warnings) }
@@ -145,6 +149,7 @@ impl<'r, 'd> Section<'r, 'd> {
             None | Some(Value::Null) => None,
             Some(_) => {
                 reader.fault(&spot, "it should hold keys and values", None);
+                reader.void(&spot);
                 None
             }
         };

@@ -1,1 +1,23 @@
-//! Integration tests.
+//! Integration tests: the real binary, real sockets, real files.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says where"
+)]
+
+mod commands;
+mod config;
+mod fetching;
+mod harness;
+mod oauth;
+mod presets;
+mod records;
+mod secrets;
+mod shipping;
+mod state;
+mod stopping;
+mod tls;
+mod window;

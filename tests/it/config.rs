@@ -1,0 +1,122 @@
+//! What configs mean, and what is said about faulty ones.
+
+use std::path::Path;
+
+use logzio_api_fetcher::config::{self, Reading, Surroundings, reference};
+
+use crate::harness::Fetcher;
+
+fn compile(text: &str) -> Reading {
+    let variable = |name: &str| (name == "INTERVAL").then(|| "7".to_owned());
+    config::compile(text, &Surroundings { variable: &variable, folder: Path::new(".") })
+}
+
+/// Each `tests/cases/config/NAME.yaml` has the findings that `NAME.expected` lists.
+#[test]
+fn every_case_has_the_findings_that_stand_beside_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config");
+    let mut cases = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        cases += 1;
+        let reading = compile(&std::fs::read_to_string(&path).unwrap());
+        let faults = reading.findings.faults.iter().map(|fault| format!("fault: {fault}\n"));
+        let warnings = reading.findings.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        let found: String = faults.chain(warnings).collect();
+        let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
+        assert_eq!(found, expected, "{}", path.display());
+        assert_eq!(reading.config.is_none(), found.contains("fault: "), "{}", path.display());
+    }
+    assert!(cases >= 8, "only {cases} cases in {}", folder.display());
+}
+
+#[test]
+fn the_readme_shows_the_reference_as_it_is() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let table = reference::markdown();
+    assert!(readme.contains(table.trim()), "put this into README.md:\n\n{table}");
+}
+
+#[test]
+fn no_key_of_the_reference_is_unknown() {
+    let everything = include_str!("../cases/config/every-key.yaml");
+    for key in reference::KEYS {
+        let last = key.path.rsplit('.').next().unwrap();
+        assert!(everything.contains(&format!("{last}:")), "`{}` is in no case", key.path);
+    }
+    assert_eq!(compile(everything).findings.warnings, []);
+}
+
+#[test]
+fn the_example_is_valid_apart_from_its_placeholders() {
+    let example = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml")).unwrap();
+    let faults = compile(&example).findings.faults;
+    assert!(!faults.is_empty() && faults.iter().all(|fault| fault.what.contains("placeholder")), "{faults:#?}");
+    let filled = example.replace("<<", "filled-").replace(">>", "-in");
+    let reading = compile(&filled);
+    assert!(reading.config.is_some() && reading.findings.warnings.is_empty(), "{:#?}", reading.findings);
+}
+
+#[test]
+fn both_examples_of_the_page_are_understood() {
+    for example in [include_str!("../cases/config/page-auth.yaml"), include_str!("../cases/config/page-oauth.yaml")] {
+        let config = compile(example).config.unwrap();
+        assert_eq!(config.apis.len(), 2);
+    }
+}
+
+#[test]
+fn check_prints_every_fault_and_exits_with_2() {
+    let faulty = "logzio: {url: x}\nauth_apis:\n- type: general\n  name: a\n";
+    let outcome = Fetcher::new(faulty).run("check").assert_code(2);
+    assert!(outcome.stdout.contains("fault: line 1: logzio.url: it is no URL"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("fault: line 1: logzio.token: a required key is missing"), "{}", outcome.stdout);
+    assert!(outcome.stdout.lines().count() > 8, "{}", outcome.stdout);
+}
+
+#[test]
+fn check_exits_with_0_on_a_good_config_and_asks_nobody() {
+    let config = include_str!("../cases/config/page-oauth.yaml");
+    Fetcher::new(config).run("check").assert_code(0).assert_says("valid, 2 APIs (azure_test, general_test)");
+}
+
+#[test]
+fn a_missing_file_and_a_file_without_apis_are_config_faults() {
+    let fetcher = Fetcher::new("");
+    std::fs::remove_file(fetcher.path().join("config.yaml")).unwrap();
+    fetcher.run("run").assert_code(2).assert_says("can't be read").assert_says("/app/src/shared");
+    let empty = "logzio: {url: 'http://127.0.0.1:1', token: t}\napis: []\n";
+    Fetcher::new(empty).run("run").assert_code(2).assert_says("there is no API in it").assert_says("another dialect");
+    Fetcher::new("a: [").run("check").assert_code(2).assert_says("no valid YAML");
+}
+
+#[test]
+fn never_panics_on_any_text() {
+    use proptest::prelude::*;
+    let piece = prop_oneof![
+        Just("logzio:\n"),
+        Just("  url: "),
+        Just("auth_apis:\n"),
+        Just("- type: general\n"),
+        Just("  name: &a x\n"),
+        Just("  <<: *a\n"),
+        Just("  filters: {a: [1, ~, {}]}\n"),
+        Just("  settings: {time_interval: 1e999}\n"),
+        Just("${"),
+        Just("<<X>>"),
+        Just("!t "),
+        Just("? [a]\n: 1\n"),
+        Just("  json_paths: {data: 'a[', next_url: '$..['}\n"),
+        Just("\u{0}"),
+        Just("\t"),
+        Just("- - -\n"),
+        Just("---\n"),
+        Just("|\n x\n"),
+    ];
+    proptest!(|(pieces in prop::collection::vec(piece, 0..12))| {
+        let _ = compile(&pieces.concat());
+    });
+}

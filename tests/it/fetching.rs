@@ -1,0 +1,309 @@
+//! How APIs are asked: authentication, pages, retries, redirects, limits.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
+
+fn ids(count: u64) -> Vec<u64> {
+    (1..=count).collect()
+}
+
+#[test]
+fn basic_credentials_and_headers_go_along_with_every_page() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+        "/events" => page(&[&record(1, &date)], Some("/page2?x=%2B")),
+        _ => page(&[&record(2, &date)], None),
+    });
+    let listener = MockListener::start();
+    let config = general(api.url(), listener.url(), "").replace("/events'}", "/events', headers: {X-Own: mine}}");
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(listener.ids(), ids(2));
+    let asked = api.asked();
+    assert_eq!((asked[1].path.as_str(), asked[1].query.as_str()), ("/page2", "x=%2B"), "the next link is used whole");
+    for request in &asked {
+        assert_eq!(request.header("authorization"), Some("Basic dGhlLWlkOnRoZS1iYXNpYy1rZXk="));
+        assert_eq!((request.method.as_str(), request.header("x-own")), ("GET", Some("mine")));
+    }
+}
+
+#[test]
+fn an_authorization_header_of_the_users_own_wins() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let config =
+        general(api.url(), listener.url(), "").replace("/events'}", "/events', headers: {Authorization: Token x}}");
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(api.asked()[0].header("authorization"), Some("Token x"));
+}
+
+#[test]
+fn a_mapping_as_body_is_posted_as_json_on_every_page() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| {
+        page(&[&record(before as u64 + 1, &date)], (before == 0).then_some("?page=2"))
+    });
+    let listener = MockListener::start();
+    let config =
+        general(api.url(), listener.url(), "").replace("/events'}", "/events', method: POST, body: {a: {b: [1, x]}}}");
+    Fetcher::new(&config).once().assert_code(0);
+    for asked in api.asked() {
+        assert_eq!((asked.method.as_str(), asked.text().as_str()), ("POST", r#"{"a":{"b":[1,"x"]}}"#));
+        assert_eq!(asked.header("content-type"), Some("application/json"));
+    }
+}
+
+#[test]
+fn an_empty_page_with_a_next_link_is_no_end() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => page(&[], Some("/events?p=1")),
+        1 => page(&[&record(1, &date)], Some("/events?p=2")),
+        2 => page(&[], Some("/events?p=3")),
+        _ => page(&[&record(2, &date)], None),
+    });
+    let listener = MockListener::start();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("pages=4");
+    assert_eq!(listener.ids(), ids(2));
+}
+
+#[test]
+fn pages_that_go_in_a_circle_end_the_iteration_and_what_is_delivered_stays_known() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, _| match asked.raw_field("p") {
+        None => page(&[&record(1, &date)], Some("/events?p=1")),
+        Some("1") => page(&[&record(2, &date)], Some("/events?p=2")),
+        _ => page(&[&record(3, &date)], Some("/events?p=1")),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    running.wait_for_log("its next link came before", 2);
+    assert_eq!(listener.ids(), ids(2), "the page with the bad link isn't shipped, and nothing twice");
+    let outcome = running.stop().assert_code(0);
+    assert_eq!(outcome.read("last_start_dates.txt"), "");
+}
+
+#[test]
+fn a_page_that_comes_again_under_new_links_ends_the_iteration() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| page(&[&record(1, &date)], Some(&format!("/events?p={before}"))));
+    let listener = MockListener::start();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1).assert_says("its records came before");
+    assert_eq!(listener.ids(), [1]);
+}
+
+#[test]
+fn passing_failures_are_tried_again() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => Reply::status(503, ""),
+        1 => Reply::Close,
+        2 => Reply::CutOff(br#"{"data":["#.to_vec()),
+        3 => Reply::status(429, "").with("Retry-After", "0"),
+        _ => page(&[&record(1, &date)], None),
+    });
+    let listener = MockListener::start();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    assert_eq!((api.asked().len(), listener.ids()), (5, vec![1]));
+}
+
+#[test]
+fn five_tries_are_enough() {
+    let api = MockServer::start(|_, _| Reply::status(500, r#"{"error":{"code":"busy","message":"come back"}}"#));
+    let listener = MockListener::start().may_be_idle();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    outcome.assert_says("answered 500 Internal Server Error: busy: come back");
+    assert_eq!(api.asked().len(), 5);
+}
+
+#[test]
+fn the_wait_that_a_server_asks_for_is_kept() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => Reply::status(429, "").with("X-RateLimit-Reset", "2"),
+        _ => page(&[&record(1, &date)], None),
+    });
+    let listener = MockListener::start();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    assert!(outcome.took >= Duration::from_secs(2), "{:?}", outcome.took);
+}
+
+#[test]
+fn lasting_failures_are_not_tried_again_and_hurt_no_other_api() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+        "/good" => page(&[&record(1, &date)], None),
+        path => Reply::status(
+            path.trim_start_matches('/').parse().unwrap(),
+            r#"{"errors":[{"description":"no such luck"}]}"#,
+        ),
+    });
+    let listener = MockListener::start();
+    let entry = |path: &str| {
+        format!(
+            "  - type: general\n    name: api {path}\n    credentials: {{id: a, key: b}}\n    settings: {{time_interval: 1h}}\n    \
+             start_date_name: since\n    http_request: {{url: '{}/{path}'}}\n    \
+             json_paths: {{next_url: next, data: data, data_date: date}}\n",
+            api.url()
+        )
+    };
+    let entries: String = ["400", "401", "403", "404", "good"].into_iter().map(entry).collect();
+    let config = format!("logzio: {{url: '{}', token: shipping-token-1}}\nauth_apis:\n{entries}", listener.url());
+    let outcome = Fetcher::new(&config).once().assert_code(1).assert_says("no such luck");
+    assert_eq!(outcome.stderr.matches("iteration failed").count(), 4, "{}", outcome.stderr);
+    assert_eq!((api.asked().len(), listener.ids()), (5, vec![1]));
+}
+
+#[test]
+fn a_stale_next_link_begins_the_window_again_and_ships_only_what_is_missing() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
+        (None, _) => page(&[&record(1, &date)], Some("/events?p=1")),
+        (_, 1) => Reply::status(400, r#"{"error":{"code":"BadRequest","message":"Invalid Skip Token"}}"#),
+        _ => page(&[&record(2, &date)], None),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    listener.wait_for_lines(2);
+    running.wait_for_log("iteration done", 1);
+    let outcome = running.stop().assert_code(0).assert_says("Invalid Skip Token").assert_says("gone stale");
+    assert_eq!(listener.ids(), ids(2));
+    let starts: Vec<String> =
+        api.asked().iter().filter_map(|asked| asked.raw_field("since").map(str::to_owned)).collect();
+    assert!(starts.len() >= 2 && outcome.read("last_start_dates.txt").starts_with("events: "), "{starts:?}");
+}
+
+#[test]
+fn a_next_link_to_another_origin_is_refused_and_gets_no_credentials() {
+    let other = MockServer::start(|_, _| page(&[], None)).may_be_idle();
+    let date = minutes_ago(5);
+    let link = format!("{}/events?p=2", other.url());
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date)], Some(&link)));
+    let listener = MockListener::start().may_be_idle();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    outcome.assert_says("the next link leads to http://127.0.0.1:").assert_says("not to the configured origin");
+    assert_eq!(other.asked().len(), 0);
+}
+
+#[test]
+fn redirects_keep_everything_within_the_origin_and_nothing_beyond_it() {
+    let date = minutes_ago(5);
+    let other = MockServer::start(move |asked, _| {
+        assert!(asked.header("authorization").is_none() && asked.header("x-own").is_none() && asked.body.is_empty());
+        page(&[&record(1, &date)], None)
+    });
+    let target = format!("{}/elsewhere?signed=1", other.url());
+    let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+        "/events" => Reply::status(302, "").with("Location", "/moved?x=1"),
+        _ => {
+            assert!(asked.header("authorization").is_some() && asked.header("x-own").is_some());
+            Reply::status(307, "").with("Location", &target)
+        }
+    });
+    let listener = MockListener::start();
+    let config = general(api.url(), listener.url(), "").replace("/events'}", "/events', headers: {X-Own: mine}}");
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!((listener.ids(), other.asked().len()), (vec![1], 1));
+}
+
+#[test]
+fn a_redirect_never_takes_a_body_to_another_origin() {
+    let other = MockServer::start(|_, _| page(&[], None)).may_be_idle();
+    let target = format!("{}/elsewhere", other.url());
+    let api = MockServer::start(move |_, _| Reply::status(308, "").with("Location", &target));
+    let listener = MockListener::start().may_be_idle();
+    let config =
+        general(api.url(), listener.url(), "").replace("/events'}", "/events', method: POST, body: {secret: x}}");
+    Fetcher::new(&config).once().assert_code(1).assert_says("redirects a POST request to another origin");
+    assert_eq!(other.asked().len(), 0);
+}
+
+#[test]
+fn redirects_without_an_end_are_given_up() {
+    let api = MockServer::start(|_, _| Reply::status(301, "").with("Location", "/again"));
+    let listener = MockListener::start().may_be_idle();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1).assert_says("redirects without an end");
+    assert_eq!(api.asked().len(), 11);
+}
+
+#[test]
+fn compressed_answers_are_understood() {
+    let plain = format!(r#"{{"data":[{}]}}"#, record(1, &minutes_ago(5)));
+    let gzip = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(plain.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let api = MockServer::start(move |asked, _| {
+        let accepted = asked.header("accept-encoding").unwrap();
+        assert!(["gzip", "deflate", "br"].iter().all(|name| accepted.contains(name)), "{accepted}");
+        Reply::Full { status: 200, headers: vec![("Content-Encoding".into(), "gzip".into())], body: gzip.clone() }
+    });
+    let listener = MockListener::start();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    assert_eq!(listener.ids(), [1]);
+}
+
+#[test]
+fn a_page_that_unpacks_to_more_than_64_mib_is_an_error() {
+    let bomb = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let blanks = vec![b' '; 1024 * 1024];
+        for _ in 0..65 {
+            encoder.write_all(&blanks).unwrap();
+        }
+        encoder.finish().unwrap()
+    };
+    let api = MockServer::start(move |_, _| Reply::Full {
+        status: 200,
+        headers: vec![("Content-Encoding".into(), "gzip".into())],
+        body: bomb.clone(),
+    });
+    let listener = MockListener::start().may_be_idle();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    outcome.assert_says("more than 67108864 bytes");
+    assert_eq!(api.asked().len(), 1, "a large page is not asked for again at once");
+}
+
+#[test]
+fn a_page_without_content_has_no_records() {
+    let api = MockServer::start(|_, _| Reply::status(204, ""));
+    let listener = MockListener::start().may_be_idle();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("records=0");
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_replaced_and_warned_of() {
+    let mut body = format!(r#"{{"data":[{{"id":1,"date":"{}","text":"caf"#, minutes_ago(5)).into_bytes();
+    body.extend_from_slice(b"\xe9\"}]}");
+    let api = MockServer::start(move |_, _| Reply::Full { status: 200, headers: Vec::new(), body: body.clone() });
+    let listener = MockListener::start();
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("no UTF-8");
+    assert!(listener.lines()[0].contains("caf\u{fffd}"));
+}
+
+#[test]
+fn the_next_page_is_fetched_while_this_one_ships() {
+    let date = minutes_ago(5);
+    let padding = "x".repeat(300_000);
+    let api = MockServer::start(move |_, before| {
+        let records: Vec<String> =
+            (0..5).map(|n| format!(r#"{{"id":{},"date":"{date}","p":"{padding}"}}"#, before * 10 + n)).collect();
+        page(
+            &records.iter().map(String::as_str).collect::<Vec<_>>(),
+            (before < 2).then(|| format!("?p={before}")).as_deref(),
+        )
+    });
+    let listener = MockListener::answering(|_, before| match before {
+        0 => Reply::Late(Duration::from_millis(800), Box::new(Reply::status(200, ""))),
+        _ => Reply::status(200, ""),
+    });
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start_command(Some("once"));
+    wait_until("the first batch on its way", || listener.asked().len() == 1);
+    api.wait_for_requests(2);
+    assert_eq!(listener.asked().len(), 1, "the second page is asked for before the first batch is answered");
+    assert_eq!(api.asked().len(), 2, "one page ahead, no more");
+    running.wait().assert_code(0);
+    assert_eq!(listener.lines().len(), 15);
+}

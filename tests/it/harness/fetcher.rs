@@ -1,0 +1,227 @@
+//! The real binary in a folder of its own.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{DEADLINE, wait_until};
+
+/// What is to be run.
+pub struct Fetcher {
+    folder: TempDir,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+    /// Kept until the outcome goes.
+    folder: TempDir,
+}
+
+/// A fetcher under way.
+pub struct Running {
+    child: Child,
+    folder: Option<TempDir>,
+}
+
+impl Fetcher {
+    /// With this config.
+    pub fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.yaml"), config).unwrap();
+        Self { folder, arguments: Vec::new(), variables: Vec::new() }
+    }
+
+    /// In the folder of an earlier one.
+    pub fn again(outcome: Outcome) -> Self {
+        Self { folder: outcome.folder, arguments: Vec::new(), variables: Vec::new() }
+    }
+
+    pub fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// One iteration of every API.
+    pub fn once(self) -> Outcome {
+        self.run("once")
+    }
+
+    /// A command, to its end.
+    pub fn run(self, command: &str) -> Outcome {
+        self.start_command(Some(command)).wait()
+    }
+
+    /// A command with nothing but its arguments.
+    pub fn run_bare(self, command: &str) -> Outcome {
+        let line = self.line(&[command]);
+        self.spawn(line).wait()
+    }
+
+    /// The daemon as process 1 of a PID namespace; nothing where none can be made.
+    pub fn start_as_process_1(self) -> Option<Running> {
+        let can = Command::new("unshare").args(["--pid", "--fork", "true"]).stderr(Stdio::null()).status();
+        if !can.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let config = self.folder.path().join("config.yaml");
+        let mut line = Command::new("unshare");
+        line.args(["--pid", "--fork", env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"]).arg(config);
+        Some(self.spawn(line))
+    }
+
+    /// The daemon.
+    pub fn start(self) -> Running {
+        self.start_command(None)
+    }
+
+    pub fn start_command(self, command: Option<&str>) -> Running {
+        let mut line = self.line(command.as_slice());
+        line.arg("--config").arg(self.folder.path().join("config.yaml"));
+        self.spawn(line)
+    }
+
+    fn line(&self, command: &[&str]) -> Command {
+        let mut line = Command::new(env!("CARGO_BIN_EXE_logzio-api-fetcher"));
+        line.args(command).args(&self.arguments);
+        line.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        line
+    }
+
+    fn spawn(self, mut line: Command) -> Running {
+        let output = |name: &str| std::fs::File::create(self.folder.path().join(name)).unwrap();
+        for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            line.env_remove(proxy);
+        }
+        line.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
+        Running { child: line.spawn().unwrap(), folder: Some(self.folder) }
+    }
+}
+
+impl Running {
+    fn folder(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().to_owned()
+    }
+
+    pub fn config_path(&self) -> String {
+        self.folder().join("config.yaml").to_str().unwrap().to_owned()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("stderr")).unwrap()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder().join(name)).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str, times: usize) {
+        wait_until(&format!("`{text}` {times} times in the log"), || self.log().matches(text).count() >= times);
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        send(signal, &id);
+    }
+
+    /// A signal to the one child of the process that was started.
+    pub fn signal_child(&self, signal: &str) {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        send(signal, children.trim());
+    }
+
+    /// SIGTERM, and what comes of it.
+    pub fn stop(self) -> Outcome {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn wait(mut self) -> Outcome {
+        let begun = Instant::now();
+        let code = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status.code(),
+                None => assert!(begun.elapsed() < DEADLINE * 2, "it does not end; its log:\n{}", self.log()),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let took = begun.elapsed();
+        let (stdout, stderr) = (self.read("stdout"), self.log());
+        Outcome { code, stdout, stderr, took, folder: self.folder.take().unwrap() }
+    }
+}
+
+/// By the shell's own `kill`, which is everywhere.
+fn send(signal: &str, process: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {process}")]).status();
+    assert!(sent.unwrap().success(), "no {signal} could be sent to process {process}");
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Outcome {
+    #[track_caller]
+    pub fn assert_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_says(self, text: &str) -> Self {
+        let said = self.stdout.contains(text) || self.stderr.contains(text);
+        assert!(said, "`{text}` is missing in\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    /// Everything that was written: both outputs and every file of the folder but the config.
+    pub fn everything(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with("config.yaml") {
+                let mut bytes = Vec::new();
+                std::fs::File::open(&path).unwrap().read_to_end(&mut bytes).unwrap();
+                all.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+        all
+    }
+}

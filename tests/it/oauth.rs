@@ -1,0 +1,203 @@
+//! OAuth 2.0: how tokens are asked for, kept and renewed; also by a server that nobody here wrote.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::{Asked, Fetcher, MockListener, MockServer, Reply, decoded, minutes_ago, page, record, wait_until};
+
+const TOKEN: &str = r#"{"token_type":"bearer","access_token":"the-access-token","expires_in":3599}"#;
+
+/// A general OAuth API, its token request being as given.
+fn config(api: &str, listener: &str, token_request: &str) -> String {
+    format!(
+        "logzio: {{url: '{listener}', token: shipping-token-1}}\noauth_apis:\n- type: general\n  name: o\n  \
+         credentials: {{id: the client, key: 's+e&c=ret%'}}\n  token_http_request:\n    url: {api}/token\n{token_request}  \
+         data_http_request: {{url: '{api}/data'}}\n  start_date_name: since\n  \
+         json_paths: {{data: data, data_date: date, next_url: next}}\n  settings: {{time_interval: 1s}}\n"
+    )
+}
+
+/// The token request that a config leads to.
+fn token_request(lines: &str) -> Asked {
+    let api = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/token" => Reply::json(TOKEN),
+        _ => {
+            assert_eq!(asked.header("authorization"), Some("Bearer the-access-token"));
+            page(&[], None)
+        }
+    });
+    Fetcher::new(&config(api.url(), "http://127.0.0.1:1", lines)).once().assert_code(0);
+    api.asked().remove(0)
+}
+
+#[test]
+fn a_body_that_yaml_folds_is_sent_as_a_clean_form() {
+    let asked = token_request(
+        "    body: client_id=aaaa-bbbb-cccc\n            &scope=https://graph.microsoft.com/.default\n            \
+         &client_secret=a%2Bb+c\n            &grant_type=client_credentials\n    headers:\n    method: POST\n",
+    );
+    assert_eq!(
+        asked.text(),
+        "client_id=aaaa-bbbb-cccc&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&client_secret=a%2Bb+c&grant_type=client_credentials"
+    );
+    assert_eq!(asked.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!((asked.method.as_str(), asked.query.as_str()), ("POST", ""));
+}
+
+#[test]
+fn a_body_is_made_from_the_credentials_where_there_is_none() {
+    let asked = token_request("    scope: a b\n");
+    assert_eq!(
+        asked.text(),
+        "grant_type=client_credentials&client_id=the%20client&client_secret=s%2Be%26c%3Dret%25&scope=a%20b"
+    );
+    assert!(asked.header("authorization").is_none(), "one way of authentication at a time");
+}
+
+#[test]
+fn a_mapping_is_encoded_and_a_get_carries_it_in_the_query() {
+    let asked = token_request("    body: {client_id: a+b, scope: x/y}\n    headers: {X-Own: '1'}\n");
+    assert_eq!((asked.text().as_str(), asked.header("x-own")), ("client_id=a%2Bb&scope=x%2Fy", Some("1")));
+    let asked = token_request("    method: GET\n    body: {client_id: a+b, scope: x/y}\n");
+    assert_eq!(
+        (asked.method.as_str(), asked.query.as_str(), asked.text().as_str()),
+        ("GET", "client_id=a%2Bb&scope=x%2Fy", "")
+    );
+}
+
+#[test]
+fn a_token_is_kept_over_iterations_and_renewed_once_when_it_is_refused() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, before| match (asked.path.as_str(), before) {
+        ("/token", _) => Reply::json(&TOKEN.replace("the-access-token", &format!("token-{before}"))),
+        (_, 3) => Reply::status(401, r#"{"error":{"code":"InvalidAuthenticationToken","message":"expired"}}"#),
+        _ => page(&[&record(before as u64, &date)], None),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&config(api.url(), listener.url(), "")).start();
+    running.wait_for_log("iteration done", 4);
+    running.stop().assert_code(0);
+    let way: Vec<String> = api
+        .asked()
+        .iter()
+        .map(|asked| asked.header("authorization").map_or("token".to_owned(), |header| header.replace("Bearer ", "")))
+        .collect();
+    assert_eq!(way[..7], ["token", "token-0", "token-0", "token-0", "token", "token-4", "token-4"]);
+}
+
+#[test]
+fn a_fresh_token_that_is_refused_too_fails_the_iteration() {
+    let api = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/token" => Reply::json(TOKEN),
+        _ => Reply::status(401, ""),
+    });
+    Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "")).once().assert_code(1).assert_says("answered 401");
+    assert_eq!(api.asked().len(), 4, "two tokens, two tries");
+}
+
+#[test]
+fn a_token_about_to_end_is_renewed_and_one_without_an_end_is_kept() {
+    for (answer, tokens) in [(r#"{"access_token":"t","expires_in":"60"}"#, 3), (r#"{"access_token":"t"}"#, 1)] {
+        let api = MockServer::start(move |asked, before| match asked.path.as_str() {
+            "/token" => Reply::json(answer),
+            _ => page(&[], (before < 5).then_some(format!("?p={before}")).as_deref()),
+        });
+        let outcome = Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "")).once().assert_code(0);
+        let asked = api.asked().iter().filter(|asked| asked.path == "/token").count();
+        assert!(asked == tokens, "{answer}: {asked} token requests\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_token_request_is_never_redirected() {
+    let other = MockServer::start(|_, _| Reply::json(TOKEN)).may_be_idle();
+    let target = format!("{}/token", other.url());
+    let api = MockServer::start(move |_, _| Reply::status(307, "").with("Location", &target));
+    Fetcher::new(&config(api.url(), "http://127.0.0.1:1", ""))
+        .once()
+        .assert_code(1)
+        .assert_says("redirects a token request");
+    assert_eq!(other.asked().len(), 0);
+}
+
+#[test]
+fn graph_pages_are_followed_by_the_example_of_the_page() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, _| {
+        let record =
+            |id: &str| format!(r#"{{"id":"{id}","createdDateTime":"{}.1234567Z"}}"#, date.trim_end_matches('Z'));
+        match (asked.path.as_str(), asked.query.as_str()) {
+            ("/token", _) => Reply::json(TOKEN),
+            (_, "$skiptoken=a%2Bb") => Reply::json(&format!(r#"{{"value":[{}]}}"#, record("2"))),
+            (path, _) => Reply::json(&format!(
+                r#"{{"@odata.context":"x","value":[{}],"@odata.nextLink":"http://{}{path}?$skiptoken=a%2Bb"}}"#,
+                record("1"),
+                asked.header("host").unwrap()
+            )),
+        }
+    });
+    let listener = MockListener::start();
+    let example = include_str!("../cases/config/page-oauth.yaml")
+        .replace("https://listener.logz.io:8071", listener.url())
+        .replace("token: aaaa", "token: shipping-token-1")
+        .replace("https://login.microsoftonline.com/azure-ad-tenant-id/oauth2/v2.0", api.url())
+        .replace("https://graph.microsoft.com/v1.0", api.url());
+    Fetcher::new(&example).arguments(&["--api", "azure_test"]).once().assert_code(0).assert_says("pages=2");
+    assert_eq!(listener.lines().len(), 2);
+    let first = decoded(&api.asked()[1].query);
+    assert!(first.starts_with("$filter=createdDateTime ge 20") && first.ends_with('Z'), "{first}");
+}
+
+/// npm's oidc-provider refuses what lax servers let pass. `.ci/run` installs it; where it is missing, this says so.
+#[test]
+fn a_strict_authorisation_server_gives_its_token() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc");
+    if !folder.join("node_modules/oidc-provider").is_dir() {
+        assert!(std::env::var_os("CI").is_none(), "CI must run this: npm ci --prefix tests/oidc");
+        eprintln!("skipped: no oidc-provider; `npm ci --prefix tests/oidc` installs it");
+        return;
+    }
+    let printed = tempfile::NamedTempFile::new().unwrap();
+    let server = Command::new("node")
+        .arg("server.mjs")
+        .current_dir(&folder)
+        .stdout(printed.reopen().unwrap())
+        .stdin(Stdio::null())
+        .spawn();
+    let mut server = server.expect("node runs");
+    let port = || std::fs::read_to_string(printed.path()).unwrap().trim().parse::<u16>().ok();
+    wait_until("the authorisation server's port", || port().is_some());
+    let (token_url, date) = (format!("http://127.0.0.1:{}/token", port().unwrap()), minutes_ago(5));
+    let api = MockServer::start(move |asked, _| {
+        assert!(asked.header("authorization").unwrap().len() > "Bearer ".len() + 20);
+        page(&[&record(1, &date)], None)
+    });
+    let listener = MockListener::start();
+    let bodies = [
+        "    scope: api:read\n",
+        "    body: client_id=fetcher\n        &scope=api:read\n        &client_secret=s3cr3t/with+signs %26 more\n        &grant_type=client_credentials\n",
+    ];
+    for (body, key) in bodies.into_iter().zip(["s3cr3t/with+signs & more", "unused"]) {
+        // In the text form a blank is written as `+` or %20, and `+` as %2B.
+        let body = body.replace("with+signs %26 more", "with%2Bsigns%20%26%20more");
+        let config = format!(
+            "logzio: {{url: '{}', token: shipping-token-1}}\noauth_apis:\n- type: general\n  name: o\n  \
+             credentials: {{id: fetcher, key: '{key}'}}\n  token_http_request:\n    url: {token_url}\n{body}  \
+             http_request: {{url: '{}/data'}}\n  start_date_name: since\n  \
+             json_paths: {{data: data, data_date: date, next_url: next}}\n  settings: {{time_interval: 1}}\n",
+            listener.url(),
+            api.url()
+        );
+        Fetcher::new(&config).once().assert_code(0);
+    }
+    let wrong = format!(
+        "logzio: {{url: '{}', token: shipping-token-1}}\noauth_apis:\n- type: general\n  name: o\n  credentials: {{id: fetcher, key: wrong}}\n  \
+         token_http_request: {{url: '{token_url}'}}\n  http_request: {{url: '{}/data'}}\n  start_date_name: since\n  \
+         json_paths: {{data: data, data_date: date, next_url: next}}\n  settings: {{time_interval: 1}}\n",
+        listener.url(),
+        api.url()
+    );
+    Fetcher::new(&wrong).once().assert_code(1).assert_says("invalid_client");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(listener.ids(), [1, 1]);
+}

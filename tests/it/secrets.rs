@@ -1,0 +1,101 @@
+//! Secrets are sent where they belong and written nowhere.
+
+use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record};
+
+const SECRETS: [&str; 9] = [
+    "the-basic-key",
+    "dGhlLWlkOnRoZS1iYXNpYy1rZXk",
+    "shipping-token-1",
+    "the-client-secret",
+    "the-access-token",
+    "the-header-secret",
+    "the-query-key",
+    "the-body-secret",
+    "the%2Dclient%2Dsecret",
+];
+
+fn assert_silent(everything: &str) {
+    for secret in SECRETS {
+        assert!(!everything.contains(secret), "`{secret}` is in\n{everything}");
+    }
+}
+
+/// Servers that echo all they are asked, with every status.
+#[test]
+fn servers_that_echo_secrets_cannot_make_them_seen() {
+    let api = MockServer::start(|asked, before| {
+        let echo = format!("{asked:?} {}", asked.text());
+        match before % 4 {
+            0 => Reply::status(503, &echo),
+            1 => Reply::status(
+                429,
+                &format!(r#"{{"error":{{"code":"x","message":{}}}}}"#, serde_json::Value::from(echo)),
+            ),
+            2 => Reply::status(302, "").with("Location", "http://127.0.0.1:1/?the-query-key"),
+            _ => Reply::status(400, &echo),
+        }
+    });
+    let listener = MockListener::start().may_be_idle();
+    let config = general(api.url(), listener.url(), "    filters: {api_key: the-query-key}\n").replace(
+        "/events'}",
+        "/events', method: POST, body: {password: the-body-secret}, headers: {X-Key: the-header-secret}}",
+    );
+    let outcome = Fetcher::new(&config).arguments(&["--level", "DEBUG"]).once().assert_code(1);
+    assert!(outcome.stderr.contains("***"), "{}", outcome.stderr);
+    assert_silent(&outcome.everything());
+}
+
+#[test]
+fn a_token_server_and_a_listener_that_echo_neither() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, before| match (asked.path.as_str(), before) {
+        ("/token", 0) => Reply::status(500, &asked.text()),
+        ("/token", _) => Reply::json(r#"{"access_token":"the-access-token","expires_in":"3599"}"#),
+        ("/data", 2) => Reply::status(503, &format!("{asked:?}")),
+        _ => page(&[&record(1, &date)], None),
+    });
+    let listener = MockListener::answering(|_, before| match before {
+        0 => Reply::status(500, "token=shipping-token-1"),
+        _ => Reply::status(404, "shipping-token-1"),
+    });
+    let config = format!(
+        "logzio: {{url: '{}', token: shipping-token-1}}\noauth_apis:\n- type: general\n  name: o\n  \
+         credentials: {{id: the-client, key: the-client-secret}}\n  token_http_request: {{url: '{}/token'}}\n  \
+         http_request: {{url: '{}/data'}}\n  start_date_name: since\n  \
+         json_paths: {{data: data, data_date: date, next_url: next}}\n  settings: {{time_interval: 1}}\n",
+        listener.url(),
+        api.url(),
+        api.url()
+    );
+    let outcome = Fetcher::new(&config).arguments(&["--level", "DEBUG", "--log-format", "json"]).once().assert_code(1);
+    assert_silent(&outcome.everything());
+}
+
+#[test]
+fn a_token_request_that_is_refused_says_why() {
+    let api = MockServer::start(|_, _| {
+        Reply::status(
+            401,
+            r#"{"error":"invalid_client","error_description":"AADSTS7000215: the-client-secret is wrong"}"#,
+        )
+    });
+    let config = format!(
+        "logzio: {{url: 'http://127.0.0.1:1', token: shipping-token-1}}\noauth_apis:\n- type: azure_graph\n  name: o\n  \
+         credentials: {{id: the-client, key: the-client-secret}}\n  token_http_request: {{url: '{}/token'}}\n  \
+         http_request: {{url: '{}/data'}}\n  json_paths: {{data_date: date}}\n  settings: {{time_interval: 1}}\n",
+        api.url(),
+        api.url()
+    );
+    let outcome =
+        Fetcher::new(&config).once().assert_code(1).assert_says("invalid_client: AADSTS7000215: *** is wrong");
+    assert_eq!(api.asked().len(), 1, "asking again does not help");
+    assert_silent(&outcome.everything());
+}
+
+#[test]
+fn a_faulty_config_shows_no_values() {
+    let config = "logzio: {url: 'http://h?token=shipping-token-1', tokn: shipping-token-1}\nauth_apis:\n- type: general\n  name: a\n  \
+                  credentials: {id: [the-basic-key], key: {a: the-basic-key}}\n  http_request: {url: 'the-query-key', headers: {a: \"the-header-secret\\n\"}}\n";
+    let outcome = Fetcher::new(config).variable("A", "b").run("check").assert_code(2);
+    assert_silent(&outcome.everything());
+}

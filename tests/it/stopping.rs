@@ -1,0 +1,126 @@
+//! Stopping in time, and with nothing lost.
+
+use std::time::Duration;
+
+use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record};
+
+#[test]
+fn an_idle_fetcher_stops_at_once() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    for signal in ["TERM", "INT"] {
+        let config = general(api.url(), listener.url(), "").replace("time_interval: 1s", "time_interval: 1h");
+        let running = Fetcher::new(&config).start();
+        running.wait_for_log("iteration done", 1);
+        running.signal(signal);
+        let outcome = running.wait().assert_code(0).assert_says(signal).assert_says("fetcher stopped");
+        assert!(outcome.took < Duration::from_secs(1), "{:?}", outcome.took);
+    }
+}
+
+#[test]
+fn an_iteration_under_way_ends_properly() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| {
+        let next = format!("?p={before}");
+        let reply = page(&[&record(before as u64, &date)], (before < 4).then_some(next.as_str()));
+        Reply::Late(Duration::from_millis(300), Box::new(reply))
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    api.wait_for_requests(2);
+    let outcome = running.stop().assert_code(0).assert_says("iteration done");
+    assert_eq!((listener.ids(), api.asked().len()), (vec![0, 1, 2, 3, 4], 5));
+    assert!(outcome.read("last_start_dates.txt").starts_with("events: "));
+}
+
+#[test]
+fn an_api_that_hangs_is_cut_before_the_grace_window_ends() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => page(&[&record(1, &date)], Some("?p=2")),
+        _ => Reply::Hang,
+    });
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--grace", "3s"]).start();
+    api.wait_for_requests(2);
+    let outcome = running.stop().assert_code(0).assert_says("cut short by the stop");
+    assert!(outcome.took < Duration::from_secs(3), "{:?}", outcome.took);
+    assert_eq!(outcome.read("last_start_dates.txt"), "", "nothing unshipped is marked");
+}
+
+#[test]
+fn a_listener_that_hangs_is_cut_too() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
+    let listener = MockListener::answering(|_, _| Reply::Hang);
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--grace", "3"]).start();
+    crate::harness::wait_until("a batch on the way", || !listener.asked().is_empty());
+    let outcome = running.stop().assert_code(0);
+    assert!(outcome.took < Duration::from_secs(3), "{:?}", outcome.took);
+    assert_eq!(outcome.read("last_start_dates.txt"), "");
+}
+
+#[test]
+fn a_wait_before_another_try_ends_at_once() {
+    let api = MockServer::start(|_, _| Reply::status(429, "").with("Retry-After", "200"));
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    running.wait_for_log("trying again in 200", 1);
+    let outcome = running.stop().assert_code(0);
+    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+    assert_eq!(api.asked().len(), 2, "one last try");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let api = MockServer::start(|_, _| Reply::Hang);
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    api.wait_for_requests(1);
+    running.signal("TERM");
+    running.wait_for_log("SIGTERM", 1);
+    running.signal("TERM");
+    let outcome = running.wait().assert_code(1).assert_says("a second signal");
+    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+}
+
+#[test]
+fn a_stop_is_heard_while_a_secret_file_hangs() {
+    let fetcher = Fetcher::new(&general("http://127.0.0.1:1", "http://127.0.0.1:1", ""));
+    // A pipe that nobody writes to, in the place of the config itself, would be refused; so is one for a secret.
+    let pipe = fetcher.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = general("http://127.0.0.1:1", "http://127.0.0.1:1", "").replace("the-basic-key", "'${file:pipe}'");
+    let outcome = fetcher.file("config.yaml", &config).run("run").assert_code(2).assert_says("is no regular file");
+    assert!(outcome.took < Duration::from_secs(2));
+}
+
+#[test]
+fn a_hangup_ends_nothing() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    running.wait_for_log("iteration done", 1);
+    running.signal("HUP");
+    running.wait_for_log("SIGHUP", 1);
+    let before = api.asked().len();
+    api.wait_for_requests(before + 2);
+    running.stop().assert_code(0);
+}
+
+/// As process 1 of a new PID namespace, where signals have no default action.
+#[test]
+fn process_1_hears_signals_too() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let config = general(api.url(), listener.url(), "");
+    let Some(running) = Fetcher::new(&config).start_as_process_1() else {
+        eprintln!("no PID namespace can be made here: this test says nothing");
+        return;
+    };
+    running.wait_for_log("iteration done", 1);
+    running.signal_child("TERM");
+    let outcome = running.wait().assert_code(0).assert_says("fetcher stopped");
+    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+}
