@@ -26,6 +26,7 @@
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, and the only one that acts on verdicts |
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes; pure |
+//! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | JSON paths, event dates, fingerprints and the lines that are shipped; pure |
 //! | [`ship`] | batches, the listener, and `undelivered.ndjson` |
@@ -56,10 +57,12 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod fetch;
+pub mod http;
 pub mod iteration;
 pub mod logging;
 pub mod meter;
 pub mod plan;
+pub mod query;
 pub mod record;
 pub mod retry;
 pub mod secret;

@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
+use crate::query::{Piece, QueryField, encode_component};
 use crate::record::{CustomFields, Paths};
 use crate::secret::{Scrubber, Secret};
 
@@ -101,24 +102,6 @@ pub struct Request {
     pub start_format: StartFormat,
 }
 
-/// One `name=value` of the query, percent-encoded already.
-#[derive(Clone, PartialEq, Eq)]
-pub struct QueryField {
-    /// The encoded name.
-    pub name: String,
-    /// The encoded value in pieces.
-    pub value: Vec<Piece>,
-}
-
-/// A piece of a query value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Encoded text.
-    Text(String),
-    /// The iteration's start date.
-    StartDate,
-}
-
 /// How a start date is written in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFormat {
@@ -145,17 +128,6 @@ pub struct StartRule {
     pub overlap: TimeDelta,
 }
 
-impl Piece {
-    /// The text, where it is one.
-    #[must_use]
-    pub fn into_text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::StartDate => None,
-        }
-    }
-}
-
 impl StartFormat {
     /// Writes a start date, never a later one than it is.
     #[must_use]
@@ -174,7 +146,7 @@ impl Request {
     /// The URL of the first page of an iteration that begins at `start`.
     #[must_use]
     pub fn first_url(&self, start: DateTime<Utc>) -> Url {
-        let start = crate::config::encode_component(&self.start_format.write(start));
+        let start = encode_component(&self.start_format.write(start));
         let own = self.url.query().filter(|query| !query.is_empty()).map(str::to_owned);
         let fields = self.query.iter().map(|field| {
             let value = field.value.iter().map(|piece| match piece {

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::config;
 use crate::daemon;
-use crate::fetch::{Timeouts, client};
+use crate::http::{Timeouts, client};
 use crate::iteration::{Api, Services};
 use crate::meter::Meter;
 use crate::plan::Config;

@@ -9,11 +9,11 @@ use reqwest::{Method, Url};
 use serde_yaml::Value;
 
 use super::document::Place as Spot;
-use super::encode;
 use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{Reader, Section, Text, json};
 use super::reference::Place;
-use crate::plan::{Auth, Piece, Plan, QueryField, Request, StartFormat, StartRule, TokenRequest};
+use crate::plan::{Auth, Plan, Request, StartFormat, StartRule, TokenRequest};
+use crate::query::{self, Piece, QueryField};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Paths, date};
 use crate::secret::{Scrubber, Secret};
@@ -229,7 +229,7 @@ impl<'r, 'd> Entries<'r, 'd> {
                 let is_form = headers.get(CONTENT_TYPE).map_or(text.contains('='), is_form_type);
                 match (is_json, is_form) {
                     (true, _) => (text, JSON),
-                    (false, true) => (encode::form_from_text(&text), FORM),
+                    (false, true) => (query::form_from_text(&text), FORM),
                     (false, false) => (text, PLAIN),
                 }
             }
@@ -245,7 +245,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         preset: &Preset,
     ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, StartFormat)> {
         let mut filters = entry.pairs("filters");
-        let in_filters = filters.iter().any(|(_, text)| text.value.contains(encode::START_DATE_MARK));
+        let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
         let date_field = entry.section("json_paths").text("data_date").map(|text| text.value);
         let start_name = match (entry.text("start_date_name"), preset.odata) {
             (Some(name), _) if !name.value.is_empty() => Some(name.value),
@@ -260,9 +260,9 @@ impl<'r, 'd> Entries<'r, 'd> {
         let configured = start_filter.as_ref().map(|(date, _)| *date);
         let mut query: Vec<QueryField> = Vec::new();
         for (name, text) in filters {
-            let name = encode::query_name(name.trim());
+            let name = query::query_name(name.trim());
             let name = if preset.odata { odata_name(name) } else { name };
-            query.push(QueryField { name, value: encode::query_value(text.value.trim()) });
+            query.push(QueryField { name, value: query::query_value(text.value.trim()) });
         }
         let written = start_filter.map(|(_, format)| format);
         if preset.odata {
@@ -271,7 +271,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
         let default = if in_filters { StartFormat::Zulu } else { StartFormat::Offset };
         if let (false, Some(name)) = (in_filters, &start_name) {
-            query.push(QueryField { name: encode::query_name(name), value: vec![Piece::StartDate] });
+            query.push(QueryField { name: query::query_name(name), value: vec![Piece::StartDate] });
         }
         Some((query, configured, written.unwrap_or(default)))
     }
@@ -282,7 +282,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let wanted = decoded(name);
         let is_start = |text: &str| decoded(text) == wanted;
         let at =
-            filters.iter().position(|(key, text)| is_start(key) && !text.value.contains(encode::START_DATE_MARK))?;
+            filters.iter().position(|(key, text)| is_start(key) && !text.value.contains(query::START_DATE_MARK))?;
         let (_, text) = filters.remove(at);
         let written = decoded(&text.value);
         let start = date::parse(&written).map(|date| (date, format_of(&written)));
@@ -337,17 +337,17 @@ impl<'r, 'd> Entries<'r, 'd> {
             Some(Value::Mapping(_)) => {
                 let pairs = http.pairs("body");
                 let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.value.as_str()));
-                Some((encode::form_from_pairs(pairs), FORM))
+                Some((query::form_from_pairs(pairs), FORM))
             }
             Some(_) => {
                 let text = http.text("body")?.value;
                 let own_type = headers.get(CONTENT_TYPE).is_some_and(|own| !is_form_type(own));
-                Some(if own_type { (text, FORM) } else { (encode::form_from_text(&text), FORM) })
+                Some(if own_type { (text, FORM) } else { (query::form_from_text(&text), FORM) })
             }
             None => {
                 let own = [("grant_type", "client_credentials"), ("client_id", id?), ("client_secret", key?)];
                 let scope = scope.as_deref().map(|scope| ("scope", scope));
-                Some((encode::form_from_pairs(own.into_iter().chain(scope)), FORM))
+                Some((query::form_from_pairs(own.into_iter().chain(scope)), FORM))
             }
         }
     }
@@ -417,7 +417,7 @@ fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
         query.insert(0, QueryField { name: "$filter".to_owned(), value });
         return;
     }
-    let mut value = encode::query_value(&format!("{field} ge {}", encode::START_DATE_MARK));
+    let mut value = query::query_value(&format!("{field} ge {}", query::START_DATE_MARK));
     let own: String = own.into_iter().flatten().filter_map(Piece::into_text).collect();
     if !own.is_empty() {
         // OData reads `or` as weaker than `and`.

@@ -6,7 +6,6 @@
 
 mod api;
 mod document;
-mod encode;
 mod expand;
 mod fault;
 mod presets;
@@ -20,7 +19,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_yaml::Value;
 
-pub use encode::encode_component;
 pub use expand::Surroundings;
 pub use fault::{Fault, Findings};
 pub use reader::duration as parse_duration;

@@ -1,18 +1,14 @@
 //! Reading answers: bounded, decoded, and put into words where they are errors.
 
-use std::error::Error;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Response, Url};
 use serde_json::Value;
 
 use super::{Failure, FetchError};
+use crate::http::cause;
 use crate::plan::shown_url;
 use crate::secret::{Scrubber, Secret};
-
-/// How much of an error's body is read.
-const SAID_BYTES_MAX: usize = 64 * 1024;
 
 /// The body, up to a limit.
 pub(super) async fn read(mut response: Response, url: &Url, max: usize) -> Result<Vec<u8>, Failure> {
@@ -39,23 +35,10 @@ pub(super) fn text(bytes: Vec<u8>) -> (String, bool) {
     }
 }
 
-/// What an error's body says, as `: …`; empty where it says nothing.
-pub(super) async fn said(mut response: Response, scrubber: &Scrubber) -> String {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > SAID_BYTES_MAX {
-            break;
-        }
-    }
-    words(&body, scrubber)
-}
-
-/// The part of a body that people wrote for people.
-pub(super) fn words(body: &[u8], scrubber: &Scrubber) -> String {
-    let text = String::from_utf8_lossy(body);
-    let words = serde_json::from_str::<Value>(&text).ok().and_then(|json| error_of(&json));
-    let words = scrubber.scrub(&words.unwrap_or_else(|| text.into_owned()));
+/// The part of an error's body that people wrote for people, as `: …`; empty where it says nothing.
+pub(super) fn words(body: &str, scrubber: &Scrubber) -> String {
+    let words = serde_json::from_str::<Value>(body).ok().and_then(|json| error_of(&json));
+    let words = scrubber.scrub(words.as_deref().unwrap_or(body));
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
@@ -74,24 +57,6 @@ fn error_of(json: &Value) -> Option<String> {
     });
     let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(": "))
-}
-
-/// The causes of an error from reqwest, without its URL.
-pub(crate) fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
-    if error.is_timeout() {
-        return "it took too long".to_owned();
-    }
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !causes.iter().any(|known: &String| known.contains(&text)) {
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    let innermost = causes.last().map_or("the connection failed", String::as_str);
-    scrubber.scrub(innermost)
 }
 
 /// The user and the key of HTTP Basic (RFC 7617).

@@ -5,18 +5,16 @@
 //! no message shows a query, a header or a body that was sent.
 
 mod answer;
-mod client;
 mod next;
 mod token;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
-pub(crate) use answer::cause;
-pub use client::{ClientError, Timeouts, client};
 pub use next::{NextLinkError, next_link};
 pub use token::TokenCache;
 
+use crate::http::{self, cause};
 use crate::plan::{Auth, Plan, Request, shown_url};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
@@ -231,7 +229,7 @@ async fn send(
     let mut base = url.clone();
     for _ in 0..=REDIRECTS_MAX {
         let built = hop.build(client, request, authorization);
-        let response = built.send().await.map_err(|error| Failure::broken(url, answer::cause(&error, scrubber)))?;
+        let response = built.send().await.map_err(|error| Failure::broken(url, cause(&error, scrubber)))?;
         if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
             return Ok((response, base));
         }
@@ -308,6 +306,6 @@ async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> F
         verdict => verdict,
     };
     let status = response.status();
-    let said = answer::said(response, scrubber).await;
+    let said = answer::words(&http::said(response).await, scrubber);
     Failure { error: FetchError::Status { url: shown_url(url), status, said }, verdict }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::answer;
 use super::{Failure, FetchError, pause_or_end, redirect_error, status_failure};
+use crate::http::cause;
 use crate::plan::{TokenRequest, shown_url};
 use crate::retry::{self, Retries};
 use crate::secret::{Scrubber, Secret};
@@ -88,7 +89,7 @@ async fn try_ask(client: &Client, request: &TokenRequest, scrubber: &Scrubber) -
     if let Some(body) = &request.body {
         built = built.body(body.expose().to_owned());
     }
-    let response = built.send().await.map_err(|error| Failure::broken(url, answer::cause(&error, scrubber)))?;
+    let response = built.send().await.map_err(|error| Failure::broken(url, cause(&error, scrubber)))?;
     if response.status().is_redirection() {
         return Err(Failure::end(redirect_error(url, "a token request")));
     }
@@ -99,7 +100,7 @@ async fn try_ask(client: &Client, request: &TokenRequest, scrubber: &Scrubber) -
     read(&body, asked_at).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.
         let is_error = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.get("error").is_some());
-        let said = if is_error { answer::words(&body, scrubber) } else { String::new() };
+        let said = if is_error { answer::words(&String::from_utf8_lossy(&body), scrubber) } else { String::new() };
         Failure::end(FetchError::NoToken { url: shown_url(url), said })
     })
 }

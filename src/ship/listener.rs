@@ -5,19 +5,16 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 use super::batch::Batch;
-use crate::config::encode_component;
-use crate::fetch::cause;
+use crate::http::{cause, said};
 use crate::plan;
+use crate::query::encode_component;
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
-
-/// How much of an answer is read; the listener's are one line.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a batch wasn't delivered. The checkpoint stays where it is.
 #[derive(Debug, thiserror::Error)]
@@ -153,12 +150,12 @@ impl Listener {
         let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
         match status {
             _ if status.is_success() => Ok(Taken::Whole),
-            StatusCode::BAD_REQUEST => Ok(Taken::ButSome(serde_json::from_str(&text(response).await).ok())),
+            StatusCode::BAD_REQUEST => Ok(Taken::ButSome(serde_json::from_str(&said(response).await).ok())),
             StatusCode::PAYLOAD_TOO_LARGE => Ok(Taken::TooLarge),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err((ShipError::Token { url: self.shown_url.clone(), status }, Verdict::End))
             }
-            _ => Err((self.status_error(status, &text(response).await), verdict)),
+            _ => Err((self.status_error(status, &said(response).await), verdict)),
         }
     }
 
@@ -167,17 +164,6 @@ impl Listener {
         let said = if said.is_empty() { said } else { format!(": {said}") };
         ShipError::Status { url: self.shown_url.clone(), status, said }
     }
-}
-
-async fn text(mut response: Response) -> String {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&body).into_owned()
 }
 
 fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {

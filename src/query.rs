@@ -1,8 +1,35 @@
-//! Percent-encoding, once: what is encoded already stays as it is, what isn't gets encoded.
+//! Queries and forms, percent-encoded once: what is encoded already stays as it is, what isn't gets encoded.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::plan::Piece;
+/// One `name=value` of a query, percent-encoded already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryField {
+    /// The encoded name.
+    pub name: String,
+    /// The encoded value in pieces.
+    pub value: Vec<Piece>,
+}
+
+/// A piece of a query value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Encoded text.
+    Text(String),
+    /// The iteration's start date.
+    StartDate,
+}
+
+impl Piece {
+    /// The text, where it is one.
+    #[must_use]
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::StartDate => None,
+        }
+    }
+}
 
 /// What is left alone in a name or value: the unreserved characters of RFC 3986 and some marks that no server minds.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -18,7 +45,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 const ENCODED_IN_NAME: &AsciiSet = &ENCODED.remove(b'$');
 
 /// Where the start date stands in a filter value.
-pub(super) const START_DATE_MARK: &str = "{start_date}";
+pub(crate) const START_DATE_MARK: &str = "{start_date}";
 
 /// Encodes plain text in full.
 #[must_use]
@@ -27,14 +54,14 @@ pub fn encode_component(text: &str) -> String {
 }
 
 /// The name of a filter.
-pub(super) fn query_name(text: &str) -> String {
+pub(crate) fn query_name(text: &str) -> String {
     encode_rest(text, ENCODED_IN_NAME, |_| false)
 }
 
 /// The value of a filter, with the start date where it is asked for.
 ///
 /// A `+` stands for a blank, as it does in a query, unless it is the sign of a date's offset.
-pub(super) fn query_value(text: &str) -> Vec<Piece> {
+pub(crate) fn query_value(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (index, part) in text.split(START_DATE_MARK).enumerate() {
         if index > 0 {
@@ -48,7 +75,7 @@ pub(super) fn query_value(text: &str) -> Vec<Piece> {
 }
 
 /// A form that was written as one text: split on `&`, names and values trimmed, what is encoded (also by `+`) kept.
-pub(super) fn form_from_text(text: &str) -> String {
+pub(crate) fn form_from_text(text: &str) -> String {
     let fields = text.split('&').map(str::trim).filter(|field| !field.is_empty()).map(|field| {
         let keep_plus = |_: &str| true;
         match field.split_once('=') {
@@ -64,7 +91,7 @@ pub(super) fn form_from_text(text: &str) -> String {
 }
 
 /// A form from plain names and values.
-pub(super) fn form_from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn form_from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let fields =
         pairs.into_iter().map(|(name, value)| format!("{}={}", encode_component(name), encode_component(value)));
     fields.collect::<Vec<_>>().join("&")

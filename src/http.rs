@@ -1,11 +1,17 @@
-//! The one HTTP client: its connections, its TLS, its time limits.
+//! The one HTTP client, for the APIs and the listener: its connections, its TLS, its limits, and its failures in words.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::secret::Scrubber;
+
+/// How much of an answer is read that only says what went wrong.
+const SAID_BYTES_MAX: usize = 64 * 1024;
 
 /// How long to wait for others.
 #[derive(Clone, Copy, Debug)]
@@ -60,4 +66,31 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .build()?;
     Ok(client)
+}
+
+/// The beginning of an answer that only says what went wrong; as much as came.
+pub async fn said(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > SAID_BYTES_MAX {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// The innermost cause of a failure, without its URL.
+#[must_use]
+pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut innermost = "the connection failed".to_owned();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        innermost = cause.to_string();
+        next = cause.source();
+    }
+    scrubber.scrub(&innermost)
 }
