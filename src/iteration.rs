@@ -52,7 +52,10 @@ pub struct Api {
     checkpoint: Option<DateTime<Utc>>,
     delivered: Delivered,
     token: TokenCache,
+    /// When the first iteration began, until one succeeds.
+    first: Option<DateTime<Utc>>,
     has_told_overrule: bool,
+    has_told_future: bool,
 }
 
 /// What a successful iteration did.
@@ -141,6 +144,11 @@ pub enum IterationError {
 }
 
 impl IterationError {
+    /// Whether the API refused the first request as wrong: its start date may lie too far back.
+    fn is_refused_start(&self) -> bool {
+        matches!(self, Self::Fetch { cause, .. } if cause.status() == Some(StatusCode::BAD_REQUEST))
+    }
+
     /// Whether it is only that the process stops.
     #[must_use]
     pub fn is_stop(&self) -> bool {
@@ -157,7 +165,9 @@ impl Api {
             checkpoint,
             delivered: Delivered::default(),
             token: TokenCache::default(),
+            first: None,
             has_told_overrule: false,
+            has_told_future: false,
         }
     }
 
@@ -174,8 +184,9 @@ impl Api {
     pub async fn iterate(&mut self, services: &Services, now: DateTime<Utc>) -> Result<Report, IterationError> {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
-        let window = Window::open(&plan.start, self.checkpoint, now);
-        self.tell_overrule(&window);
+        let first = *self.first.get_or_insert(now);
+        let window = Window::open(&plan.start, self.checkpoint, Some(first), now);
+        self.tell_oddities(&window);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let fetcher = Fetcher { client: &services.client, plan: &plan, stop: &services.stop, token: &self.token };
         let shipper = Shipper {
@@ -194,12 +205,17 @@ impl Api {
             order: Order::default(),
             sieve: Sieve::new(&mut self.delivered),
             batcher: Batcher::default(),
+            ready: Vec::new(),
             seen: Seen::default(),
             newest: None,
             report: Report::default(),
         };
-        run.pages(&fetcher, plan.request.first_url(start)).await?;
+        let read = run.pages(&fetcher, plan.request.first_url(start)).await;
         let (mut report, newest) = (run.report, run.newest);
+        if read.as_ref().err().is_none_or(IterationError::is_refused_start) {
+            self.first = None;
+        }
+        read?;
         report.checkpoint = self.advance(services, newest, now).await?;
         report.took = begun.elapsed();
         Ok(report)
@@ -215,22 +231,31 @@ impl Api {
         let next = next_checkpoint(self.checkpoint, newest);
         let has_moved = next != self.checkpoint;
         self.checkpoint = next;
-        self.delivered.settle(Window::open(&self.plan.start, next, now).start);
+        self.delivered.settle(Window::open(&self.plan.start, next, None, now).start);
         if let (true, Some(next)) = (has_moved, next) {
             services.folder.save_checkpoint(&self.plan.name, next).map_err(IterationError::Checkpoint)?;
         }
         Ok(next)
     }
 
-    fn tell_overrule(&mut self, window: &Window) {
-        if window.overrules_config && !self.has_told_overrule {
-            self.has_told_overrule = true;
-            let checkpoint = self.checkpoint.map(date::format).unwrap_or_default();
+    /// Tells once what may surprise whoever wrote the config or edited the checkpoints.
+    fn tell_oddities(&mut self, window: &Window) {
+        let (api, checkpoint) = (self.plan.name.as_str(), self.checkpoint.map(date::format).unwrap_or_default());
+        if window.overrules_config && !std::mem::replace(&mut self.has_told_overrule, true) {
             tracing::info!(
-                api = self.plan.name,
+                api,
                 checkpoint,
                 "the checkpoint is later than the start date in the filters and counts; to start over, stop, delete the \
                  API's line in last_start_dates.txt, and start again"
+            );
+        }
+        let is_future = self.checkpoint.is_some_and(|checkpoint| window.is_future(checkpoint));
+        if is_future && !std::mem::replace(&mut self.has_told_future, true) {
+            tracing::warn!(
+                api,
+                checkpoint,
+                "the checkpoint lies in the future, and nothing before it is shipped; stop, mend the API's line in \
+                 last_start_dates.txt, and start again"
             );
         }
     }
@@ -246,6 +271,8 @@ struct Run<'a> {
     order: Order,
     sieve: Sieve<'a>,
     batcher: Batcher,
+    /// Batches that are full.
+    ready: Vec<Batch>,
     seen: Seen,
     newest: Option<DateTime<Utc>>,
     report: Report,
@@ -256,12 +283,6 @@ struct Run<'a> {
 struct Seen {
     links: HashSet<Fingerprint>,
     pages: HashSet<Fingerprint>,
-}
-
-/// A page that was taken in.
-struct TakenIn {
-    full: Vec<Batch>,
-    next: Option<Url>,
 }
 
 impl Run<'_> {
@@ -276,15 +297,10 @@ impl Run<'_> {
                 Err(cause) => Err(fetch_error(page, cause)),
             };
             match taken {
-                Ok(TakenIn { full, next: Some(next) }) => {
-                    fetched = alongside(self.ship(full), fetcher.page(&next)).await?;
-                }
-                Ok(TakenIn { full, next: None }) => {
-                    self.ship(full).await?;
-                    return self.ship_rest().await;
-                }
+                Ok(Some(next)) => fetched = alongside(self.ship_ready(), fetcher.page(&next)).await?,
+                Ok(None) => return self.ship_rest().await,
                 Err(error) => {
-                    // What is in hand is good, whatever happened to the page after it.
+                    // What is in hand is good, whatever happened after it.
                     self.ship_rest().await?;
                     return Err(error);
                 }
@@ -292,8 +308,8 @@ impl Run<'_> {
         }
     }
 
-    /// Reads a page and puts its new records into batches.
-    fn take_in(&mut self, answer: Answer) -> Result<TakenIn, IterationError> {
+    /// Reads a page and puts its new records into batches. Gives the next page's URL.
+    fn take_in(&mut self, answer: Answer) -> Result<Option<Url>, IterationError> {
         self.report.pages += 1;
         self.meter.add_page();
         let page = self.report.pages;
@@ -306,15 +322,16 @@ impl Run<'_> {
         let records: Vec<Record<'_>> =
             read.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect();
         self.require_dates(&records)?;
+        self.window.see_dates(records.iter().filter_map(|record| record.date));
+        self.order.see(records.iter().filter_map(|record| record.date));
+        self.batch(&records)?;
         let next = self.next(&read, &answer.base)?;
         self.require_new_page(&records, next.is_some())?;
-        self.window.see_dates(records.iter().filter_map(|record| record.date));
-        let full = self.batch(&records)?;
         let next = next.filter(|_| !self.order.has_left(&self.window));
         if next.is_some() && page >= PAGES_MAX {
             return Err(IterationError::TooManyPages);
         }
-        Ok(TakenIn { full, next })
+        Ok(next)
     }
 
     fn require_dates(&self, records: &[Record<'_>]) -> Result<(), IterationError> {
@@ -351,8 +368,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leaves out what is older than the window or known; gives the batches that are full.
-    fn batch(&mut self, records: &[Record<'_>]) -> Result<Vec<Batch>, IterationError> {
+    /// Leaves out what is older than the window or known, and puts the rest into batches.
+    fn batch(&mut self, records: &[Record<'_>]) -> Result<(), IterationError> {
         let mut in_window = Vec::with_capacity(records.len());
         for record in records {
             self.report.undated += u64::from(record.date.is_none());
@@ -360,7 +377,6 @@ impl Run<'_> {
                 in_window.push(*record);
                 continue;
             };
-            self.order.see(date);
             if self.window.is_below(date) {
                 self.report.older += 1;
                 continue;
@@ -371,7 +387,6 @@ impl Run<'_> {
             }
             in_window.push(*record);
         }
-        let mut full = Vec::new();
         let mut line = Vec::new();
         for (record, is_new) in in_window.iter().zip(self.sieve.admit(&in_window)) {
             if !is_new {
@@ -383,7 +398,7 @@ impl Run<'_> {
             let identity = Identity { fingerprint: record.fingerprint, date: record.date };
             self.sieve.send(identity.fingerprint);
             match self.batcher.push(&line, identity) {
-                Ok(batch) => full.extend(batch),
+                Ok(full) => self.ready.extend(full),
                 Err(_) => {
                     self.shipper.keep_too_long(&line, self.now)?;
                     self.sieve.acknowledge(identity.fingerprint, identity.date);
@@ -391,17 +406,17 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(full)
+        Ok(())
     }
 
     async fn ship_rest(&mut self) -> Result<(), IterationError> {
-        let rest = self.batcher.finish();
-        self.ship(rest).await
+        self.ready.extend(self.batcher.finish());
+        self.ship_ready().await
     }
 
-    async fn ship(&mut self, batches: impl IntoIterator<Item = Batch>) -> Result<(), IterationError> {
-        let Self { shipper, sieve, report, meter, now, .. } = self;
-        for batch in batches {
+    async fn ship_ready(&mut self) -> Result<(), IterationError> {
+        let Self { shipper, sieve, report, meter, now, ready, .. } = self;
+        for batch in std::mem::take(ready) {
             let done = |batch: &Batch, shipped: Shipped| {
                 batch.identities().for_each(|identity| sieve.acknowledge(identity.fingerprint, identity.date));
                 report.shipped.records += shipped.records;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The shortest text that is taken out: below it, more sense than secrets would go.
@@ -66,6 +66,8 @@ impl Scrubber {
     }
 
     /// Foreign text as it may be shown: without secrets, on one line, not too long.
+    ///
+    /// A secret that shows only once the text is decoded can't be cut out of it; then nothing of the text is shown.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
         let mut clean = text.to_owned();
@@ -74,22 +76,69 @@ impl Scrubber {
                 clean = clean.replace(needle.expose(), "***");
             }
         }
-        let clean = clean.split(|c: char| c.is_control() || c == ' ').filter(|word| !word.is_empty());
-        let line = clean.collect::<Vec<_>>().join(" ");
+        if decodings(&clean).iter().any(|decoded| self.is_in(decoded)) {
+            return "*** (not shown, as a secret of the config is in it)".to_owned();
+        }
+        let words = clean.split(|c: char| c.is_control() || c == ' ').filter(|word| !word.is_empty());
+        let line = words.collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(SHOWN_CHARS_MAX) {
             Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
             None => line,
         }
     }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.needles.iter().any(|needle| text.contains(needle.expose()))
+    }
 }
 
+/// A secret as it is, decoded as a form, encoded, and in base64.
 fn spellings(text: &str) -> Vec<Secret> {
-    let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let escaped = serde_json::to_string(text).unwrap_or_default().trim_matches('"').to_owned();
-    let base64 = STANDARD.encode(text);
-    let all = [text.to_owned(), encoded, decoded, escaped, base64];
-    all.into_iter().filter(|text| text.chars().count() >= SCRUBBED_CHARS_MIN).map(Secret::new).collect()
+    let decoded = form_decoded(text);
+    let base64 = [text, &decoded].map(|text| STANDARD.encode(text));
+    let url_safe = [text, &decoded].map(|text| URL_SAFE_NO_PAD.encode(text));
+    let encoded = [text, &decoded].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
+    let all = [text.to_owned(), decoded.clone()].into_iter().chain(base64).chain(url_safe).chain(encoded);
+    let unpadded = all.map(|text| text.trim_end_matches('=').to_owned());
+    unpadded.filter(|text| text.chars().count() >= SCRUBBED_CHARS_MIN).map(Secret::new).collect()
+}
+
+/// What a text says once its escapes are undone: those of JSON, of URLs, of forms, and one in the other.
+fn decodings(text: &str) -> Vec<String> {
+    let unescaped = json_unescaped(text);
+    [form_decoded(text), percent_decoded(text), percent_decoded(&unescaped), form_decoded(&unescaped), unescaped].into()
+}
+
+fn percent_decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn form_decoded(text: &str) -> String {
+    percent_decoded(&text.replace('+', " "))
+}
+
+/// Undoes JSON's escapes wherever they stand, also outside of strings.
+fn json_unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let hex = after.strip_prefix('u').and_then(|hex| hex.get(..4));
+        let named = hex.and_then(|hex| char::from_u32(u32::from_str_radix(hex, 16).ok()?));
+        let mut chars = after.chars();
+        rest = match (named, chars.next()) {
+            (Some(named), _) => {
+                out.push(named);
+                after.get(5..).unwrap_or_default()
+            }
+            (None, escaped) => {
+                out.extend(escaped);
+                chars.as_str()
+            }
+        };
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -102,5 +151,21 @@ mod tests {
         let seen = "got pa ss/word+1, pa%20ss%2Fword%2B1 and cGEgc3Mvd29yZCsx\nfrom abc";
         assert_eq!(scrubber.scrub(seen), "got ***, *** and *** from abc");
         assert!(!format!("{scrubber:?}").contains("pa ss"));
+    }
+
+    #[test]
+    fn shows_nothing_of_a_text_that_hides_a_secret() {
+        let scrubber = Scrubber::new([Secret::new("pw\"/+x y"), Secret::new("bodySECRET+1%2F")]);
+        for text in [
+            r#"{"e":"pw\"\/+x y"}"#,
+            r#"{"e":"pw\u0022\u002f+x y"}"#,
+            "pw%22%2f%2bx+y",
+            "pw%22/%2Bx%20y",
+            r"pw%22\/%2Bx%20y",
+        ] {
+            assert!(scrubber.scrub(text).starts_with("*** (not shown"), "{}", scrubber.scrub(text));
+        }
+        assert_eq!(scrubber.scrub("bodySECRET 1/ is wrong"), "*** is wrong");
+        assert_eq!(scrubber.scrub(r"C:\dir 100% \u00 \"), r"C:\dir 100% \u00 \", "what isn't secret stays");
     }
 }

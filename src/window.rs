@@ -39,13 +39,21 @@ enum Floor {
 
 impl Window {
     /// Where an iteration begins that starts now.
+    ///
+    /// Where no start is known, that is some days before `first`: the first time that an iteration of this API began and
+    /// didn't succeed. Else a window that fails for a while would lose its oldest records.
     #[must_use]
-    pub fn open(rule: &StartRule, checkpoint: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+    pub fn open(
+        rule: &StartRule,
+        checkpoint: Option<DateTime<Utc>>,
+        first: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let again = checkpoint.map(|checkpoint| before(checkpoint, rule.overlap));
         let (start, floor_known) = match (again, rule.configured) {
             (Some(again), Some(configured)) => (again.max(configured), true),
             (Some(known), None) | (None, Some(known)) => (known, true),
-            (None, None) => (before(now, rule.back), false),
+            (None, None) => (before(first.unwrap_or(now), rule.back), false),
         };
         // What is sent has whole seconds, and what is asked for is not left out.
         let start = floor_to_second(start);
@@ -77,29 +85,41 @@ impl Window {
     }
 }
 
+/// How many pages with dates must have come newest first before that is believed: one may fall by chance.
+const ORDERED_PAGES_MIN: u32 = 2;
+
 /// In which order the dates of an iteration come.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Order {
     last: Option<DateTime<Utc>>,
+    pages: u32,
     fell: bool,
     rose: bool,
 }
 
 impl Order {
-    /// Sees the next date.
-    pub fn see(&mut self, date: DateTime<Utc>) {
-        if let Some(last) = self.last {
-            self.fell |= date < last;
-            self.rose |= date > last;
+    /// Sees the dates of the next page.
+    pub fn see(&mut self, page: impl Iterator<Item = DateTime<Utc>>) {
+        let mut has_dates = false;
+        for date in page {
+            if let Some(last) = self.last {
+                self.fell |= date < last;
+                self.rose |= date > last;
+            }
+            self.last = Some(date);
+            has_dates = true;
         }
-        self.last = Some(date);
+        self.pages += u32::from(has_dates);
     }
 
     /// Whether everything came newest first up to now, and the last date lies before the window: nothing that follows
     /// can lie in it.
     #[must_use]
     pub fn has_left(&self, window: &Window) -> bool {
-        self.fell && !self.rose && self.last.is_some_and(|last| window.is_below(last))
+        self.pages >= ORDERED_PAGES_MIN
+            && self.fell
+            && !self.rose
+            && self.last.is_some_and(|last| window.is_below(last))
     }
 }
 
@@ -246,7 +266,7 @@ mod tests {
 
     #[track_caller]
     fn check(rule: StartRule, checkpoint: Option<&str>, start: &str, overrules: bool) {
-        let window = Window::open(&rule, checkpoint.map(at), at("2024-05-28T12:00:00Z"));
+        let window = Window::open(&rule, checkpoint.map(at), None, at("2024-05-28T12:00:00Z"));
         assert_eq!((window.start, window.overrules_config), (at(start), overrules));
     }
 
@@ -263,26 +283,28 @@ mod tests {
     #[test]
     fn leaves_out_what_lies_before_the_window() {
         let now = at("2024-05-28T12:00:00Z");
-        let mut first_run = Window::open(&rule(None, 0), None, now);
+        let mut first_run = Window::open(&rule(None, 0), None, None, now);
         assert!(!first_run.is_below(at("1990-01-01")));
         first_run.see_dates([at("2022-03-18"), at("2099-01-01"), at("2022-03-01")].into_iter());
         assert!(first_run.is_below(at("2022-03-03")) && !first_run.is_below(at("2022-03-04")));
-        let known = Window::open(&rule(None, 0), Some(at("2024-05-02T10:00:00.5Z")), now);
+        let known = Window::open(&rule(None, 0), Some(at("2024-05-02T10:00:00.5Z")), None, now);
         assert!(known.is_below(at("2024-05-02T09:59:59.9Z")) && !known.is_below(at("2024-05-02T10:00:00Z")));
     }
 
     #[test]
     fn stops_only_where_newest_first_is_certain() {
-        let window = Window::open(&rule(None, 0), Some(at("2024-05-10")), at("2024-05-28"));
-        let left = |dates: &[&str]| {
+        let window = Window::open(&rule(None, 0), Some(at("2024-05-10")), None, at("2024-05-28"));
+        let left = |pages: &[&[&str]]| {
             let mut order = Order::default();
-            dates.iter().for_each(|date| order.see(at(date)));
+            pages.iter().for_each(|page| order.see(page.iter().map(|date| at(date))));
             order.has_left(&window)
         };
-        assert!(left(&["2024-05-12", "2024-05-11", "2024-05-09"]));
-        assert!(!left(&["2024-05-12", "2024-05-11", "2024-05-10"]), "the floor itself is in the window");
-        assert!(!left(&["2024-05-09"]), "one date is no order");
-        assert!(!left(&["2024-05-11", "2024-05-12", "2024-05-09"]), "it rose");
+        assert!(left(&[&["2024-05-12", "2024-05-11"], &["2024-05-11", "2024-05-09"]]));
+        assert!(left(&[&["2024-05-12"], &[], &["2024-05-09"]]));
+        assert!(!left(&[&["2024-05-12", "2024-05-11", "2024-05-09"], &[]]), "one page may fall by chance");
+        assert!(!left(&[&["2024-05-12"], &["2024-05-10"]]), "the floor itself is in the window");
+        assert!(!left(&[&["2024-05-09"], &["2024-05-09"]]), "nothing fell");
+        assert!(!left(&[&["2024-05-11", "2024-05-12"], &["2024-05-09"]]), "it rose");
     }
 
     fn records<'a>(page: &[&'a str], path: &JsonPath) -> Vec<Record<'a>> {
@@ -323,7 +345,7 @@ mod tests {
             let mut shipped = vec![0_u32; records.len()];
             for round in 1..=rounds {
                 let now_s = 720 * round / rounds;
-                let window = Window::open(&rule, checkpoint, origin + TimeDelta::seconds(now_s));
+                let window = Window::open(&rule, checkpoint, None, origin + TimeDelta::seconds(now_s));
                 let texts: Vec<(usize, String)> = records.iter().enumerate()
                     .filter(|(_, (event_s, late_s))| event_s + late_s <= now_s)
                     .map(|(number, (event_s, _))| (number, format!(r#"{{"n":{number},"date":"{}"}}"#, date::format(origin + TimeDelta::seconds(*event_s)))))
@@ -349,7 +371,7 @@ mod tests {
                 prop_assert!(next >= checkpoint, "the checkpoint moved backwards");
                 checkpoint = next;
                 if let Some(at) = checkpoint {
-                    delivered.settle(Window::open(&rule, Some(at), at).start);
+                    delivered.settle(Window::open(&rule, Some(at), None, at).start);
                 }
             }
             prop_assert!(shipped.iter().all(|count| *count == 1), "{shipped:?}");

@@ -51,9 +51,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         let interval = self.interval(&entry.section("settings"));
         let (http, requested) = self.http_section(&entry);
         let request = self.request(&entry, &http, requested, preset);
-        let auth = match place {
-            Place::OAuth => self.token_request(&entry),
-            _ => self.basic(&entry, request.as_ref().map(|request| &request.0)),
+        let own_header = request.as_ref().is_some_and(|(request, _)| request.headers.contains_key(AUTHORIZATION));
+        let token = (place == Place::OAuth).then(|| self.token_request(&entry));
+        let auth = match (own_header, token) {
+            (true, _) => Some(Auth::OwnHeader),
+            (false, Some(token)) => token,
+            (false, None) => self.basic(&entry),
         };
         let paths = self.paths(&entry.section("json_paths"), preset);
         let fields = entry.fields("custom_fields");
@@ -63,7 +66,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let (request, configured) = request?;
         let auth = auth?;
         Some(Plan {
-            scrubber: scrubber(&request, &auth),
+            scrubber: scrubber(&request, &auth, &entry.section("credentials")),
             name: name?,
             interval: interval?,
             start: StartRule { configured, back, overlap },
@@ -152,7 +155,8 @@ impl<'r, 'd> Entries<'r, 'd> {
     ) -> Option<(Request, Option<DateTime<Utc>>)> {
         let url = match (requested, preset.url) {
             (false, None) => {
-                self.reader.fault(&http.spot.key("url"), "a required key is missing", None);
+                let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
+                self.reader.fault(&http.spot.key("url"), "a required key is missing", Some(hint));
                 None
             }
             (_, preset_url) => self.url(http.required_filled("url", preset_url)),
@@ -293,10 +297,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         start
     }
 
-    fn basic(&self, entry: &Section<'r, 'd>, request: Option<&Request>) -> Option<Auth> {
-        if request.is_some_and(|request| request.headers.contains_key(AUTHORIZATION)) {
-            return Some(Auth::OwnHeader);
-        }
+    fn basic(&self, entry: &Section<'r, 'd>) -> Option<Auth> {
         let (id, key) = self.credentials(entry);
         Some(Auth::Basic { id: id?, key: Secret::new(key?) })
     }
@@ -345,9 +346,12 @@ impl<'r, 'd> Entries<'r, 'd> {
                 Some(if own_type { (text, FORM) } else { (query::form_from_text(&text), FORM) })
             }
             None => {
-                let own = [("grant_type", "client_credentials"), ("client_id", id?), ("client_secret", key?)];
+                let own = [("client_id", id?), ("client_secret", key?)];
+                // One way of client authentication at a time (RFC 6749, section 2.3).
+                let own = own.into_iter().filter(|_| !headers.contains_key(AUTHORIZATION));
                 let scope = scope.as_deref().map(|scope| ("scope", scope));
-                Some((query::form_from_pairs(own.into_iter().chain(scope)), FORM))
+                let fields = std::iter::once(("grant_type", "client_credentials")).chain(own).chain(scope);
+                Some((query::form_from_pairs(fields), FORM))
             }
         }
     }
@@ -439,37 +443,49 @@ fn format_of(written: &str) -> StartFormat {
     }
 }
 
-/// Everything of a plan that must not be seen.
-fn scrubber(request: &Request, auth: &Auth) -> Scrubber {
-    let header_secrets = |headers: &HeaderMap| -> Vec<Secret> {
-        let values = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
-        values
-            .flat_map(|value| [value.to_owned(), value.split_once(' ').map_or("", |(_, rest)| rest).to_owned()])
-            .map(Secret::new)
-            .collect()
-    };
-    let mut secrets = header_secrets(&request.headers);
-    match auth {
-        Auth::Basic { id, key } => secrets.extend([key.clone(), Secret::new(format!("{id}:{}", key.expose()))]),
-        Auth::OwnHeader => {}
-        Auth::Token(token) => {
-            secrets.extend(header_secrets(&token.headers));
-            let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
-            let fields = form.split('&').filter_map(|field| field.split_once('='));
-            let hidden = fields.filter(|(name, _)| is_secret_name(name)).map(|(_, value)| Secret::new(value));
-            secrets.extend(hidden.chain([Secret::new(form)]));
-        }
-    }
+/// Everything of an entry that must not be seen.
+fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Scrubber {
+    let text = |key| credentials.text(key).map(|text| text.value);
+    let mut secrets: Vec<String> = text("key").into_iter().collect();
+    secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
+    secrets.extend(header_secrets(&request.headers));
+    secrets.extend(request.body.iter().map(|body| body.expose().to_owned()));
+    secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
+    secrets.extend(request.url.password().map(str::to_owned));
     for field in request.query.iter().filter(|field| is_secret_name(&field.name)) {
-        if let [Piece::Text(text)] = field.value.as_slice() {
-            secrets.push(Secret::new(text.clone()));
-        }
+        secrets.extend(field.value.iter().cloned().filter_map(Piece::into_text));
     }
-    Scrubber::new(secrets)
+    if let Auth::Token(token) = auth {
+        let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
+        secrets.push(form.to_owned());
+        secrets.extend(form_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
+        secrets.extend(header_secrets(&token.headers));
+    }
+    Scrubber::new(secrets.into_iter().map(Secret::new))
+}
+
+/// Fields of a token request that an error may name, as they help to mend it.
+const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope", "client_id"];
+
+/// The values of the user's own headers, and what follows a scheme in them.
+fn header_secrets(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, rest)| rest)])
+        .flatten()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The values of those fields of a form that are to be hidden.
+fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
+    let fields = form.split('&').filter_map(|field| field.split_once('='));
+    fields.filter(|(name, _)| is_hidden(name)).map(|(_, value)| value.to_owned()).collect()
 }
 
 /// Names that other systems give to fields with secrets in them.
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase();
-    ["secret", "password", "token", "key", "assertion", "auth", "signature"].iter().any(|part| name.contains(part))
+    let parts = ["secret", "pass", "pwd", "token", "key", "assertion", "auth", "sig", "cred", "code", "session"];
+    parts.iter().any(|part| name.contains(part))
 }

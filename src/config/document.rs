@@ -73,7 +73,7 @@ impl<'t> Document<'t> {
     pub(super) fn parse(text: &'t str) -> Result<Self, SyntaxError> {
         let syntax = |error: serde_yaml::Error| SyntaxError {
             line: error.location().map(|at| at.line()),
-            what: error.to_string(),
+            what: without_values(error.to_string()),
         };
         let mut root: Value = serde_yaml::from_str(text).map_err(syntax)?;
         root.apply_merge().map_err(syntax)?;
@@ -103,6 +103,15 @@ impl<'t> Document<'t> {
 
     fn follow(&self, way: &[Step], goal: Goal) -> Result<Option<String>, serde_yaml::Error> {
         Walk { way, goal }.deserialize(serde_yaml::Deserializer::from_str(self.text))
+    }
+}
+
+/// An error of the YAML library that quotes a value, without it: the value may be a secret.
+fn without_values(error: String) -> String {
+    let quoting = ["invalid value", "invalid type"].iter().filter_map(|words| error.find(words)).min();
+    match quoting {
+        Some(at) => format!("{}a value does not fit its tag", error.get(..at).unwrap_or_default()),
+        None => error,
     }
 }
 

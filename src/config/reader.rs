@@ -349,7 +349,8 @@ pub(super) fn json(value: &Value) -> Option<serde_json::Value> {
 /// Minutes, or a number with a unit.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let text = text.trim();
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).filter(|at| *at > 0).unwrap_or(text.len());
+    let is_plain = text.parse::<f64>().is_ok();
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).filter(|at| *at > 0 && !is_plain).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let minutes_each = match unit.trim() {
         "" | "m" | "min" => 1.0,
@@ -381,6 +382,7 @@ mod tests {
             ("5m", 300.0),
             ("1h", 3600.0),
             ("1.5 h", 5400.0),
+            ("1e1", 600.0),
             ("1d", 86400.0),
         ] {
             assert_eq!(duration(text).map(|span| span.as_secs_f64()), Ok(seconds), "{text}");

@@ -6,24 +6,24 @@
 
 mod answer;
 mod next;
+mod send;
 mod token;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
 
 pub use next::{NextLinkError, next_link};
 pub use token::TokenCache;
 
-use crate::http::{self, cause};
-use crate::plan::{Auth, Plan, Request, shown_url};
+use crate::http;
+use crate::plan::{Auth, Plan, shown_url};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
+use send::{Beyond, Outgoing, send};
 
 /// The largest page that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How many redirects are followed for one page: what browsers call a loop.
-const REDIRECTS_MAX: usize = 10;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +166,10 @@ impl Fetcher<'_> {
     async fn try_page(&self, url: &Url) -> Result<Answer, Failure> {
         let (authorization, scrubber) = self.authorization().await?;
         let request = &self.plan.request;
-        let (response, base) = send(self.client, request, url, authorization.as_ref(), &scrubber).await?;
+        let mut headers = request.headers.clone();
+        headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
+        let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
+        let (response, base) = send(self.client, &outgoing, url, &scrubber).await?;
         if !response.status().is_success() {
             return Err(status_failure(response, url, &scrubber).await);
         }
@@ -215,89 +218,6 @@ async fn pause_or_end(
     tracing::warn!(api, cause = %error, failed_tries = tries, "trying again in {seconds:.1} s");
     retries.pause(wait, stop).await;
     Ok(())
-}
-
-/// Sends a request and follows its redirects: within the origin as they say, beyond it with nothing of the config.
-async fn send(
-    client: &Client,
-    request: &Request,
-    url: &Url,
-    authorization: Option<&HeaderValue>,
-    scrubber: &Scrubber,
-) -> Result<(Response, Url), Failure> {
-    let mut hop = Hop { method: request.method.clone(), url: url.clone(), is_bare: false, has_body: true };
-    let mut base = url.clone();
-    for _ in 0..=REDIRECTS_MAX {
-        let built = hop.build(client, request, authorization);
-        let response = built.send().await.map_err(|error| Failure::broken(url, cause(&error, scrubber)))?;
-        if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
-            return Ok((response, base));
-        }
-        hop = hop.follow(&response, url).map_err(|why| Failure::end(redirect_error(url, why)))?;
-        if !hop.is_bare {
-            base = hop.url.clone();
-        }
-    }
-    Err(Failure::end(redirect_error(url, "without an end")))
-}
-
-fn redirect_error(url: &Url, why: &'static str) -> FetchError {
-    FetchError::Redirect { url: shown_url(url), why }
-}
-
-/// One request of a chain of redirects.
-struct Hop {
-    method: Method,
-    url: Url,
-    /// Whether the origin was left: nothing of the config goes along any more.
-    is_bare: bool,
-    has_body: bool,
-}
-
-impl Hop {
-    fn build(&self, client: &Client, request: &Request, own: Option<&HeaderValue>) -> reqwest::RequestBuilder {
-        let builder = client.request(self.method.clone(), self.url.clone());
-        if self.is_bare {
-            return builder.header(ACCEPT, "application/json");
-        }
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        for name in request.headers.keys() {
-            headers.remove(name);
-            for value in request.headers.get_all(name) {
-                headers.append(name, value.clone());
-            }
-        }
-        if let Some(own) = own.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            headers.insert(AUTHORIZATION, own.clone());
-        }
-        if !self.has_body {
-            headers.remove(CONTENT_TYPE);
-        }
-        let builder = builder.headers(headers);
-        match request.body.as_ref().filter(|_| self.has_body) {
-            Some(body) => builder.body(body.expose().to_owned()),
-            None => builder,
-        }
-    }
-
-    fn follow(&self, response: &Response, first: &Url) -> Result<Self, &'static str> {
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let url = location.and_then(|location| self.url.join(location).ok()).ok_or("to no URL")?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("to no web page");
-        }
-        if self.url.scheme() == "https" && url.scheme() == "http" {
-            return Err("from https down to http");
-        }
-        let is_bare = self.is_bare || url.origin() != first.origin();
-        let keeps = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        let method = if keeps { self.method.clone() } else { Method::GET };
-        if is_bare && method != Method::GET {
-            return Err("a POST request to another origin");
-        }
-        Ok(Self { has_body: self.has_body && method == self.method && !is_bare, method, url, is_bare })
-    }
 }
 
 async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> Failure {

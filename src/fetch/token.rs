@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::answer;
-use super::{Failure, FetchError, pause_or_end, redirect_error, status_failure};
-use crate::http::cause;
+use super::send::{Beyond, Outgoing, send};
+use super::{Failure, FetchError, pause_or_end, status_failure};
 use crate::plan::{TokenRequest, shown_url};
 use crate::retry::{self, Retries};
 use crate::secret::{Scrubber, Secret};
@@ -79,20 +79,13 @@ async fn ask(
     }
 }
 
-/// One token request. It is never redirected: the secret in it is meant for this URL alone.
+/// One token request. It never leaves its origin: the secret in it is meant for nobody else.
 async fn try_ask(client: &Client, request: &TokenRequest, scrubber: &Scrubber) -> Result<Token, Failure> {
     let asked_at = Instant::now();
     let url = &request.url;
-    let mut headers = request.headers.clone();
-    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
-    let mut built = client.request(request.method.clone(), url.clone()).headers(headers);
-    if let Some(body) = &request.body {
-        built = built.body(body.expose().to_owned());
-    }
-    let response = built.send().await.map_err(|error| Failure::broken(url, cause(&error, scrubber)))?;
-    if response.status().is_redirection() {
-        return Err(Failure::end(redirect_error(url, "a token request")));
-    }
+    let (method, headers, body) = (&request.method, request.headers.clone(), request.body.as_ref());
+    let outgoing = Outgoing { method, headers, body, beyond: Beyond::Refused };
+    let (response, _) = send(client, &outgoing, url, scrubber).await?;
     if !response.status().is_success() || response.status() == StatusCode::NO_CONTENT {
         return Err(status_failure(response, url, scrubber).await);
     }

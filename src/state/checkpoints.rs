@@ -117,8 +117,11 @@ impl CheckpointFile {
     /// # Errors
     /// Where it can't be read or written.
     pub fn open(folder: &Path) -> io::Result<(Self, Checkpoints)> {
-        let mut file = Self { path: folder.join(FILE_NAME), compact_bytes: 0, unwritten: Vec::new() };
-        OpenOptions::new().append(true).create(true).open(&file.path)?;
+        let path = folder.join(FILE_NAME);
+        OpenOptions::new().append(true).create(true).open(&path)?;
+        // A link is followed once, so that a rewrite replaces the file and not the link.
+        let path = path.canonicalize()?;
+        let mut file = Self { path, compact_bytes: 0, unwritten: Vec::new() };
         let checkpoints = file.compact()?;
         Ok((file, checkpoints))
     }

@@ -108,15 +108,39 @@ fn a_token_about_to_end_is_renewed_and_one_without_an_end_is_kept() {
 }
 
 #[test]
-fn a_token_request_is_never_redirected() {
+fn a_token_request_is_redirected_within_its_origin_and_never_beyond() {
     let other = MockServer::start(|_, _| Reply::json(TOKEN)).may_be_idle();
     let target = format!("{}/token", other.url());
-    let api = MockServer::start(move |_, _| Reply::status(307, "").with("Location", &target));
-    Fetcher::new(&config(api.url(), "http://127.0.0.1:1", ""))
-        .once()
-        .assert_code(1)
-        .assert_says("redirects a token request");
-    assert_eq!(other.asked().len(), 0);
+    let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+        "/token" => Reply::status(307, "").with("Location", "/moved"),
+        _ => {
+            assert!(asked.text().contains("client_secret="), "the body goes along within the origin");
+            Reply::status(307, "").with("Location", &target)
+        }
+    });
+    let outcome = Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "")).once().assert_code(1);
+    outcome.assert_says("redirects a token request to another origin");
+    assert_eq!((api.asked().len(), other.asked().len()), (2, 0));
+}
+
+#[test]
+fn there_is_one_way_of_client_authentication_at_a_time() {
+    let asked = token_request("    headers: {Authorization: Basic eDp5}\n    scope: s\n");
+    assert_eq!(
+        (asked.text().as_str(), asked.header("authorization")),
+        ("grant_type=client_credentials&scope=s", Some("Basic eDp5"))
+    );
+}
+
+#[test]
+fn an_own_authorization_header_needs_no_token() {
+    let api = MockServer::start(|asked, _| {
+        assert_eq!((asked.path.as_str(), asked.header("authorization")), ("/data", Some("Key x")));
+        page(&[], None)
+    });
+    let config =
+        config(api.url(), "http://127.0.0.1:1", "").replace("/data'}", "/data', headers: {authorization: Key x}}");
+    Fetcher::new(&config).once().assert_code(0);
 }
 
 #[test]

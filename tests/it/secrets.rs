@@ -93,6 +93,16 @@ fn a_token_request_that_is_refused_says_why() {
 }
 
 #[test]
+fn a_value_that_does_not_fit_its_tag_is_not_shown() {
+    for tag in ["int", "float", "bool", "null"] {
+        let config = general("http://127.0.0.1:1", "http://127.0.0.1:1", "")
+            .replace("key: the-basic-key", &format!("key: !!{tag} the-basic-key"));
+        let outcome = Fetcher::new(&config).run("check").assert_code(2).assert_says("a value does not fit its tag");
+        assert_silent(&outcome.everything());
+    }
+}
+
+#[test]
 fn a_faulty_config_shows_no_values() {
     let config = "logzio: {url: 'http://h?token=shipping-token-1', tokn: shipping-token-1}\nauth_apis:\n- type: general\n  name: a\n  \
                   credentials: {id: [the-basic-key], key: {a: the-basic-key}}\n  http_request: {url: 'the-query-key', headers: {a: \"the-header-secret\\n\"}}\n";

@@ -66,3 +66,15 @@ fn a_folder_where_nothing_can_be_written_is_said_at_the_start() {
     std::fs::create_dir(fetcher.path().join(CHECKPOINTS)).unwrap();
     fetcher.run("run").assert_code(2).assert_says("last_start_dates.txt can't be read and written");
 }
+
+#[test]
+fn a_linked_file_stays_a_link_when_it_is_rewritten() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""))
+        .file("real.txt", "a: 2026-01-01\na: 2026-01-02T00:00:00Z\n");
+    std::os::unix::fs::symlink("real.txt", fetcher.path().join(CHECKPOINTS)).unwrap();
+    let outcome = fetcher.once().assert_code(0);
+    assert_eq!(outcome.read("real.txt"), "a: 2026-01-02T00:00:00Z\n");
+    assert_eq!(outcome.read(CHECKPOINTS), outcome.read("real.txt"));
+}

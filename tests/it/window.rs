@@ -110,6 +110,43 @@ fn a_first_run_leaves_out_what_is_older_than_the_newest_less_the_days_back() {
 }
 
 #[test]
+fn one_page_that_falls_by_chance_ends_no_paging() {
+    let ago = |days: i64| minutes_ago(60 * 24 * days);
+    let pages = [[ago(2), ago(9), ago(12)], [ago(8), ago(1), ago(3)]];
+    let api = MockServer::start(move |asked, _| {
+        let number = usize::from(asked.raw_field("p").is_some());
+        let records: Vec<String> =
+            pages[number].iter().zip(1..).map(|(date, id)| record(number as u64 * 10 + id, date)).collect();
+        page(&records.iter().map(String::as_str).collect::<Vec<_>>(), (number == 0).then_some("?p=2"))
+    });
+    let listener = MockListener::start();
+    let config = general(api.url(), listener.url(), &format!("    filters: {{since: '{}'}}\n", ago(4)));
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(listener.ids(), [1, 12, 13]);
+}
+
+#[test]
+fn a_first_window_that_fails_does_not_slide() {
+    let api = MockServer::start(
+        |_, before| if before < 2 { crate::harness::Reply::status(404, "") } else { page(&[], None) },
+    );
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    api.wait_for_requests(4);
+    running.stop().assert_code(0);
+    let starts: Vec<_> = api.asked().iter().map(since).collect();
+    assert!(starts[0] == starts[1] && starts[1] == starts[2] && starts[2] < starts[3], "{starts:?}");
+}
+
+#[test]
+fn a_checkpoint_in_the_future_is_warned_of() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let fetcher = Fetcher::new(&general(api.url(), listener.url(), "")).file(CHECKPOINTS, "events: 2199-01-01\n");
+    fetcher.once().assert_code(0).assert_says("the checkpoint lies in the future");
+}
+
+#[test]
 fn pages_that_are_not_newest_first_are_read_to_the_end() {
     let (old, new) = (minutes_ago(60 * 24 * 30), minutes_ago(10));
     let api = MockServer::start(move |_, before| match before {
