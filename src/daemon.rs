@@ -22,7 +22,7 @@ pub async fn run(apis: Vec<Api>, services: &Arc<Services>) {
         tasks.spawn(async move { go_on(api, &services).await });
     }
     let all = async { while tasks.join_next().await.is_some() {} };
-    if services.stop.until_end(all).await.is_none() {
+    if services.stop.until_gone(all).await.is_none() {
         tracing::warn!("the grace window is over; what was under way is fetched again after the next start");
     }
 }
@@ -33,7 +33,8 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
     for mut api in apis {
         let services = Arc::clone(services);
         tasks.spawn(async move {
-            let has_succeeded = iterate(&mut api, &services, "no further try, as this is a single run").await;
+            let has_succeeded = !services.stop.is_requested()
+                && iterate(&mut api, &services, "no further try, as this is a single run").await;
             has_succeeded.then_some(api)
         });
     }
@@ -43,7 +44,7 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
             succeeded.extend(done.ok().flatten());
         }
     };
-    if services.stop.until_end(all).await.is_none() {
+    if services.stop.until_gone(all).await.is_none() {
         tracing::warn!("the grace window is over");
     }
     succeeded
@@ -66,6 +67,7 @@ async fn iterate(api: &mut Api, services: &Services, next: &str) -> bool {
     services.meter.add_iteration();
     let name = api.plan.name.as_str();
     let checkpoint = api.checkpoint().map_or_else(|| "none".to_owned(), date::format);
+    let next = if services.stop.is_requested() { "no further try, as the fetcher stops" } else { next };
     match outcome {
         Ok(Ok(report)) => {
             log_report(name, &report, &checkpoint);
@@ -96,6 +98,7 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
         bytes = report.shipped.bytes,
         seconds,
         known = report.known,
+        set_aside = report.shipped.set_aside,
         checkpoint,
         "iteration done"
     );

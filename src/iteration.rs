@@ -22,7 +22,7 @@ use crate::record::{Fingerprint, Page, PageError, Record, date};
 use crate::ship::{Batch, Batcher, Identity, Listener, ShipError, Shipped, Shipper, Undelivered};
 use crate::state::Folder;
 use crate::stop::Stop;
-use crate::window::{Delivered, Order, Sieve, Window, next_checkpoint};
+use crate::window::{Delivered, Order, Sieve, Window, is_future, next_checkpoint};
 
 /// The most pages of one iteration: far more than a day of any API, and an end to any loop that is no repetition.
 pub const PAGES_MAX: u64 = 100_000;
@@ -50,6 +50,8 @@ pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
     checkpoint: Option<DateTime<Utc>>,
+    /// The checkpoint that is on the disk.
+    saved: Option<DateTime<Utc>>,
     delivered: Delivered,
     token: TokenCache,
     /// When the first iteration began, until one succeeds.
@@ -69,14 +71,12 @@ pub struct Report {
     pub known: u64,
     /// Records older than the window.
     pub older: u64,
-    /// Records without a readable date.
+    /// Shipped records without a readable date.
     pub undated: u64,
-    /// Records with a date in the future.
+    /// Shipped records with a date in the future.
     pub future: u64,
     /// From the first request to the saved checkpoint.
     pub took: Duration,
-    /// Where the next iteration begins; nothing where no record was ever seen.
-    pub checkpoint: Option<DateTime<Utc>>,
 }
 
 /// Why an iteration ended before its end. The checkpoint stays.
@@ -163,6 +163,7 @@ impl Api {
         Self {
             plan,
             checkpoint,
+            saved: checkpoint,
             delivered: Delivered::default(),
             token: TokenCache::default(),
             first: None,
@@ -186,7 +187,7 @@ impl Api {
         let plan = Arc::clone(&self.plan);
         let first = *self.first.get_or_insert(now);
         let window = Window::open(&plan.start, self.checkpoint, Some(first), now);
-        self.tell_oddities(&window);
+        self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let fetcher = Fetcher { client: &services.client, plan: &plan, stop: &services.stop, token: &self.token };
         let shipper = Shipper {
@@ -216,7 +217,7 @@ impl Api {
             self.first = None;
         }
         read?;
-        report.checkpoint = self.advance(services, newest, now).await?;
+        self.advance(services, newest, now).await?;
         report.took = begun.elapsed();
         Ok(report)
     }
@@ -227,19 +228,20 @@ impl Api {
         services: &Services,
         newest: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, IterationError> {
+    ) -> Result<(), IterationError> {
         let next = next_checkpoint(self.checkpoint, newest);
-        let has_moved = next != self.checkpoint;
         self.checkpoint = next;
         self.delivered.settle(Window::open(&self.plan.start, next, None, now).start);
-        if let (true, Some(next)) = (has_moved, next) {
-            services.folder.save_checkpoint(&self.plan.name, next).map_err(IterationError::Checkpoint)?;
+        // One that could not be saved is tried again after the next iteration, also if it didn't move.
+        if let Some(next) = next.filter(|next| self.saved != Some(*next)) {
+            services.folder.save_checkpoint(&self.plan.name, next).await.map_err(IterationError::Checkpoint)?;
+            self.saved = Some(next);
         }
-        Ok(next)
+        Ok(())
     }
 
     /// Tells once what may surprise whoever wrote the config or edited the checkpoints.
-    fn tell_oddities(&mut self, window: &Window) {
+    fn tell_oddities(&mut self, window: &Window, now: DateTime<Utc>) {
         let (api, checkpoint) = (self.plan.name.as_str(), self.checkpoint.map(date::format).unwrap_or_default());
         if window.overrules_config && !std::mem::replace(&mut self.has_told_overrule, true) {
             tracing::info!(
@@ -249,8 +251,8 @@ impl Api {
                  API's line in last_start_dates.txt, and start again"
             );
         }
-        let is_future = self.checkpoint.is_some_and(|checkpoint| window.is_future(checkpoint));
-        if is_future && !std::mem::replace(&mut self.has_told_future, true) {
+        let is_ahead = self.checkpoint.is_some_and(|checkpoint| is_future(checkpoint, now));
+        if is_ahead && !std::mem::replace(&mut self.has_told_future, true) {
             tracing::warn!(
                 api,
                 checkpoint,
@@ -293,7 +295,7 @@ impl Run<'_> {
         loop {
             let page = self.report.pages + 1;
             let taken = match fetched {
-                Ok(answer) => self.take_in(answer),
+                Ok(answer) => self.take_in(answer, Utc::now()).await,
                 Err(cause) => Err(fetch_error(page, cause)),
             };
             match taken {
@@ -309,7 +311,7 @@ impl Run<'_> {
     }
 
     /// Reads a page and puts its new records into batches. Gives the next page's URL.
-    fn take_in(&mut self, answer: Answer) -> Result<Option<Url>, IterationError> {
+    async fn take_in(&mut self, answer: Answer, now: DateTime<Utc>) -> Result<Option<Url>, IterationError> {
         self.report.pages += 1;
         self.meter.add_page();
         let page = self.report.pages;
@@ -322,9 +324,9 @@ impl Run<'_> {
         let records: Vec<Record<'_>> =
             read.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect();
         self.require_dates(&records)?;
-        self.window.see_dates(records.iter().filter_map(|record| record.date));
+        self.window.see_dates(records.iter().filter_map(|record| record.date), now);
         self.order.see(records.iter().filter_map(|record| record.date));
-        self.batch(&records)?;
+        self.batch(&records, now).await?;
         let next = self.next(&read, &answer.base)?;
         self.require_new_page(&records, next.is_some())?;
         let next = next.filter(|_| !self.order.has_left(&self.window));
@@ -369,10 +371,9 @@ impl Run<'_> {
     }
 
     /// Leaves out what is older than the window or known, and puts the rest into batches.
-    fn batch(&mut self, records: &[Record<'_>]) -> Result<(), IterationError> {
+    async fn batch(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Result<(), IterationError> {
         let mut in_window = Vec::with_capacity(records.len());
         for record in records {
-            self.report.undated += u64::from(record.date.is_none());
             let Some(date) = record.date else {
                 in_window.push(*record);
                 continue;
@@ -381,9 +382,8 @@ impl Run<'_> {
                 self.report.older += 1;
                 continue;
             }
-            match self.window.is_future(date) {
-                true => self.report.future += 1,
-                false => self.newest = self.newest.max(Some(date)),
+            if !is_future(date, now) {
+                self.newest = self.newest.max(Some(date));
             }
             in_window.push(*record);
         }
@@ -393,6 +393,8 @@ impl Run<'_> {
                 self.report.known += 1;
                 continue;
             }
+            self.report.undated += u64::from(record.date.is_none());
+            self.report.future += u64::from(record.date.is_some_and(|date| is_future(date, now)));
             line.clear();
             self.plan.custom_fields.append_line(record.raw, &mut line);
             let identity = Identity { fingerprint: record.fingerprint, date: record.date };
@@ -400,7 +402,7 @@ impl Run<'_> {
             match self.batcher.push(&line, identity) {
                 Ok(full) => self.ready.extend(full),
                 Err(_) => {
-                    self.shipper.keep_too_long(&line, self.now)?;
+                    self.shipper.keep_too_long(&line, self.now).await?;
                     self.sieve.acknowledge(identity.fingerprint, identity.date);
                     self.report.shipped.set_aside += 1;
                 }

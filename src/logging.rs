@@ -36,7 +36,7 @@ pub enum Format {
     Json,
 }
 
-/// Begins to log. Progress bars of the gift are drawn below the log, on a terminal only.
+/// Begins to log. Progress bars that are added to what it gives are drawn below the log, on a terminal only.
 pub fn init(level: Level, format: Format) -> MultiProgress {
     let is_terminal = io::stderr().is_terminal();
     let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

@@ -27,7 +27,7 @@ pub struct Config {
 }
 
 /// The Logz.io listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Listener {
     /// Scheme, host and port, perhaps a path; no query.
     pub url: Url,
@@ -166,6 +166,12 @@ impl Request {
 #[must_use]
 pub fn shown_url(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("url", &shown_url(&self.url)).field("token", &self.token).finish()
+    }
 }
 
 impl fmt::Debug for Request {

@@ -87,8 +87,10 @@ impl Retries {
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.tries = self.tries.saturating_add(1);
         let wait = wait(&self.policy, self.tries, asked, fastrand::f64());
-        let in_time = self.begun.elapsed() + wait <= self.policy.span_max;
-        (!self.is_last && self.tries < self.policy.tries_max && in_time).then_some(wait)
+        let left = self.policy.span_max.saturating_sub(self.begun.elapsed());
+        let has_more = !self.is_last && self.tries < self.policy.tries_max && !left.is_zero();
+        // The last try is made at the end of the span, not given up before it.
+        has_more.then_some(wait.min(left))
     }
 
     /// Waits before the next try. A stop ends the wait, and the next try is the last.

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::query::form_decoded;
+
 /// The shortest text that is taken out: below it, more sense than secrets would go.
 const SCRUBBED_CHARS_MIN: usize = 4;
 /// How much of a foreign text is shown.
@@ -53,16 +55,17 @@ impl Scrubber {
     /// For these secrets, as they are and as they look percent-encoded or in base64.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut needles: Vec<Secret> = secrets.into_iter().flat_map(|secret| spellings(secret.expose())).collect();
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
-        needles.dedup();
-        Self { needles }
+        Self::default().and(secrets)
     }
 
     /// The same with more secrets.
     #[must_use]
     pub fn and(&self, more: impl IntoIterator<Item = Secret>) -> Self {
-        Self::new(self.needles.iter().cloned().chain(more))
+        let new = more.into_iter().flat_map(|secret| spellings(secret.expose()));
+        let mut needles: Vec<Secret> = self.needles.iter().cloned().chain(new).collect();
+        needles.sort_by(|a, b| b.expose().len().cmp(&a.expose().len()).then_with(|| a.expose().cmp(b.expose())));
+        needles.dedup();
+        Self { needles }
     }
 
     /// Foreign text as it may be shown: without secrets, on one line, not too long.
@@ -111,10 +114,6 @@ fn decodings(text: &str) -> Vec<String> {
 
 fn percent_decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-fn form_decoded(text: &str) -> String {
-    percent_decoded(&text.replace('+', " "))
 }
 
 /// Undoes JSON's escapes wherever they stand, also outside of strings.

@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long before the end of the grace window nothing new is begun; a quarter of a short window.
 const CUT_BEFORE_END: Duration = Duration::from_secs(5);
 /// How long before the end of the grace window what is on the wire is given up; a tenth of a short window.
-const END_BEFORE_KILL: Duration = Duration::from_millis(1500);
+const END_BEFORE_KILL: Duration = Duration::from_millis(2000);
+/// How long before the end of the grace window the process goes, whatever still hangs; a twentieth of a short window.
+const GONE_BEFORE_KILL: Duration = Duration::from_millis(1000);
 
 /// Starts the stop.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub struct Stop(watch::Receiver<Option<Deadlines>>);
 struct Deadlines {
     cut: Instant,
     end: Instant,
+    gone: Instant,
 }
 
 /// How a wait ended.
@@ -51,7 +54,8 @@ impl StopTrigger {
         let now = Instant::now();
         let end = grace.saturating_sub(END_BEFORE_KILL.min(grace / 10));
         let cut = grace.saturating_sub(CUT_BEFORE_END.min(grace / 4));
-        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end }));
+        let gone = grace.saturating_sub(GONE_BEFORE_KILL.min(grace / 20));
+        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end, gone: now + gone }));
     }
 }
 
@@ -107,6 +111,16 @@ impl Stop {
             biased;
             done = work => Some(done),
             () = self.end() => None,
+        }
+    }
+
+    /// What the work gives, unless it isn't done when the process must go.
+    pub async fn until_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let gone = async { sleep_until(self.deadlines().await.gone).await };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = gone => None,
         }
     }
 

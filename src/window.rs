@@ -13,7 +13,7 @@ use crate::record::{Fingerprint, Record};
 
 /// A date further ahead than this moves no checkpoint: clocks differ by seconds, not by minutes.
 const FUTURE_MAX: TimeDelta = TimeDelta::minutes(5);
-/// How many delivered records are remembered at most before the oldest half is dropped, some 100 MiB. What is dropped
+/// How many delivered records of one API are remembered before the oldest half is dropped, some 170 MB. What is dropped
 /// may be shipped twice, never lost.
 const REMEMBERED_MAX: usize = 2_000_000;
 
@@ -25,7 +25,6 @@ pub struct Window {
     /// Whether the checkpoint overrules an earlier start date of the config.
     pub overrules_config: bool,
     floor: Floor,
-    now: DateTime<Utc>,
 }
 
 /// Below which date records are left out.
@@ -59,13 +58,13 @@ impl Window {
         let start = floor_to_second(start);
         let overrules_config = matches!((checkpoint, rule.configured), (Some(at), Some(configured)) if at > configured);
         let floor = if floor_known { Floor::At(start) } else { Floor::BelowNewest(rule.back) };
-        Self { start, overrules_config, floor, now }
+        Self { start, overrules_config, floor }
     }
 
     /// Fixes the floor of a first run, from the dates of the first page that has any.
-    pub fn see_dates(&mut self, dates: impl Iterator<Item = DateTime<Utc>>) {
+    pub fn see_dates(&mut self, dates: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) {
         if let Floor::BelowNewest(span) = self.floor {
-            let newest = dates.filter(|date| !self.is_future(*date)).max();
+            let newest = dates.filter(|date| !is_future(*date, now)).max();
             if let Some(newest) = newest {
                 self.floor = Floor::At(before(newest, span));
             }
@@ -77,12 +76,12 @@ impl Window {
     pub fn is_below(&self, date: DateTime<Utc>) -> bool {
         matches!(self.floor, Floor::At(floor) if date < floor)
     }
+}
 
-    /// Whether a date lies too far ahead to be true.
-    #[must_use]
-    pub fn is_future(&self, date: DateTime<Utc>) -> bool {
-        date.signed_duration_since(self.now) > FUTURE_MAX
-    }
+/// Whether a date lies too far ahead to be true.
+#[must_use]
+pub fn is_future(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    date.signed_duration_since(now) > FUTURE_MAX
 }
 
 /// How many pages with dates must have come newest first before that is believed: one may fall by chance.
@@ -285,7 +284,7 @@ mod tests {
         let now = at("2024-05-28T12:00:00Z");
         let mut first_run = Window::open(&rule(None, 0), None, None, now);
         assert!(!first_run.is_below(at("1990-01-01")));
-        first_run.see_dates([at("2022-03-18"), at("2099-01-01"), at("2022-03-01")].into_iter());
+        first_run.see_dates([at("2022-03-18"), at("2099-01-01"), at("2022-03-01")].into_iter(), now);
         assert!(first_run.is_below(at("2022-03-03")) && !first_run.is_below(at("2022-03-04")));
         let known = Window::open(&rule(None, 0), Some(at("2024-05-02T10:00:00.5Z")), None, now);
         assert!(known.is_below(at("2024-05-02T09:59:59.9Z")) && !known.is_below(at("2024-05-02T10:00:00Z")));

@@ -42,7 +42,8 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
     // Whole seconds, like the dates of the events.
     let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap_or_default();
     let stage = Stage::start(now).await?;
-    let folder = TemporaryFolder(std::env::temp_dir().join(format!("logzio-api-fetcher-demo-{}", std::process::id())));
+    let folder =
+        TemporaryFolder(std::env::temp_dir().join(format!("logzio-api-fetcher-demo-{:016x}", fastrand::u64(..))));
     std::fs::create_dir(&folder.0)?;
     print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
     print("Between them: the real pipeline. The log is what you would see in production.\n");

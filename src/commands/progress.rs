@@ -23,12 +23,12 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
-        let (drawn, meter) = (bar.clone(), Arc::clone(meter));
+        let (drawn, meter, before) = (bar.clone(), Arc::clone(meter), meter.totals());
         let drawing = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(DRAWN_EVERY);
             loop {
                 ticks.tick().await;
-                drawn.set_message(line(meter.totals(), apis));
+                drawn.set_message(line(meter.totals(), before.iterations, apis));
                 drawn.tick();
             }
         });
@@ -42,10 +42,10 @@ impl Progress {
     }
 }
 
-fn line(totals: Totals, apis: usize) -> String {
+fn line(totals: Totals, iterations_before: u64, apis: usize) -> String {
     format!(
         "{} of {apis} APIs done, {} pages read, {} records shipped ({})",
-        totals.iterations,
+        totals.iterations.saturating_sub(iterations_before),
         HumanCount(totals.pages),
         HumanCount(totals.records),
         HumanBytes(totals.bytes)

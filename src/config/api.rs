@@ -250,10 +250,9 @@ impl<'r, 'd> Entries<'r, 'd> {
     ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, StartFormat)> {
         let mut filters = entry.pairs("filters");
         let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
-        let date_field = entry.section("json_paths").text("data_date").map(|text| text.value);
         let start_name = match (entry.text("start_date_name"), preset.odata) {
             (Some(name), _) if !name.value.is_empty() => Some(name.value),
-            (_, true) => date_field,
+            (_, true) => self.odata_field(&entry.section("json_paths")),
             _ => match preset.start_date_name {
                 Some(name) => Some(name.to_owned()),
                 None if in_filters => None,
@@ -270,7 +269,9 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
         let written = start_filter.map(|(_, format)| format);
         if preset.odata {
-            add_odata_clause(&mut query, start_name.as_deref()?);
+            if !in_filters {
+                add_odata_clause(&mut query, start_name.as_deref()?);
+            }
             return Some((query, configured, written.unwrap_or(StartFormat::Zulu)));
         }
         let default = if in_filters { StartFormat::Zulu } else { StartFormat::Offset };
@@ -278,6 +279,18 @@ impl<'r, 'd> Entries<'r, 'd> {
             query.push(QueryField { name: query::query_name(name), value: vec![Piece::StartDate] });
         }
         Some((query, configured, written.unwrap_or(default)))
+    }
+
+    /// The date's field as OData names it: the keys of its path, joined by `/`.
+    fn odata_field(&self, paths: &Section<'r, 'd>) -> Option<String> {
+        let text = paths.text("data_date").filter(|text| !text.value.is_empty())?;
+        let path = JsonPath::parse(&text.value).ok()?;
+        let field = path.keys().map(|keys| keys.join("/"));
+        if field.is_none() {
+            let hint = "set `start_date_name` to the field that `$filter` compares".to_owned();
+            self.reader.fault(&text.spot, "it names no single field, so no start date can be asked for", Some(hint));
+        }
+        field
     }
 
     /// Takes the filter out that says where to begin.
@@ -416,16 +429,12 @@ fn odata_name(name: String) -> String {
 /// Makes the start date a clause of `$filter`, before the user's own.
 fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
     let own = query.iter().position(|known| known.name == "$filter").map(|at| query.remove(at).value);
-    if own.as_ref().is_some_and(|own| own.contains(&Piece::StartDate)) {
-        let value = own.unwrap_or_default();
-        query.insert(0, QueryField { name: "$filter".to_owned(), value });
-        return;
-    }
     let mut value = query::query_value(&format!("{field} ge {}", query::START_DATE_MARK));
     let own: String = own.into_iter().flatten().filter_map(Piece::into_text).collect();
     if !own.is_empty() {
         // OData reads `or` as weaker than `and`.
-        let clause = if own.to_lowercase().contains("%20or%20") { format!("({own})") } else { own };
+        let has_or = query::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
+        let clause = if has_or { format!("({own})") } else { own };
         value.push(Piece::Text(format!("%20and%20{clause}")));
     }
     query.insert(0, QueryField { name: "$filter".to_owned(), value });
@@ -449,7 +458,7 @@ fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Sc
     let mut secrets: Vec<String> = text("key").into_iter().collect();
     secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
     secrets.extend(header_secrets(&request.headers));
-    secrets.extend(request.body.iter().map(|body| body.expose().to_owned()));
+    secrets.extend(request.body.iter().flat_map(|body| body_values(body.expose(), |_| true)));
     secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
     secrets.extend(request.url.password().map(str::to_owned));
     for field in request.query.iter().filter(|field| is_secret_name(&field.name)) {
@@ -457,8 +466,7 @@ fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Sc
     }
     if let Auth::Token(token) = auth {
         let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
-        secrets.push(form.to_owned());
-        secrets.extend(form_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
+        secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
         secrets.extend(header_secrets(&token.headers));
     }
     Scrubber::new(secrets.into_iter().map(Secret::new))
@@ -475,6 +483,26 @@ fn header_secrets(headers: &HeaderMap) -> Vec<String> {
         .flatten()
         .map(str::to_owned)
         .collect()
+}
+
+/// A body, and the values in it that are to be hidden: a form's fields, or all texts of a JSON document.
+fn body_values(body: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut values = vec![body.to_owned()];
+    match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(json) => {
+            let mut left = vec![json];
+            while let Some(value) = left.pop() {
+                match value {
+                    serde_json::Value::String(text) => values.push(text),
+                    serde_json::Value::Array(items) => left.extend(items),
+                    serde_json::Value::Object(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
+                    _ => {}
+                }
+            }
+        }
+        Err(_) => values.extend(form_values(body, is_hidden)),
+    }
+    values
 }
 
 /// The values of those fields of a form that are to be hidden.

@@ -3,11 +3,17 @@
 //! serde_yaml hands out values without their places, but its *errors* carry a line. So a place is asked for by reading
 //! the text once more with a reader that walks down a path and fails on purpose where the path ends. That happens only
 //! for a fault, and the lines come from the same parser as the values.
+//!
+//! Numbers and booleans keep the text that they are written as, since a key like `0x1F` or `1e5` is meant as a text.
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_yaml::Value;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
+};
+use serde_yaml::value::{Tag, TaggedValue};
+use serde_yaml::{Mapping, Value};
 
 /// How much text is read again to find lines; a config with more faults than that shows the last ones without a line.
 const LOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -76,7 +82,15 @@ impl<'t> Document<'t> {
             what: without_values(error.to_string()),
         };
         let mut root: Value = serde_yaml::from_str(text).map_err(syntax)?;
-        root.apply_merge().map_err(syntax)?;
+        if let Ok(as_written) = (AsWritten { like: &root }).deserialize(serde_yaml::Deserializer::from_str(text)) {
+            root = as_written;
+        }
+        for _ in 0..MERGE_DEPTH_MAX {
+            root.apply_merge().map_err(syntax)?;
+            if !has_merge(&root) {
+                break;
+            }
+        }
         Ok(Self { text, root })
     }
 
@@ -89,28 +103,26 @@ impl<'t> Document<'t> {
     pub(super) fn line_of(&self, place: &Place) -> Option<usize> {
         (0..=place.0.len()).rev().find_map(|depth| {
             let way = place.0.get(..depth)?;
-            match self.follow(way, Goal::Line) {
+            match self.follow(way) {
                 Err(error) if error.to_string().contains(FOUND) => error.location().map(|at| at.line()),
                 _ => None,
             }
         })
     }
 
-    /// A scalar as it is written: `1e5` where the value is 100000.0.
-    pub(super) fn text_of(&self, place: &Place) -> Option<String> {
-        self.follow(&place.0, Goal::Text).ok().flatten()
-    }
-
-    fn follow(&self, way: &[Step], goal: Goal) -> Result<Option<String>, serde_yaml::Error> {
-        Walk { way, goal }.deserialize(serde_yaml::Deserializer::from_str(self.text))
+    fn follow(&self, way: &[Step]) -> Result<(), serde_yaml::Error> {
+        Walk { way }.deserialize(serde_yaml::Deserializer::from_str(self.text))
     }
 }
+
+/// What is said of a value that YAML can't take, in the place of the value itself.
+pub(super) const UNFIT: &str = "a number is too large, or a value does not fit its tag";
 
 /// An error of the YAML library that quotes a value, without it: the value may be a secret.
 fn without_values(error: String) -> String {
     let quoting = ["invalid value", "invalid type"].iter().filter_map(|words| error.find(words)).min();
     match quoting {
-        Some(at) => format!("{}a value does not fit its tag", error.get(..at).unwrap_or_default()),
+        Some(at) => format!("{}{UNFIT}", error.get(..at).unwrap_or_default()),
         None => error,
     }
 }
@@ -118,98 +130,151 @@ fn without_values(error: String) -> String {
 /// The error that is meant, told from one that isn't.
 const FOUND: &str = "the place that was looked for";
 
-#[derive(Clone, Copy, PartialEq)]
-enum Goal {
-    /// Fail at the place, so that the error tells its line.
-    Line,
-    /// Give the scalar's text back.
-    Text,
-}
-
-/// Walks down the way; gives back the text where that is the goal.
+/// Walks down the way, and fails where it ends.
 struct Walk<'w> {
     way: &'w [Step],
-    goal: Goal,
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
-        if self.way.is_empty() && self.goal == Goal::Text {
-            return String::deserialize(from).map(Some);
-        }
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         from.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any YAML")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Some((Step::Key(wanted), rest)) = self.way.split_first() else { return self.arrive() };
-        let fail_at = (rest.is_empty() && self.goal == Goal::Line).then_some(wanted.as_str());
-        let mut found = None;
+        let fail_at = rest.is_empty().then_some(wanted.as_str());
         while let Some(key) = map.next_key_seed(Key { fail_at })? {
             if key.as_deref() == Some(wanted) {
-                found = map.next_value_seed(Walk { way: rest, goal: self.goal })?;
+                map.next_value_seed(Walk { way: rest })?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Some((Step::Index(wanted), rest)) = self.way.split_first() else { return self.arrive() };
-        let mut found = None;
         for index in 0_usize.. {
-            let more = if index == *wanted {
-                let text = seq.next_element_seed(Walk { way: rest, goal: self.goal })?;
-                found = text.clone().flatten();
-                text.is_some()
+            let is_there = if index == *wanted {
+                seq.next_element_seed(Walk { way: rest })?.is_some()
             } else {
                 seq.next_element::<IgnoredAny>()?.is_some()
             };
-            if !more {
+            if !is_there {
                 break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<(), A::Error> {
+        let (_, content) = tagged.variant::<IgnoredAny>()?;
+        content.newtype_variant_seed(self)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
         self.arrive()
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
         self.arrive()
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
         self.arrive()
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
         self.arrive()
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
         self.arrive()
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.arrive()
     }
 }
 
 impl Walk<'_> {
-    fn arrive<E: Error>(self) -> Result<Option<String>, E> {
-        if self.way.is_empty() && self.goal == Goal::Line { Err(E::custom(FOUND)) } else { Ok(None) }
+    fn arrive<E: Error>(self) -> Result<(), E> {
+        if self.way.is_empty() { Err(E::custom(FOUND)) } else { Ok(()) }
+    }
+}
+
+/// How deep merges (`<<`) may lead to further ones.
+const MERGE_DEPTH_MAX: usize = 16;
+
+fn has_merge(value: &Value) -> bool {
+    match value {
+        Value::Mapping(pairs) => pairs.contains_key("<<") || pairs.values().any(has_merge),
+        Value::Sequence(items) => items.iter().any(has_merge),
+        Value::Tagged(tagged) => has_merge(&tagged.value),
+        _ => false,
+    }
+}
+
+/// Reads the text once more, beside its values, and wraps numbers and booleans into a tag that is their text as it is
+/// written: `1e5` where the value is 100000.0. The user's own tags go.
+struct AsWritten<'v> {
+    like: &'v Value,
+}
+
+impl<'de> DeserializeSeed<'de> for AsWritten<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        match self.like {
+            Value::Number(_) | Value::Bool(_) => {
+                let text = String::deserialize(from)?;
+                // A tag can't be empty, and neither can a number.
+                let tag = Tag::new(text);
+                Ok(Value::Tagged(Box::new(TaggedValue { tag, value: self.like.clone() })))
+            }
+            Value::Mapping(_) => from.deserialize_map(self),
+            Value::Sequence(_) => from.deserialize_seq(self),
+            Value::Tagged(tagged) => AsWritten { like: &tagged.value }.deserialize(from),
+            Value::Null | Value::String(_) => IgnoredAny::deserialize(from).map(|_| self.like.clone()),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for AsWritten<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the same YAML again")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut pairs = Mapping::new();
+        for (key, value) in self.like.as_mapping().into_iter().flatten() {
+            map.next_key::<IgnoredAny>()?;
+            pairs.insert(key.clone(), map.next_value_seed(AsWritten { like: value })?);
+        }
+        map.next_key::<IgnoredAny>()?;
+        Ok(Value::Mapping(pairs))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        for like in self.like.as_sequence().into_iter().flatten() {
+            items.extend(seq.next_element_seed(AsWritten { like })?);
+        }
+        seq.next_element::<IgnoredAny>()?;
+        Ok(Value::Sequence(items))
     }
 }
 
@@ -275,22 +340,35 @@ mod tests {
     const TEXT: &str = "a:\n  b: 1e5\n\n  c:\n    - x\n    - d: True\n      e: {f: 0123}\ng: 'q'\n";
 
     #[test]
-    fn finds_lines_and_the_written_text() {
+    fn finds_lines() {
         let document = Document::parse(TEXT).expect("it is YAML");
         let root = Place::default();
         let c = root.key("a").key("c");
-        for (place, line, text) in [
-            (root.key("a").key("b"), 2, Some("1e5")),
-            (c.clone(), 4, None),
-            (c.index(0), 5, Some("x")),
-            (c.index(1), 6, None),
-            (c.index(1).key("d"), 6, Some("True")),
-            (c.index(1).key("e").key("f"), 7, Some("0123")),
-            (c.index(1).key("e").key("missing"), 7, None),
-            (root.key("g"), 8, Some("q")),
+        for (place, line) in [
+            (root.key("a").key("b"), 2),
+            (c.clone(), 4),
+            (c.index(0), 5),
+            (c.index(1), 6),
+            (c.index(1).key("d"), 6),
+            (c.index(1).key("e").key("f"), 7),
+            (c.index(1).key("e").key("missing"), 7),
+            (root.key("g"), 8),
         ] {
             assert_eq!(document.line_of(&place), Some(line), "{place}");
-            assert_eq!(document.text_of(&place).as_deref(), text, "{place}");
         }
+    }
+
+    #[test]
+    fn keeps_numbers_as_they_are_written_through_any_merge() {
+        let text = "a: &a {x: 1e5, y: 0x1F, z: True}\nb: &b {<<: *a, y: 7}\nc: {<<: *b, w: !t 1.10}\n";
+        let document = Document::parse(text).expect("it is YAML");
+        let c = document.root.get("c").expect("c is there");
+        let written = |key: &str| match c.get(key) {
+            Some(Value::Tagged(tagged)) => Some(tagged.tag.to_string().trim_start_matches('!').to_owned()),
+            _ => None,
+        };
+        let all: Vec<_> = ["x", "y", "z", "w"].into_iter().map(written).collect();
+        assert_eq!(all, ["1e5", "7", "True", "1.10"].map(|text| Some(text.to_owned())));
+        assert!(c.get("<<").is_none());
     }
 }

@@ -15,6 +15,7 @@ pub mod reference;
 use std::collections::HashMap;
 use std::path::Path;
 
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_yaml::Value;
@@ -79,10 +80,11 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
         Ok(document) => document,
         Err(error) => {
             let is_double = error.what.contains("duplicate entry");
-            let hint = if is_double {
-                "keep one of the two"
-            } else {
-                "check the indentation, and the quotes around special characters"
+            let is_value = error.what.contains(document::UNFIT);
+            let hint = match (is_double, is_value) {
+                (true, _) => "keep one of the two",
+                (_, true) => "put it into quotes",
+                _ => "check the indentation, and the quotes around special characters",
             };
             let hint = Some(hint.to_owned());
             let what = format!("it is no valid YAML: {}", error.what);
@@ -111,9 +113,13 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
     let url = url.filter(|url| !reader.is_void(&url.spot))?;
     let hint = || Some("like https://listener.logz.io:8071".to_owned());
     let parsed = match web_url(&url.value) {
-        Ok(parsed) if parsed.query().is_none() => parsed,
+        Ok(parsed) if parsed.query().is_none() && parsed.fragment().is_none() => parsed,
         Ok(_) => {
-            reader.fault(&url.spot, "it should end before the `?`", Some("the token has a key of its own".to_owned()));
+            reader.fault(
+                &url.spot,
+                "it should end before any `?` or `#`",
+                Some("the token has a key of its own".to_owned()),
+            );
             return None;
         }
         Err(what) => {
@@ -133,6 +139,10 @@ fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> 
             let certificates: Vec<CertificateDer<'static>> = certificates;
             if certificates.is_empty() {
                 reader.fault(&file.spot, "the file holds no certificate in PEM form", None);
+            }
+            let mut roots = RootCertStore::empty();
+            if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
+                reader.fault(&file.spot, "a certificate in the file can't be used", None);
             }
             Some(certificates)
         }
@@ -163,7 +173,11 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
             count += 1;
             let spot = spot.index(index);
             note_name(reader, &mut names, item, &spot);
-            plans.extend(entries.read(item, spot, place));
+            let plan = entries.read(item, spot.clone(), place);
+            if plan.is_none() && !reader.is_faulty() {
+                reader.fault(&spot, "it can't be used", None);
+            }
+            plans.extend(plan);
         }
     }
     if count == 0 {
@@ -181,7 +195,7 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
 
 /// Two APIs of one name would share a checkpoint.
 fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Value, spot: &Spot) {
-    let Some(name) = item.get("name").and_then(reader::key_text) else { return };
+    let Some(name) = item.get("name").and_then(reader::written) else { return };
     let name = name.trim().to_owned();
     let spot = spot.key("name");
     if let (Some(first), false) = (names.get(&name), name.is_empty()) {

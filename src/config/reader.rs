@@ -45,28 +45,41 @@ impl<'d> Reader<'d> {
         self.noted.borrow_mut().warnings.push((spot.clone(), what.into(), hint));
     }
 
-    /// The values with every `${…}` filled in; what can't be, and placeholders, are faults.
+    /// The values with every `${…}` filled in; what can't be, and placeholders, are faults. What is unknown stays as it
+    /// is: it is warned of, and its content is nobody's business.
     pub(super) fn expanded(&self, around: &Surroundings<'_>) -> Value {
-        self.expand(&self.document.root, &Spot::default(), around)
+        self.expand(&self.document.root, &Spot::default(), Place::Top, "", around)
     }
 
-    fn expand(&self, value: &Value, spot: &Spot, around: &Surroundings<'_>) -> Value {
+    fn expand(&self, value: &Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) -> Value {
         match value {
             Value::String(text) => Value::String(self.expand_text(text, spot, around)),
             Value::Sequence(items) => {
+                let (place, within) = match within {
+                    "auth_apis" => (Place::Auth, ""),
+                    "oauth_apis" => (Place::OAuth, ""),
+                    other => (place, other),
+                };
                 let items = items.iter().enumerate();
-                Value::Sequence(items.map(|(at, item)| self.expand(item, &spot.index(at), around)).collect())
+                items.map(|(at, item)| self.expand(item, &spot.index(at), place, within, around)).collect()
             }
-            Value::Mapping(pairs) => Value::Mapping(
-                pairs
-                    .iter()
-                    .map(|(key, value)| {
-                        let below = spot.key(&key_text(key).unwrap_or_default());
-                        (key.clone(), self.expand(value, &below, around))
-                    })
-                    .collect(),
-            ),
-            Value::Tagged(tagged) => self.expand(&tagged.value, spot, around),
+            Value::Mapping(pairs) => {
+                let known = reference::known(place, within);
+                let expand_pair = |(key, value): (&Value, &Value)| {
+                    let name = key_text(key).unwrap_or_default();
+                    if !reference::is_open(within) && !known.contains(&name.as_str()) {
+                        return (key.clone(), value.clone());
+                    }
+                    // What stands below a key of the user's own is the user's own, too.
+                    let below = match within {
+                        "" => name.clone(),
+                        within if reference::is_open(within) => within.to_owned(),
+                        within => format!("{within}.{name}"),
+                    };
+                    (key.clone(), self.expand(value, &spot.key(&name), place, &below, around))
+                };
+                Value::Mapping(pairs.iter().map(expand_pair).collect())
+            }
             other => other.clone(),
         }
     }
@@ -302,17 +315,19 @@ impl<'r, 'd> Section<'r, 'd> {
 
 impl Reader<'_> {
     fn scalar_text(&self, value: &Value, spot: &Spot) -> Option<String> {
-        match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(self.document.text_of(spot).unwrap_or_else(|| number.to_string())),
-            Value::Bool(bool) => Some(self.document.text_of(spot).unwrap_or_else(|| bool.to_string())),
-            Value::Null => None,
-            Value::Tagged(tagged) => self.scalar_text(&tagged.value, spot),
-            Value::Sequence(_) | Value::Mapping(_) => {
-                self.fault(spot, "it should be a single value", None);
-                None
-            }
+        if matches!(value, Value::Sequence(_) | Value::Mapping(_)) {
+            self.fault(spot, "it should be a single value", None);
         }
+        written(value)
+    }
+}
+
+/// A scalar as it is written.
+pub(super) fn written(value: &Value) -> Option<String> {
+    match value {
+        // A number or boolean with its text; see `document`.
+        Value::Tagged(tagged) => Some(tagged.tag.to_string().trim_start_matches('!').to_owned()),
+        other => key_text(other),
     }
 }
 

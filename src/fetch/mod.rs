@@ -108,7 +108,6 @@ impl Failure {
 }
 
 /// The text of a page.
-#[derive(Debug)]
 pub struct Answer {
     /// As it came, without a byte order mark; bytes that are no UTF-8 are replaced. Nothing for status 204.
     pub text: Option<String>,
@@ -187,10 +186,7 @@ impl Fetcher<'_> {
             Auth::Basic { id, key } => Ok((header("Basic", &answer::base64(id, key)), plain.clone())),
             Auth::Token(request) => {
                 let token = self.token.get(self.client, request, plain, self.stop, &self.plan.name).await;
-                let token = token.map_err(|error| match error {
-                    FetchError::Stopped => Failure::end(FetchError::Stopped),
-                    error => Failure::end(FetchError::Token(Box::new(error))),
-                })?;
+                let token = token.map_err(|error| Failure::end(FetchError::Token(Box::new(error))))?;
                 let scrubber = plain.and([token.clone()]);
                 Ok((header("Bearer", &token), scrubber))
             }

@@ -69,12 +69,12 @@ impl Hop {
         let builder = client.request(self.method.clone(), self.url.clone());
         let mut headers = if self.is_bare { HeaderMap::new() } else { outgoing.headers.clone() };
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        if !self.has_body {
+            headers.remove(CONTENT_TYPE);
+        }
         match outgoing.body.filter(|_| self.has_body) {
             Some(body) => builder.headers(headers).body(body.expose().to_owned()),
-            None => {
-                headers.remove(CONTENT_TYPE);
-                builder.headers(headers)
-            }
+            None => builder.headers(headers),
         }
     }
 

@@ -13,6 +13,13 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     unix_wrapped(text).or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| rfc2822(text))
 }
 
+/// Reads a date that people write: any form but UNIX time, which half a line may look like.
+#[must_use]
+pub fn parse_written(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    iso(text).or_else(|| rfc2822(text))
+}
+
 /// As checkpoints are written: RFC 3339 in UTC, with as many digits as the instant has.
 #[must_use]
 pub fn format(date: DateTime<Utc>) -> String {

@@ -26,9 +26,11 @@ impl CustomFields {
     /// # Errors
     /// Where a value can't be written as JSON.
     pub fn new(fields: &[(String, serde_json::Value)]) -> Result<Self, FieldError> {
-        let own_type = fields.iter().any(|(key, _)| key == "type");
+        // Null is absent, here as everywhere in the config.
+        let fields = || fields.iter().filter(|(_, value)| !value.is_null());
+        let own_type = fields().any(|(key, _)| key == "type");
         let default = ("type".to_owned(), serde_json::Value::from(TYPE_DEFAULT));
-        let all = fields.iter().chain((!own_type).then_some(&default));
+        let all = fields().chain((!own_type).then_some(&default));
         let mut keys = Vec::new();
         let mut members = Vec::new();
         for (key, value) in all {

@@ -3,6 +3,9 @@
 use super::json::{Kind, Raw};
 use super::path::{JsonPath, Missing};
 
+/// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
+const RECORDS_MAX: usize = 1_000_000;
+
 /// Where things stand in an API's answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paths {
@@ -34,6 +37,9 @@ pub enum PageError {
     /// The place of the records is missing.
     #[error(transparent)]
     Data(#[from] Missing),
+    /// More than a million.
+    #[error("the page has more than {RECORDS_MAX} records; ask for smaller pages, by a filter like `limit`")]
+    TooMany,
     /// What stands at the next link's place is no link.
     #[error("json path `{path}` finds {found} where the next page's URL should be")]
     NextUrl {
@@ -57,10 +63,16 @@ impl<'a> Page<'a> {
         let mut records = Vec::new();
         for found in paths.data.all(root)? {
             match found.kind() {
-                Kind::Array => records.extend(found.elements().filter(|element| !element.is_null())),
+                Kind::Array => {
+                    let left = RECORDS_MAX + 1 - records.len().min(RECORDS_MAX);
+                    records.extend(found.elements().filter(|element| !element.is_null()).take(left));
+                }
                 Kind::Null => {}
                 _ => records.push(found),
             }
+        }
+        if records.len() > RECORDS_MAX {
+            return Err(PageError::TooMany);
         }
         let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(root, path))?;
         Ok(Self { records, next_url })

@@ -5,6 +5,7 @@
 //! to [`Step`]s where they can; these walk [`Raw`] slices. Only what steps can't say (filters, slices, `..`) is asked of
 //! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use jsonpath_rust::parser::model::JpQuery;
@@ -34,7 +35,7 @@ enum Form {
 }
 
 /// One step down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Step {
     /// The member with this key.
     Key(String),
@@ -120,6 +121,20 @@ impl JsonPath {
         &self.text
     }
 
+    /// The keys on the way, where the path has nothing but keys.
+    #[must_use]
+    pub fn keys(&self) -> Option<Vec<&str>> {
+        let Form::Steps { steps, .. } = &self.form else { return None };
+        let keys: Option<Vec<&str>> = steps
+            .iter()
+            .map(|step| match step {
+                Step::Key(key) => Some(key.as_str()),
+                Step::Index(_) | Step::Each => None,
+            })
+            .collect();
+        keys.filter(|keys| !keys.is_empty())
+    }
+
     /// Every value at the path; none where a `null` stands in the way.
     ///
     /// # Errors
@@ -187,7 +202,7 @@ pub fn what_is_there(raw: Raw<'_>) -> String {
 }
 
 fn key_named(key: Raw<'_>) -> String {
-    key.scalar().unwrap_or_default().chars().take(KEY_NAMED_CHARS_MAX).collect()
+    key.scalar().unwrap_or_default().chars().filter(|c| !c.is_control()).take(KEY_NAMED_CHARS_MAX).collect()
 }
 
 fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
@@ -379,15 +394,32 @@ fn element(raw: Raw<'_>, index: i64) -> Option<Raw<'_>> {
 fn ask<'a>(root: Raw<'a>, query: &JpQuery) -> Result<Vec<Raw<'a>>, String> {
     let value: serde_json::Value = serde_json::from_str(root.text()).map_err(|error| error.to_string())?;
     let found = js_path_process(query, &value).map_err(|error| error.to_string())?;
+    let mut children = Children::default();
     found
         .into_iter()
         .map(|node| {
             let place = node.path();
             steps_of_place(&place)
-                .and_then(|steps| walk(root, &steps).ok()?.into_iter().next())
+                .and_then(|steps| steps.into_iter().try_fold(root, |raw, step| children.child(root, raw, step)))
                 .ok_or_else(|| "one of its places can't be named".to_owned())
         })
         .collect()
+}
+
+/// The children of each container that was entered, so that none is read twice.
+#[derive(Default)]
+struct Children<'a>(HashMap<usize, HashMap<Step, Raw<'a>>>);
+
+impl<'a> Children<'a> {
+    fn child(&mut self, root: Raw<'a>, raw: Raw<'a>, step: Step) -> Option<Raw<'a>> {
+        let children = self.0.entry(raw.offset_in(root)).or_insert_with(|| {
+            let elements = raw.elements().zip(0..).map(|(element, index)| (Step::Index(index), element));
+            // Of equal keys serde_json keeps the last, so it is the one that jsonpath-rust has seen.
+            let members = raw.members().filter_map(|m| Some((Step::Key(m.key.scalar()?.into_owned()), m.value)));
+            elements.chain(members).collect()
+        });
+        children.get(&step).copied()
+    }
 }
 
 /// A normalized path (`$['data'][0]`) as steps.

@@ -65,28 +65,36 @@ pub enum ShipError {
 pub(super) enum Taken {
     /// It has every line.
     Whole,
-    /// It has all lines but some that it can't read; sending them again would double the others.
-    ButSome(Option<Counts>),
+    /// It has the lines that it can read; sending them again would double those.
+    ButSome(Counts),
     /// It wants less at a time.
     TooLarge,
 }
 
-/// What a 400 of the listener tells.
+/// What a 400 of the listener tells; zero where it doesn't.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Counts {
     /// Lines that are no JSON to it.
-    #[serde(default)]
     pub(super) malformed_lines: u64,
     /// Lines that it has.
-    #[serde(default)]
     pub(super) successful_lines: u64,
     /// Lines over its limit.
-    #[serde(default)]
     pub(super) oversized_lines: u64,
     /// Empty lines.
-    #[serde(default)]
     pub(super) empty_log_lines: u64,
+}
+
+impl Counts {
+    /// From the body of a 400. What is neither empty nor JSON doesn't come from a listener.
+    fn read(body: &str) -> Option<Self> {
+        if body.trim().is_empty() { Some(Self::default()) } else { serde_json::from_str(body).ok() }
+    }
+
+    /// Whether a batch of so many lines arrived whole.
+    pub(super) fn are_whole(self, lines: usize) -> bool {
+        self.malformed_lines == 0 && self.oversized_lines == 0 && self.successful_lines >= lines as u64
+    }
 }
 
 /// The way to the listener.
@@ -150,7 +158,10 @@ impl Listener {
         let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
         match status {
             _ if status.is_success() => Ok(Taken::Whole),
-            StatusCode::BAD_REQUEST => Ok(Taken::ButSome(serde_json::from_str(&said(response).await).ok())),
+            StatusCode::BAD_REQUEST => {
+                let body = said(response).await;
+                Counts::read(&body).map(Taken::ButSome).ok_or_else(|| (self.status_error(status, &body), Verdict::End))
+            }
             StatusCode::PAYLOAD_TOO_LARGE => Ok(Taken::TooLarge),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err((ShipError::Token { url: self.shown_url.clone(), status }, Verdict::End))

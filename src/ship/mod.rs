@@ -62,12 +62,14 @@ impl Shipper<'_> {
             match self.listener.deliver(&piece, self.stop, self.api).await? {
                 Taken::Whole => done(&piece, whole),
                 Taken::ButSome(counts) => {
-                    let set_aside = self.keep_refused(&piece, counts, now)?;
-                    let records = whole.records.saturating_sub(set_aside);
-                    done(&piece, Shipped { records, set_aside, ..whole });
+                    let refused = if counts.are_whole(piece.len()) { 0 } else { piece.len() as u64 };
+                    let records = counts.successful_lines.min(whole.records);
+                    // Done before anything else can fail: it must not be sent again.
+                    done(&piece, Shipped { records, set_aside: refused, ..whole });
+                    self.keep_refused(&piece, counts, now).await?;
                 }
                 Taken::TooLarge if piece.len() == 1 => {
-                    self.keep(&piece, now, "the listener says that it is too large")?;
+                    self.keep(&piece, now, "the listener says that it is too large").await?;
                     done(&piece, Shipped { records: 0, bytes: 0, set_aside: 1 });
                 }
                 Taken::TooLarge => pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten()),
@@ -80,55 +82,47 @@ impl Shipper<'_> {
     ///
     /// # Errors
     /// Where it can't be written.
-    pub fn keep_too_long(&self, line: &[u8], now: DateTime<Utc>) -> Result<(), ShipError> {
+    pub async fn keep_too_long(&self, line: &[u8], now: DateTime<Utc>) -> Result<(), ShipError> {
         let (bytes, max) = (line.len(), LINE_BYTES_MAX);
         let reason = format!("its line has {bytes} bytes, and the listener takes {max}");
-        self.write(now, &reason, [line].into_iter())?;
+        self.write(now, &reason, [line].into_iter()).await?;
         tracing::warn!(api = self.api, bytes, bytes_max = max, "a record is too long, kept in {UNDELIVERED_FILE_NAME}");
         Ok(())
     }
 
-    /// Keeps a batch of which the listener refused some lines, as it doesn't say which. Gives how many it refused.
-    fn keep_refused(&self, batch: &Batch, counts: Option<Counts>, now: DateTime<Utc>) -> Result<u64, ShipError> {
-        let Some(counts) = counts else {
-            self.keep(batch, now, "the listener answered 400 without saying why")?;
-            return Ok(0);
-        };
-        let refused = counts.malformed_lines.saturating_add(counts.oversized_lines);
-        if refused == 0 {
-            let taken = counts.successful_lines;
+    /// Keeps a batch of which the listener refused some lines, as it doesn't say which.
+    async fn keep_refused(&self, batch: &Batch, counts: Counts, now: DateTime<Utc>) -> Result<(), ShipError> {
+        let Counts { malformed_lines, successful_lines, oversized_lines, empty_log_lines } = counts;
+        if counts.are_whole(batch.len()) {
             tracing::info!(
                 api = self.api,
-                taken,
-                empty = counts.empty_log_lines,
+                taken = successful_lines,
+                empty = empty_log_lines,
                 "the listener answered 400, and has every line"
             );
-            return Ok(0);
+            return Ok(());
         }
+        let lines = batch.len();
         let reason = format!(
-            "the listener refused some lines of a batch of {}: {} malformed, {} too long, {} taken",
-            batch.len(),
-            counts.malformed_lines,
-            counts.oversized_lines,
-            counts.successful_lines
+            "the listener answered 400 to a batch of {lines}: {malformed_lines} malformed, {oversized_lines} too long, \
+             {successful_lines} taken"
         );
-        self.keep(batch, now, &reason)?;
-        Ok(refused)
+        self.keep(batch, now, &reason).await
     }
 
-    fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
-        self.write(now, reason, batch.lines().map(|(line, _)| line))?;
+    async fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
+        self.write(now, reason, batch.lines().map(|(line, _)| line)).await?;
         tracing::warn!(api = self.api, records = batch.len(), reason, "kept in {UNDELIVERED_FILE_NAME}");
         Ok(())
     }
 
-    fn write<'l>(
+    async fn write<'l>(
         &self,
         now: DateTime<Utc>,
         reason: &str,
         lines: impl Iterator<Item = &'l [u8]>,
     ) -> Result<(), ShipError> {
-        let kept = self.undelivered.keep(self.api, now, reason, lines);
+        let kept = self.undelivered.keep(self.api, now, reason, lines).await;
         kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })
     }
 }

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -19,8 +19,11 @@ pub const ROTATED_FILE_NAME: &str = "undelivered.ndjson.1";
 pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The file, shared by all APIs.
+#[derive(Clone, Debug)]
+pub struct Undelivered(Arc<Files>);
+
 #[derive(Debug)]
-pub struct Undelivered {
+struct Files {
     folder: PathBuf,
     bytes_max: u64,
     /// Held while lines are written, so that those of two APIs don't mix.
@@ -37,33 +40,47 @@ impl Undelivered {
     /// The same with another size.
     #[must_use]
     pub fn with_limit(folder: &Path, bytes_max: u64) -> Self {
-        Self { folder: folder.to_owned(), bytes_max, writing: Mutex::new(()) }
+        Self(Arc::new(Files { folder: folder.to_owned(), bytes_max, writing: Mutex::new(()) }))
     }
 
     /// Keeps lines of one API, and makes sure that they are on the disk.
     ///
     /// # Errors
     /// Where they can't be written; then they aren't set aside and the iteration must not go on.
-    pub fn keep<'l>(
+    pub async fn keep(
         &self,
         api: &str,
         now: DateTime<Utc>,
         reason: &str,
-        lines: impl Iterator<Item = &'l [u8]>,
+        lines: impl Iterator<Item = &[u8]>,
     ) -> io::Result<()> {
-        let json = |text: &str| serde_json::Value::from(text).to_string();
-        let head =
-            format!(r#"{{"time":{},"api":{},"reason":{},"record":"#, json(&date::format(now)), json(api), json(reason));
-        let mut text = Vec::new();
-        for line in lines {
-            text.extend_from_slice(head.as_bytes());
-            text.extend_from_slice(line);
-            text.extend_from_slice(b"}\n");
-        }
+        let text = entries(api, now, reason, lines);
+        let files = Arc::clone(&self.0);
+        // A disk may hang, and others must go on.
+        tokio::task::spawn_blocking(move || files.append(&text)).await?
+    }
+}
+
+/// The lines of the file.
+fn entries<'l>(api: &str, now: DateTime<Utc>, reason: &str, lines: impl Iterator<Item = &'l [u8]>) -> Vec<u8> {
+    let json = |text: &str| serde_json::Value::from(text).to_string();
+    let (time, api, reason) = (json(&date::format(now)), json(api), json(reason));
+    let head = format!(r#"{{"time":{time},"api":{api},"reason":{reason},"record":"#);
+    let mut text = Vec::new();
+    for line in lines {
+        text.extend_from_slice(head.as_bytes());
+        text.extend_from_slice(line);
+        text.extend_from_slice(b"}\n");
+    }
+    text
+}
+
+impl Files {
+    fn append(&self, text: &[u8]) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.open_for(text.len() as u64)?;
         let before = file.metadata()?.len();
-        if let Err(error) = file.write_all(&text).and_then(|()| file.sync_data()) {
+        if let Err(error) = file.write_all(text).and_then(|()| file.sync_data()) {
             let _ = file.set_len(before);
             return Err(error);
         }
@@ -86,14 +103,15 @@ impl Undelivered {
 mod tests {
     use super::*;
 
-    #[test]
-    fn keeps_whole_lines_and_rotates_once() {
+    #[tokio::test]
+    async fn keeps_whole_lines_and_rotates_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let undelivered = Undelivered::with_limit(folder.path(), 300);
         for number in 0..6 {
             let record = format!(r#"{{"n":{number}}}"#);
             undelivered
                 .keep("a \"b\"", DateTime::default(), "too long", [record.as_bytes()].into_iter())
+                .await
                 .expect("it is written");
         }
         let read = |name| std::fs::read_to_string(folder.path().join(name)).expect("the file is there");

@@ -89,7 +89,7 @@ impl Line {
         let ways = last_colon_blank.into_iter().chain(any_colon.filter_map(|(name, date)| name.zip(date)));
         for (name, text) in ways {
             let decoded = percent_decode_str(text).decode_utf8_lossy();
-            if let (Some(date), false) = (date::parse(&decoded), name.trim().is_empty()) {
+            if let (Some(date), false) = (date::parse_written(&decoded), name.trim().is_empty()) {
                 return Self::Checkpoint(name.trim().to_owned(), date);
             }
         }
@@ -107,8 +107,6 @@ pub struct CheckpointFile {
     path: PathBuf,
     /// Its size when it was compact.
     compact_bytes: u64,
-    /// Checkpoints that could not be written yet; the next write takes them along.
-    unwritten: Vec<(String, DateTime<Utc>)>,
 }
 
 impl CheckpointFile {
@@ -121,7 +119,7 @@ impl CheckpointFile {
         OpenOptions::new().append(true).create(true).open(&path)?;
         // A link is followed once, so that a rewrite replaces the file and not the link.
         let path = path.canonicalize()?;
-        let mut file = Self { path, compact_bytes: 0, unwritten: Vec::new() };
+        let mut file = Self { path, compact_bytes: 0 };
         let checkpoints = file.compact()?;
         Ok((file, checkpoints))
     }
@@ -129,15 +127,15 @@ impl CheckpointFile {
     /// Appends an API's checkpoint and makes sure that it is on the disk.
     ///
     /// # Errors
-    /// Where it can't be written; it is tried again with the next one.
+    /// Where it can't be written; the file says what it said before.
     pub fn append(&mut self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
-        self.unwritten.retain(|(known, _)| known != name);
-        self.unwritten.push((name.to_owned(), date));
-        let text: String = self.unwritten.iter().map(|(name, date)| checkpoint_line(name, *date)).collect();
-        let bytes = append_lines(&self.path, &text)?;
-        self.unwritten.clear();
-        if bytes > GROWN_BYTES_MIN && bytes > self.compact_bytes.saturating_mul(GROWN_TIMES) {
-            self.compact()?;
+        let bytes = append_line(&self.path, &checkpoint_line(name, date))?;
+        let has_grown = bytes > GROWN_BYTES_MIN && bytes > self.compact_bytes.saturating_mul(GROWN_TIMES);
+        let compacted = if has_grown { self.compact().map(drop) } else { Ok(()) };
+        if let Err(error) = compacted {
+            // A large file is as good as a small one; it is tried again when it has grown further.
+            tracing::warn!(cause = %error, "{FILE_NAME} can't be compacted");
+            self.compact_bytes = bytes;
         }
         Ok(())
     }
@@ -164,8 +162,8 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Appends whole lines in one write; what a failed write left is taken back. Gives the file's size.
-fn append_lines(path: &Path, text: &str) -> io::Result<u64> {
+/// Appends a line in one write; what a failed write left is taken back. Gives the file's size.
+fn append_line(path: &Path, text: &str) -> io::Result<u64> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let before = file.seek(SeekFrom::End(0))?;
     let text = if before > 0 && last_byte(&mut file)? != b'\n' { format!("\n{text}") } else { text.to_owned() };
@@ -249,6 +247,11 @@ mod tests {
         check("a:2021-10-05T10:10:10Z", &[("a", "2021-10-05T10:10:10Z")], &[]);
         check("a: 2024-05-28T13:08:54Z\na: 2024-05-2", &[("a", "2024-05-28T13:08:54Z")], &["a: 2024-05-2"]);
         check("a: None\n# mine\n: 2024-05-28\n", &[], &["a: None", "# mine", ": 2024-05-28"]);
+        check(
+            "# at 12:30\ndisk:5\na: 2024-05-28\na: 2024",
+            &[("a", "2024-05-28")],
+            &["# at 12:30", "disk:5", "a: 2024"],
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
@@ -45,7 +45,7 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    checkpoints: Mutex<CheckpointFile>,
+    checkpoints: Arc<Mutex<CheckpointFile>>,
     /// Held until the process ends.
     _lock: File,
 }
@@ -73,7 +73,7 @@ impl Folder {
         })?;
         let unreadable = checkpoints.unreadable().map(str::to_owned).collect();
         let found = Found { checkpoints: checkpoints.by_name(), unreadable };
-        Ok((Self { path: path.to_owned(), checkpoints: Mutex::new(file), _lock: lock }, found))
+        Ok((Self { path: path.to_owned(), checkpoints: Arc::new(Mutex::new(file)), _lock: lock }, found))
     }
 
     /// Where it is.
@@ -85,9 +85,14 @@ impl Folder {
     /// Writes an API's checkpoint to the disk.
     ///
     /// # Errors
-    /// Where it can't be written; it is tried again with the next one.
-    pub fn save_checkpoint(&self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
-        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).append(name, date)
+    /// Where it can't be written.
+    pub async fn save_checkpoint(&self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
+        let (file, name) = (Arc::clone(&self.checkpoints), name.to_owned());
+        // A disk may hang, and others must go on.
+        let saved = tokio::task::spawn_blocking(move || {
+            file.lock().unwrap_or_else(PoisonError::into_inner).append(&name, date)
+        });
+        saved.await?
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use logzio_api_fetcher::config::{self, Reading, Surroundings, reference};
+use logzio_api_fetcher::plan::Auth;
 
 use crate::harness::Fetcher;
 
@@ -66,6 +67,38 @@ fn both_examples_of_the_page_are_understood() {
         let config = compile(example).config.unwrap();
         assert_eq!(config.apis.len(), 2);
     }
+}
+
+#[test]
+fn credentials_are_meant_as_they_are_written_also_through_merges() {
+    let config = compile(
+        "logzio: {url: 'http://127.0.0.1:1', token: 0x1F}\nx: &x {id: 1e5, key: 0123}\ny: &y {<<: *x, key: 1.10}\n\
+         auth_apis:\n- {type: cisco_secure_x, name: 7, credentials: {<<: *y}, settings: {time_interval: 5}}\n",
+    );
+    let config = config.config.unwrap();
+    let Auth::Basic { id, key } = &config.apis[0].auth else { panic!("it is Basic") };
+    assert_eq!((id.as_str(), key.expose(), config.listener.token.expose()), ("1e5", "1.10", "0x1F"));
+}
+
+#[test]
+fn what_is_unknown_is_a_warning_whatever_is_in_it() {
+    let good = include_str!("../cases/config/page-auth.yaml")
+        .replace("    name: cisco\n", "    name: cisco\n    note: <<HELLO>>\n");
+    let reading = compile(&format!("{good}\nx-note: '${{NOT_SET}}'\n"));
+    assert!(reading.config.is_some() && reading.findings.warnings.len() == 2, "{:#?}", reading.findings);
+}
+
+/// Reading takes time in proportion to the text: here ten times as much would show as a test that never ends.
+#[test]
+fn ten_thousand_apis_are_read() {
+    let entry = |number: usize| {
+        format!(
+            "- {{type: cisco_secure_x, name: {number}, credentials: {{id: 1, key: 2}}, settings: {{time_interval: 5}}}}\n"
+        )
+    };
+    let entries: String = (0..10_000).map(entry).collect();
+    let reading = compile(&format!("logzio: {{url: 'http://127.0.0.1:1', token: 1}}\nauth_apis:\n{entries}"));
+    assert_eq!(reading.config.unwrap().apis.len(), 10_000);
 }
 
 #[test]

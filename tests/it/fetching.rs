@@ -29,6 +29,16 @@ fn basic_credentials_and_headers_go_along_with_every_page() {
 }
 
 #[test]
+fn a_content_type_of_the_users_own_is_sent_with_a_get() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let config = general(api.url(), listener.url(), "")
+        .replace("/events'}", "/events', headers: {Content-Type: application/json}}");
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(api.asked()[0].header("content-type"), Some("application/json"));
+}
+
+#[test]
 fn an_authorization_header_of_the_users_own_wins() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();

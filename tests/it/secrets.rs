@@ -20,6 +20,19 @@ fn assert_silent(everything: &str) {
     }
 }
 
+/// What a server says of a part of what it was sent.
+#[test]
+fn no_part_of_a_body_is_seen() {
+    let api =
+        MockServer::start(|_, _| Reply::status(400, r#"{"message":"bad key the-body-secret and the-header-secret"}"#));
+    let config = general(api.url(), "http://127.0.0.1:1", "").replace(
+        "/events'}",
+        "/events', method: POST, body: {a: [{password: the-body-secret}]}, headers: {X-Key: Key the-header-secret}}",
+    );
+    let outcome = Fetcher::new(&config).once().assert_code(1).assert_says("bad key *** and ***");
+    assert_silent(&outcome.everything());
+}
+
 /// Servers that echo all they are asked, with every status.
 #[test]
 fn servers_that_echo_secrets_cannot_make_them_seen() {

@@ -111,6 +111,38 @@ fn a_400_means_that_the_valid_lines_were_taken() {
 }
 
 #[test]
+fn a_400_that_counts_less_than_the_batch_keeps_it() {
+    for body in ["", r#"{"error":"upstream"}"#, r#"{"malformedLines":0,"successfulLines":2}"#] {
+        let (api, listener) = (api_with(3, 10), MockListener::answering(move |_, _| Reply::status(400, body)));
+        let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+        assert_eq!((listener.asked().len(), outcome.read("undelivered.ndjson").lines().count()), (1, 3), "{body}");
+    }
+}
+
+#[test]
+fn a_400_that_no_listener_gives_leaves_the_checkpoint() {
+    let api = api_with(3, 10);
+    let listener =
+        MockListener::answering(|_, _| Reply::status(400, "<html>plain HTTP was sent to an HTTPS port</html>"));
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    assert_eq!(outcome.read("last_start_dates.txt") + &outcome.read("undelivered.ndjson"), "");
+    outcome.assert_says("plain HTTP was sent to an HTTPS port");
+}
+
+#[test]
+fn a_batch_whose_bad_lines_cant_be_kept_is_not_sent_again() {
+    let api = api_with(3, 10);
+    let listener = MockListener::answering(|_, _| Reply::status(400, r#"{"malformedLines":1,"successfulLines":2}"#));
+    let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
+    std::fs::create_dir(fetcher.path().join("undelivered.ndjson")).unwrap();
+    let running = fetcher.start();
+    running.wait_for_log("can't be kept in undelivered.ndjson", 1);
+    running.wait_for_log("iteration done", 1);
+    running.stop().assert_code(0);
+    assert_eq!(listener.asked().len(), 1);
+}
+
+#[test]
 fn a_400_that_refused_nothing_leaves_nothing_behind() {
     let api = api_with(3, 10);
     let listener = MockListener::answering(|_, _| {
