@@ -1,4 +1,4 @@
-//! From `config.yaml` to a [`Config`] of complete [`Plan`](crate::plan::Plan)s.
+//! From `config.yaml` to a [`Config`] of complete [`Plan`]s.
 //!
 //! Enters: the text of the file, the environment, the folder of the file. Leaves: a config that is valid as a whole, or
 //! every fault in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
