@@ -2,7 +2,7 @@
 //!
 //! Text that starts with `$` is RFC 9535. Anything else is the config page's shorthand: the whole text as one literal
 //! key if the object has it (`@odata.nextLink`), else dotted segments with `[0]`, `[*]` and quoted names. Both come down
-//! to [`Step`]s where they can; these walk [`Raw`] slices. Only what steps can't say (filters, slices, `..`) is asked of
+//! to steps where they can; these walk [`Raw`] slices. Only what steps can't say (filters, slices, `..`) is asked of
 //! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
 
 use std::collections::HashMap;
