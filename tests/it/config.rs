@@ -81,6 +81,17 @@ fn credentials_are_meant_as_they_are_written_also_through_merges() {
 }
 
 #[test]
+fn null_is_absent_wherever_something_may_be_absent() {
+    let entry = "- type: cisco_secure_x\n  name: a\n  credentials: {id: a, key: b}\n  settings: {time_interval: 5, overlap: }\n";
+    let nulls = "  filters:\n  custom_fields:\n  json_paths: {id: , next_url: ~}\n  http_request: {headers: , body: null, method: }\n";
+    let text = |more: &str| {
+        format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\ntls:\noauth_apis:\nauth_apis:\n{entry}{more}")
+    };
+    assert_eq!(compile(&text(nulls)).config, compile(&text("")).config);
+    assert!(compile(&text("")).config.is_some());
+}
+
+#[test]
 fn what_is_unknown_is_a_warning_whatever_is_in_it() {
     let good = include_str!("../cases/config/page-auth.yaml")
         .replace("    name: cisco\n", "    name: cisco\n    note: <<HELLO>>\n");

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use logzio_api_fetcher::http::{self, Timeouts};
+use logzio_api_fetcher::secret::Scrubber;
+
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
 
 fn ids(count: u64) -> Vec<u64> {
@@ -316,4 +319,18 @@ fn the_next_page_is_fetched_while_this_one_ships() {
     assert_eq!(api.asked().len(), 2, "one page ahead, no more");
     running.wait().assert_code(0);
     assert_eq!(listener.lines().len(), 15);
+}
+
+#[tokio::test]
+async fn silence_has_an_end() {
+    let api = MockServer::start(|_, _| Reply::Hang);
+    let short = Duration::from_millis(100);
+    for timeouts in [Timeouts { idle: short, ..Timeouts::default() }, Timeouts { whole: short, ..Timeouts::default() }]
+    {
+        let client = http::client(&[], timeouts).unwrap();
+        let error = client.get(api.url()).send().await.expect_err("nobody answers");
+        assert_eq!(http::cause(&error, &Scrubber::default()), "it took too long");
+    }
+    let usual = Timeouts::default();
+    assert_eq!([usual.connect, usual.idle].map(|limit| limit.as_secs()), [10, 60]);
 }

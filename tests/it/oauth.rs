@@ -108,6 +108,20 @@ fn a_token_about_to_end_is_renewed_and_one_without_an_end_is_kept() {
 }
 
 #[test]
+fn a_general_api_that_ignores_the_start_date_gets_nothing_shipped_again() {
+    let dates = [minutes_ago(30), minutes_ago(20)];
+    let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+        "/token" => Reply::json(TOKEN),
+        _ => page(&[&record(1, &dates[0]), &record(2, &dates[1])], None),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&config(api.url(), listener.url(), "")).start();
+    running.wait_for_log("iteration done", 4);
+    running.stop().assert_code(0);
+    assert_eq!(listener.ids(), [1, 2]);
+}
+
+#[test]
 fn a_token_request_is_redirected_within_its_origin_and_never_beyond() {
     let other = MockServer::start(|_, _| Reply::json(TOKEN)).may_be_idle();
     let target = format!("{}/token", other.url());
