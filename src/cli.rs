@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,6 +57,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME")]
         api: Option<String>,
     },
+    /// Ask the fetcher that runs on the config's directory whether it does its work
+    Health,
     /// Read the config and print everything that is wrong with it; asks nobody
     Check,
     /// Show the whole way of the data with made-up APIs; no account needed
@@ -67,8 +68,8 @@ pub enum Command {
 impl Options {
     /// The config file: by option, by variable, by default.
     #[must_use]
-    pub fn config_path(&self, variable: Option<OsString>) -> PathBuf {
-        let named = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+    pub fn config_path(&self) -> PathBuf {
+        let named = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         self.config.clone().or(named).unwrap_or_else(|| PathBuf::from(CONFIG_DEFAULT))
     }
 }

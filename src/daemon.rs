@@ -71,10 +71,12 @@ async fn iterate(api: &mut Api, services: &Services, next: &str) -> bool {
     match outcome {
         Ok(Ok(report)) => {
             log_report(name, &report, &checkpoint);
+            services.health.succeeded(name);
             true
         }
         Ok(Err(error)) => {
             log_error(name, &error, &checkpoint, next);
+            services.health.failed(name, error.to_string());
             false
         }
         Err(_) => {
@@ -84,6 +86,7 @@ async fn iterate(api: &mut Api, services: &Services, next: &str) -> bool {
                 next,
                 "iteration ended by a bug; please report it with the lines above"
             );
+            services.health.failed(name, "a bug".to_owned());
             false
         }
     }

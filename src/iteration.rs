@@ -15,6 +15,7 @@ use reqwest::{Client, StatusCode, Url};
 use tokio::time::Instant;
 
 use crate::fetch::{Answer, FetchError, Fetcher, NextLinkError, TokenCache, next_link};
+use crate::health::Health;
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
@@ -42,6 +43,8 @@ pub struct Services {
     pub stop: Stop,
     /// Counts what is done, for whoever watches.
     pub meter: Arc<Meter>,
+    /// How the APIs fare.
+    pub health: Arc<Health>,
 }
 
 /// An API between its iterations.

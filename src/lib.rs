@@ -35,6 +35,7 @@
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
 //! | [`logging`], [`meter`] | what people see |
+//! | [`health`], [`privileges`] | whether the daemon does its work; root given up for the folder's owner |
 //! | [`demo`] | mock API and mock listener for the `demo` command |
 //!
 //! # What always holds
@@ -57,15 +58,18 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod fetch;
+pub mod health;
 pub mod http;
 pub mod iteration;
 pub mod logging;
 pub mod meter;
 pub mod plan;
+pub mod privileges;
 pub mod query;
 pub mod record;
 pub mod retry;
 pub mod secret;
+mod server;
 pub mod ship;
 pub mod signals;
 pub mod state;

@@ -10,6 +10,8 @@ const WORKER_THREADS_MIN: usize = 2;
 fn main() {
     let cli = Cli::parse();
     let bars = logging::init(cli.options.level, cli.options.log_format);
+    // While there is one thread, and before anything is read or sent.
+    commands::give_up_root(&cli);
     let threads = std::thread::available_parallelism().map_or(WORKER_THREADS_MIN, |n| n.get().max(WORKER_THREADS_MIN));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let exit = match runtime {

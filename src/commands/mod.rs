@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod health;
 mod progress;
 mod run;
 
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use indicatif::MultiProgress;
 
-use crate::cli::{CONFIG_VARIABLE, Cli, Command};
+use crate::cli::{Cli, Command};
+use crate::privileges::{Dropped, drop_to_owner_of};
 use crate::stop;
 
 /// How a command ended.
@@ -38,9 +40,11 @@ impl Exit {
 
 /// Does what the command line says.
 pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
-    let config = cli.options.config_path(std::env::var_os(CONFIG_VARIABLE));
-    if matches!(cli.command, Some(Command::Check)) {
-        return check::check(&config);
+    let config = cli.options.config_path();
+    match cli.command {
+        Some(Command::Check) => return check::check(&config),
+        Some(Command::Health) => return health::health(&config),
+        _ => {}
     }
     // Before anything that may block: process 1 gets no default action.
     let signals = match crate::signals::install() {
@@ -59,8 +63,26 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     }
 }
 
+/// Becomes the owner of the config's folder, where this process is root: for the commands that read the config.
+pub fn give_up_root(cli: &Cli) {
+    if matches!(cli.command, Some(Command::Demo | Command::Health)) {
+        return;
+    }
+    let folder = folder_of(&cli.options.config_path());
+    match drop_to_owner_of(&folder) {
+        Dropped::NotNeeded => {}
+        Dropped::To(owner) => tracing::debug!(%owner, "root is given up for the owner of {}", folder.display()),
+        Dropped::Refused(owner, cause) => tracing::warn!(
+            %cause,
+            "root can't be given up for {owner}, who owns {}; start as --user {owner}, or with the capabilities SETUID and SETGID",
+            folder.display()
+        ),
+    }
+}
+
 /// The folder of the config, where the state is kept, too.
-fn folder_of(config: &Path) -> PathBuf {
+#[must_use]
+pub fn folder_of(config: &Path) -> PathBuf {
     match config.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::config;
 use crate::daemon;
+use crate::health::{self, Health};
 use crate::http::{Timeouts, client};
 use crate::iteration::{Api, Services};
 use crate::meter::Meter;
@@ -26,6 +27,11 @@ pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
         Err(exit) => return exit,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), apis = apis.len(), "fetcher runs");
+    let published =
+        health::serve(Arc::clone(&services.health)).await.and_then(|address| services.folder.publish(address));
+    if let Err(cause) = published {
+        tracing::warn!(%cause, "`health` will find nobody to ask");
+    }
     daemon::run(apis, &services).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
@@ -97,6 +103,7 @@ pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec
         folder,
         stop,
         meter: Arc::new(Meter::default()),
+        health: Arc::new(Health::of(config.apis.iter().map(|plan| plan.name.as_str()))),
     };
     Ok((apis(config, &found.checkpoints), Arc::new(services)))
 }

@@ -53,8 +53,13 @@ pub fn load(path: &Path) -> Reading {
     match read_file(path) {
         Ok(text) => compile(&text, &Surroundings { variable: &variable, folder }),
         Err(what) => {
-            let hint = "mount the directory that holds config.yaml at /app/src/shared, or name the file with --config"
-                .to_owned();
+            let hint = match what.contains("ermission denied") {
+                true => "it must be readable for the owner of its directory, as whom the fetcher runs",
+                false => {
+                    "mount the directory that holds config.yaml at /app/src/shared, or name the file with --config"
+                }
+            };
+            let hint = hint.to_owned();
             let fault = Fault { path: String::new(), line: None, what, hint: Some(hint) };
             Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } }
         }

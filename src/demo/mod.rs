@@ -4,7 +4,6 @@
 //! with a next link, a passing 503, dates with seven digits, events that surface late. The listener keeps what it gets.
 
 mod events;
-mod server;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -16,7 +15,7 @@ use flate2::read::GzDecoder;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use server::{Asked, Reply};
+use crate::server::{self, Asked, Reply};
 
 /// How many events Cisco's API has at first, and on a page.
 const CISCO_EVENTS: usize = 420;

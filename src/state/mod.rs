@@ -8,10 +8,13 @@ mod checkpoints;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+
+use crate::privileges::Identity;
 
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
 
@@ -30,8 +33,13 @@ pub enum StateError {
         holder: String,
     },
     /// A file in it can't be used.
-    #[error("{file} can't be {verb}: {cause}; the fetcher must be able to write in this folder", file = .file.display())]
+    #[error(
+        "{file} can't be {verb}: {cause}; the fetcher must be able to write in this folder, as user {own}{owner}",
+        file = .file.display(), own = Identity::own()
+    )]
     File {
+        /// ` (it belongs to 1000:1000)`, where it belongs to somebody else.
+        owner: String,
         /// Which.
         file: PathBuf,
         /// What was tried.
@@ -41,13 +49,21 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    fn file(folder: &Path, file: PathBuf, verb: &'static str, cause: io::Error) -> Self {
+        let owner = Identity::owner_of(folder).filter(|owner| *owner != Identity::own());
+        let owner = owner.map(|owner| format!(" (it belongs to {owner})")).unwrap_or_default();
+        Self::File { file, verb, cause, owner }
+    }
+}
+
 /// The folder with the state, taken by this process.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     checkpoints: Arc<Mutex<CheckpointFile>>,
     /// Held until the process ends.
-    _lock: File,
+    lock: File,
 }
 
 /// What was found in the folder.
@@ -66,14 +82,20 @@ impl Folder {
     /// Where another fetcher has it, or its files can't be read and written.
     pub fn open(path: &Path) -> Result<(Self, Found), StateError> {
         let lock = lock(path)?;
-        let (file, checkpoints) = CheckpointFile::open(path).map_err(|cause| StateError::File {
-            file: path.join(CHECKPOINTS_FILE_NAME),
-            verb: "read and written",
-            cause,
-        })?;
+        let file = path.join(CHECKPOINTS_FILE_NAME);
+        let (file, checkpoints) =
+            CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
         let unreadable = checkpoints.unreadable().map(str::to_owned).collect();
         let found = Found { checkpoints: checkpoints.by_name(), unreadable };
-        Ok((Self { path: path.to_owned(), checkpoints: Arc::new(Mutex::new(file)), _lock: lock }, found))
+        Ok((Self { path: path.to_owned(), checkpoints: Arc::new(Mutex::new(file)), lock }, found))
+    }
+
+    /// Writes into the lock file where the daemon can be asked how it is.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn publish(&self, health: SocketAddr) -> io::Result<()> {
+        (&self.lock).write_all(format!("{health}\n").as_bytes())
     }
 
     /// Where it is.
@@ -96,11 +118,18 @@ impl Folder {
     }
 }
 
+/// Where the fetcher that has the folder can be asked how it is.
+#[must_use]
+pub fn health_address(folder: &Path) -> Option<SocketAddr> {
+    std::fs::read_to_string(folder.join(LOCK_FILE_NAME)).ok()?.lines().nth(1)?.parse().ok()
+}
+
+/// The lock file: the number of the process, and the address of its health.
 fn lock(folder: &Path) -> Result<File, StateError> {
     let path = folder.join(LOCK_FILE_NAME);
     let wrong = |verb| {
         let file = path.clone();
-        move |cause| StateError::File { file, verb, cause }
+        move |cause| StateError::file(folder, file, verb, cause)
     };
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong("opened"))?;
@@ -113,8 +142,14 @@ fn lock(folder: &Path) -> Result<File, StateError> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut holder);
-            let number = holder.trim().parse::<u32>().map(|id| format!(" (process {id})")).unwrap_or_default();
+            let _ = (&mut file).take(100).read_to_string(&mut holder);
+            let number = holder
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .parse::<u32>()
+                .map(|id| format!(" (process {id})"))
+                .unwrap_or_default();
             Err(StateError::Taken { folder: folder.to_owned(), holder: number })
         }
         Err(TryLockError::Error(cause)) => Err(wrong("locked")(cause)),

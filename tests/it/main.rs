@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod fetching;
 mod harness;
+mod health;
 mod oauth;
 mod presets;
 mod records;

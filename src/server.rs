@@ -1,7 +1,7 @@
-//! A small HTTP server on loopback, for the mocks.
+//! A small HTTP server on loopback: for the mocks of `demo`, and for whoever asks the daemon how it is.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,64 +16,68 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// The largest body that a mock takes.
+/// The largest body that is taken.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A request, read whole.
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Without the query.
-    pub(super) url: String,
-    pub(super) path: String,
+    pub(crate) url: String,
+    pub(crate) path: String,
     /// As it was sent.
-    pub(super) query: String,
+    pub(crate) query: String,
     headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer.
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: StatusCode,
     body: Vec<u8>,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A field of the query, decoded.
-    pub(super) fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         let mut fields = self.query.split('&').filter_map(|field| field.split_once('='));
         let value = fields.find(|(known, _)| *known == name)?.1;
         Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
     }
 
-    pub(super) fn number(&self, name: &str) -> usize {
+    pub(crate) fn number(&self, name: &str) -> usize {
         self.field(name).and_then(|number| number.parse().ok()).unwrap_or_default()
     }
 
-    pub(super) fn date(&self, name: &str) -> Option<DateTime<Utc>> {
+    pub(crate) fn date(&self, name: &str) -> Option<DateTime<Utc>> {
         crate::record::date::parse(&self.field(name)?)
     }
 }
 
 impl Reply {
-    pub(super) fn json(status: StatusCode, body: &Value) -> Self {
+    pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
         Self { status, body: body.to_string().into_bytes() }
     }
 
-    pub(super) fn empty(status: StatusCode) -> Self {
+    pub(crate) fn text(status: StatusCode, body: &str) -> Self {
+        Self { status, body: body.as_bytes().to_vec() }
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
         Self { status, body: Vec::new() }
     }
 }
 
 /// Answers on a free port of loopback for as long as the runtime lives.
-pub(super) async fn serve(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+pub(crate) async fn serve(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let answer = Arc::new(answer);
     tokio::spawn(async move {

@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# Builds the real image and runs it as users do: owners of the directory, users, rights, signals, health.
+# Needs Docker and node. Where no engine runs, Debian's is installed and started; where no registry is reached, the base
+# images are made locally. Prints a table; exits with 1 if a line of it failed.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+image=logzio/logzio-api-fetcher
+work=$(mktemp -d)
+started=()
+containers=()
+failed=0
+passed=0
+
+finish() {
+  [ "${#containers[@]}" -eq 0 ] || docker rm -f "${containers[@]}" > /dev/null 2>&1
+  [ "${#started[@]}" -eq 0 ] || kill "${started[@]}" 2> /dev/null
+  rm -rf "$work"
+}
+trap finish EXIT
+give_up() { echo "tests/docker: $*"; [ -z "${CI:-}" ] || exit 1; exit 0; }
+
+# --- the engine
+if ! docker info > /dev/null 2>&1; then
+  command -v dockerd > /dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy docker.io; } > "$work/apt" 2>&1
+  command -v dockerd > /dev/null || give_up "no Docker engine runs here, and none can be installed"
+  pgrep -x dockerd > /dev/null || rm -f /var/run/docker.pid
+  dockerd > "$work/dockerd" 2>&1 &
+  started+=($!)
+  for _ in $(seq 60); do docker info > /dev/null 2>&1 && break; sleep 0.5; done
+  docker info > /dev/null 2>&1 || { tail -n 5 "$work/dockerd"; give_up "no Docker engine can be started here"; }
+fi
+echo "engine: $(docker version -f '{{.Server.Version}}')"
+
+# --- the base images and the image
+bases=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile)
+for base in $bases; do
+  docker image inspect "$base" > /dev/null 2>&1 || timeout 300 docker pull -q "$base" > /dev/null 2>&1 || missing=1
+done
+if [ -n "${missing:-}" ]; then
+  command -v debootstrap > /dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy debootstrap; } > "$work/apt" 2>&1
+  tests/docker/base-images.sh || give_up "the base images can neither be pulled nor made"
+fi
+for base in $bases; do
+  echo "base: $base, $(docker image inspect -f '{{if .RepoDigests}}from its registry{{else}}made on this machine{{end}}' "$base")"
+done
+if docker buildx version > /dev/null 2>&1; then export DOCKER_BUILDKIT=1; else export DOCKER_BUILDKIT=0; fi
+docker build -t "$image" . > "$work/build" 2>&1 || { tail -n 30 "$work/build"; echo "the image can't be built"; exit 1; }
+
+# --- the mock
+node tests/docker/mock.mjs > "$work/port" &
+started+=($!)
+for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
+mock="http://127.0.0.1:$(cat "$work/port")"
+count() { node -e "fetch('$mock/count').then((r) => r.text()).then(console.log)"; }
+
+# --- helpers
+# directory OWNER API: a directory with a config, as the page has it.
+directory() {
+  local folder
+  folder=$(mktemp -d "$work/XXXXXX")
+  cat > "$folder/config.yaml" <<YAML
+logzio: {url: '$mock', token: shipping-token}
+auth_apis:
+  - type: general
+    name: events
+    credentials: {id: a, key: b}
+    http_request: {url: '$mock/$2/events'}
+    start_date_name: since
+    json_paths: {data: data, data_date: date, next_url: next}
+    settings: {time_interval: 1s}
+YAML
+  chmod 755 "$folder"
+  chown -R "$1:$1" "$folder"
+  echo "$folder"
+}
+# The command of the page; only the network is the host's, where the mock is.
+start() { containers+=("$1"); docker run -d --name "$1" --network host "${@:2}" > /dev/null; }
+wait_log() { for _ in $(seq 100); do docker logs "$1" 2>&1 | grep -q "$2" && return 0; sleep 0.1; done; return 1; }
+wait_health() { for _ in $(seq 200); do [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = "$2" ] && return 0; sleep 0.1; done; return 1; }
+exit_code() { docker inspect -f '{{.State.ExitCode}}' "$1"; }
+owners() { stat -c %u "$1/last_start_dates.txt" "$1/.logzio-api-fetcher.lock" | sort -u; }
+# check WHAT COMMAND: a line of the table.
+check() {
+  local what=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); printf '  ok    %s\n' "$what"; else failed=$((failed + 1)); printf '  FAIL  %s\n' "$what"; fi
+}
+is() { [ "$1" = "$2" ] || { echo "        got '$1', not '$2'"; return 1; }; }
+
+echo "the image"
+size() { docker image inspect -f '{{.Size}}' "$1"; }
+above=$(( ($(size "$image") - $(size "$(echo "$bases" | tail -n 1)")) / 1000000 ))
+check "is at most 30 MB above its base: $above MB" test "$above" -le 30
+demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 doubled' "$work/demo"; }
+check "runs the demo" demo
+
+works() { # NAME FOLDER OWNER [OPTIONS]: it ships, its files belong to OWNER, and it stops with 0.
+  local before
+  before=$(count)
+  start "$1" -v "$2":/app/src/shared "${@:4}" "$image"
+  wait_log "$1" 'iteration done' || { docker logs "$1" 2>&1 | tail -n 3; return 1; }
+  docker stop -t 30 "$1" > /dev/null
+  is "$(exit_code "$1")" 0 && is "$(owners "$2")" "$3" && [ "$(count)" -gt "$before" ]
+}
+refused() { # NAME TEXT [OPTIONS]: it ends with 2 and says TEXT.
+  start "$1" "${@:3}" "$image"
+  is "$(docker wait "$1")" 2 && docker logs "$1" 2>&1 | grep -q "$2"
+}
+
+echo "the owner of the directory"
+check "a directory of uid 1000: works, and the files are its" works owner-1000 "$(directory 1000 quick)" 1000
+check "a directory of root: works" works owner-root "$(directory 0 quick)" 0
+check "--user 1000:1000: works" works user-1000 "$(directory 1000 quick)" 1000 --user 1000:1000
+check "--read-only: works" works read-only "$(directory 1000 quick)" 1000 --read-only
+check "--cap-drop ALL with --user: works" works no-caps-user "$(directory 1000 quick)" 1000 --cap-drop ALL --user 1000:1000
+check "--cap-drop ALL, a directory of root: works" works no-caps-root "$(directory 0 quick)" 0 --cap-drop ALL
+check "--cap-drop ALL, a directory of uid 1000: says what is missing, ends with 2" \
+  refused no-caps "start as --user 1000:1000, or with the capabilities SETUID and SETGID" \
+  --cap-drop ALL -v "$(directory 1000 quick)":/app/src/shared
+check "a read-only mount: says so, ends with 2" refused read-only-mount "Read-only file system" \
+  -v "$(directory 1000 quick)":/app/src/shared:ro
+check "another --user: says who owns it, ends with 2" refused other-user "as user 1001:1001 (it belongs to 1000:1000)" \
+  --user 1001:1001 -v "$(directory 1000 quick)":/app/src/shared
+check "nothing mounted: says what to mount, ends with 2" refused nothing "mount the directory that holds config.yaml"
+folder=$(directory 1000 quick)
+single() {
+  start single -v "$folder/config.yaml":/app/src/shared/config.yaml:ro "$image"
+  wait_log single 'iteration done' && docker exec single test -s src/shared/last_start_dates.txt && docker stop -t 30 single > /dev/null && is "$(exit_code single)" 0
+}
+check "a single mounted config file: works" single
+two_files() {
+  printf 'events: 2020-01-01T00:00:00Z\nevents: 2020-01-02T00:00:00Z\n' > "$folder/last_start_dates.txt"
+  start two-files -v "$folder/config.yaml":/app/src/shared/config.yaml:ro \
+    -v "$folder/last_start_dates.txt":/app/src/shared/last_start_dates.txt "$image"
+  wait_log two-files 'iteration done' && docker stop -t 30 two-files > /dev/null && ! grep -q 2020-01-01 "$folder/last_start_dates.txt" \
+    && grep -q 'events: 20' "$folder/last_start_dates.txt"
+}
+check "a single mounted last_start_dates.txt: rewritten in place" two_files
+
+echo "signals"
+during() {
+  local folder
+  folder=$(directory 1000 slow)
+  start during -v "$folder":/app/src/shared "$image"
+  sleep 1.2
+  docker stop -t 30 during > /dev/null
+  is "$(exit_code during)" 0 && docker logs during 2>&1 | grep -q 'iteration done.*records=5' && grep -q 'events: 20' "$folder/last_start_dates.txt"
+}
+check "docker stop during an iteration: it ends, with 0" during
+hanging() {
+  start hanging -v "$(directory 1000 hang)":/app/src/shared "$image"
+  sleep 1
+  local begun=$SECONDS
+  docker stop -t 30 hanging > /dev/null
+  local took=$((SECONDS - begun))
+  is "$(exit_code hanging)" 0 && [ "$took" -lt 30 ] && docker logs hanging 2>&1 | grep -q 'cut short by the stop' && echo "        gone after $took s"
+}
+check "docker stop with an API that hangs: cut in time, with 0" hanging
+hangup() {
+  start hangup -v "$(directory 1000 quick)":/app/src/shared "$image"
+  wait_log hangup 'iteration done' || return 1
+  docker kill -s HUP hangup > /dev/null
+  wait_log hangup SIGHUP && is "$(docker inspect -f '{{.State.Running}}' hangup)" true
+}
+check "docker kill -s HUP does not kill" hangup
+docker stop -t 30 hangup > /dev/null
+check "docker logs shows why it stopped" grep -q 'SIGTERM' <(docker logs hangup 2>&1)
+
+echo "health"
+healthy() {
+  start healthy --health-interval 1s --health-start-period 0s -v "$(directory 1000 quick)":/app/src/shared "$image"
+  wait_health healthy healthy
+}
+check "healthy while it works" healthy
+hung() { docker kill -s STOP healthy > /dev/null && wait_health healthy unhealthy; local got=$?; docker kill -s CONT healthy > /dev/null; return $got; }
+check "unhealthy when it hangs" hung
+failing() {
+  start failing --health-interval 1s --health-start-period 0s -v "$(directory 1000 bad)":/app/src/shared "$image"
+  wait_health failing unhealthy && docker inspect -f '{{json .State.Health.Log}}' failing | grep -q 'not allowed'
+}
+check "unhealthy when every API has been failing, and says why" failing
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

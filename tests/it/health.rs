@@ -1,0 +1,70 @@
+//! `health` asks the daemon itself; root is given up for the folder's owner.
+
+use std::os::unix::fs::{MetadataExt, chown};
+
+use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
+
+/// What `health` says about the fetcher with this config.
+fn health(config: &str) -> crate::harness::Outcome {
+    Fetcher::new("").arguments(&["--config", config]).run_bare("health")
+}
+
+#[test]
+fn a_fetcher_that_works_is_healthy_and_one_that_hangs_or_is_gone_is_not() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let config = general(api.url(), "http://127.0.0.1:1", "").replace("time_interval: 1s", "time_interval: 1h");
+    let running = Fetcher::new(&config).start();
+    running.wait_for_log("iteration done", 1);
+    let config = running.config_path();
+    health(&config).assert_code(0).assert_says("healthy: 1 of 1 APIs are not failing");
+    running.signal("STOP");
+    let outcome = health(&config).assert_code(1).assert_says("does not answer");
+    assert!(outcome.took.as_secs() < 10, "{:?}", outcome.took);
+    running.signal("CONT");
+    health(&config).assert_code(0);
+    let outcome = running.stop().assert_code(0);
+    health(&config).assert_code(1).assert_says("does not answer");
+    drop(outcome);
+    health(&config).assert_code(1).assert_says("no fetcher runs on");
+}
+
+#[test]
+fn a_fetcher_whose_every_api_has_failed_three_times_is_unhealthy_until_one_succeeds() {
+    let (date, mended) = (minutes_ago(5), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let is_mended = std::sync::Arc::clone(&mended);
+    let api = MockServer::start(move |_, _| match is_mended.load(std::sync::atomic::Ordering::SeqCst) {
+        true => page(&[&record(1, &date)], None),
+        false => Reply::status(403, "the-basic-key is wrong"),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    let config = running.config_path();
+    running.wait_for_log("iteration failed", 3);
+    wait_until("an unhealthy fetcher", || health(&config).code == Some(1));
+    health(&config).assert_says("events: page 1:").assert_says("403 Forbidden: *** is wrong");
+    mended.store(true, std::sync::atomic::Ordering::SeqCst);
+    running.wait_for_log("iteration done", 1);
+    wait_until("a healthy fetcher", || health(&config).code == Some(0));
+}
+
+#[test]
+fn root_becomes_the_owner_of_the_folder() {
+    const OWNER: u32 = 12_345;
+    let api = MockServer::start(|_, _| page(&[], None));
+    let fetcher = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", ""));
+    if chown(fetcher.path(), Some(OWNER), Some(OWNER)).is_err() {
+        eprintln!("not root here: this test says nothing");
+        return;
+    }
+    let folder = fetcher.path().to_owned();
+    let outcome = fetcher.arguments(&["--level", "debug"]).once().assert_code(0).assert_says("root is given up");
+    for name in ["last_start_dates.txt", ".logzio-api-fetcher.lock"] {
+        let about = std::fs::metadata(folder.join(name)).unwrap();
+        assert_eq!((about.uid(), about.gid()), (OWNER, OWNER), "{name}");
+    }
+    // What the owner may not write is said at once, with the numbers of both.
+    chown(&folder, Some(OWNER), Some(OWNER)).unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::remove_file(folder.join(".logzio-api-fetcher.lock")).unwrap();
+    Fetcher::again(outcome).once().assert_code(2).assert_says("as user 12345:12345");
+}
