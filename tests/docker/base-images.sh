@@ -2,9 +2,13 @@
 # Makes the Dockerfile's two base images from Debian's packages and this machine's own Rust toolchain, under the names that
 # the Dockerfile uses. For machines that reach no registry of images; where one is reached, nothing of this is needed.
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 
 runtime_image=debian:bookworm-slim
 build_image=rust:1-slim-bookworm
+# What the build image is good for: this lock file's crates, with this compiler. `base-images.sh stamp` prints it.
+stamp=$({ cat Cargo.lock; rustc --version; } | sha256sum | cut -c1-16)
+if [ "${1:-}" = stamp ]; then echo "$stamp"; exit 0; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Where this machine gets its own packages.
@@ -31,4 +35,4 @@ cargo fetch --locked > /dev/null 2>&1
 cp -a "${CARGO_HOME:-$HOME/.cargo}/registry" "$work/root/usr/local/cargo/"
 tar -C "$work/root" -c . | docker import \
   -c 'ENV PATH=/usr/local/toolchain/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-  -c 'ENV CARGO_HOME=/usr/local/cargo' -c 'ENV CARGO_NET_OFFLINE=true' - "$build_image" > /dev/null
+  -c "LABEL made-for=$stamp" -c 'ENV CARGO_HOME=/usr/local/cargo' -c 'ENV CARGO_NET_OFFLINE=true' - "$build_image" > /dev/null

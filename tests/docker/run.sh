@@ -23,7 +23,7 @@ give_up() { echo "tests/docker: $*"; [ -z "${CI:-}" ] || exit 1; exit 0; }
 if ! docker info > /dev/null 2>&1; then
   command -v dockerd > /dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy docker.io; } > "$work/apt" 2>&1
   command -v dockerd > /dev/null || give_up "no Docker engine runs here, and none can be installed"
-  pgrep -x dockerd > /dev/null || rm -f /var/run/docker.pid
+  pgrep -x dockerd > /dev/null 2>&1 || rm -f /var/run/docker.pid
   dockerd > "$work/dockerd" 2>&1 &
   started+=($!)
   for _ in $(seq 60); do docker info > /dev/null 2>&1 && break; sleep 0.5; done
@@ -36,6 +36,9 @@ bases=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile)
 for base in $bases; do
   docker image inspect "$base" > /dev/null 2>&1 || timeout 300 docker pull -q "$base" > /dev/null 2>&1 || missing=1
 done
+# One made here is good for the crates of one lock file.
+made_for=$(docker image inspect -f '{{index .Config.Labels "made-for"}}' "$(echo "$bases" | head -n 1)" 2> /dev/null || true)
+[ -z "$made_for" ] || [ "$made_for" = "$(tests/docker/base-images.sh stamp)" ] || missing=1
 if [ -n "${missing:-}" ]; then
   command -v debootstrap > /dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy debootstrap; } > "$work/apt" 2>&1
   tests/docker/base-images.sh || give_up "the base images can neither be pulled nor made"
