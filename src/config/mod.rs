@@ -8,9 +8,12 @@ mod api;
 mod document;
 mod expand;
 mod fault;
+mod filters;
 mod presets;
 mod reader;
 pub mod reference;
+mod request;
+mod secrets;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,10 +29,11 @@ pub use reader::duration as parse_duration;
 
 use crate::plan::{Config, Listener, Plan};
 use crate::secret::Secret;
-use api::{Entries, web_url};
+use api::Entries;
 use document::{Document, Place as Spot};
 use reader::{Reader, Section};
 use reference::Place;
+use request::web_url;
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;

@@ -214,11 +214,22 @@ impl<'r, 'd> Section<'r, 'd> {
         self.map?.get(key).filter(|value| !value.is_null())
     }
 
-    /// A scalar as text, trimmed: as it is written, also where YAML takes it for a number.
-    pub(super) fn text(&self, key: &str) -> Option<Text> {
+    /// A scalar as text: as it is written, also where YAML takes it for a number.
+    fn as_is(&self, key: &str) -> Option<Text> {
         let spot = self.spot.key(key);
         let value = self.reader.scalar_text(self.value(key)?, &spot)?;
-        Some(Text { value: value.trim().to_owned(), spot })
+        Some(Text { value, spot })
+    }
+
+    /// The same, and a fault where it is absent; blanks around it count.
+    pub(super) fn required_as_is(&self, key: &str) -> Option<Text> {
+        self.missing_unless(self.has(key), key);
+        self.as_is(key)
+    }
+
+    /// A scalar as text, without blanks around it.
+    pub(super) fn text(&self, key: &str) -> Option<Text> {
+        self.as_is(key).map(|Text { value, spot }| Text { value: value.trim().to_owned(), spot })
     }
 
     /// The same, and a fault where it is absent.

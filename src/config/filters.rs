@@ -1,0 +1,120 @@
+//! The filters of an entry: its query, and where the start date stands in it.
+
+use chrono::{DateTime, Utc};
+use percent_encoding::percent_decode_str;
+
+use super::api::Entries;
+use super::presets::Preset;
+use super::reader::{Section, Text};
+use crate::plan::StartFormat;
+use crate::query::{self, Piece, QueryField};
+use crate::record::date;
+use crate::record::path::JsonPath;
+
+impl<'r, 'd> Entries<'r, 'd> {
+    /// The query, the start date that stands in the filters, and how start dates are written.
+    pub(super) fn window(
+        &self,
+        entry: &Section<'r, 'd>,
+        preset: &Preset,
+    ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, StartFormat)> {
+        let mut filters = entry.pairs("filters");
+        let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
+        let start_name = match (entry.text("start_date_name"), preset.odata) {
+            (Some(name), _) if !name.value.is_empty() => Some(name.value),
+            (_, true) => self.odata_field(&entry.section("json_paths")),
+            _ => match preset.start_date_name {
+                Some(name) => Some(name.to_owned()),
+                None if in_filters => None,
+                None => return entry.required_filled("start_date_name", None).and(None),
+            },
+        };
+        let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
+        let configured = start_filter.as_ref().map(|(date, _)| *date);
+        let mut query: Vec<QueryField> = Vec::new();
+        for (name, text) in filters {
+            let name = query::query_name(name.trim());
+            let name = if preset.odata { odata_name(name) } else { name };
+            query.push(QueryField { name, value: query::query_value(text.value.trim()) });
+        }
+        let written = start_filter.map(|(_, format)| format);
+        if preset.odata {
+            if !in_filters {
+                add_odata_clause(&mut query, start_name.as_deref()?);
+            }
+            return Some((query, configured, StartFormat::Zulu));
+        }
+        let default = if in_filters { StartFormat::Zulu } else { StartFormat::Offset };
+        if let (false, Some(name)) = (in_filters, &start_name) {
+            query.push(QueryField { name: query::query_name(name), value: vec![Piece::StartDate] });
+        }
+        Some((query, configured, written.unwrap_or(default)))
+    }
+
+    /// The date's field as OData names it: the keys of its path, joined by `/`.
+    pub(super) fn odata_field(&self, paths: &Section<'r, 'd>) -> Option<String> {
+        let text = paths.text("data_date").filter(|text| !text.value.is_empty())?;
+        let path = JsonPath::parse(&text.value).ok()?;
+        let field = path.keys().map(|keys| keys.join("/"));
+        if field.is_none() {
+            let hint = "set `start_date_name` to the field that `$filter` compares".to_owned();
+            self.reader.fault(&text.spot, "it names no single field, so no start date can be asked for", Some(hint));
+        }
+        field
+    }
+
+    /// Takes the filter out that says where to begin.
+    pub(super) fn take_start(
+        &self,
+        filters: &mut Vec<(String, Text)>,
+        name: &str,
+    ) -> Option<(DateTime<Utc>, StartFormat)> {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().trim().to_owned();
+        let wanted = decoded(name);
+        let is_start = |text: &str| decoded(text) == wanted;
+        let at =
+            filters.iter().position(|(key, text)| is_start(key) && !text.value.contains(query::START_DATE_MARK))?;
+        let (_, text) = filters.remove(at);
+        let written = decoded(&text.value);
+        let start = date::parse(&written).map(|date| (date, format_of(&written)));
+        if start.is_none() && !self.reader.is_void(&text.spot) {
+            let hint = "like 2021-10-05T10:10:10+00:00".to_owned();
+            self.reader.fault(&text.spot, "the start date is no date", Some(hint));
+        }
+        start
+    }
+}
+
+fn odata_name(name: String) -> String {
+    match name.strip_prefix("%24") {
+        Some(rest) => format!("${rest}"),
+        None if name.starts_with('$') => name,
+        None => format!("${name}"),
+    }
+}
+
+/// Makes the start date a clause of `$filter`, before the user's own.
+fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
+    let own = query.iter().position(|known| known.name == "$filter").map(|at| query.remove(at).value);
+    let mut value = query::query_value(&format!("{field} ge {}", query::START_DATE_MARK));
+    let own: String = own.into_iter().flatten().filter_map(Piece::into_text).collect();
+    if !own.is_empty() {
+        // OData reads `or` as weaker than `and`.
+        let has_or = query::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
+        let clause = if has_or { format!("({own})") } else { own };
+        value.push(Piece::Text(format!("%20and%20{clause}")));
+    }
+    query.insert(0, QueryField { name: "$filter".to_owned(), value });
+}
+
+/// How the user's own start date is written, so that the next ones look the same.
+fn format_of(written: &str) -> StartFormat {
+    let digits = written.bytes().all(|b| b.is_ascii_digit());
+    match written.len() {
+        9 | 10 if digits => StartFormat::UnixSeconds,
+        12 | 13 if digits => StartFormat::UnixMilliseconds,
+        10 if written.contains('-') => StartFormat::Day,
+        _ if written.ends_with(['Z', 'z']) => StartFormat::Zulu,
+        _ => StartFormat::Offset,
+    }
+}

@@ -1,0 +1,74 @@
+//! Which values of an entry are secret, whatever a server makes of them.
+
+use reqwest::header::HeaderMap;
+
+use super::reader::Section;
+use crate::plan::{Auth, Request};
+use crate::query::Piece;
+use crate::secret::{Scrubber, Secret};
+
+/// Everything of an entry that must not be seen.
+pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Scrubber {
+    let text = |key| credentials.text(key).map(|text| text.value);
+    let mut secrets: Vec<String> = text("key").into_iter().collect();
+    secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
+    secrets.extend(header_secrets(&request.headers));
+    secrets.extend(request.body.iter().flat_map(|body| body_values(body.expose(), |_| true)));
+    secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
+    secrets.extend(request.url.password().map(str::to_owned));
+    for field in request.query.iter().filter(|field| is_secret_name(&field.name)) {
+        secrets.extend(field.value.iter().cloned().filter_map(Piece::into_text));
+    }
+    if let Auth::Token(token) = auth {
+        let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
+        secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
+        secrets.extend(header_secrets(&token.headers));
+    }
+    Scrubber::new(secrets.into_iter().map(Secret::new))
+}
+
+/// Fields of a token request that an error may name, as they help to mend it.
+const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope", "client_id"];
+
+/// The values of the user's own headers, and what follows a scheme in them.
+fn header_secrets(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, rest)| rest)])
+        .flatten()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A body, and the values in it that are to be hidden: a form's fields, or all texts of a JSON document.
+fn body_values(body: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut values = vec![body.to_owned()];
+    match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(json) => {
+            let mut left = vec![json];
+            while let Some(value) = left.pop() {
+                match value {
+                    serde_json::Value::String(text) => values.push(text),
+                    serde_json::Value::Array(items) => left.extend(items),
+                    serde_json::Value::Object(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
+                    _ => {}
+                }
+            }
+        }
+        Err(_) => values.extend(form_values(body, is_hidden)),
+    }
+    values
+}
+
+/// The values of those fields of a form that are to be hidden.
+fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
+    let fields = form.split('&').filter_map(|field| field.split_once('='));
+    fields.filter(|(name, _)| is_hidden(name)).map(|(_, value)| value.to_owned()).collect()
+}
+
+/// Names that other systems give to fields with secrets in them.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let parts = ["secret", "pass", "pwd", "token", "key", "assertion", "auth", "sig", "cred", "code", "session"];
+    parts.iter().any(|part| name.contains(part))
+}
