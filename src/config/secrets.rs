@@ -10,7 +10,8 @@ use crate::secret::{Scrubber, Secret};
 /// Everything of an entry that must not be seen.
 pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Scrubber {
     let text = |key| credentials.text(key).map(|text| text.value);
-    let mut secrets: Vec<String> = text("key").into_iter().collect();
+    // An id is half of a credential; nobody misses it in a message that names the API.
+    let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
     secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
     secrets.extend(header_secrets(&request.headers));
     secrets.extend(request.body.iter().flat_map(|body| body_values(body.expose(), |_| true)));
@@ -28,7 +29,7 @@ pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_,
 }
 
 /// Fields of a token request that an error may name, as they help to mend it.
-const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope", "client_id"];
+const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope"];
 
 /// The values of the user's own headers, and what follows a scheme in them.
 fn header_secrets(headers: &HeaderMap) -> Vec<String> {

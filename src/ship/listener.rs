@@ -86,9 +86,9 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// From the body of a 400. What is neither empty nor JSON doesn't come from a listener.
+    /// From the body of a 400; nothing where the body is a web page: that comes from something before the listener.
     fn read(body: &str) -> Option<Self> {
-        if body.trim().is_empty() { Some(Self::default()) } else { serde_json::from_str(body).ok() }
+        (!body.trim_start().starts_with('<')).then(|| serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Whether a batch of so many lines arrived whole.

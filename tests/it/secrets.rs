@@ -2,7 +2,8 @@
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record};
 
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
+    "the-client",
     "the-basic-key",
     "dGhlLWlkOnRoZS1iYXNpYy1rZXk",
     "shipping-token-1",

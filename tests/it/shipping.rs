@@ -112,7 +112,7 @@ fn a_400_means_that_the_valid_lines_were_taken() {
 
 #[test]
 fn a_400_that_counts_less_than_the_batch_keeps_it() {
-    for body in ["", r#"{"error":"upstream"}"#, r#"{"malformedLines":0,"successfulLines":2}"#] {
+    for body in ["", "bad lines", r#"{"error":"upstream"}"#, r#"{"malformedLines":0,"successfulLines":2}"#] {
         let (api, listener) = (api_with(3, 10), MockListener::answering(move |_, _| Reply::status(400, body)));
         let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
         assert_eq!((listener.asked().len(), outcome.read("undelivered.ndjson").lines().count()), (1, 3), "{body}");
@@ -120,7 +120,7 @@ fn a_400_that_counts_less_than_the_batch_keeps_it() {
 }
 
 #[test]
-fn a_400_that_no_listener_gives_leaves_the_checkpoint() {
+fn a_400_with_a_web_page_is_no_listeners_and_leaves_the_checkpoint() {
     let api = api_with(3, 10);
     let listener =
         MockListener::answering(|_, _| Reply::status(400, "<html>plain HTTP was sent to an HTTPS port</html>"));
