@@ -3,6 +3,7 @@
 use clap::Parser;
 use logzio_api_fetcher::cli::Cli;
 use logzio_api_fetcher::{commands, logging};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Two threads at least, so that a file that hangs keeps nobody from hearing a signal.
 const WORKER_THREADS_MIN: usize = 2;
@@ -12,6 +13,7 @@ fn main() {
     let bars = logging::init(cli.options.level, cli.options.log_format);
     // While there is one thread, and before anything is read or sent.
     commands::give_up_root(&cli);
+    allow_open_files();
     let threads = std::thread::available_parallelism().map_or(WORKER_THREADS_MIN, |n| n.get().max(WORKER_THREADS_MIN));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let exit = match runtime {
@@ -27,4 +29,13 @@ fn main() {
         }
     };
     std::process::exit(exit.code());
+}
+
+/// Every API under way needs a connection, and shells allow 1,024 open files unless they are asked for more.
+fn allow_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(cause) = raised {
+        tracing::debug!(%cause, "the limit of open files stays as it is");
+    }
 }
