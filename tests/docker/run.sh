@@ -3,6 +3,8 @@
 # Needs Docker and node. Where no engine runs, Debian's is installed and started; where no registry is reached, the base
 # images are made locally. Prints a table; exits with 1 if a line of it failed.
 set -uo pipefail
+# Directories of several owners can be made by root alone.
+[ "$(id -u)" -eq 0 ] || exec sudo -E env "PATH=$PATH" "$0" "$@"
 cd "$(dirname "$0")/../.."
 image=logzio/logzio-api-fetcher
 work=$(mktemp -d)
