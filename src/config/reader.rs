@@ -91,7 +91,8 @@ impl<'d> Reader<'d> {
             self.void(spot);
         }
         expand::expand(text, around).unwrap_or_else(|error| {
-            self.fault(spot, error.to_string(), None);
+            let hint = "set it, or write $${ for a literal ${".to_owned();
+            self.fault(spot, error.to_string(), Some(hint));
             self.void(spot);
             String::new()
         })
@@ -130,7 +131,12 @@ impl<'d> Reader<'d> {
             faults.retain(|fault| told.insert((fault.path.clone(), fault.what.clone())));
             faults
         };
-        Findings { faults: locate(noted.faults), warnings: locate(noted.warnings) }
+        let mut faults = locate(noted.faults);
+        for fault in &mut faults {
+            // Where nothing better is known, what the key is for.
+            fault.hint = fault.hint.take().or_else(|| reference::meaning(&fault.path).map(str::to_owned));
+        }
+        Findings { faults, warnings: locate(noted.warnings) }
     }
 }
 

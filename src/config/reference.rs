@@ -175,6 +175,24 @@ pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
     at(place).map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name))
 }
 
+/// What the key at a fault's path means, or the nearest one around it.
+pub(super) fn meaning(path: &str) -> Option<&'static str> {
+    let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));
+    let (place, within) = match (entry("auth_apis["), entry("oauth_apis[")) {
+        (Some(rest), _) => (Auth, rest),
+        (_, Some(rest)) => (OAuth, rest),
+        (None, None) => (Top, path),
+    };
+    let within = canonical(within);
+    let mut way = within.as_str();
+    loop {
+        if let Some(key) = at(place).find(|key| key.path == way) {
+            return Some(key.meaning.trim_end_matches('.'));
+        }
+        way = way.rsplit_once('.')?.0;
+    }
+}
+
 /// Whether what stands below a key is the user's own.
 pub(super) fn is_open(within: &str) -> bool {
     within.rsplit('.').next().is_some_and(|last| OPEN.contains(&last))
