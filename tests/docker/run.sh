@@ -98,6 +98,7 @@ above=$(( ($(size "$image") - $(size "$(echo "$bases" | tail -n 1)")) / 1000000 
 check "is at most 30 MB above its base: $above MB" test "$above" -le 30
 demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 doubled' "$work/demo"; }
 check "runs the demo" demo
+check "has certificates to trust" docker run --rm --entrypoint grep "$image" -q "BEGIN CERTIFICATE" /etc/ssl/certs/ca-certificates.crt
 
 works() { # NAME FOLDER OWNER [OPTIONS]: it ships, its files belong to OWNER, and it stops with 0.
   local before
