@@ -24,7 +24,7 @@
 //! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
-//! | [`iteration`] | one iteration: the shell around the deciding parts, and the only one that acts on verdicts |
+//! | [`iteration`] | one iteration: the shell around the deciding parts |
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes; pure |
 //! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |

@@ -26,8 +26,6 @@ pub enum Verdict {
         /// What the server asked for, if it did.
         asked: Option<Duration>,
     },
-    /// The batch is too large: try its halves, and set a single record aside.
-    Split,
     /// Nothing helps for now: the iteration ends.
     End,
 }
@@ -86,17 +84,27 @@ impl Retries {
     /// After a failed try: how long to wait before the next, or nothing to give up.
     pub fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.tries = self.tries.saturating_add(1);
-        let wait = wait(&self.policy, self.tries, asked, fastrand::f64());
-        let left = self.policy.span_max.saturating_sub(self.begun.elapsed());
-        let has_more = !self.is_last && self.tries < self.policy.tries_max && !left.is_zero();
-        // The last try is made at the end of the span, not given up before it.
-        has_more.then_some(wait.min(left))
+        let wait = next_wait(&self.policy, self.tries, self.begun.elapsed(), asked, fastrand::f64());
+        wait.filter(|_| !self.is_last)
     }
 
     /// Waits before the next try. A stop ends the wait, and the next try is the last.
     pub async fn pause(&mut self, wait: Duration, stop: &Stop) {
         self.is_last = stop.wait(wait).await == Waited::Stopped;
     }
+}
+
+/// The wait before the next try; nothing where there is none. The last one is made at the end of the span.
+fn next_wait(
+    policy: &Policy,
+    failed: u32,
+    elapsed: Duration,
+    asked: Option<Duration>,
+    chance: f64,
+) -> Option<Duration> {
+    let left = policy.span_max.saturating_sub(elapsed);
+    let has_more = failed < policy.tries_max && !left.is_zero();
+    has_more.then(|| wait(policy, failed, asked, chance).min(left))
 }
 
 /// The wait after a number of failed tries; `chance` (0 to 1) spreads those that failed together.
@@ -116,7 +124,6 @@ pub fn verdict(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> V
             Verdict::Retry { asked: asked(headers, now) }
         }
         _ if status.is_server_error() => Verdict::Retry { asked: retry_after(headers, now) },
-        StatusCode::PAYLOAD_TOO_LARGE => Verdict::Split,
         _ => Verdict::End,
     }
 }
@@ -194,10 +201,27 @@ mod tests {
         check(503, &[("retry-after", "2")], retry(Some(2)));
         check(500, &[("x-ratelimit-reset", "3000")], retry(None));
         check(408, &[], retry(None));
-        check(413, &[], Verdict::Split);
-        for status in [400, 401, 403, 404, 422] {
+        for status in [400, 401, 403, 404, 413, 422] {
             check(status, &[], Verdict::End);
         }
+    }
+
+    /// How many tries are made, and when the last one begins, if each fails at once.
+    fn tries(policy: &Policy, asked: Option<Duration>) -> (u32, Duration) {
+        let (mut failed, mut elapsed) = (1, Duration::ZERO);
+        while let Some(wait) = next_wait(policy, failed, elapsed, asked, 0.5) {
+            (failed, elapsed) = (failed + 1, elapsed + wait);
+        }
+        (failed, elapsed)
+    }
+
+    #[test]
+    fn gives_an_api_five_tries_and_the_listener_five_minutes() {
+        let asked = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(tries(&API, None).0, 5);
+        assert_eq!(tries(&API, asked(1000)), (5, Duration::from_secs(4 * 300)));
+        assert_eq!(tries(&LISTENER, None).1, Duration::from_secs(300));
+        assert_eq!(tries(&LISTENER, asked(1000)), (2, Duration::from_secs(300)));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
 pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: &MultiProgress) -> Exit {
     let (mut apis, services) = match prepare(&path, &stop).await {
         Ok(prepared) => prepared,
+        // Stopped before it began: nothing was fetched, so not all is well.
+        Err(Exit::Clean) => return Exit::Failed,
         Err(exit) => return exit,
     };
     if let Some(only) = only {
@@ -60,23 +62,27 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
 
 /// Reads the config and takes the folder. What can't be used is logged.
 async fn prepare(path: &Path, stop: &Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
-    let config = {
-        // A file may hang (a dead mount, a pipe behind `${file:…}`), and a stop must be heard all the same.
-        let path = path.to_owned();
-        let reading = tokio::task::spawn_blocking(move || config::load(&path));
-        let reading = tokio::select! {
-            reading = reading => reading.map_err(|_| Exit::Failed)?,
-            () = stop.requested() => return Err(Exit::Clean),
-        };
-        for warning in &reading.findings.warnings {
-            tracing::warn!(config = %warning, "odd config");
-        }
-        for fault in &reading.findings.faults {
-            tracing::error!(config = %fault, "faulty config");
-        }
-        reading.config.ok_or(Exit::Config)?
-    };
-    assemble(config, &folder_of(path), stop.clone())
+    let (path, for_services) = (path.to_owned(), stop.clone());
+    // A file may hang (on a dead mount), and a stop must be heard all the same.
+    let prepared = tokio::task::spawn_blocking(move || {
+        let config = read(&path)?;
+        assemble(config, &folder_of(&path), for_services)
+    });
+    tokio::select! {
+        prepared = prepared => prepared.unwrap_or(Err(Exit::Failed)),
+        () = stop.requested() => Err(Exit::Clean),
+    }
+}
+
+fn read(path: &Path) -> Result<Config, Exit> {
+    let reading = config::load(path);
+    for warning in &reading.findings.warnings {
+        tracing::warn!(config = %warning, "odd config");
+    }
+    for fault in &reading.findings.faults {
+        tracing::error!(config = %fault, "faulty config");
+    }
+    reading.config.ok_or(Exit::Config)
 }
 
 /// Puts the parts together in a folder that this process takes.

@@ -52,7 +52,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// The date's field as OData names it: the keys of its path, joined by `/`.
-    pub(super) fn odata_field(&self, paths: &Section<'r, 'd>) -> Option<String> {
+    fn odata_field(&self, paths: &Section<'r, 'd>) -> Option<String> {
         let text = paths.text("data_date").filter(|text| !text.value.is_empty())?;
         let path = JsonPath::parse(&text.value).ok()?;
         let field = path.keys().map(|keys| keys.join("/"));
@@ -64,11 +64,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// Takes the filter out that says where to begin.
-    pub(super) fn take_start(
-        &self,
-        filters: &mut Vec<(String, Text)>,
-        name: &str,
-    ) -> Option<(DateTime<Utc>, StartFormat)> {
+    fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, StartFormat)> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().trim().to_owned();
         let wanted = decoded(name);
         let is_start = |text: &str| decoded(text) == wanted;

@@ -210,6 +210,11 @@ impl<'r, 'd> Section<'r, 'd> {
         Self::open(self.reader, self.value(key), self.spot.key(key), self.place, within)
     }
 
+    /// Whether there is nothing at all here.
+    pub(super) fn is_absent(&self) -> bool {
+        self.map.is_none()
+    }
+
     /// Whether a key has a value that isn't null.
     pub(super) fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
@@ -221,7 +226,7 @@ impl<'r, 'd> Section<'r, 'd> {
     }
 
     /// A scalar as text: as it is written, also where YAML takes it for a number.
-    fn as_is(&self, key: &str) -> Option<Text> {
+    pub(super) fn as_is(&self, key: &str) -> Option<Text> {
         let spot = self.spot.key(key);
         let value = self.reader.scalar_text(self.value(key)?, &spot)?;
         Some(Text { value, spot })

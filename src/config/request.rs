@@ -17,8 +17,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 impl<'r, 'd> Entries<'r, 'd> {
-    /// The section of the data request, and whether its URL is required to stand there.
-    pub(super) fn http_section(&self, entry: &Section<'r, 'd>) -> (Section<'r, 'd>, bool) {
+    /// The section of the data request, by either of its names.
+    fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
         let (this, that) = ("http_request", "data_http_request");
         if entry.has(this) && entry.has(that) {
             self.reader.fault(
@@ -27,24 +27,19 @@ impl<'r, 'd> Entries<'r, 'd> {
                 Some("keep one of them".to_owned()),
             );
         }
-        if entry.has(that) { (entry.section(that), true) } else { (entry.section(this), entry.has(this)) }
+        entry.section(if entry.has(that) { that } else { this })
     }
 
     /// The data request, and the start date that stands in the filters.
-    pub(super) fn request(
-        &self,
-        entry: &Section<'r, 'd>,
-        http: &Section<'r, 'd>,
-        requested: bool,
-        preset: &Preset,
-    ) -> Option<(Request, Option<DateTime<Utc>>)> {
-        let url = match (requested, preset.url) {
-            (false, None) => {
+    pub(super) fn request(&self, entry: &Section<'r, 'd>, preset: &Preset) -> Option<(Request, Option<DateTime<Utc>>)> {
+        let http = &self.http_section(entry);
+        let url = match preset.url {
+            None if http.is_absent() => {
                 let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
                 self.reader.fault(&http.spot.key("url"), "a required key is missing", Some(hint));
                 None
             }
-            (_, preset_url) => self.url(http.required_filled("url", preset_url)),
+            preset_url => self.url(http.required_filled("url", preset_url)),
         };
         let method = self.method(http, Method::GET);
         let mut headers = self.headers(http);
@@ -54,7 +49,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         Some((Request { method: method?, url: url?, query, headers, body, start_format }, configured))
     }
 
-    pub(super) fn url(&self, text: Option<Text>) -> Option<Url> {
+    fn url(&self, text: Option<Text>) -> Option<Url> {
         let text = text?;
         if self.reader.is_void(&text.spot) {
             return None;
@@ -69,7 +64,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
     }
 
-    pub(super) fn method(&self, http: &Section<'r, 'd>, default: Method) -> Option<Method> {
+    fn method(&self, http: &Section<'r, 'd>, default: Method) -> Option<Method> {
         let Some(text) = http.text("method") else { return Some(default) };
         match text.value.to_ascii_uppercase().as_str() {
             "GET" => Some(Method::GET),
@@ -81,7 +76,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
     }
 
-    pub(super) fn headers(&self, http: &Section<'r, 'd>) -> HeaderMap {
+    fn headers(&self, http: &Section<'r, 'd>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, text) in http.pairs("headers") {
             let value = HeaderValue::from_str(text.value.trim());
@@ -97,12 +92,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         headers
     }
 
-    pub(super) fn data_body(
-        &self,
-        http: &Section<'r, 'd>,
-        method: Option<&Method>,
-        headers: &mut HeaderMap,
-    ) -> Option<Secret> {
+    fn data_body(&self, http: &Section<'r, 'd>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<Secret> {
         let value = http.value("body")?;
         let spot = http.spot.key("body");
         if method == Some(&Method::GET) {
@@ -137,7 +127,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         Some(Auth::Basic { id: id?, key: Secret::new(key?) })
     }
 
-    pub(super) fn credentials(&self, entry: &Section<'r, 'd>) -> (Option<String>, Option<String>) {
+    fn credentials(&self, entry: &Section<'r, 'd>) -> (Option<String>, Option<String>) {
         let credentials = entry.section("credentials");
         let text = |key| credentials.required_as_is(key).map(|text| text.value);
         (text("id"), text("key"))
@@ -161,7 +151,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// The token request's body; made from the credentials where the config gives none.
-    pub(super) fn token_form(
+    fn token_form(
         &self,
         http: &Section<'r, 'd>,
         headers: &HeaderMap,

@@ -217,10 +217,7 @@ async fn pause_or_end(
 }
 
 async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> Failure {
-    let verdict = match retry::verdict(response.status(), response.headers(), chrono::Utc::now()) {
-        Verdict::Split => Verdict::End,
-        verdict => verdict,
-    };
+    let verdict = retry::verdict(response.status(), response.headers(), chrono::Utc::now());
     let status = response.status();
     let said = answer::words(&http::said(response).await, scrubber);
     Failure { error: FetchError::Status { url: shown_url(url), status, said }, verdict }

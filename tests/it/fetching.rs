@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use logzio_api_fetcher::http::{self, Timeouts};
 use logzio_api_fetcher::secret::Scrubber;
 
@@ -242,20 +244,29 @@ fn redirects_without_an_end_are_given_up() {
 
 #[test]
 fn compressed_answers_are_understood() {
-    let plain = format!(r#"{{"data":[{}]}}"#, record(1, &minutes_ago(5)));
+    let plain = r#"{"data":[{"id":1,"date":"2024-05-28T12:00:00Z"}]}"#.as_bytes();
     let gzip = {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(plain.as_bytes()).unwrap();
+        encoder.write_all(plain).unwrap();
         encoder.finish().unwrap()
     };
-    let api = MockServer::start(move |asked, _| {
-        let accepted = asked.header("accept-encoding").unwrap();
-        assert!(["gzip", "deflate", "br"].iter().all(|name| accepted.contains(name)), "{accepted}");
-        Reply::Full { status: 200, headers: vec![("Content-Encoding".into(), "gzip".into())], body: gzip.clone() }
-    });
-    let listener = MockListener::start();
-    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
-    assert_eq!(listener.ids(), [1]);
+    let deflate = {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    // The same text, by node's `zlib.brotliCompressSync`.
+    let brotli = STANDARD.decode("CxiAeyJkYXRhIjpbeyJpZCI6MSwiZGF0ZSI6IjIwMjQtMDUtMjhUMTI6MDA6MDBaIn1dfQM=").unwrap();
+    for (name, body) in [("gzip", gzip), ("deflate", deflate), ("br", brotli)] {
+        let api = MockServer::start(move |asked, _| {
+            let accepted = asked.header("accept-encoding").unwrap();
+            assert!(accepted.contains(name), "{accepted}");
+            Reply::Full { status: 200, headers: vec![("Content-Encoding".into(), name.into())], body: body.clone() }
+        });
+        let listener = MockListener::start();
+        Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+        assert_eq!(listener.ids(), [1], "{name}");
+    }
 }
 
 #[test]

@@ -34,6 +34,16 @@ fn no_part_of_a_body_is_seen() {
     assert_silent(&outcome.everything());
 }
 
+/// A key may have blanks around it, which then belong to it.
+#[test]
+fn a_key_with_blanks_is_sent_whole_and_seen_in_no_spelling() {
+    let api = MockServer::start(|asked, _| Reply::status(400, asked.header("authorization").unwrap()));
+    let config = general(api.url(), "http://127.0.0.1:1", "").replace("the-basic-key", "' the-basic-key '");
+    let outcome = Fetcher::new(&config).once().assert_code(1).assert_says("answered 400 Bad Request: Basic ***");
+    assert_eq!(api.asked()[0].header("authorization"), Some("Basic dGhlLWlkOiB0aGUtYmFzaWMta2V5IA=="));
+    assert!(!outcome.everything().contains("dGhlLWlkOiB0"), "{}", outcome.stderr);
+}
+
 /// Servers that echo all they are asked, with every status.
 #[test]
 fn servers_that_echo_secrets_cannot_make_them_seen() {
