@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
+use crate::record::date as event_date;
 
 /// Where the config is looked for: in the image the working directory is `/app`.
 pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";
@@ -61,8 +63,36 @@ pub enum Command {
     Health,
     /// Read the config and print everything that is wrong with it; asks nobody
     Check,
+    /// Show what is known of each API, or move its checkpoint; while no fetcher runs on the config's directory
+    State {
+        /// What to do; without it, show
+        #[command(subcommand)]
+        command: Option<StateCommand>,
+    },
     /// Show the whole way of the data with made-up APIs; no account needed
     Demo,
+}
+
+/// What to do with the state.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// Checkpoint, overlap, lateness, gaps, oddities and the last iterations of each API
+    Show,
+    /// Put an API's checkpoint to a date, and ship everything from then on
+    Rewind {
+        /// The API
+        name: String,
+        /// Like 2026-01-31 or 2026-01-31T10:00:00Z
+        #[arg(value_parser = date)]
+        date: DateTime<Utc>,
+    },
+    /// Take an API's checkpoint away: it begins like the first time
+    Forget {
+        /// The API
+        name: String,
+    },
+    /// Take the last change back, one of ten
+    Undo,
 }
 
 impl Options {
@@ -72,6 +102,10 @@ impl Options {
         let named = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         self.config.clone().or(named).unwrap_or_else(|| PathBuf::from(CONFIG_DEFAULT))
     }
+}
+
+fn date(text: &str) -> Result<DateTime<Utc>, String> {
+    event_date::parse_written(text).ok_or_else(|| "it is no date; like 2026-01-31T10:00:00Z".to_owned())
 }
 
 /// A grace window: seconds where the unit is absent, as `docker stop -t` has it.

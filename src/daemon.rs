@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use crate::iteration::{Api, IterationError, Report, Services};
-use crate::record::date;
+use crate::state::shown;
 use crate::stop::Waited;
 
 /// Runs every API until the stop, and gives up what isn't done at its end.
@@ -66,7 +66,7 @@ async fn iterate(api: &mut Api, services: &Services, next: &str) -> bool {
     let outcome = AssertUnwindSafe(api.iterate(services, Utc::now())).catch_unwind().await;
     services.meter.add_iteration();
     let name = api.plan.name.as_str();
-    let checkpoint = api.checkpoint().map_or_else(|| "none".to_owned(), date::format);
+    let checkpoint = shown(api.checkpoint());
     let next = if services.stop.is_requested() { "no further try, as the fetcher stops" } else { next };
     match outcome {
         Ok(Ok(report)) => {
@@ -75,7 +75,7 @@ async fn iterate(api: &mut Api, services: &Services, next: &str) -> bool {
             true
         }
         Ok(Err(error)) => {
-            log_error(name, &error, &checkpoint, next);
+            log_error(name, &error, &checkpoint, &shown(api.swept_until()), next);
             services.health.failed(name, error.to_string());
             false
         }
@@ -115,17 +115,14 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
             "shipped records have no readable date; check json_paths.data_date"
         );
     }
-    if report.future > 0 {
-        tracing::warn!(api, records = report.future, "records have a date in the future; they move no checkpoint");
-    }
 }
 
-fn log_error(api: &str, error: &IterationError, checkpoint: &str, next: &str) {
+fn log_error(api: &str, error: &IterationError, checkpoint: &str, swept_until: &str, next: &str) {
     if error.is_stop() {
         tracing::warn!(api, checkpoint, "iteration cut short by the stop; the next start goes on from the checkpoint");
         return;
     }
-    tracing::error!(api, cause = %error, checkpoint, next, "iteration failed");
+    tracing::error!(api, cause = %error, checkpoint, swept_until, next, "iteration failed");
 }
 
 fn interval_in_words(seconds: f64) -> String {

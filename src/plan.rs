@@ -12,6 +12,7 @@ use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
 use crate::query::{Piece, QueryField, encode_component};
+use crate::record::date::floor_to_second;
 use crate::record::{CustomFields, Paths};
 use crate::secret::{Scrubber, Secret};
 
@@ -125,10 +126,28 @@ pub struct StartRule {
     /// How far back to begin where no start is known (`settings.days_back_fetch`).
     pub back: TimeDelta,
     /// How far before the checkpoint to look again (`settings.overlap`).
-    pub overlap: TimeDelta,
+    pub overlap: Overlap,
+}
+
+/// How far before the checkpoint to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// As far as the config says.
+    Fixed(TimeDelta),
+    /// As far as records have been late (`auto`).
+    Measured,
 }
 
 impl StartFormat {
+    /// The instant that the API gets to see of a start date.
+    #[must_use]
+    pub fn sent(self, date: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Day => date.date_naive().and_time(chrono::NaiveTime::MIN).and_utc(),
+            Self::Offset | Self::Zulu | Self::UnixSeconds | Self::UnixMilliseconds => floor_to_second(date),
+        }
+    }
+
     /// Writes a start date, never a later one than it is.
     #[must_use]
     pub fn write(self, date: DateTime<Utc>) -> String {

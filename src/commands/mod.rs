@@ -5,10 +5,12 @@ mod demo;
 mod health;
 mod progress;
 mod run;
+mod state;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use indicatif::MultiProgress;
 
 use crate::cli::{Cli, Command};
@@ -44,6 +46,7 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     match cli.command {
         Some(Command::Check) => return check::check(&config),
         Some(Command::Health) => return health::health(&config),
+        Some(Command::State { command }) => return state::state(&config, command, Utc::now()),
         _ => {}
     }
     // Before anything that may block: process 1 gets no default action.

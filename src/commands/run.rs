@@ -1,10 +1,9 @@
 //! `run` and `once`: from the config's path to running iterations.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use indicatif::MultiProgress;
 
 use super::progress::Progress;
@@ -17,7 +16,7 @@ use crate::iteration::{Api, Services};
 use crate::meter::Meter;
 use crate::plan::Config;
 use crate::ship::{Listener, Undelivered};
-use crate::state::{CHECKPOINTS_FILE_NAME, Folder, StateError};
+use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, Taken};
 use crate::stop::Stop;
 
 /// The daemon.
@@ -33,6 +32,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
         tracing::warn!(%cause, "`health` will find nobody to ask");
     }
     daemon::run(apis, &services).await;
+    services.stop.until_gone(services.folder.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
 }
@@ -57,6 +57,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
     let progress = Progress::start(bars, &services.meter, count);
     let succeeded = daemon::run_once(apis, &services).await;
     progress.finish().await;
+    services.stop.until_gone(services.folder.close()).await;
     if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
 }
 
@@ -87,13 +88,7 @@ fn read(path: &Path) -> Result<Config, Exit> {
 
 /// Puts the parts together in a folder that this process takes.
 pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
-    let (folder, found) = Folder::open(folder).map_err(|error| {
-        tracing::error!(cause = %error, "can't start");
-        match error {
-            StateError::Taken { .. } => Exit::Failed,
-            StateError::File { .. } => Exit::Config,
-        }
-    })?;
+    let (taken, found) = take(folder)?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
         tracing::warn!(line, "a line of {CHECKPOINTS_FILE_NAME} is not `NAME: DATE`; it is kept and ignored");
@@ -105,19 +100,33 @@ pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec
     let services = Services {
         listener: Listener::new(client.clone(), &config.listener),
         client,
-        undelivered: Undelivered::new(folder.path()),
-        folder,
+        undelivered: Undelivered::new(folder),
+        folder: taken.keep().map_err(|cause| {
+            tracing::error!(%cause, "can't start");
+            Exit::Failed
+        })?,
         stop,
         meter: Arc::new(Meter::default()),
         health: Arc::new(Health::of(config.apis.iter().map(|plan| plan.name.as_str()))),
     };
-    Ok((apis(config, &found.checkpoints), Arc::new(services)))
+    Ok((apis(config, found), Arc::new(services)))
 }
 
-fn apis(config: Config, checkpoints: &HashMap<String, DateTime<Utc>>) -> Vec<Api> {
-    let with_checkpoint = config.apis.into_iter().map(|plan| {
-        let checkpoint = checkpoints.get(&plan.name).copied();
-        Api::new(Arc::new(plan), checkpoint)
+/// Takes the folder for this process. What is wrong with it is logged.
+pub(super) fn take(folder: &Path) -> Result<(Taken, Found), Exit> {
+    Taken::open(folder, Utc::now()).map_err(|error| {
+        tracing::error!(cause = %error, "can't start");
+        match error {
+            StateError::Taken { .. } => Exit::Failed,
+            StateError::File { .. } => Exit::Config,
+        }
+    })
+}
+
+fn apis(config: Config, mut found: Found) -> Vec<Api> {
+    let with_account = config.apis.into_iter().map(|plan| {
+        let account = found.accounts.remove(&plan.name).unwrap_or_else(Account::blank);
+        Api::new(Arc::new(plan), account)
     });
-    with_checkpoint.collect()
+    with_account.collect()
 }

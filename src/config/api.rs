@@ -11,7 +11,7 @@ use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{Reader, Section, Text};
 use super::reference::Place;
 use super::secrets::scrubber;
-use crate::plan::{Auth, Plan, StartRule};
+use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Paths};
 
@@ -118,10 +118,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         TimeDelta::from_std(span).unwrap_or_default()
     }
 
-    fn overlap(&self, settings: &Section<'r, 'd>, preset: &Preset) -> TimeDelta {
-        let given = settings.minutes("overlap").map(|(span, _)| span);
-        let span = given.unwrap_or(Duration::from_secs(preset.overlap_minutes * 60));
-        TimeDelta::from_std(span).unwrap_or_default()
+    fn overlap(&self, settings: &Section<'r, 'd>, preset: &Preset) -> Overlap {
+        if settings.text("overlap").is_some_and(|text| text.value.eq_ignore_ascii_case("auto")) {
+            return Overlap::Measured;
+        }
+        let given = settings.minutes("overlap").map(|(span, _)| TimeDelta::from_std(span).unwrap_or_default());
+        given.map_or(preset.overlap, Overlap::Fixed)
     }
 
     fn paths(&self, section: &Section<'r, 'd>, preset: &Preset) -> Option<Paths> {

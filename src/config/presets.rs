@@ -1,5 +1,9 @@
 //! The types of the config, as data: each is a general entry with some keys filled in.
 
+use chrono::TimeDelta;
+
+use crate::plan::Overlap;
+
 /// What a type fills in where the entry itself says nothing.
 pub(super) struct Preset {
     /// The `type` of the config.
@@ -10,8 +14,8 @@ pub(super) struct Preset {
     pub(super) data_date: Option<&'static str>,
     pub(super) next_url: Option<&'static str>,
     pub(super) id: Option<&'static str>,
-    /// `settings.overlap`, in minutes.
-    pub(super) overlap_minutes: u64,
+    /// `settings.overlap`
+    pub(super) overlap: Overlap,
     /// OData: filter names begin with `$`, and the start date is a clause of `$filter`.
     pub(super) odata: bool,
 }
@@ -25,7 +29,7 @@ pub(super) const GENERAL: Preset = Preset {
     data_date: None,
     next_url: None,
     id: None,
-    overlap_minutes: 0,
+    overlap: Overlap::Fixed(TimeDelta::zero()),
     odata: false,
 };
 
@@ -41,13 +45,13 @@ const CISCO_SECURE_X: Preset = Preset {
     ..GENERAL
 };
 
-/// Microsoft Graph collections. Sign-ins surface minutes late, hence the overlap.
+/// Microsoft Graph collections. Sign-ins surface minutes late, hence the overlap; how late differs by tenant.
 const AZURE_GRAPH: Preset = Preset {
     name: "azure_graph",
     data: Some("value"),
     next_url: Some("@odata.nextLink"),
     id: Some("id"),
-    overlap_minutes: 15,
+    overlap: Overlap::Measured,
     odata: true,
     ..GENERAL
 };

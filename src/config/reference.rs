@@ -135,8 +135,8 @@ pub const KEYS: &[Key] = &[
     key(
         "settings.overlap",
         Both,
-        "0; `azure_graph`: 15",
-        "How far before the checkpoint to look for late events: minutes, or text like `30s`. What was shipped already is not shipped again.",
+        "0; `azure_graph`: `auto`",
+        "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
     ),
     key(
         "filters",

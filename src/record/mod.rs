@@ -40,9 +40,18 @@ impl Fingerprint {
 
     /// The sixteen bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
+}
+
+/// Which record it is: by this it is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// What tells the record from others.
+    pub fingerprint: Fingerprint,
+    /// Its event date.
+    pub date: Option<DateTime<Utc>>,
 }
 
 /// One record of a page.
@@ -72,5 +81,11 @@ impl<'a> Record<'a> {
             (None, _) => Fingerprint::of(&[b"record", raw.text().as_bytes()]),
         };
         Self { raw, date, fingerprint }
+    }
+
+    /// Which record it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { fingerprint: self.fingerprint, date: self.date }
     }
 }

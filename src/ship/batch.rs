@@ -1,8 +1,6 @@
 //! Batches: as many records as fit, and which records they are.
 
-use chrono::{DateTime, Utc};
-
-use crate::record::Fingerprint;
+use crate::record::Identity;
 
 /// The largest batch, as NDJSON before compression. The listener takes ten times as much; smaller ones cost less to send
 /// again.
@@ -24,15 +22,6 @@ struct Entry {
     /// Where the line ends, its line break included.
     end: usize,
     identity: Identity,
-}
-
-/// Which record a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// What tells the record from others.
-    pub fingerprint: Fingerprint,
-    /// Its event date.
-    pub date: Option<DateTime<Utc>>,
 }
 
 /// A line that no batch may hold.
@@ -127,6 +116,7 @@ impl Batcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Fingerprint;
     use proptest::prelude::*;
 
     fn identity(number: usize) -> Identity {

@@ -10,7 +10,7 @@ mod undelivered;
 
 use chrono::{DateTime, Utc};
 
-pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, Identity, LINE_BYTES_MAX, TooLong};
+pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
 pub use listener::{Listener, ShipError};
 pub use undelivered::{FILE_BYTES_MAX, FILE_NAME as UNDELIVERED_FILE_NAME, ROTATED_FILE_NAME, Undelivered};
 
@@ -41,41 +41,50 @@ pub struct Shipped {
     pub set_aside: u64,
 }
 
+/// A piece of a batch that is done: it must not be sent again.
+#[derive(Debug)]
+pub struct Done {
+    /// The piece.
+    pub piece: Batch,
+    /// What became of it.
+    pub shipped: Shipped,
+    /// Whether what the listener refused of it could be kept.
+    pub kept: Result<(), ShipError>,
+}
+
 impl Shipper<'_> {
-    /// Delivers a batch, in pieces where the listener wants less at a time. `done` is told of each piece that is done.
+    /// Delivers the next piece: the last of `pieces`, or a part of it where the listener wants less at a time. Gives
+    /// nothing where no piece is left.
     ///
     /// # Errors
-    /// [`ShipError`], where some of it could not be delivered; `done` was told of the rest.
-    pub async fn ship(
-        &self,
-        batch: Batch,
-        now: DateTime<Utc>,
-        mut done: impl FnMut(&Batch, Shipped),
-    ) -> Result<(), ShipError> {
-        // Each split leaves two halves, so this never holds more than one piece per halving.
-        let mut pieces = vec![batch];
+    /// [`ShipError`], where the piece could not be delivered.
+    pub async fn ship_next(&self, pieces: &mut Vec<Batch>, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
+        // Each split leaves two halves, so there is never more than one piece per halving.
         while let Some(piece) = pieces.pop() {
             if self.stop.is_cut() {
                 return Err(ShipError::Stopped);
             }
-            let whole = Shipped { records: piece.len() as u64, bytes: piece.text().len() as u64, set_aside: 0 };
-            match self.listener.deliver(&piece, self.stop, self.api).await? {
-                Taken::Whole => done(&piece, whole),
+            let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
+            let (shipped, kept) = match self.listener.deliver(&piece, self.stop, self.api).await? {
+                Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, Ok(())),
                 Taken::ButSome(counts) => {
-                    let refused = if counts.are_whole(piece.len()) { 0 } else { piece.len() as u64 };
-                    let records = counts.successful_lines.min(whole.records);
-                    // Done before anything else can fail: it must not be sent again.
-                    done(&piece, Shipped { records, set_aside: refused, ..whole });
-                    self.keep_refused(&piece, counts, now).await?;
+                    let set_aside = if counts.are_whole(piece.len()) { 0 } else { records };
+                    let shipped = Shipped { records: counts.successful_lines.min(records), bytes, set_aside };
+                    // Done in any case, as the piece must not be sent again.
+                    (shipped, self.keep_refused(&piece, counts, now).await)
                 }
                 Taken::TooLarge if piece.len() == 1 => {
                     self.keep(&piece, now, "the listener says that it is too large").await?;
-                    done(&piece, Shipped { records: 0, bytes: 0, set_aside: 1 });
+                    (Shipped { records: 0, bytes: 0, set_aside: 1 }, Ok(()))
                 }
-                Taken::TooLarge => pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten()),
-            }
+                Taken::TooLarge => {
+                    pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten());
+                    continue;
+                }
+            };
+            return Ok(Some(Done { piece, shipped, kept }));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Sets a record aside whose line is too long for the listener.

@@ -124,12 +124,13 @@ impl CheckpointFile {
         Ok((file, checkpoints))
     }
 
-    /// Appends an API's checkpoint and makes sure that it is on the disk.
+    /// Appends checkpoints of APIs and makes sure that they are on the disk.
     ///
     /// # Errors
-    /// Where it can't be written; the file says what it said before.
-    pub fn append(&mut self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
-        let bytes = append_line(&self.path, &checkpoint_line(name, date))?;
+    /// Where they can't be written; the file says what it said before.
+    pub fn append(&mut self, checkpoints: &[(&str, DateTime<Utc>)]) -> io::Result<()> {
+        let lines: String = checkpoints.iter().map(|(name, date)| checkpoint_line(name, *date)).collect();
+        let bytes = append_lines(&self.path, &lines)?;
         let has_grown = bytes > GROWN_BYTES_MIN && bytes > self.compact_bytes.saturating_mul(GROWN_TIMES);
         let compacted = if has_grown { self.compact().map(drop) } else { Ok(()) };
         if let Err(error) = compacted {
@@ -138,6 +139,17 @@ impl CheckpointFile {
             self.compact_bytes = bytes;
         }
         Ok(())
+    }
+
+    /// Puts one API's checkpoint in the place of what the file says of it, or takes it out.
+    ///
+    /// # Errors
+    /// Where the file can't be written; it says what it said before.
+    pub fn set(&mut self, name: &str, date: Option<DateTime<Utc>>) -> io::Result<()> {
+        let mut checkpoints = Checkpoints::parse(&read(&self.path)?);
+        checkpoints.lines.retain(|line| !matches!(line, Line::Checkpoint(of, _) if of == name));
+        checkpoints.lines.extend(date.map(|date| Line::Checkpoint(name.to_owned(), date)));
+        replace(&self.path, &checkpoints.compacted())
     }
 
     /// Rewrites the file as it is on the disk now, where that makes it smaller.
@@ -162,8 +174,8 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Appends a line in one write; what a failed write left is taken back. Gives the file's size.
-fn append_line(path: &Path, text: &str) -> io::Result<u64> {
+/// Appends lines in one write; what a failed write left is taken back. Gives the file's size.
+fn append_lines(path: &Path, text: &str) -> io::Result<u64> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let before = file.seek(SeekFrom::End(0))?;
     let text = if before > 0 && last_byte(&mut file)? != b'\n' { format!("\n{text}") } else { text.to_owned() };
@@ -273,7 +285,7 @@ mod tests {
             let mut expected = HashMap::new();
             for (name, seconds, nanoseconds) in entries {
                 let date = DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default();
-                file.append(&name, date).map_err(|e| TestCaseError::fail(e.to_string()))?;
+                file.append(&[(&name, date)]).map_err(|e| TestCaseError::fail(e.to_string()))?;
                 expected.insert(name, date);
             }
             let (_, read) = CheckpointFile::open(folder.path()).map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -286,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join(FILE_NAME), "a: 2024-05-28T13:08:54Z\nb: 2024-0").expect("a file");
         let (mut file, _) = CheckpointFile::open(folder.path()).expect("it opens");
-        file.append("a", date("2024-05-29T00:00:00Z")).expect("it appends");
+        file.append(&[("a", date("2024-05-29T00:00:00Z"))]).expect("it appends");
         let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).expect("it reads");
         assert!(text.ends_with("b: 2024-0\na: 2024-05-29T00:00:00Z\n"), "{text}");
     }

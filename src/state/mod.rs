@@ -1,22 +1,34 @@
 //! What outlives the process, in the config's own folder.
 //!
-//! [`Folder::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
-//! ends) and reads the checkpoints. The file of checkpoints is the user's: an edit is obeyed at the next start.
+//! [`Taken::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
+//! ends) and reads the checkpoints and the store. The file of checkpoints is the user's: an edit is obeyed at the next
+//! start. The store is ours: it remembers what was delivered and is not covered by a checkpoint, and losing it costs
+//! duplicates. [`Folder`] keeps both while iterations run.
 
+mod account;
 mod checkpoints;
+mod keeper;
+mod store;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use crate::privileges::Identity;
-
+pub use account::{Account, Edit, Noticed, Oddity, Past, Sweep};
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
+pub use keeper::Settlement;
+pub use store::{
+    CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
+    Write as StoreWrite,
+};
+
+use crate::privileges;
+use crate::record::{Identity, date};
+use keeper::{Keeper, open_or_set_aside};
 
 /// The lock file's name, beside the config.
 pub const LOCK_FILE_NAME: &str = ".logzio-api-fetcher.lock";
@@ -35,7 +47,7 @@ pub enum StateError {
     /// A file in it can't be used.
     #[error(
         "{file} can't be {verb}: {cause}; the fetcher must be able to write in this folder, as user {own}{owner}",
-        file = .file.display(), own = Identity::own()
+        file = .file.display(), own = privileges::Identity::own()
     )]
     File {
         /// ` (it belongs to 1000:1000)`, where it belongs to somebody else.
@@ -51,7 +63,7 @@ pub enum StateError {
 
 impl StateError {
     fn file(folder: &Path, file: PathBuf, verb: &'static str, cause: io::Error) -> Self {
-        let owner = Identity::owner_of(folder).filter(|owner| *owner != Identity::own());
+        let owner = privileges::Identity::owner_of(folder).filter(|owner| *owner != privileges::Identity::own());
         let owner = owner.map(|owner| format!(" (it belongs to {owner})")).unwrap_or_default();
         Self::File { file, verb, cause, owner }
     }
@@ -59,37 +71,119 @@ impl StateError {
 
 /// The folder with the state, taken by this process.
 #[derive(Debug)]
+pub struct Taken {
+    path: PathBuf,
+    /// The text file.
+    pub checkpoints: CheckpointFile,
+    /// The store, where it can be used.
+    pub store: Option<Store>,
+    /// Held until the process ends.
+    lock: File,
+}
+
+/// The folder with the state, in the hands of the thread that keeps it.
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    checkpoints: Arc<Mutex<CheckpointFile>>,
-    /// Held until the process ends.
+    keeper: Keeper,
     lock: File,
 }
 
 /// What was found in the folder.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The checkpoint of each API that has one.
-    pub checkpoints: HashMap<String, DateTime<Utc>>,
+    /// The account of each API that has one.
+    pub accounts: BTreeMap<String, Account>,
     /// Lines that were not understood, and stay.
     pub unreadable: Vec<String>,
 }
 
-impl Folder {
-    /// Takes the folder and reads what is in it.
+impl Taken {
+    /// Takes the folder and reads what is in it. Where the text file differs from what the fetcher wrote, it counts.
     ///
     /// # Errors
-    /// Where another fetcher has it, or its files can't be read and written.
-    pub fn open(path: &Path) -> Result<(Self, Found), StateError> {
+    /// Where another fetcher has it, or its files can't be read and written. A store that can't be used is warned of, and
+    /// the fetcher goes on without.
+    pub fn open(path: &Path, now: DateTime<Utc>) -> Result<(Self, Found), StateError> {
         let lock = lock(path)?;
         let file = path.join(CHECKPOINTS_FILE_NAME);
-        let (file, checkpoints) =
+        let (checkpoints, written) =
             CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
-        let unreadable = checkpoints.unreadable().map(str::to_owned).collect();
-        let found = Found { checkpoints: checkpoints.by_name(), unreadable };
-        Ok((Self { path: path.to_owned(), checkpoints: Arc::new(Mutex::new(file)), lock }, found))
+        let store = open_or_set_aside(&path.join(STORE_FILE_NAME));
+        if let Err(cause) = &store {
+            tracing::warn!(
+                %cause,
+                "{STORE_FILE_NAME} can't be used; what is delivered is remembered in memory until it can, and a restart \
+                 would ship it again"
+            );
+        }
+        let store = store.ok();
+        let mut accounts = store.as_ref().and_then(|store| store.accounts().ok()).unwrap_or_default();
+        obey(&written.by_name(), &mut accounts, store.as_ref(), now);
+        let unreadable = written.unreadable().map(str::to_owned).collect();
+        Ok((Self { path: path.to_owned(), checkpoints, store, lock }, Found { accounts, unreadable }))
     }
 
+    /// Hands the files over to a thread that keeps them.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub fn keep(self) -> io::Result<Folder> {
+        let keeper = Keeper::start(&self.path, self.store, self.checkpoints)?;
+        Ok(Folder { path: self.path, keeper, lock: self.lock })
+    }
+}
+
+/// Makes the accounts agree with the text file, which is the user's.
+fn obey(
+    written: &HashMap<String, DateTime<Utc>>,
+    accounts: &mut BTreeMap<String, Account>,
+    store: Option<&Store>,
+    now: DateTime<Utc>,
+) {
+    let mut changes = Vec::new();
+    for name in written.keys().filter(|name| !accounts.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        accounts.insert(name, Account::blank());
+    }
+    for (api, account) in accounts.iter_mut() {
+        let written = written.get(api).copied();
+        let edit = account.edit(written);
+        let before = account.clone();
+        let (from, to) = (shown(before.checkpoint), shown(written));
+        match edit {
+            Some(Edit::Back) => {
+                tracing::info!(
+                    api,
+                    from,
+                    to,
+                    "{CHECKPOINTS_FILE_NAME} was edited; what was shipped since is shipped again"
+                );
+                *account = before.restarted(written);
+            }
+            Some(Edit::On) => {
+                tracing::info!(api, from, to, "{CHECKPOINTS_FILE_NAME} was edited; what lies between is left out");
+                account.take_over(written);
+            }
+            None => account.take_over(written),
+        }
+        if edit.is_some() {
+            let change = Change { at: now, what: format!("the file was edited, to {to}"), name: api.clone(), before };
+            changes.push((change, account.clone()));
+        }
+    }
+    // Without it the next start finds the same edit, and obeys it again.
+    if let Some(Err(cause)) = store.filter(|_| !changes.is_empty()).map(|store| store.change(&changes)) {
+        tracing::warn!(%cause, "{STORE_FILE_NAME} can't be written");
+    }
+}
+
+/// A checkpoint in words.
+#[must_use]
+pub fn shown(checkpoint: Option<DateTime<Utc>>) -> String {
+    checkpoint.map_or_else(|| "none".to_owned(), date::format)
+}
+
+impl Folder {
     /// Writes into the lock file where the daemon can be asked how it is.
     ///
     /// # Errors
@@ -104,17 +198,42 @@ impl Folder {
         &self.path
     }
 
-    /// Writes an API's checkpoint to the disk.
+    /// How often each record of an account was delivered.
+    pub async fn counts(&self, number: u64, identities: Vec<Identity>) -> Vec<u32> {
+        if identities.is_empty() { Vec::new() } else { self.keeper.counts(number, identities).await }
+    }
+
+    /// Remembers that records were delivered; on the disk, where it can be written.
+    pub async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
+        self.keeper.remember(number, iteration, identities).await;
+    }
+
+    /// Notes that records without a date came again, so that they stay remembered.
+    pub async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
+        self.keeper.see_again(number, iteration, identities).await;
+    }
+
+    /// How many different records of an account are remembered.
+    pub async fn remembered(&self, number: u64) -> u64 {
+        self.keeper.remembered(number).await
+    }
+
+    /// Saves an account whose checkpoint doesn't move.
+    pub async fn save(&self, name: &str, account: Account) {
+        self.keeper.save(name, account).await;
+    }
+
+    /// Moves a checkpoint, and forgets what can't come again. Gives the account as it is then.
     ///
     /// # Errors
-    /// Where it can't be written.
-    pub async fn save_checkpoint(&self, name: &str, date: DateTime<Utc>) -> io::Result<()> {
-        let (file, name) = (Arc::clone(&self.checkpoints), name.to_owned());
-        // A disk may hang, and others must go on.
-        let saved = tokio::task::spawn_blocking(move || {
-            file.lock().unwrap_or_else(PoisonError::into_inner).append(&name, date)
-        });
-        saved.await?
+    /// Where the text file can't be written; the checkpoint stays, and nothing is forgotten.
+    pub async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
+        self.keeper.settle(settlement).await
+    }
+
+    /// Closes the store; what comes later is not kept.
+    pub async fn close(&self) {
+        self.keeper.close().await;
     }
 }
 

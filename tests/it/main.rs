@@ -13,6 +13,7 @@ mod config;
 mod fetching;
 mod harness;
 mod health;
+mod memory;
 mod oauth;
 mod presets;
 mod records;

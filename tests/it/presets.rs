@@ -47,7 +47,7 @@ fn azure_graph_is_the_general_entry_for_its_collections() {
     let general = plan(&format!(
         "oauth_apis:\n- type: general\n  {common}  \
          json_paths: {{data_date: createdDateTime, next_url: '@odata.nextLink', data: value, id: id}}\n  \
-         settings: {{time_interval: 1, overlap: 15}}\n  \
+         settings: {{time_interval: 1, overlap: auto}}\n  \
          filters: {{$filter: 'createdDateTime ge {{start_date}} and status/errorCode eq 0', $top: 100}}\n"
     ));
     assert_eq!(named, general);

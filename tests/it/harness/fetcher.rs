@@ -161,6 +161,12 @@ impl Running {
         self.wait()
     }
 
+    /// SIGKILL, and what is left.
+    pub fn kill(mut self) -> Outcome {
+        self.child.kill().unwrap();
+        self.wait()
+    }
+
     pub fn wait(mut self) -> Outcome {
         let begun = Instant::now();
         let code = loop {
@@ -205,6 +211,14 @@ impl Outcome {
 
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
     pub fn write(&self, name: &str, text: &str) {

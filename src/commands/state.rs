@@ -1,0 +1,199 @@
+//! `state`: what is known of each API, and moving its checkpoint, while no fetcher runs on the folder.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::run::take;
+use super::{Exit, folder_of, print};
+use crate::cli::StateCommand;
+use crate::config;
+use crate::plan::{Overlap, Plan};
+use crate::record::date;
+use crate::state::{Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, Store, Taken, shown};
+
+pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
+    let (mut taken, found) = match take(&folder_of(path)) {
+        Ok(taken) => taken,
+        Err(exit) => return exit,
+    };
+    let plans = config::load(path).config.map(|config| config.apis).unwrap_or_default();
+    match command.unwrap_or(StateCommand::Show) {
+        StateCommand::Show => show(&taken, &found, &plans, now),
+        StateCommand::Rewind { name, date } => {
+            if date > now {
+                tracing::error!(date = date::format(date), "that date lies in the future");
+                return Exit::Config;
+            }
+            restart(&mut taken, &found, &plans, &name, Some(date), now)
+        }
+        StateCommand::Forget { name } => restart(&mut taken, &found, &plans, &name, None, now),
+        StateCommand::Undo => undo(&mut taken),
+    }
+}
+
+/// Moves an API's checkpoint, or takes it away, and forgets what was delivered.
+fn restart(
+    taken: &mut Taken,
+    found: &Found,
+    plans: &[Plan],
+    name: &str,
+    checkpoint: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Exit {
+    let names: BTreeSet<&str> =
+        found.accounts.keys().map(String::as_str).chain(plans.iter().map(|plan| plan.name.as_str())).collect();
+    if !names.contains(name) {
+        let there_are = names.into_iter().collect::<Vec<_>>().join(", ");
+        tracing::error!(there_are, "there is no API `{name}`");
+        return Exit::Config;
+    }
+    let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
+    let before = found.accounts.get(name).cloned().unwrap_or_else(Account::blank);
+    let (from, to) = (shown(before.checkpoint), shown(checkpoint));
+    let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
+    let after = before.restarted(checkpoint);
+    let change = Change { at: now, what, name: name.to_owned(), before };
+    if let Err(cause) = store.change(&[(change, after)]) {
+        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; nothing has changed");
+        return Exit::Failed;
+    }
+    if let Err(cause) = taken.checkpoints.set(name, checkpoint) {
+        let taken_back = store.undo().is_ok();
+        tracing::error!(%cause, taken_back, "{CHECKPOINTS_FILE_NAME} can't be written; nothing has changed");
+        return Exit::Failed;
+    }
+    print(&format!("{name}: checkpoint {from} → {to}"));
+    match checkpoint {
+        Some(_) => {
+            print("The next iteration begins there. Everything from then on is shipped, whether it was before or not.")
+        }
+        None => print(
+            "The next iteration begins like the first one, and ships everything, whether it was shipped before or not.",
+        ),
+    }
+    print("`logzio-api-fetcher state undo` takes this back.");
+    Exit::Clean
+}
+
+fn undo(taken: &mut Taken) -> Exit {
+    let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
+    let change = match store.undo() {
+        Ok(Some(change)) => change,
+        Ok(None) => {
+            print(&format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone."));
+            return Exit::Clean;
+        }
+        Err(cause) => {
+            tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; nothing has changed");
+            return Exit::Failed;
+        }
+    };
+    let checkpoint = change.before.checkpoint;
+    if let Err(cause) = taken.checkpoints.set(&change.name, checkpoint) {
+        let line = checkpoint
+            .map_or_else(|| "no line".to_owned(), |date| format!("`{}: {}`", change.name, date::format(date)));
+        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; put {line} into it for {}", change.name);
+        return Exit::Failed;
+    }
+    print(&format!("{}: undone: {} of {}", change.name, change.what, date::format(change.at)));
+    print(&format!(
+        "The checkpoint is {} again. What was shipped since from before it may be shipped again.",
+        shown(checkpoint)
+    ));
+    Exit::Clean
+}
+
+fn usable(store: Option<&Store>) -> Option<&Store> {
+    if store.is_none() {
+        tracing::error!("without {STORE_FILE_NAME} nothing can be changed; see the line above");
+    }
+    store
+}
+
+fn show(taken: &Taken, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exit {
+    let named = plans.iter().map(|plan| plan.name.as_str());
+    let others = found.accounts.keys().map(String::as_str).filter(|name| !plans.iter().any(|plan| plan.name == *name));
+    let unknown = Account::blank();
+    for name in named.chain(others) {
+        let plan = plans.iter().find(|plan| plan.name == name);
+        let account = found.accounts.get(name).unwrap_or(&unknown);
+        let remembered = taken.store.as_ref().and_then(|store| store.remembered(account.number).ok());
+        print(&account_in_words(name, account, plan, remembered.unwrap_or_default(), now));
+    }
+    let changes = taken.store.as_ref().and_then(|store| store.changes().ok()).unwrap_or_default();
+    if !changes.is_empty() {
+        print("Changes that `state undo` takes back, the last one first");
+    }
+    for change in changes.iter().rev() {
+        print(&format!("  {}  {}: {}", date::format(change.at), change.name, change.what));
+    }
+    Exit::Clean
+}
+
+fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remembered: u64, now: DateTime<Utc>) -> String {
+    let mut text = format!("{name}\n");
+    let mut line = |label: &str, what: String| text.push_str(&format!("  {label:<11} {what}\n"));
+    if plan.is_none() {
+        line("", "not in the config".to_owned());
+    }
+    let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
+    line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
+    if let Some(plan) = plan {
+        let span = words(plan.start.overlap.span(&account.lateness));
+        let how = match plan.start.overlap {
+            Overlap::Fixed(_) => String::new(),
+            Overlap::Measured => ", by what was measured".to_owned(),
+        };
+        line("overlap", format!("{span}{how}"));
+    }
+    let lateness = &account.lateness;
+    if let (Some(half), Some(most)) = (lateness.within(0.5), lateness.within(0.99)) {
+        let (half, nearly_all, longest) = (words(half), words(most), words(lateness.most()));
+        let measures = lateness.measures();
+        line("lateness", format!("p50 {half}, p99 {nearly_all}, most {longest}, of {measures} records"));
+    } else {
+        line("lateness", "not measured yet".to_owned());
+    }
+    let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
+    line("remembered", format!("{remembered} delivered records{since}"));
+    if let Some(until) = account.swept.until() {
+        let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
+        let open = if has_failed { "; what came since is still to be swept" } else { "" };
+        line("swept", format!("until {}{open}", date::format(until)));
+    }
+    for gap in account.swept.gaps() {
+        line("gap", format!("{} to {}: {}", date::format(gap.from), date::format(gap.until), gap.cause.words()));
+    }
+    for (oddity, noticed) in &account.oddities {
+        let (first, last) = (date::format(noticed.first), date::format(noticed.last));
+        line("odd", format!("{} (first {first}, last {last})", oddity.advice()));
+    }
+    for (at, past) in account.past.iter().rev().enumerate() {
+        let label = if at == 0 { "iterations" } else { "" };
+        let (begun, seconds) = (date::format(past.at), past.seconds);
+        let counts = format!("{} records, {} pages", past.records, past.pages);
+        let error = past.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
+        line(label, format!("{begun}  {seconds} s  {counts}{error}"));
+    }
+    text
+}
+
+fn ago(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let span = now.signed_duration_since(date);
+    if span < TimeDelta::zero() { format!("{} ahead", words(-span)) } else { format!("{} ago", words(span)) }
+}
+
+/// A span in its largest unit.
+fn words(span: TimeDelta) -> String {
+    let seconds = span.num_seconds();
+    let tenths = |unit: i64| format!("{}.{}", seconds / unit, seconds % unit * 10 / unit);
+    let (number, unit) = match seconds {
+        ..120 => (seconds.to_string(), "s"),
+        120..7_200 => (tenths(60), "min"),
+        7_200..172_800 => (tenths(3_600), "h"),
+        _ => (tenths(86_400), "days"),
+    };
+    format!("{} {unit}", number.trim_end_matches(".0"))
+}

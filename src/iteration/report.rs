@@ -1,0 +1,136 @@
+//! What came of an iteration.
+
+use std::io;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
+
+use super::PAGES_MAX;
+use crate::fetch::{FetchError, NextLinkError};
+use crate::record::{PageError, date};
+use crate::ship::{ShipError, Shipped};
+
+/// A refused request that begins further back than this may have been refused for that.
+const LONG_AGO: TimeDelta = TimeDelta::days(1);
+
+/// What a successful iteration did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What went to the listener.
+    pub shipped: Shipped,
+    /// Pages read.
+    pub pages: u64,
+    /// Records that were delivered before.
+    pub known: u64,
+    /// Records older than the window.
+    pub older: u64,
+    /// Shipped records without a readable date.
+    pub undated: u64,
+    /// From the first request to the saved checkpoint.
+    pub took: Duration,
+}
+
+/// Why an iteration ended before its end. The checkpoint stays.
+#[derive(Debug, thiserror::Error)]
+pub enum IterationError {
+    /// A page could not be fetched.
+    #[error("page {page}: {cause}")]
+    Fetch {
+        /// Which, from 1.
+        page: u64,
+        /// Why.
+        cause: FetchError,
+    },
+    /// The link to a next page was refused as stale.
+    #[error("page {page}: {cause}; the link may have gone stale, so the window is begun again")]
+    StaleLink {
+        /// Which, from 1.
+        page: u64,
+        /// Why.
+        cause: FetchError,
+    },
+    /// The first request was refused as wrong, and begins long ago.
+    #[error(
+        "{cause}; the request begins at {start}: where that is further back than the API answers, write a later date into \
+         last_start_dates.txt while the fetcher is stopped"
+    )]
+    RefusedStart {
+        /// The start date.
+        start: String,
+        /// Why.
+        cause: FetchError,
+    },
+    /// A page could not be understood.
+    #[error("page {page}: {cause}")]
+    Page {
+        /// Which, from 1.
+        page: u64,
+        /// Why.
+        cause: PageError,
+    },
+    /// No record of a page has a date.
+    #[error("page {page}: no record has a readable date at json path `{path}`; in the first record {there}")]
+    Undated {
+        /// Which, from 1.
+        page: u64,
+        /// The path of the config.
+        path: String,
+        /// The keys there are.
+        there: String,
+    },
+    /// A next link can't be followed.
+    #[error("page {page}: {cause}")]
+    NextLink {
+        /// Which, from 1.
+        page: u64,
+        /// Why.
+        cause: NextLinkError,
+    },
+    /// The pages go in a circle.
+    #[error("page {page}: {what} came before in this iteration, so its pages would never end")]
+    Circle {
+        /// Which, from 1.
+        page: u64,
+        /// The next link, or the page.
+        what: &'static str,
+    },
+    /// More than [`PAGES_MAX`].
+    #[error("there are more than {PAGES_MAX} pages")]
+    TooManyPages,
+    /// A batch could not be delivered.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// Everything was delivered, but the checkpoint is not on the disk.
+    #[error(
+        "everything was delivered, but the checkpoint can't be saved: {0}; it is tried again after the next iteration"
+    )]
+    Checkpoint(io::Error),
+}
+
+impl IterationError {
+    /// A page that could not be fetched. `start` is where the iteration begins.
+    pub(super) fn of_fetch(page: u64, cause: FetchError, start: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        let is_long_ago = now.signed_duration_since(start) > LONG_AGO;
+        match cause.status() {
+            Some(StatusCode::BAD_REQUEST) if page > 1 => Self::StaleLink { page, cause },
+            Some(StatusCode::BAD_REQUEST) if is_long_ago => Self::RefusedStart { start: date::format(start), cause },
+            _ => Self::Fetch { page, cause },
+        }
+    }
+
+    /// Whether the API refused the first request as wrong: its start date may lie too far back.
+    pub(super) fn is_refused_start(&self) -> bool {
+        match self {
+            Self::RefusedStart { .. } => true,
+            Self::Fetch { cause, .. } => cause.status() == Some(StatusCode::BAD_REQUEST),
+            _ => false,
+        }
+    }
+
+    /// Whether it is only that the process stops.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Fetch { cause: FetchError::Stopped, .. } | Self::Ship(ShipError::Stopped))
+    }
+}

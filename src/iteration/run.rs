@@ -1,0 +1,331 @@
+//! One iteration under way: its pages, its batches, what it remembers.
+
+use std::collections::HashSet;
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use reqwest::{StatusCode, Url};
+
+use super::PAGES_MAX;
+use super::report::{IterationError, Report};
+use super::watch::Observed;
+use crate::fetch::{Answer, FetchError, Fetcher, next_link};
+use crate::meter::Meter;
+use crate::plan::Plan;
+use crate::record::path::what_is_there;
+use crate::record::{Fingerprint, Identity, Page, Record, date};
+use crate::ship::{Batch, Batcher, Shipper};
+use crate::state::{Account, Folder, Oddity};
+use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
+
+/// One iteration under way.
+pub(super) struct Run<'a> {
+    plan: &'a Plan,
+    folder: &'a Folder,
+    shipper: Shipper<'a>,
+    meter: &'a Meter,
+    account: &'a mut Account,
+    now: DateTime<Utc>,
+    order: Order,
+    sieve: Sieve,
+    batcher: Batcher,
+    /// Batches that are full.
+    ready: Vec<Batch>,
+    seen: Seen,
+    /// Whether new records tell how late they are.
+    pub(super) is_measured: bool,
+    pub(super) window: Window,
+    pub(super) newest: Option<DateTime<Utc>>,
+    pub(super) report: Report,
+    pub(super) observed: Observed,
+}
+
+/// What came before in this iteration, as 16 bytes each.
+#[derive(Default)]
+struct Seen {
+    links: HashSet<Fingerprint>,
+    pages: HashSet<Fingerprint>,
+}
+
+impl<'a> Run<'a> {
+    /// Before its first page.
+    pub(super) fn new(
+        plan: &'a Plan,
+        folder: &'a Folder,
+        shipper: Shipper<'a>,
+        meter: &'a Meter,
+        account: &'a mut Account,
+        window: Window,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            plan,
+            folder,
+            shipper,
+            meter,
+            account,
+            now,
+            order: Order::default(),
+            sieve: Sieve::default(),
+            batcher: Batcher::default(),
+            ready: Vec::new(),
+            seen: Seen::default(),
+            is_measured: false,
+            window,
+            newest: None,
+            report: Report::default(),
+            observed: Observed::default(),
+        }
+    }
+
+    /// Every page, from the first request on; at the end everything is delivered.
+    pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
+        let mut fetched = self.first_page(fetcher).await;
+        self.seen.links.insert(Fingerprint::of(&[self.first_url(self.window.start).as_str().as_bytes()]));
+        loop {
+            let page = self.report.pages + 1;
+            let taken = match fetched {
+                Ok(answer) => self.take_in(answer, Utc::now()).await,
+                Err(cause) => Err(IterationError::of_fetch(page, cause, self.window.start, self.now)),
+            };
+            match taken {
+                Ok(Some(next)) => fetched = alongside(self.ship_ready(), fetcher.page(&next)).await?,
+                Ok(None) => return self.ship_rest().await,
+                Err(error) => {
+                    // What is in hand is good, whatever happened after it.
+                    self.ship_rest().await?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn first_url(&self, start: DateTime<Utc>) -> Url {
+        self.plan.request.first_url(start)
+    }
+
+    /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
+    async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
+        let wanted = self.window.start;
+        let refused = match fetcher.page(&self.first_url(wanted)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => cause,
+            other => return other,
+        };
+        let said = refused_as_too_old(&refused).unwrap_or_default();
+        tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
+        let mut probe = Probe::new(wanted, said, self.now);
+        let mut earliest = None;
+        while let Some(start) = probe.next(self.now) {
+            match fetcher.page(&self.first_url(start)).await {
+                Ok(answer) => {
+                    probe.accept(start);
+                    earliest = Some((start, answer));
+                }
+                Err(cause) if refused_as_too_old(&cause).is_some() => probe.refuse(start),
+                Err(cause) => return Err(cause),
+            }
+        }
+        let Some((start, answer)) = earliest else { return Err(refused) };
+        self.window.begin_later(start);
+        self.account.reach = Some(Reach::learned(start, self.now));
+        if self.account.notice(Oddity::StartTooOld, self.now) {
+            tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Oddity::StartTooOld.advice());
+        }
+        Ok(answer)
+    }
+
+    /// Reads a page and puts its new records into batches. Gives the next page's URL.
+    async fn take_in(&mut self, answer: Answer, now: DateTime<Utc>) -> Result<Option<Url>, IterationError> {
+        self.report.pages += 1;
+        self.meter.add_page();
+        let page = self.report.pages;
+        if answer.was_lossy {
+            tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
+        }
+        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, &self.plan.paths));
+        let read = read.map_err(|cause| IterationError::Page { page, cause })?;
+        let paths = &self.plan.paths;
+        let records: Vec<Record<'_>> =
+            read.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect();
+        self.require_dates(&records)?;
+        self.see(&records, now).await;
+        self.batch(&records, now).await?;
+        let next = self.next(&read, &answer.base)?;
+        self.require_new_page(&records, next.is_some())?;
+        let next = next.filter(|_| !self.order.has_left(&self.window));
+        if next.is_some() && page >= PAGES_MAX {
+            return Err(IterationError::TooManyPages);
+        }
+        Ok(next)
+    }
+
+    /// Learns from the dates of a page.
+    async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) {
+        let dates = || records.iter().filter_map(|record| record.date);
+        self.window.see_dates(dates(), now);
+        self.order.see(dates());
+        let sent = self.plan.request.start_format.sent(self.window.start);
+        self.observed.before_start += dates().filter(|date| *date < sent).count() as u64;
+        self.observed.pages = self.report.pages;
+        self.observed.direction = self.order.direction();
+        // The floor of a first window outlives the process: the same one after a crash, and nothing is left out.
+        if let (Some(beginning), Some(floor)) = (&mut self.account.beginning, self.window.floor())
+            && beginning.floor.is_none()
+        {
+            beginning.floor = Some(floor);
+            self.folder.save(&self.plan.name, self.account.clone()).await;
+        }
+    }
+
+    fn require_dates(&self, records: &[Record<'_>]) -> Result<(), IterationError> {
+        match records.first() {
+            Some(first) if records.iter().all(|record| record.date.is_none()) => Err(IterationError::Undated {
+                page: self.report.pages,
+                path: self.plan.paths.date.text().to_owned(),
+                there: what_is_there(first.raw),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn next(&mut self, page: &Page<'_>, base: &Url) -> Result<Option<Url>, IterationError> {
+        let Some(link) = &page.next_url else { return Ok(None) };
+        let page = self.report.pages;
+        let next = next_link(link, base, &self.plan.request.url);
+        let next = next.map_err(|cause| IterationError::NextLink { page, cause })?;
+        if !self.seen.links.insert(Fingerprint::of(&[next.as_str().as_bytes()])) {
+            return Err(IterationError::Circle { page, what: "its next link" });
+        }
+        Ok(Some(next))
+    }
+
+    /// A page whose records all came before, in the same order, is the beginning of a circle if more follow.
+    fn require_new_page(&mut self, records: &[Record<'_>], is_followed: bool) -> Result<(), IterationError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let parts: Vec<&[u8]> = records.iter().map(|record| record.fingerprint.bytes().as_slice()).collect();
+        if !self.seen.pages.insert(Fingerprint::of(&parts)) && is_followed {
+            return Err(IterationError::Circle { page: self.report.pages, what: "its records" });
+        }
+        Ok(())
+    }
+
+    /// Leaves out what is older than the window or known, and puts the rest into batches.
+    async fn batch(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Result<(), IterationError> {
+        let mut in_window = Vec::with_capacity(records.len());
+        for record in records {
+            let Some(date) = record.date else {
+                in_window.push(*record);
+                continue;
+            };
+            if self.window.is_below(date) {
+                self.report.older += 1;
+                continue;
+            }
+            if !is_future(date, now) {
+                self.newest = self.newest.max(Some(date));
+            }
+            in_window.push(*record);
+        }
+        let identities: Vec<Identity> = in_window.iter().map(Record::identity).collect();
+        let delivered = self.folder.counts(self.account.number, identities).await;
+        let fingerprints = in_window.iter().map(|record| record.fingerprint);
+        let is_new = self.sieve.admit(fingerprints.zip(delivered));
+        let again = in_window.iter().zip(&is_new).filter(|(record, is_new)| !**is_new && record.date.is_none());
+        let again: Vec<Identity> = again.map(|(record, _)| record.identity()).collect();
+        if !again.is_empty() {
+            self.folder.see_again(self.account.number, self.account.iteration, again).await;
+        }
+        let mut line = Vec::new();
+        for (record, is_new) in in_window.iter().zip(is_new) {
+            self.observe(record, is_new, now);
+            if !is_new {
+                self.report.known += 1;
+                continue;
+            }
+            line.clear();
+            self.plan.custom_fields.append_line(record.raw, &mut line);
+            self.sieve.send(record.fingerprint);
+            match self.batcher.push(&line, record.identity()) {
+                Ok(full) => self.ready.extend(full),
+                Err(_) => {
+                    self.shipper.keep_too_long(&line, self.now).await?;
+                    self.remember(vec![record.identity()]).await;
+                    self.report.shipped.set_aside += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what tells something about the API.
+    fn observe(&mut self, record: &Record<'_>, is_new: bool, now: DateTime<Utc>) {
+        let Some(date) = record.date else {
+            self.report.undated += u64::from(is_new);
+            return;
+        };
+        if self.account.checkpoint.is_some_and(|checkpoint| date <= checkpoint) {
+            self.observed.at_edge += 1;
+            self.observed.known_at_edge += u64::from(!is_new);
+        }
+        let is_ahead = is_future(date, now);
+        self.observed.future += u64::from(is_new && is_ahead);
+        let was_swept = self.account.last_sweep.is_some_and(|last| date >= last.start);
+        if is_new && !is_ahead && self.is_measured && was_swept {
+            self.account.lateness.add(now.signed_duration_since(date));
+        }
+    }
+
+    /// Remembers that records were delivered, or set aside.
+    async fn remember(&mut self, identities: Vec<Identity>) {
+        let fingerprints: Vec<Fingerprint> = identities.iter().map(|identity| identity.fingerprint).collect();
+        self.folder.remember(self.account.number, self.account.iteration, identities).await;
+        fingerprints.into_iter().for_each(|fingerprint| self.sieve.acknowledge(fingerprint));
+    }
+
+    async fn ship_rest(&mut self) -> Result<(), IterationError> {
+        self.ready.extend(self.batcher.finish());
+        self.ship_ready().await
+    }
+
+    async fn ship_ready(&mut self) -> Result<(), IterationError> {
+        for batch in std::mem::take(&mut self.ready) {
+            let mut pieces = vec![batch];
+            while let Some(done) = self.shipper.ship_next(&mut pieces, self.now).await? {
+                self.remember(done.piece.identities().collect()).await;
+                let shipped = done.shipped;
+                tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
+                self.report.shipped.records += shipped.records;
+                self.report.shipped.bytes += shipped.bytes;
+                self.report.shipped.set_aside += shipped.set_aside;
+                self.meter.add_records(shipped.records, shipped.bytes);
+                done.kept?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an answer says that refuses a start date as too old.
+fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
+    match cause {
+        FetchError::Status { status, said, .. } if *status == StatusCode::BAD_REQUEST && is_too_old(said) => Some(said),
+        _ => None,
+    }
+}
+
+/// Ships and fetches at the same time. A failure to ship ends both at once; a failure to fetch waits for the shipping.
+async fn alongside<T, E>(ship: impl Future<Output = Result<(), E>>, fetch: impl Future<Output = T>) -> Result<T, E> {
+    tokio::pin!(ship, fetch);
+    tokio::select! {
+        shipped = &mut ship => {
+            shipped?;
+            Ok(fetch.await)
+        }
+        fetched = &mut fetch => {
+            ship.await?;
+            Ok(fetched)
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What is known of one API between its iterations, as it stands in the store.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::window::{Beginning, Direction, Known, Lateness, Reach, Swept};
+
+/// How many iterations are shown by `state show`.
+const PAST_MAX: usize = 10;
+/// How much of an error is kept.
+const ERROR_CHARS_MAX: usize = 300;
+/// What is odd is told again when it hasn't been seen for so long.
+const TOLD_FOR: TimeDelta = TimeDelta::days(1);
+
+/// An API's account. Losing it costs duplicates and figures, never records.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Account {
+    /// Under which number its delivered records are remembered. A rewind takes a new one, and so forgets.
+    pub number: u64,
+    /// The checkpoint in the text file, as far as the store knows.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// The checkpoint that was about to be written into the text file when this was saved.
+    pub about_to_be: Option<DateTime<Utc>>,
+    /// Everything delivered since is remembered.
+    pub remembered_since: Option<DateTime<Utc>>,
+    /// Of the first window, until an iteration succeeds.
+    pub beginning: Option<Beginning>,
+    /// How far back the API answers, if it has ever refused.
+    pub reach: Option<Reach>,
+    /// How late its records were.
+    pub lateness: Lateness,
+    /// Which time was swept.
+    pub swept: Swept,
+    /// When the last complete iteration began, and where its window did: what surfaces inside was late.
+    pub last_sweep: Option<Sweep>,
+    /// Which way dates went in the last iteration that could tell.
+    pub direction: Option<Direction>,
+    /// What is odd about it.
+    pub oddities: BTreeMap<Oddity, Noticed>,
+    /// For how many iterations in a row no record of the edge was known again.
+    pub strange_edges: u32,
+    /// The last iterations, the latest at the end.
+    pub past: VecDeque<Past>,
+    /// Counts iterations: records without a date are forgotten when they no longer come.
+    pub iteration: u32,
+}
+
+/// A complete iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Its start date.
+    pub start: DateTime<Utc>,
+    /// When it began.
+    pub at: DateTime<Utc>,
+}
+
+/// One iteration, as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Past {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Records delivered.
+    pub records: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// What is odd about an API, and can be mended by whoever owns the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Oddity {
+    /// No record of the edge is known when it is read again.
+    RecordsChange,
+    /// Records have a date in the future.
+    FutureDates,
+    /// The API no longer has what lies at the checkpoint.
+    StartTooOld,
+    /// Records before the start date come all the same.
+    StartIgnored,
+    /// Pages came newest first, and no longer do.
+    OrderChanged,
+}
+
+/// When something odd was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noticed {
+    /// At first.
+    pub first: DateTime<Utc>,
+    /// At last.
+    pub last: DateTime<Utc>,
+}
+
+/// How the user's file differs from what the fetcher wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The checkpoint was moved back, or its line deleted: everything since is shipped again.
+    Back,
+    /// It was moved on: what lies between is left out.
+    On,
+}
+
+impl Account {
+    /// Of an API that nothing is known of. Its number is random: whatever the store holds, it isn't this API's.
+    #[must_use]
+    pub fn blank() -> Self {
+        Self { number: fastrand::u64(..), ..Self::default() }
+    }
+
+    /// What the window needs to know.
+    #[must_use]
+    pub fn known(&self, overlap: TimeDelta, now: DateTime<Utc>) -> Known {
+        Known {
+            checkpoint: self.checkpoint,
+            overlap,
+            remembered_since: self.remembered_since,
+            beginning: self.beginning,
+            reach: self.reach.and_then(|reach| reach.span(now)),
+        }
+    }
+
+    /// Compares the account with the checkpoint in the text file, which counts. A crash between the two writes is told
+    /// from an edit by [`Account::about_to_be`].
+    #[must_use]
+    pub fn edit(&self, written: Option<DateTime<Utc>>) -> Option<Edit> {
+        let is_own = written == self.checkpoint || (written.is_some() && written == self.about_to_be);
+        match (self.about_to_be.max(self.checkpoint), written) {
+            _ if is_own => None,
+            (Some(own), Some(written)) if written > own => Some(Edit::On),
+            (Some(_), _) => Some(Edit::Back),
+            // Nothing was known: there is nothing to differ from.
+            (None, _) => None,
+        }
+    }
+
+    /// Takes over the checkpoint of the text file.
+    pub fn take_over(&mut self, written: Option<DateTime<Utc>>) {
+        self.checkpoint = written;
+        self.about_to_be = None;
+    }
+
+    /// Begins anew at a checkpoint, or without one; what was delivered is forgotten, by taking a new number.
+    #[must_use]
+    pub fn restarted(&self, checkpoint: Option<DateTime<Utc>>) -> Self {
+        Self {
+            checkpoint,
+            lateness: self.lateness.clone(),
+            swept: self.swept.clone(),
+            oddities: self.oddities.clone(),
+            direction: self.direction,
+            past: self.past.clone(),
+            ..Self::blank()
+        }
+    }
+
+    /// Notes something odd. Gives whether it is to be told: it wasn't seen lately.
+    pub fn notice(&mut self, oddity: Oddity, now: DateTime<Utc>) -> bool {
+        let noticed = self.oddities.entry(oddity);
+        let is_new = match &noticed {
+            std::collections::btree_map::Entry::Vacant(_) => true,
+            std::collections::btree_map::Entry::Occupied(noticed) => {
+                now.signed_duration_since(noticed.get().last) > TOLD_FOR
+            }
+        };
+        noticed.or_insert(Noticed { first: now, last: now }).last = now;
+        is_new
+    }
+
+    /// Notes an iteration.
+    pub fn remember(&mut self, mut past: Past) {
+        past.error = past.error.map(|error| error.chars().take(ERROR_CHARS_MAX).collect());
+        self.past.push_back(past);
+        while self.past.len() > PAST_MAX {
+            self.past.pop_front();
+        }
+    }
+}
+
+impl Oddity {
+    /// What was seen, and what to set.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::RecordsChange => {
+                "records that were delivered look different when they are read again, and are shipped again; say in \
+                 json_paths.id where a record holds its id"
+            }
+            Self::FutureDates => {
+                "records have a date in the future; they are shipped and move no checkpoint; check json_paths.data_date, \
+                 and the clocks"
+            }
+            Self::StartTooOld => {
+                "the API no longer has what lies at the checkpoint; what can't be fetched any more is listed by \
+                 `logzio-api-fetcher state`; run the fetcher more often than the API forgets, or lower days_back_fetch"
+            }
+            Self::StartIgnored => {
+                "the API sends records from before the start date; they are left out; check start_date_name, and how a \
+                 start date in filters is written"
+            }
+            Self::OrderChanged => {
+                "pages came newest first and no longer do, so every page is read each time; ask for that order in filters"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::date;
+
+    fn at(text: &str) -> Option<DateTime<Utc>> {
+        (!text.is_empty()).then(|| date::parse(text).expect("a date"))
+    }
+
+    #[track_caller]
+    fn check(checkpoint: &str, about_to_be: &str, written: &str, expected: Option<Edit>) {
+        let account = Account { checkpoint: at(checkpoint), about_to_be: at(about_to_be), ..Account::default() };
+        assert_eq!(account.edit(at(written)), expected, "{checkpoint} → {about_to_be}: {written}");
+    }
+
+    #[test]
+    fn tells_an_edit_from_a_crash() {
+        let (one, two, three) = ("2024-05-01", "2024-05-02", "2024-05-03");
+        check("", "", "", None);
+        check("", "", one, None);
+        check(one, "", one, None);
+        check(one, "", "", Some(Edit::Back));
+        check(two, "", one, Some(Edit::Back));
+        check(one, "", two, Some(Edit::On));
+        // A crash before the line was written, and one after it.
+        check(one, two, one, None);
+        check(one, two, two, None);
+        check("", two, "", None);
+        check("", two, two, None);
+        // An edit on top of a crash.
+        check(one, three, two, Some(Edit::Back));
+        check(one, two, three, Some(Edit::On));
+        check(one, two, "", Some(Edit::Back));
+        check("", two, one, Some(Edit::Back));
+    }
+
+    #[test]
+    fn tells_what_is_odd_once_and_again_after_a_pause() {
+        let mut account = Account::default();
+        let now = at("2024-05-01").expect("a date");
+        assert!(account.notice(Oddity::FutureDates, now));
+        assert!(!account.notice(Oddity::FutureDates, now + TimeDelta::hours(23)));
+        assert!(!account.notice(Oddity::FutureDates, now + TimeDelta::hours(40)));
+        assert!(account.notice(Oddity::StartIgnored, now));
+        assert!(account.notice(Oddity::FutureDates, now + TimeDelta::hours(80)));
+        assert_eq!(account.oddities.len(), 2);
+    }
+
+    #[test]
+    fn forgets_by_taking_a_new_number() {
+        let mut account = Account {
+            number: 1,
+            checkpoint: at("2024-05-02"),
+            remembered_since: at("2024-05-01"),
+            ..Account::default()
+        };
+        (0..20).for_each(|number| {
+            account.remember(Past { at: DateTime::default(), seconds: 0.5, records: number, pages: 1, error: None });
+        });
+        let anew = account.restarted(at("2024-01-01"));
+        assert_ne!(anew.number, account.number);
+        assert_eq!((anew.checkpoint, anew.remembered_since), (at("2024-01-01"), None));
+        assert_eq!(anew.past.iter().map(|past| past.records).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
+        let text = serde_json::to_string(&anew).expect("JSON");
+        assert_eq!(serde_json::from_str::<Account>(&text).expect("it reads"), anew);
+    }
+}

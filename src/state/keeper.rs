@@ -1,0 +1,393 @@
+//! One thread that keeps the store and the text file, in the order in which they must change.
+//!
+//! Enters: what iterations of all APIs delivered, and where their checkpoints move. What waits at the same time is written
+//! at the same time, so that a thousand APIs cost a few commits. What always holds: a checkpoint's move is in the store
+//! before it is in the text file, and what it covers is forgotten after that. While the store can't be written, what was
+//! delivered is kept in memory and written as soon as it can be; no iteration fails for that.
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot};
+
+use super::account::Account;
+use super::checkpoints::CheckpointFile;
+use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, Store, Write};
+use crate::record::{Fingerprint, Identity};
+
+/// How many requests may wait; whoever comes then waits to ask.
+const REQUESTS_MAX: usize = 1024;
+/// How many records are kept in memory while the store can't be written, some 80 MB. Beyond it the rest is not remembered,
+/// and may be shipped twice.
+const UNSAVED_MAX: usize = 1_000_000;
+/// How long a store that can't be used is left alone.
+const REOPEN_AFTER: Duration = Duration::from_secs(5);
+
+/// The way to the thread. When the last one goes, the thread ends.
+#[derive(Clone, Debug)]
+pub(super) struct Keeper(mpsc::Sender<Request>);
+
+/// What the thread is asked.
+#[derive(Debug)]
+enum Request {
+    Counts { number: u64, identities: Vec<Identity>, reply: oneshot::Sender<Vec<u32>> },
+    Remember { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
+    SeeAgain { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
+    Save { name: String, account: Box<Account>, reply: oneshot::Sender<()> },
+    Settle { settlement: Box<Settlement>, reply: oneshot::Sender<io::Result<Account>> },
+    Remembered { number: u64, reply: oneshot::Sender<u64> },
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// The end of a complete iteration.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The API.
+    pub name: String,
+    /// Its account, with the checkpoint that is in the text file.
+    pub account: Account,
+    /// The checkpoint that is to be in the text file.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// What lies before can't come again.
+    pub remembered_since: DateTime<Utc>,
+}
+
+/// What the thread works on.
+struct Work {
+    path: PathBuf,
+    /// Nothing while it can't be used.
+    store: Option<Store>,
+    tried: Instant,
+    is_failing: bool,
+    checkpoints: CheckpointFile,
+    /// What waits for a store that can be written.
+    unsaved: Unsaved,
+}
+
+#[derive(Default)]
+struct Unsaved {
+    delivered: HashMap<(u64, Fingerprint), (Identity, u32, u32)>,
+    accounts: HashMap<String, Box<Account>>,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub(super) fn start(folder: &Path, store: Option<Store>, checkpoints: CheckpointFile) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        let mut work = Work {
+            path: folder.join(FILE_NAME),
+            is_failing: store.is_none(),
+            store,
+            tried: Instant::now(),
+            checkpoints,
+            unsaved: Unsaved::default(),
+        };
+        std::thread::Builder::new().name("state".to_owned()).spawn(move || work.go_on(receiver))?;
+        Ok(Self(sender))
+    }
+
+    pub(super) async fn counts(&self, number: u64, identities: Vec<Identity>) -> Vec<u32> {
+        let wanted = identities.len();
+        let counts = self.ask(|reply| Request::Counts { number, identities, reply }).await;
+        counts.unwrap_or_else(|| vec![0; wanted])
+    }
+
+    pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
+        self.ask(|reply| Request::Remember { number, iteration, identities, reply }).await;
+    }
+
+    pub(super) async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
+        self.ask(|reply| Request::SeeAgain { number, iteration, identities, reply }).await;
+    }
+
+    pub(super) async fn save(&self, name: &str, account: Account) {
+        let (name, account) = (name.to_owned(), Box::new(account));
+        self.ask(|reply| Request::Save { name, account, reply }).await;
+    }
+
+    pub(super) async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
+        let settlement = Box::new(settlement);
+        let settled = self.ask(|reply| Request::Settle { settlement, reply }).await;
+        settled.unwrap_or_else(|| Err(io::Error::other("the state is closed")))
+    }
+
+    pub(super) async fn remembered(&self, number: u64) -> u64 {
+        self.ask(|reply| Request::Remembered { number, reply }).await.unwrap_or_default()
+    }
+
+    /// Ends the thread's work; the store is closed afterwards.
+    pub(super) async fn close(&self) {
+        self.ask(|reply| Request::Close { reply }).await;
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(request(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl Work {
+    fn go_on(&mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut waiting = Vec::new();
+        while requests.blocking_recv_many(&mut waiting, REQUESTS_MAX) > 0 {
+            if self.handle(std::mem::take(&mut waiting)) {
+                break;
+            }
+        }
+    }
+
+    /// Does what was asked for. Gives whether that was the last.
+    fn handle(&mut self, requests: Vec<Request>) -> bool {
+        let (mut writes, mut settlements, mut later, mut is_last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for request in requests {
+            match request {
+                Request::Counts { number, identities, reply } => {
+                    let _ = reply.send(self.counts(number, &identities));
+                }
+                Request::Remembered { number, reply } => {
+                    let _ = reply.send(self.remembered(number));
+                }
+                Request::Remember { number, iteration, identities, reply } => {
+                    writes.push(Write::Remember { number, iteration, identities });
+                    later.push(reply);
+                }
+                Request::SeeAgain { number, iteration, identities, reply } => {
+                    writes.push(Write::SeeAgain { number, iteration, identities });
+                    later.push(reply);
+                }
+                Request::Save { name, account, reply } => {
+                    writes.push(Write::Save { name, account });
+                    later.push(reply);
+                }
+                Request::Settle { settlement, reply } => settlements.push((settlement, reply)),
+                Request::Close { reply } => is_last.push(reply),
+            }
+        }
+        let moves = settlements.iter().map(|(settlement, _)| settlement).filter(|settlement| settlement.moves());
+        writes.extend(moves.map(|settlement| settlement.announced()));
+        self.write(writes);
+        answer_all(later);
+        self.settle(settlements);
+        if is_last.is_empty() {
+            return false;
+        }
+        self.store = None;
+        answer_all(is_last);
+        true
+    }
+
+    /// Writes the checkpoints into the text file, then into the store.
+    fn settle(&mut self, settlements: Vec<(Box<Settlement>, oneshot::Sender<io::Result<Account>>)>) {
+        if settlements.is_empty() {
+            return;
+        }
+        let moved = settlements.iter().filter(|(settlement, _)| settlement.moves());
+        let lines: Vec<_> = moved.filter_map(|(of, _)| Some((of.name.as_str(), of.checkpoint?))).collect();
+        let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
+        let (mut writes, mut replies) = (Vec::new(), Vec::new());
+        for (settlement, reply) in settlements {
+            match &failed {
+                Some(cause) if settlement.moves() => {
+                    replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
+                }
+                _ => {
+                    let account = settlement.done();
+                    writes.push(Write::Save { name: settlement.name.clone(), account: Box::new(account.clone()) });
+                    writes.push(Write::Forget {
+                        number: account.number,
+                        before: settlement.remembered_since,
+                        iteration: account.iteration,
+                    });
+                    replies.push((reply, Ok(account)));
+                }
+            }
+        }
+        self.write(writes);
+        replies.into_iter().for_each(|(reply, result)| drop(reply.send(result)));
+    }
+
+    fn counts(&mut self, number: u64, identities: &[Identity]) -> Vec<u32> {
+        self.reopen();
+        let counts = self.store.as_ref().map(|store| guarded(|| store.counts(number, identities)));
+        let mut counts = match counts {
+            Some(Ok(counts)) => counts,
+            Some(Err(cause)) => {
+                self.fail(&cause);
+                vec![0; identities.len()]
+            }
+            None => vec![0; identities.len()],
+        };
+        if !self.unsaved.delivered.is_empty() {
+            for (count, identity) in counts.iter_mut().zip(identities) {
+                let unsaved = self.unsaved.delivered.get(&(number, identity.fingerprint));
+                *count = count.saturating_add(unsaved.map_or(0, |(_, times, _)| *times));
+            }
+        }
+        counts
+    }
+
+    fn remembered(&mut self, number: u64) -> u64 {
+        let unsaved = self.unsaved.delivered.keys().filter(|(of, _)| *of == number).count() as u64;
+        let saved = self.store.as_ref().and_then(|store| store.remembered(number).ok());
+        saved.unwrap_or_default().saturating_add(unsaved)
+    }
+
+    /// Writes what is new and what had to wait. What can't be written waits.
+    fn write(&mut self, writes: Vec<Write>) {
+        if writes.is_empty() {
+            return;
+        }
+        self.reopen();
+        let waiting = self.unsaved.writes();
+        let written = self.store.as_ref().map(|store| guarded(|| store.write(waiting.iter().chain(&writes))));
+        match written {
+            Some(Ok(())) => {
+                self.unsaved = Unsaved::default();
+                if std::mem::replace(&mut self.is_failing, false) {
+                    tracing::info!("{FILE_NAME} can be written again, and has everything");
+                }
+                return;
+            }
+            Some(Err(cause)) => self.fail(&cause),
+            None => {}
+        }
+        if !self.unsaved.take(writes) {
+            tracing::warn!(
+                "{FILE_NAME} can't be written for so long that deliveries are no longer remembered; they may be shipped again"
+            );
+        }
+    }
+
+    /// Leaves the store alone for a while; redb wants a store that failed to be opened again.
+    fn fail(&mut self, cause: &str) {
+        self.store = None;
+        self.tried = Instant::now();
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(
+                cause,
+                "{FILE_NAME} can't be written; what is delivered is remembered in memory until it can, and a crash now \
+                 would ship it again"
+            );
+        }
+    }
+
+    fn reopen(&mut self) {
+        if self.store.is_none() && self.tried.elapsed() >= REOPEN_AFTER {
+            self.tried = Instant::now();
+            self.store = open_or_set_aside(&self.path).ok();
+        }
+    }
+}
+
+impl Unsaved {
+    fn writes(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for ((number, _), (identity, times, iteration)) in &self.delivered {
+            let identities = vec![*identity; *times as usize];
+            writes.push(Write::Remember { number: *number, iteration: *iteration, identities });
+        }
+        let accounts = self.accounts.iter();
+        writes.extend(accounts.map(|(name, account)| Write::Save { name: name.clone(), account: account.clone() }));
+        writes
+    }
+
+    /// Gives whether there was room for all of it.
+    fn take(&mut self, writes: Vec<Write>) -> bool {
+        let had_room = self.delivered.len() < UNSAVED_MAX;
+        let mut has_room = true;
+        for write in writes {
+            match write {
+                Write::Remember { number, iteration, identities } => {
+                    for identity in identities {
+                        let is_full = self.delivered.len() >= UNSAVED_MAX;
+                        match self.delivered.get_mut(&(number, identity.fingerprint)) {
+                            Some((_, times, last)) => (*times, *last) = (times.saturating_add(1), iteration),
+                            None if is_full => has_room = false,
+                            None => {
+                                self.delivered.insert((number, identity.fingerprint), (identity, 1, iteration));
+                            }
+                        }
+                    }
+                }
+                Write::Forget { number, before, iteration } => self.delivered.retain(|(of, _), (identity, _, last)| {
+                    *of != number || identity.date.map_or(*last >= iteration, |date| date >= before)
+                }),
+                Write::SeeAgain { number, iteration, identities } => {
+                    for identity in identities {
+                        if let Some((.., last)) = self.delivered.get_mut(&(number, identity.fingerprint)) {
+                            *last = iteration;
+                        }
+                    }
+                }
+                Write::Save { name, account } => {
+                    self.accounts.insert(name, account);
+                }
+            }
+        }
+        has_room || !had_room
+    }
+}
+
+impl Settlement {
+    fn moves(&self) -> bool {
+        self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint
+    }
+
+    /// Before the text file changes: it is about to.
+    fn announced(&self) -> Write {
+        let account = Account { about_to_be: self.checkpoint, ..self.account.clone() };
+        Write::Save { name: self.name.clone(), account: Box::new(account) }
+    }
+
+    /// After it.
+    fn done(&self) -> Account {
+        Account {
+            checkpoint: self.checkpoint.or(self.account.checkpoint),
+            about_to_be: None,
+            remembered_since: Some(self.remembered_since),
+            ..self.account.clone()
+        }
+    }
+}
+
+/// Whoever no longer waits for an answer doesn't need it.
+fn answer_all(replies: Vec<oneshot::Sender<()>>) {
+    for reply in replies {
+        let _ = reply.send(());
+    }
+}
+
+/// What the store does, even where what it finds in its file makes it panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("it can't be understood".to_owned()),
+    }
+}
+
+/// Opens the store. A damaged one is set aside, with a warning, and a new one begun.
+pub(super) fn open_or_set_aside(path: &Path) -> Result<Store, OpenError> {
+    let cause = match Store::open(path) {
+        Err(OpenError::Damaged(cause)) => cause,
+        opened => return opened,
+    };
+    let aside = path.with_file_name(DAMAGED_FILE_NAME);
+    let moved = std::fs::rename(path, &aside).or_else(|_| std::fs::remove_file(path));
+    tracing::warn!(
+        cause,
+        "{FILE_NAME} is damaged; it is set aside as {DAMAGED_FILE_NAME}, and records of the last checkpoints may be \
+         shipped again"
+    );
+    match moved {
+        Ok(()) => Store::open(path),
+        Err(error) => Err(OpenError::Unusable(Box::new(error.into()))),
+    }
+}

@@ -1,0 +1,456 @@
+//! The store: what was delivered and isn't covered by a checkpoint yet, and an account of each API.
+//!
+//! One file of [redb](https://docs.rs/redb): pure Rust, one file without companions, transactions with checksums that
+//! survive a power cut, a check of the whole file at each opening, and no memory but a cache whose size is ours to set. It
+//! has one writer, which is all that a folder under our lock ever has.
+//!
+//! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
+//! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use redb::{
+    Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
+use crate::record::Identity;
+
+/// The file's name, beside the config.
+pub const FILE_NAME: &str = ".logzio-api-fetcher.store";
+/// What a damaged file is called afterwards.
+pub const DAMAGED_FILE_NAME: &str = ".logzio-api-fetcher.store.damaged";
+/// How many delivered records of one API are remembered, some 150 MB. Beyond it the middle half by date is forgotten: the
+/// ends hold the edge and what was delivered last, in whatever order pages come. What is forgotten may be shipped twice
+/// after a crash, never lost.
+pub const REMEMBERED_MAX: u64 = 2_000_000;
+/// How many changes of checkpoints can be undone.
+pub const CHANGES_MAX: u64 = 10;
+/// What redb keeps in memory.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// The layout of the tables.
+const LAYOUT: u64 = 1;
+/// The date under which records without one are kept.
+const UNDATED: i64 = i64::MIN;
+
+/// Account number, event date in microseconds, fingerprint.
+type Key = (u64, i64, &'static [u8; 16]);
+/// How often it was delivered, and in which iteration it came last.
+type Seen = (u32, u32);
+
+const DELIVERED: TableDefinition<'_, Key, Seen> = TableDefinition::new("delivered");
+const REMEMBERED: TableDefinition<'_, u64, u64> = TableDefinition::new("remembered");
+const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
+const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    remembered_max: u64,
+}
+
+/// Something to be written.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Records were delivered.
+    Remember {
+        /// Of which account.
+        number: u64,
+        /// In which iteration.
+        iteration: u32,
+        /// Which.
+        identities: Vec<Identity>,
+    },
+    /// Records without a date came again.
+    SeeAgain {
+        /// Of which account.
+        number: u64,
+        /// In which iteration.
+        iteration: u32,
+        /// Which.
+        identities: Vec<Identity>,
+    },
+    /// What can't come again is forgotten: records before a date, and those without a date that came in no iteration
+    /// since.
+    Forget {
+        /// Of which account.
+        number: u64,
+        /// The date.
+        before: DateTime<Utc>,
+        /// The iteration.
+        iteration: u32,
+    },
+    /// An account changed.
+    Save {
+        /// The API.
+        name: String,
+        /// Its account.
+        account: Box<Account>,
+    },
+}
+
+/// A change of a checkpoint that somebody made, by a command or in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// In words: `rewind to …`.
+    pub what: String,
+    /// The API.
+    pub name: String,
+    /// Its account before.
+    pub before: Account,
+}
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// What is in the file makes no sense.
+    #[error("{0}")]
+    Damaged(String),
+    /// The file can't be read or written.
+    #[error("{0}")]
+    Unusable(Box<Error>),
+}
+
+impl Store {
+    /// Opens the store, or makes it. The whole file is checked.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // What redb doesn't expect in a file may make it panic, and a store isn't worth a fetcher.
+        match catch_unwind(|| Self::try_open(path)) {
+            Ok(Ok(store)) => Ok(store),
+            Ok(Err(error)) if is_damage(&error) => Err(OpenError::Damaged(error.to_string())),
+            Ok(Err(error)) => Err(OpenError::Unusable(Box::new(error))),
+            Err(_) => Err(OpenError::Damaged("it can't be understood".to_owned())),
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Error> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        let store = Self { database: builder.create(path)?, remembered_max: REMEMBERED_MAX };
+        store.prepare()?;
+        Ok(store)
+    }
+
+    /// The same with another bound for what is remembered.
+    #[must_use]
+    pub fn remembering(self, remembered_max: u64) -> Self {
+        Self { remembered_max, ..self }
+    }
+
+    /// Makes the tables, and forgets what no account refers to.
+    fn prepare(&self) -> Result<(), Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut about = transaction.open_table(ABOUT)?;
+            let layout = about.get("layout")?.map(|layout| layout.value());
+            if layout.is_some_and(|layout| layout != LAYOUT) {
+                return Err(Error::Corrupted("it was written by another version".to_owned()));
+            }
+            if layout.is_none() {
+                about.insert("layout", LAYOUT)?;
+            }
+            transaction.open_table(DELIVERED)?;
+            let accounts = read_accounts(&transaction.open_table(ACCOUNTS)?)?;
+            let changes = read_changes(&transaction.open_table(CHANGES)?)?;
+            let referred: HashSet<u64> = accounts
+                .values()
+                .chain(changes.values().map(|change| &change.before))
+                .map(|account| account.number)
+                .collect();
+            let mut remembered = transaction.open_table(REMEMBERED)?;
+            let orphans = remembered.iter()?.map(|entry| entry.map(|(number, _)| number.value()));
+            let orphans: Vec<u64> = orphans
+                .filter(|number| number.as_ref().map_or(true, |number| !referred.contains(number)))
+                .collect::<Result<_, _>>()?;
+            let mut delivered = transaction.open_table(DELIVERED)?;
+            for number in orphans {
+                remove_account(number, &mut delivered, &mut remembered)?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Every account.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn accounts(&self) -> Result<BTreeMap<String, Account>, Error> {
+        read_accounts(&self.database.begin_read()?.open_table(ACCOUNTS)?)
+    }
+
+    /// The changes that can be undone, oldest first.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn changes(&self) -> Result<Vec<Change>, Error> {
+        Ok(read_changes(&self.database.begin_read()?.open_table(CHANGES)?)?.into_values().collect())
+    }
+
+    /// How many different records of an account are remembered.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn remembered(&self, number: u64) -> Result<u64, Error> {
+        let table = self.database.begin_read()?.open_table(REMEMBERED)?;
+        Ok(table.get(number)?.map(|count| count.value()).unwrap_or_default())
+    }
+
+    /// How often each record was delivered.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn counts(&self, number: u64, identities: &[Identity]) -> Result<Vec<u32>, Error> {
+        let transaction = self.database.begin_read()?;
+        let remembered = transaction.open_table(REMEMBERED)?.get(number)?.map(|count| count.value());
+        if remembered.unwrap_or_default() == 0 {
+            return Ok(vec![0; identities.len()]);
+        }
+        let table = transaction.open_table(DELIVERED)?;
+        let counts = identities.iter().map(|identity| {
+            let seen = table.get(key(number, identity))?;
+            Ok(seen.map(|seen| seen.value().0).unwrap_or_default())
+        });
+        counts.collect()
+    }
+
+    /// Writes all of it, or nothing. It is on the disk afterwards.
+    ///
+    /// # Errors
+    /// Where the file can't be written; then the store must be opened again.
+    pub fn write<'w>(&self, writes: impl Iterator<Item = &'w Write>) -> Result<(), Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut delivered = transaction.open_table(DELIVERED)?;
+            let mut remembered = transaction.open_table(REMEMBERED)?;
+            let mut accounts = transaction.open_table(ACCOUNTS)?;
+            for write in writes {
+                match write {
+                    Write::Remember { number, iteration, identities } => {
+                        let added = remember(*number, *iteration, identities, &mut delivered)?;
+                        let count = add(*number, i128::from(added), &mut remembered)?;
+                        if count > self.remembered_max {
+                            let forgotten = forget_middle(*number, count, &mut delivered)?;
+                            add(*number, -i128::from(forgotten), &mut remembered)?;
+                        }
+                    }
+                    Write::SeeAgain { number, iteration, identities } => {
+                        see_again(*number, *iteration, identities, &mut delivered)?;
+                    }
+                    Write::Forget { number, before, iteration } => {
+                        let forgotten = forget(*number, *before, *iteration, &mut delivered)?;
+                        add(*number, -i128::from(forgotten), &mut remembered)?;
+                    }
+                    Write::Save { name, account } => {
+                        accounts.insert(name.as_str(), to_json(account)?.as_slice())?;
+                    }
+                }
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Puts new accounts in the place of others, and keeps the others among the changes, the oldest of which go.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn change(&self, changes: &[(Change, Account)]) -> Result<(), Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut accounts = transaction.open_table(ACCOUNTS)?;
+            let mut kept = transaction.open_table(CHANGES)?;
+            for (change, after) in changes {
+                accounts.insert(change.name.as_str(), to_json(after)?.as_slice())?;
+                let next = kept.last()?.map_or(0, |(number, _)| number.value() + 1);
+                kept.insert(next, to_json(change)?.as_slice())?;
+            }
+            while kept.len()? > CHANGES_MAX {
+                kept.pop_first()?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Takes the last change back. What was delivered since stays remembered.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn undo(&self) -> Result<Option<Change>, Error> {
+        let transaction = self.database.begin_write()?;
+        let undone = take_back(&transaction)?;
+        transaction.commit()?;
+        Ok(undone)
+    }
+}
+
+fn key(number: u64, identity: &Identity) -> (u64, i64, &[u8; 16]) {
+    (number, identity.date.map_or(UNDATED, |date| date.timestamp_micros()), identity.fingerprint.bytes())
+}
+
+/// Everything of an account, in the order of dates.
+fn all_of(number: u64) -> std::ops::RangeInclusive<(u64, i64, &'static [u8; 16])> {
+    (number, i64::MIN, &[0; 16])..=(number, i64::MAX, &[u8::MAX; 16])
+}
+
+/// Gives how many of them are new.
+fn remember(
+    number: u64,
+    iteration: u32,
+    identities: &[Identity],
+    delivered: &mut Table<'_, Key, Seen>,
+) -> Result<u64, Error> {
+    let mut added = 0;
+    for identity in identities {
+        let key = key(number, identity);
+        let before = delivered.get(key)?.map(|seen| seen.value().0);
+        added += u64::from(before.is_none());
+        delivered.insert(key, (before.unwrap_or_default().saturating_add(1), iteration))?;
+    }
+    Ok(added)
+}
+
+fn see_again(
+    number: u64,
+    iteration: u32,
+    identities: &[Identity],
+    delivered: &mut Table<'_, Key, Seen>,
+) -> Result<(), Error> {
+    for identity in identities {
+        let key = key(number, identity);
+        let times = delivered.get(key)?.map(|seen| seen.value().0);
+        if let Some(times) = times {
+            delivered.insert(key, (times, iteration))?;
+        }
+    }
+    Ok(())
+}
+
+fn forget(
+    number: u64,
+    before: DateTime<Utc>,
+    iteration: u32,
+    delivered: &mut Table<'_, Key, Seen>,
+) -> Result<u64, Error> {
+    let mut forgotten = 0;
+    let before = before.timestamp_micros();
+    delivered.retain_in((number, i64::MIN, &[0; 16])..(number, before, &[0; 16]), |(_, date, _), (_, seen_in)| {
+        let is_kept = date == UNDATED && seen_in >= iteration;
+        forgotten += u64::from(!is_kept);
+        is_kept
+    })?;
+    Ok(forgotten)
+}
+
+/// Of so many records, keeps the first and the last quarter by date.
+fn forget_middle(number: u64, count: u64, delivered: &mut Table<'_, Key, Seen>) -> Result<u64, Error> {
+    let (mut at, mut forgotten) = (0, 0);
+    delivered.retain_in(all_of(number), |_, _| {
+        at += 1;
+        let is_kept = at <= count / 4 || at > count - count / 4;
+        forgotten += u64::from(!is_kept);
+        is_kept
+    })?;
+    Ok(forgotten)
+}
+
+/// Changes how many records of an account are remembered. Gives the new number.
+fn add(number: u64, change: i128, remembered: &mut Table<'_, u64, u64>) -> Result<u64, Error> {
+    let before = remembered.get(number)?.map(|count| count.value()).unwrap_or_default();
+    let after = u64::try_from(i128::from(before) + change).unwrap_or_default();
+    if after != before {
+        remembered.insert(number, after)?;
+    }
+    Ok(after)
+}
+
+fn remove_account(
+    number: u64,
+    delivered: &mut Table<'_, Key, Seen>,
+    remembered: &mut Table<'_, u64, u64>,
+) -> Result<(), Error> {
+    delivered.retain_in(all_of(number), |_, _| false)?;
+    remembered.remove(number)?;
+    Ok(())
+}
+
+fn read_accounts(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<BTreeMap<String, Account>, Error> {
+    let accounts = table.iter()?.map(|entry| {
+        let (name, account) = entry?;
+        Ok((name.value().to_owned(), from_json(account.value())?))
+    });
+    accounts.collect()
+}
+
+fn read_changes(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<BTreeMap<u64, Change>, Error> {
+    let changes = table.iter()?.map(|entry| {
+        let (number, change) = entry?;
+        Ok((number.value(), from_json(change.value())?))
+    });
+    changes.collect()
+}
+
+/// The last change, taken back. Its account gets to know what was delivered since.
+fn take_back(transaction: &WriteTransaction) -> Result<Option<Change>, Error> {
+    let mut accounts = transaction.open_table(ACCOUNTS)?;
+    let mut changes = transaction.open_table(CHANGES)?;
+    let change: Change = match changes.pop_last()? {
+        Some((_, change)) => from_json(change.value())?,
+        None => return Ok(None),
+    };
+    let current: Option<Account> =
+        accounts.get(change.name.as_str())?.map(|account| from_json(account.value())).transpose()?;
+    if let Some(current) = current.filter(|current| current.number != change.before.number) {
+        let mut delivered = transaction.open_table(DELIVERED)?;
+        let mut remembered = transaction.open_table(REMEMBERED)?;
+        let mut moved = Vec::new();
+        for entry in delivered.extract_from_if(all_of(current.number), |_, _| true)? {
+            let (key, seen) = entry?;
+            let (_, date, fingerprint) = key.value();
+            moved.push((date, *fingerprint, seen.value()));
+        }
+        let mut added = 0;
+        for (date, fingerprint, seen) in moved {
+            let key = (change.before.number, date, &fingerprint);
+            let before = delivered.get(key)?.map(|seen| seen.value().0);
+            added += u64::from(before.is_none());
+            delivered.insert(key, (before.unwrap_or_default().max(seen.0), seen.1))?;
+        }
+        remembered.remove(current.number)?;
+        add(change.before.number, i128::from(added), &mut remembered)?;
+    }
+    accounts.insert(change.name.as_str(), to_json(&change.before)?.as_slice())?;
+    Ok(Some(change))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| Error::Corrupted(error.to_string()))
+}
+
+fn from_json<T: for<'d> Deserialize<'d>>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Corrupted(error.to_string()))
+}
+
+/// Whether the file itself is the trouble, and not the disk or the rights.
+fn is_damage(error: &Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        Error::Corrupted(_)
+        | Error::UpgradeRequired(_)
+        | Error::TableTypeMismatch { .. }
+        | Error::TableIsMultimap(_)
+        | Error::TableDoesNotExist(_)
+        | Error::TypeDefinitionChanged { .. } => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,381 @@
+//! The window: what an iteration fetches, what of it is shipped, and where the checkpoint goes.
+//!
+//! Pure: `now` is an argument, and nothing here waits or writes. Order is never assumed, a start date is inclusive, and
+//! the newest date that was delivered counts, wherever it stood.
+
+mod lateness;
+mod reach;
+mod sieve;
+mod swept;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use lateness::Lateness;
+pub use reach::{Probe, Reach, is_too_old};
+pub use sieve::Sieve;
+pub use swept::{Gap, GapCause, Swept};
+
+use crate::plan::{Overlap, StartRule};
+use crate::record::date::{before, floor_to_second};
+
+/// A date further ahead than this moves no checkpoint: clocks differ by seconds, not by minutes.
+const FUTURE_MAX: TimeDelta = TimeDelta::minutes(5);
+/// How many records must be measured before a measured overlap follows them: a share of 99 % needs ten beyond it.
+const MEASURES_MIN: u64 = 1_000;
+/// The measured overlap until then.
+const OVERLAP_UNMEASURED: TimeDelta = TimeDelta::minutes(15);
+/// Between these a measured overlap stays: clocks are not better, and each iteration reads the whole overlap again.
+const OVERLAP_RANGE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(6));
+/// Of all records, which share a measured overlap must catch.
+const OVERLAP_SHARE: f64 = 0.99;
+
+/// What is known of an API from its iterations before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The newest date delivered.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// How far before the checkpoint to look again.
+    pub overlap: TimeDelta,
+    /// Everything delivered since is remembered; before it, it would be shipped twice.
+    pub remembered_since: Option<DateTime<Utc>>,
+    /// Of the first window, as long as there is no other.
+    pub beginning: Option<Beginning>,
+    /// How far back the API answers, if it has ever refused.
+    pub reach: Option<TimeDelta>,
+}
+
+/// The window of an API that has no checkpoint. It stays the same until an iteration succeeds; else a window that fails
+/// for a while would lose its oldest records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// When the first iteration began.
+    pub at: DateTime<Utc>,
+    /// Below which date records are left out, once a page has told.
+    pub floor: Option<DateTime<Utc>>,
+}
+
+/// Where one iteration begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The start date, the same for all pages.
+    pub start: DateTime<Utc>,
+    /// Where it would begin, if the API answered so far back.
+    pub out_of_reach: Option<DateTime<Utc>>,
+    /// Whether the checkpoint overrules an earlier start date of the config.
+    pub overrules_config: bool,
+    /// Why time before the start was not swept, if some wasn't.
+    pub gap_cause: GapCause,
+    floor: Floor,
+}
+
+/// Below which date records are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Floor {
+    /// Below the start date.
+    At(DateTime<Utc>),
+    /// Below the newest date of the first page less this span: no start is known.
+    BelowNewest(TimeDelta),
+}
+
+impl Overlap {
+    /// How far before the checkpoint to look again.
+    #[must_use]
+    pub fn span(self, lateness: &Lateness) -> TimeDelta {
+        match self {
+            Self::Fixed(span) => span,
+            Self::Measured if lateness.measures() < MEASURES_MIN => OVERLAP_UNMEASURED,
+            Self::Measured => {
+                let (least, most) = OVERLAP_RANGE;
+                lateness.within(OVERLAP_SHARE).unwrap_or(OVERLAP_UNMEASURED).clamp(least, most)
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Where an iteration begins that starts now.
+    #[must_use]
+    pub fn open(rule: &StartRule, known: &Known, now: DateTime<Utc>) -> Self {
+        let again = known.checkpoint.map(|checkpoint| {
+            let again = before(checkpoint, known.overlap);
+            // An overlap that has grown reaches back as memory does: what came before is forgotten.
+            known.remembered_since.map_or(again, |since| again.max(since.min(checkpoint)))
+        });
+        let first = known.beginning.map_or(now, |beginning| beginning.at);
+        let is_known = again.is_some() || rule.configured.is_some();
+        let wanted = again.max(rule.configured).unwrap_or_else(|| before(first, rule.back));
+        let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach)));
+        // What is sent has whole seconds, and what is asked for is not left out.
+        let start = floor_to_second(reached);
+        let floor = match (is_known, known.beginning.and_then(|beginning| beginning.floor)) {
+            (true, _) => Floor::At(start),
+            (false, Some(floor)) => Floor::At(floor),
+            (false, None) => Floor::BelowNewest(rule.back),
+        };
+        let gap_cause = match (reached > wanted, rule.configured > again) {
+            (true, _) => GapCause::OutOfReach,
+            (false, true) => GapCause::Filter,
+            (false, false) => GapCause::Moved,
+        };
+        Self {
+            start,
+            out_of_reach: (reached > wanted).then_some(wanted),
+            overrules_config: rule.configured.is_some() && known.checkpoint > rule.configured,
+            gap_cause,
+            floor,
+        }
+    }
+
+    /// Fixes the floor of a first run, from the dates of the first page that has any.
+    pub fn see_dates(&mut self, dates: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) {
+        if let Floor::BelowNewest(span) = self.floor {
+            let newest = dates.filter(|date| !is_future(*date, now)).max();
+            if let Some(newest) = newest {
+                self.floor = Floor::At(before(newest, span));
+            }
+        }
+    }
+
+    /// Begins later than it was opened: the API refuses the start date as too old.
+    pub fn begin_later(&mut self, start: DateTime<Utc>) {
+        self.out_of_reach = Some(self.out_of_reach.unwrap_or(self.start));
+        self.gap_cause = GapCause::OutOfReach;
+        if self.floor == Floor::At(self.start) {
+            self.floor = Floor::At(start);
+        }
+        self.start = start;
+    }
+
+    /// Below which date records are left out, once it is known.
+    #[must_use]
+    pub fn floor(&self) -> Option<DateTime<Utc>> {
+        match self.floor {
+            Floor::At(floor) => Some(floor),
+            Floor::BelowNewest(_) => None,
+        }
+    }
+
+    /// Whether a date lies before the window.
+    #[must_use]
+    pub fn is_below(&self, date: DateTime<Utc>) -> bool {
+        self.floor().is_some_and(|floor| date < floor)
+    }
+}
+
+/// Whether a date lies too far ahead to be true.
+#[must_use]
+pub fn is_future(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    date.signed_duration_since(now) > FUTURE_MAX
+}
+
+/// How many pages with dates must have come newest first before that is believed: one may fall by chance.
+const ORDERED_PAGES_MIN: u32 = 2;
+
+/// In which order the dates of an iteration come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Order {
+    last: Option<DateTime<Utc>>,
+    pages: u32,
+    fell: bool,
+    rose: bool,
+}
+
+impl Order {
+    /// Sees the dates of the next page.
+    pub fn see(&mut self, page: impl Iterator<Item = DateTime<Utc>>) {
+        let mut has_dates = false;
+        for date in page {
+            if let Some(last) = self.last {
+                self.fell |= date < last;
+                self.rose |= date > last;
+            }
+            self.last = Some(date);
+            has_dates = true;
+        }
+        self.pages += u32::from(has_dates);
+    }
+
+    /// Whether everything came newest first up to now, and the last date lies before the window: nothing that follows
+    /// can lie in it.
+    #[must_use]
+    pub fn has_left(&self, window: &Window) -> bool {
+        self.pages >= ORDERED_PAGES_MIN
+            && self.direction() == Some(Direction::NewestFirst)
+            && self.last.is_some_and(|last| window.is_below(last))
+    }
+
+    /// Which way the dates went; nothing where they were all the same.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        match (self.fell, self.rose) {
+            (true, true) => Some(Direction::Mixed),
+            (true, false) => Some(Direction::NewestFirst),
+            (false, true) => Some(Direction::OldestFirst),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Which way the dates of an iteration go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the newest on.
+    NewestFirst,
+    /// From the oldest on.
+    OldestFirst,
+    /// Up and down.
+    Mixed,
+}
+
+/// The checkpoint after an iteration whose newest delivered date is `newest`; it never moves backwards.
+#[must_use]
+pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    checkpoint.max(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Fingerprint, date};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        date::parse(text).expect("a date")
+    }
+
+    fn rule(configured: Option<&str>) -> StartRule {
+        StartRule {
+            configured: configured.map(at),
+            back: TimeDelta::days(14),
+            overlap: Overlap::Fixed(TimeDelta::zero()),
+        }
+    }
+
+    fn known(checkpoint: Option<&str>, overlap_minutes: i64) -> Known {
+        Known { checkpoint: checkpoint.map(at), overlap: TimeDelta::minutes(overlap_minutes), ..Known::default() }
+    }
+
+    #[track_caller]
+    fn check(configured: Option<&str>, known: Known, start: &str, overrules: bool) {
+        let window = Window::open(&rule(configured), &known, at("2024-05-28T12:00:00Z"));
+        assert_eq!((window.start, window.overrules_config), (at(start), overrules));
+    }
+
+    #[test]
+    fn begins_at_the_checkpoint_else_the_filter_else_some_days_back() {
+        check(None, known(None, 0), "2024-05-14T12:00:00Z", false);
+        check(Some("2024-05-01"), known(None, 0), "2024-05-01", false);
+        check(Some("2024-05-01"), known(Some("2024-05-02T10:00:00.9Z"), 0), "2024-05-02T10:00:00Z", true);
+        check(Some("2024-05-03"), known(Some("2024-05-02T10:00:00Z"), 0), "2024-05-03", false);
+        check(None, known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:45:00Z", false);
+        check(Some("2024-05-02T09:50:00Z"), known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:50:00Z", true);
+        let beginning = Some(Beginning { at: at("2024-05-20T00:00:00Z"), floor: None });
+        check(None, Known { beginning, ..Known::default() }, "2024-05-06", false);
+    }
+
+    #[test]
+    fn an_overlap_reaches_no_further_back_than_memory() {
+        let checkpoint = "2024-05-02T10:00:00Z";
+        let since = |text| Known { remembered_since: Some(at(text)), ..known(Some(checkpoint), 60) };
+        check(None, since("2024-05-02T08:00:00Z"), "2024-05-02T09:00:00Z", false);
+        check(None, since("2024-05-02T09:50:00Z"), "2024-05-02T09:50:00Z", false);
+        check(None, since("2024-05-02T11:00:00Z"), checkpoint, false);
+    }
+
+    #[test]
+    fn a_start_that_is_out_of_reach_is_told() {
+        let beyond = Known { reach: Some(TimeDelta::days(20)), ..known(Some("2024-05-01"), 0) };
+        let window = Window::open(&rule(None), &beyond, at("2024-05-28"));
+        assert_eq!((window.start, window.out_of_reach), (at("2024-05-08"), Some(at("2024-05-01"))));
+        assert_eq!(window.gap_cause, GapCause::OutOfReach);
+        let within = Known { reach: Some(TimeDelta::days(30)), ..known(Some("2024-05-01"), 0) };
+        assert_eq!(Window::open(&rule(None), &within, at("2024-05-28")).out_of_reach, None);
+    }
+
+    #[test]
+    fn a_measured_overlap_follows_what_was_measured() {
+        let mut lateness = Lateness::default();
+        let minutes = |lateness: &Lateness| Overlap::Measured.span(lateness).num_minutes();
+        (0..999).for_each(|_| lateness.add(TimeDelta::minutes(40)));
+        assert_eq!(minutes(&lateness), 15, "too few measures");
+        lateness.add(TimeDelta::minutes(40));
+        assert_eq!(minutes(&lateness), 40);
+        (0..400_000).for_each(|_| lateness.add(TimeDelta::seconds(2)));
+        assert_eq!(minutes(&lateness), 1, "never shorter");
+        (0..9_000).for_each(|_| lateness.add(TimeDelta::days(3)));
+        assert_eq!(minutes(&lateness), 360, "never longer");
+        assert_eq!(Overlap::Fixed(TimeDelta::minutes(3)).span(&lateness), TimeDelta::minutes(3));
+    }
+
+    #[test]
+    fn leaves_out_what_lies_before_the_window() {
+        let now = at("2024-05-28T12:00:00Z");
+        let mut first_run = Window::open(&rule(None), &known(None, 0), now);
+        assert!(!first_run.is_below(at("1990-01-01")));
+        first_run.see_dates([at("2022-03-18"), at("2099-01-01"), at("2022-03-01")].into_iter(), now);
+        assert!(first_run.is_below(at("2022-03-03")) && !first_run.is_below(at("2022-03-04")));
+        let again = Window::open(&rule(None), &known(Some("2024-05-02T10:00:00.5Z"), 0), now);
+        assert!(again.is_below(at("2024-05-02T09:59:59.9Z")) && !again.is_below(at("2024-05-02T10:00:00Z")));
+    }
+
+    #[test]
+    fn stops_only_where_newest_first_is_certain() {
+        let window = Window::open(&rule(None), &known(Some("2024-05-10"), 0), at("2024-05-28"));
+        let left = |pages: &[&[&str]]| {
+            let mut order = Order::default();
+            pages.iter().for_each(|page| order.see(page.iter().map(|date| at(date))));
+            order.has_left(&window)
+        };
+        assert!(left(&[&["2024-05-12", "2024-05-11"], &["2024-05-11", "2024-05-09"]]));
+        assert!(left(&[&["2024-05-12"], &[], &["2024-05-09"]]));
+        assert!(!left(&[&["2024-05-12", "2024-05-11", "2024-05-09"], &[]]), "one page may fall by chance");
+        assert!(!left(&[&["2024-05-12"], &["2024-05-10"]]), "the floor itself is in the window");
+        assert!(!left(&[&["2024-05-09"], &["2024-05-09"]]), "nothing fell");
+        assert!(!left(&[&["2024-05-11", "2024-05-12"], &["2024-05-09"]]), "it rose");
+    }
+
+    /// Records come late, twice, in any order, several in a second; the API honours the start date. Each one that
+    /// surfaces no later than the overlap allows is shipped exactly once.
+    #[test]
+    fn windows_leave_no_gap_and_double_nothing() {
+        let record = (0_i64..600, 0_i64..120);
+        proptest!(|(records in prop::collection::vec(record, 1..60), rounds in 2_i64..8)| {
+            let origin = at("2024-05-28T00:00:00Z");
+            let rule = rule(Some("2024-05-28T00:00:00Z"));
+            let (mut delivered, mut known) = (HashMap::<Fingerprint, DateTime<Utc>>::new(), known(None, 2));
+            let mut shipped = vec![0_u32; records.len()];
+            for round in 1..=rounds {
+                let now_s = 720 * round / rounds;
+                let window = Window::open(&rule, &known, origin + TimeDelta::seconds(now_s));
+                let there: Vec<(usize, DateTime<Utc>)> = records.iter().enumerate()
+                    .filter(|(_, (event_s, late_s))| event_s + late_s <= now_s)
+                    .map(|(number, (event_s, _))| (number, origin + TimeDelta::seconds(*event_s)))
+                    .filter(|(_, date)| !window.is_below(*date))
+                    .collect();
+                let sieve = Sieve::default();
+                for page in there.chunks(7) {
+                    let fingerprint = |number: usize| Fingerprint::of(&[&number.to_le_bytes()]);
+                    let counts = page.iter().map(|(number, _)| {
+                        (fingerprint(*number), u32::from(delivered.contains_key(&fingerprint(*number))))
+                    });
+                    for (new, (number, date)) in sieve.admit(counts).into_iter().zip(page) {
+                        if new {
+                            if let Some(count) = shipped.get_mut(*number) { *count += 1; }
+                            delivered.insert(fingerprint(*number), *date);
+                        }
+                    }
+                }
+                let next = next_checkpoint(known.checkpoint, there.iter().map(|(_, date)| *date).max());
+                prop_assert!(next >= known.checkpoint, "the checkpoint moved backwards");
+                known.checkpoint = next;
+                let since = Window::open(&rule, &known, origin).start.max(window.start);
+                known.remembered_since = next.map(|_| since);
+                delivered.retain(|_, date| *date >= since);
+            }
+            prop_assert!(shipped.iter().all(|count| *count == 1), "{shipped:?}");
+        });
+    }
+}

@@ -1,0 +1,158 @@
+//! How far back an API answers, found out where it refuses a start date as too old.
+//!
+//! Some APIs name the earliest start date they take, most don't. Then it is looked for between the refused date and the
+//! present, halving the span each time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::record::date::{self, before, floor_to_second};
+
+/// How exactly the limit is looked for. What lies between is given up.
+const EXACTNESS: TimeDelta = TimeDelta::hours(1);
+/// The limit moves with the clock, and requests take their time.
+const MARGIN: TimeDelta = TimeDelta::minutes(1);
+/// The most dates that are tried: ten years halved down to an hour, and one more.
+const TRIES_MAX: u32 = 18;
+/// After this time a limit is no longer believed: APIs change, and their licences.
+const BELIEVED: TimeDelta = TimeDelta::days(1);
+/// What answers to a start date that is too old have in common.
+const SIGNS: [&str; 5] = ["minimum allowed time", "too far in the past", "too old", "retention", "out of range"];
+
+/// How far back an API answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    seconds: i64,
+    learned: DateTime<Utc>,
+}
+
+impl Reach {
+    /// From a start date that was taken, when others were refused.
+    #[must_use]
+    pub fn learned(accepted: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self { seconds: now.signed_duration_since(accepted).num_seconds().max(0), learned: now }
+    }
+
+    /// The span, as long as it is believed. A clock that was set back ends that, too.
+    #[must_use]
+    pub fn span(self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let age = now.signed_duration_since(self.learned);
+        let is_believed = age >= TimeDelta::zero() && age < BELIEVED;
+        is_believed.then(|| TimeDelta::try_seconds(self.seconds)).flatten()
+    }
+}
+
+/// Whether an answer of status 400 says that a start date lies too far back.
+#[must_use]
+pub fn is_too_old(said: &str) -> bool {
+    let said = said.to_lowercase();
+    SIGNS.iter().any(|sign| said.contains(sign))
+}
+
+/// The search for the earliest start date that an API takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    refused: DateTime<Utc>,
+    accepted: Option<DateTime<Utc>>,
+    /// The date that the API named itself.
+    named: Option<DateTime<Utc>>,
+    tries: u32,
+}
+
+impl Probe {
+    /// After a start date was refused with these words.
+    #[must_use]
+    pub fn new(refused: DateTime<Utc>, said: &str, now: DateTime<Utc>) -> Self {
+        Self { refused, accepted: None, named: named(said, refused, now), tries: 0 }
+    }
+
+    /// The next date to try; nothing where the search is over.
+    pub fn next(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.tries += 1;
+        let later = self.accepted.unwrap_or(now);
+        let span = later.signed_duration_since(self.refused);
+        if self.tries > TRIES_MAX || span <= EXACTNESS {
+            return None;
+        }
+        Some(floor_to_second(self.named.unwrap_or_else(|| before(later, span / 2))))
+    }
+
+    /// Notes that a date was taken. One that the API named itself ends the search.
+    pub fn accept(&mut self, date: DateTime<Utc>) {
+        self.accepted = Some(date);
+        if self.named.take().is_some() {
+            self.refused = date;
+        }
+    }
+
+    /// Notes that a date was refused, too.
+    pub fn refuse(&mut self, date: DateTime<Utc>) {
+        self.refused = date;
+        self.named = None;
+    }
+
+    /// The earliest date that was taken.
+    #[must_use]
+    pub fn accepted(&self) -> Option<DateTime<Utc>> {
+        self.accepted
+    }
+}
+
+/// The date in an answer, if it lies between the refused one and the present.
+fn named(said: &str, refused: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let words = said.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let dates = words.filter_map(date::parse_written).filter_map(|date| date.checked_add_signed(MARGIN));
+    dates.filter(|date| *date > refused && *date < now).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        date::parse(text).expect("a date")
+    }
+
+    /// An API that takes start dates from `limit` on, and how many requests it gets.
+    fn search(said: &str, refused: &str, limit: &str, now: &str) -> (Option<DateTime<Utc>>, u32) {
+        let (limit, now) = (at(limit), at(now));
+        let mut probe = Probe::new(at(refused), said, now);
+        let mut asked = 0;
+        while let Some(date) = probe.next(now) {
+            asked += 1;
+            if date >= limit { probe.accept(date) } else { probe.refuse(date) }
+        }
+        (probe.accepted(), asked)
+    }
+
+    #[test]
+    fn takes_the_date_that_the_api_names() {
+        let said = "Minimum allowed time is 2024-04-28T12:00:00Z.";
+        assert!(is_too_old(said) && !is_too_old("Invalid filter clause"));
+        let found = search(said, "2024-01-01", "2024-04-28T12:00:00Z", "2024-05-28T12:00:00Z");
+        assert_eq!(found, (Some(at("2024-04-28T12:01:00Z")), 1));
+    }
+
+    #[test]
+    fn finds_an_unnamed_limit_to_the_hour() {
+        let (found, asked) = search("too old", "2020-01-01", "2024-04-28T12:00:00Z", "2024-05-28T12:00:00Z");
+        let found = found.expect("a date");
+        let given_up = found.signed_duration_since(at("2024-04-28T12:00:00Z"));
+        assert!(given_up >= TimeDelta::zero() && given_up <= EXACTNESS, "{given_up}");
+        assert!(asked <= TRIES_MAX, "{asked}");
+    }
+
+    #[test]
+    fn gives_up_where_no_date_is_taken() {
+        let (found, asked) = search("too old", "2020-01-01", "2030-01-01", "2024-05-28T12:00:00Z");
+        assert!(found.is_none() && asked <= TRIES_MAX, "{asked}");
+    }
+
+    #[test]
+    fn is_believed_for_a_day() {
+        let reach = Reach::learned(at("2024-04-28"), at("2024-05-28"));
+        assert_eq!(reach.span(at("2024-05-28T23:00:00Z")), Some(TimeDelta::days(30)));
+        assert_eq!(reach.span(at("2024-05-29")), None);
+        assert_eq!(reach.span(at("2024-05-27")), None);
+    }
+}
