@@ -11,6 +11,7 @@
 mod commands;
 mod config;
 mod fetching;
+mod gaps;
 mod harness;
 mod health;
 mod memory;
@@ -20,6 +21,7 @@ mod records;
 mod secrets;
 mod shipping;
 mod state;
+mod state_command;
 mod stopping;
 mod tls;
 mod window;

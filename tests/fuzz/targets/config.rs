@@ -1,0 +1,17 @@
+//! Any text as `config.yaml`: a config or faults, never both, never neither.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use logzio_api_fetcher::config::{Surroundings, compile};
+
+fuzz_target!(|text: &str| {
+    let variable = |name: &str| (name.len() < 8).then(|| format!("value of {name}"));
+    let around = Surroundings { variable: &variable, folder: Path::new("/nowhere") };
+    let reading = compile(text, &around);
+    assert_eq!(reading.config.is_some(), reading.findings.faults.is_empty());
+    for fault in &reading.findings.faults {
+        assert!(!fault.to_string().is_empty());
+    }
+});

@@ -1,0 +1,28 @@
+//! A path on the first line, an id path on the second, a page after them: each record becomes one line of JSON.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use logzio_api_fetcher::record::path::JsonPath;
+use logzio_api_fetcher::record::{CustomFields, Page, Paths, Record};
+
+fuzz_target!(|text: &str| {
+    let mut lines = text.splitn(3, '\n');
+    let (Some(data), Some(id), Some(page)) = (lines.next(), lines.next(), lines.next()) else { return };
+    let (Ok(data), Ok(id)) = (JsonPath::parse(data), JsonPath::parse(id)) else { return };
+    let date = JsonPath::parse("date").expect("a path");
+    let paths = Paths { data, date: date.clone(), id: Some(id.clone()), next_url: Some(id.clone()) };
+    let Ok(read) = Page::read(page, &paths) else { return };
+    let fields = [("type".to_owned(), "x".into()), ("a".to_owned(), 1.into())];
+    let fields = CustomFields::new(&fields).expect("plain values");
+    for raw in read.records {
+        let record = Record::read(raw, &date, Some(&id));
+        let mut line = Vec::new();
+        fields.append_line(record.raw, &mut line);
+        assert!(!line.contains(&b'\n'));
+        let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(&line);
+        // One level deeper than the page, where the limit of the reader lies.
+        if let Err(error) = parsed {
+            assert!(error.to_string().contains("recursion limit"), "{error}: {}", String::from_utf8_lossy(&line));
+        }
+    }
+});

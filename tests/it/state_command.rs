@@ -1,0 +1,118 @@
+//! `state`: looking at what is known, and changing it.
+
+use crate::harness::{Fetcher, MockListener, MockServer, Outcome, general, minutes_ago, page, record};
+
+const CHECKPOINTS: &str = "last_start_dates.txt";
+
+/// An API with three records, and a fetcher that has shipped them.
+fn shipped() -> (MockServer, MockListener, Outcome) {
+    let dates = [minutes_ago(30), minutes_ago(20), minutes_ago(10)];
+    let api = MockServer::start(move |_, _| {
+        let records: Vec<String> = dates.iter().zip(1..).map(|(date, id)| record(id, date)).collect();
+        page(&records.iter().map(String::as_str).collect::<Vec<_>>(), None)
+    });
+    let listener = MockListener::start();
+    let config =
+        general(api.url(), listener.url(), "").replace("days_back_fetch: 5", "days_back_fetch: 5, overlap: 15");
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    (api, listener, outcome)
+}
+
+fn state(outcome: Outcome, arguments: &[&str]) -> Outcome {
+    Fetcher::again(outcome).arguments(arguments).run("state")
+}
+
+fn once(outcome: Outcome) -> Outcome {
+    Fetcher::again(outcome).once().assert_code(0)
+}
+
+#[test]
+fn shows_what_is_known_of_each_api() {
+    let (_api, _listener, outcome) = shipped();
+    let checkpoint = outcome.read(CHECKPOINTS).trim().strip_prefix("events: ").unwrap().to_owned();
+    let shown = state(outcome, &[]).assert_code(0);
+    let shown = shown.assert_says(&format!("events\n  checkpoint  {checkpoint}, 10")).assert_says("overlap     15 min");
+    let shown = shown.assert_says("remembered  2 delivered records since ").assert_says("swept       until ");
+    assert!(shown.stdout.contains("s  3 records, 1 pages"), "{}", shown.stdout);
+    state(shown, &["show"]).assert_code(0).assert_says("lateness    not measured yet");
+}
+
+#[test]
+fn a_rewind_ships_again_and_an_undo_takes_it_back() {
+    let (_api, listener, outcome) = shipped();
+    let before = outcome.read(CHECKPOINTS);
+    let outcome =
+        state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0).assert_says("2024-01-01T00:00:00Z");
+    assert_eq!(outcome.read(CHECKPOINTS), "events: 2024-01-01T00:00:00Z\n");
+    let outcome = state(outcome, &["undo"]).assert_code(0).assert_says("undone: rewind to 2024-01-01T00:00:00Z");
+    assert_eq!(outcome.read(CHECKPOINTS), before);
+    let outcome = once(outcome);
+    assert_eq!(listener.ids(), [1, 2, 3], "remembered again: {}", outcome.stderr);
+    let outcome = state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0);
+    once(outcome);
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3]);
+}
+
+#[test]
+fn an_undo_after_an_iteration_ships_nothing_again_that_is_remembered() {
+    let (_api, listener, outcome) = shipped();
+    let outcome = once(state(outcome, &["forget", "events"]).assert_code(0));
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3]);
+    let outcome = once(state(outcome, &["undo"]).assert_code(0));
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3], "{}", outcome.stderr);
+}
+
+#[test]
+fn a_forgotten_api_begins_like_the_first_time() {
+    let (api, listener, outcome) = shipped();
+    let outcome = state(outcome, &["forget", "events"]).assert_code(0);
+    assert_eq!(outcome.read(CHECKPOINTS), "");
+    once(outcome);
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3]);
+    let starts: Vec<String> = api.asked().iter().map(|asked| asked.query[..16].to_owned()).collect();
+    assert_eq!(starts[0], starts[1], "five days back");
+}
+
+#[test]
+fn an_edit_of_the_file_can_be_undone_too_and_ten_changes_are_kept() {
+    let (_api, _listener, outcome) = shipped();
+    let before = outcome.read(CHECKPOINTS);
+    outcome.write(CHECKPOINTS, "");
+    let mut outcome = state(outcome, &[]).assert_code(0).assert_says("events: the file was edited, to none");
+    outcome = state(outcome, &["undo"]).assert_code(0);
+    assert_eq!(outcome.read(CHECKPOINTS), before);
+    for day in 1..=12 {
+        outcome = state(outcome, &["rewind", "events", &format!("2024-01-{day:02}")]).assert_code(0);
+    }
+    for day in (2..=11).rev() {
+        outcome = state(outcome, &["undo"]).assert_code(0);
+        assert_eq!(outcome.read(CHECKPOINTS), format!("events: 2024-01-{day:02}T00:00:00Z\n"));
+    }
+    state(outcome, &["undo"]).assert_code(0).assert_says("There is nothing to undo");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_changes_nothing() {
+    let (_api, _listener, outcome) = shipped();
+    let before = outcome.read(CHECKPOINTS);
+    let outcome = state(outcome, &["rewind", "evnts", "2024-01-01"]).assert_code(2).assert_says("there_are=\"events\"");
+    let outcome = state(outcome, &["rewind", "events", "yesterday"]).assert_code(2).assert_says("it is no date");
+    let outcome = state(outcome, &["rewind", "events", "2199-01-01"]).assert_code(2).assert_says("in the future");
+    let outcome = state(outcome, &["forget"]).assert_code(2);
+    assert_eq!(outcome.read(CHECKPOINTS), before);
+}
+
+#[test]
+fn is_refused_while_a_fetcher_runs() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start().may_be_idle();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    running.wait_for_log("iteration done", 1);
+    let path = running.config_path();
+    for command in [&["show"][..], &["rewind", "events", "2024-01-01"], &["undo"]] {
+        let arguments = [command, &["--config", &path]].concat();
+        let refused = Fetcher::new("").arguments(&arguments).run_bare("state").assert_code(1);
+        refused.assert_says("another fetcher (process ").assert_says("stop it first");
+    }
+    running.stop().assert_code(0);
+}
