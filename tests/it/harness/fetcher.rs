@@ -122,7 +122,7 @@ impl Fetcher {
 }
 
 impl Running {
-    fn folder(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.folder.as_ref().unwrap().path().to_owned()
     }
 

@@ -3,7 +3,7 @@
 mod fetcher;
 mod server;
 
-pub use fetcher::{Fetcher, Outcome};
+pub use fetcher::{Fetcher, Outcome, Running};
 pub use server::{Asked, MockListener, MockServer, Reply, Tls};
 
 use std::time::{Duration, Instant};

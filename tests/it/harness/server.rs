@@ -49,6 +49,8 @@ pub enum Reply {
     },
     /// Says that it is longer than it is.
     CutOff(Vec<u8>),
+    /// Says that it is shorter than it is.
+    ClaimsLess(Vec<u8>),
     /// Closes without a word.
     Close,
     /// Says nothing until the test is over.
@@ -104,6 +106,8 @@ pub struct MockServer {
     asked: Arc<Mutex<Vec<Asked>>>,
     has_panicked: Arc<AtomicBool>,
     may_be_idle: bool,
+    /// Keeps no request: of those that it would have to keep there may be too many.
+    is_forgetful: Arc<AtomicBool>,
 }
 
 impl MockServer {
@@ -119,22 +123,24 @@ impl MockServer {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let has_panicked = Arc::new(AtomicBool::new(false));
         let handler: Arc<Handler> = Arc::new(handler);
+        let is_forgetful = Arc::new(AtomicBool::new(false));
         let server = Self {
             url: format!("{scheme}://127.0.0.1:{port}"),
             asked: Arc::clone(&asked),
             has_panicked: Arc::clone(&has_panicked),
             may_be_idle: false,
+            is_forgetful: Arc::clone(&is_forgetful),
         };
         std::thread::spawn(move || {
             for stream in socket.incoming().flatten() {
                 let (tls, asked, handler) = (tls.clone(), Arc::clone(&asked), Arc::clone(&handler));
-                let has_panicked = Arc::clone(&has_panicked);
+                let (has_panicked, is_forgetful) = (Arc::clone(&has_panicked), Arc::clone(&is_forgetful));
                 std::thread::spawn(move || {
                     let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match tls {
-                        None => serve(stream, &asked, &*handler),
+                        None => serve(stream, &asked, &is_forgetful, &*handler),
                         Some(tls) => {
                             let connection = ServerConnection::new(tls.0).unwrap();
-                            serve(StreamOwned::new(connection, stream), &asked, &*handler);
+                            serve(StreamOwned::new(connection, stream), &asked, &is_forgetful, &*handler);
                         }
                     }));
                     if served.is_err() {
@@ -144,6 +150,12 @@ impl MockServer {
             }
         });
         server
+    }
+
+    /// A server that keeps only its last request.
+    pub fn forgetful(self) -> Self {
+        self.is_forgetful.store(true, Ordering::SeqCst);
+        self
     }
 
     /// A server that may stay unasked.
@@ -176,11 +188,14 @@ impl Drop for MockServer {
     }
 }
 
-fn serve(stream: impl Read + Write, asked: &Mutex<Vec<Asked>>, handler: &Handler) {
+fn serve(stream: impl Read + Write, asked: &Mutex<Vec<Asked>>, is_forgetful: &AtomicBool, handler: &Handler) {
     let mut stream = BufReader::new(stream);
     let Some(request) = read_request(&mut stream) else { return };
     let before = {
         let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_forgetful.load(Ordering::SeqCst) {
+            asked.clear();
+        }
         asked.push(request.clone());
         asked.len() - 1
     };
@@ -216,6 +231,7 @@ fn write_reply(stream: &mut impl Write, reply: Reply) -> std::io::Result<()> {
     let (status, headers, body, claimed) = match reply {
         Reply::Full { status, headers, body } => (status, headers, body.clone(), body.len()),
         Reply::CutOff(body) => (200, Vec::new(), body.clone(), body.len() + 1000),
+        Reply::ClaimsLess(body) => (200, Vec::new(), body.clone(), body.len() / 2),
         Reply::Hang => {
             std::thread::sleep(Duration::from_secs(120));
             return Ok(());
@@ -235,6 +251,15 @@ fn write_reply(stream: &mut impl Write, reply: Reply) -> std::io::Result<()> {
     stream.flush()
 }
 
+/// The lines of a batch.
+fn unzipped(asked: &Asked) -> String {
+    let mut text = String::new();
+    GzDecoder::new(asked.body.as_slice()).read_to_string(&mut text).expect("the body is gzip");
+    assert!(text.ends_with('\n') && text.len() <= 1_048_576, "{} bytes", text.len());
+    assert_eq!(asked.query, "token=shipping-token-1");
+    text
+}
+
 /// The Logz.io listener: keeps the lines of the batches that it takes.
 pub struct MockListener {
     server: MockServer,
@@ -252,14 +277,17 @@ impl MockListener {
         Self::start_with(None, handler)
     }
 
+    /// Hands each batch to the handler and keeps none of it.
+    pub fn handing_on(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+        let server = MockServer::start(move |asked, _| handler(&unzipped(asked))).forgetful();
+        Self { server, lines: Arc::default() }
+    }
+
     pub fn start_with(tls: Option<Tls>, handler: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&lines);
         let server = MockServer::start_with(tls, move |asked, before| {
-            let mut text = String::new();
-            GzDecoder::new(asked.body.as_slice()).read_to_string(&mut text).expect("the body is gzip");
-            assert!(text.ends_with('\n') && text.len() <= 1_048_576, "{} bytes", text.len());
-            assert_eq!(asked.query, "token=shipping-token-1");
+            let text = unzipped(asked);
             let reply = handler(&text, before);
             let mut answered = &reply;
             while let Reply::Late(_, then) = answered {
