@@ -61,6 +61,8 @@ struct Work {
     path: PathBuf,
     /// Nothing while it can't be used.
     store: Option<Store>,
+    /// What the store knew when it could be used last, to be read until it can again.
+    copy: Option<Store>,
     tried: Instant,
     is_failing: bool,
     checkpoints: CheckpointFile,
@@ -79,12 +81,18 @@ impl Keeper {
     ///
     /// # Errors
     /// Where there is no thread to be had.
-    pub(super) fn start(folder: &Path, store: Option<Store>, checkpoints: CheckpointFile) -> io::Result<Self> {
+    pub(super) fn start(
+        folder: &Path,
+        store: Option<Store>,
+        copy: Option<Store>,
+        checkpoints: CheckpointFile,
+    ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
         let mut work = Work {
             path: folder.join(FILE_NAME),
             is_failing: store.is_none(),
             store,
+            copy,
             tried: Instant::now(),
             checkpoints,
             unsaved: Unsaved::default(),
@@ -216,15 +224,16 @@ impl Work {
 
     fn counts(&mut self, number: u64, identities: &[Identity]) -> Vec<u32> {
         self.reopen();
-        let counts = self.store.as_ref().map(|store| guarded(|| store.counts(number, identities)));
-        let mut counts = match counts {
-            Some(Ok(counts)) => counts,
+        let read = |store: &Store| guarded(|| store.counts(number, identities));
+        let counts = match self.store.as_ref().map(read) {
+            Some(Ok(counts)) => Some(counts),
             Some(Err(cause)) => {
                 self.fail(&cause);
-                vec![0; identities.len()]
+                self.copy.as_ref().and_then(|copy| read(copy).ok())
             }
-            None => vec![0; identities.len()],
+            None => self.copy.as_ref().and_then(|copy| read(copy).ok()),
         };
+        let mut counts = counts.unwrap_or_else(|| vec![0; identities.len()]);
         if !self.unsaved.delivered.is_empty() {
             for (count, identity) in counts.iter_mut().zip(identities) {
                 let unsaved = self.unsaved.delivered.get(&(number, identity.fingerprint));
@@ -236,7 +245,8 @@ impl Work {
 
     fn remembered(&mut self, number: u64) -> u64 {
         let unsaved = self.unsaved.delivered.keys().filter(|(of, _)| *of == number).count() as u64;
-        let saved = self.store.as_ref().and_then(|store| store.remembered(number).ok());
+        let readable = self.store.as_ref().or(self.copy.as_ref());
+        let saved = readable.and_then(|store| store.remembered(number).ok());
         saved.unwrap_or_default().saturating_add(unsaved)
     }
 
@@ -246,8 +256,8 @@ impl Work {
             return;
         }
         self.reopen();
-        let waiting = self.unsaved.writes();
-        let written = self.store.as_ref().map(|store| guarded(|| store.write(waiting.iter().chain(&writes))));
+        let (waiting, mark) = (self.unsaved.writes(), fastrand::u64(..));
+        let written = self.store.as_ref().map(|store| guarded(|| store.write(mark, waiting.iter().chain(&writes))));
         match written {
             Some(Ok(())) => {
                 self.unsaved = Unsaved::default();
@@ -256,7 +266,14 @@ impl Work {
                 }
                 return;
             }
-            Some(Err(cause)) => self.fail(&cause),
+            Some(Err(cause)) => {
+                self.fail(&cause);
+                // It may have been written all the same, and twice would be wrong.
+                if self.copy.as_ref().is_some_and(|copy| copy.last_mark().is_ok_and(|last| last == Some(mark))) {
+                    self.unsaved = Unsaved::default();
+                    return;
+                }
+            }
             None => {}
         }
         if !self.unsaved.take(writes) {
@@ -269,6 +286,7 @@ impl Work {
     /// Leaves the store alone for a while; redb wants a store that failed to be opened again.
     fn fail(&mut self, cause: &str) {
         self.store = None;
+        self.copy = Store::open_copy(&self.path).ok();
         self.tried = Instant::now();
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!(
@@ -283,6 +301,9 @@ impl Work {
         if self.store.is_none() && self.tried.elapsed() >= REOPEN_AFTER {
             self.tried = Instant::now();
             self.store = open_or_set_aside(&self.path).ok();
+            if self.store.is_some() {
+                self.copy = None;
+            }
         }
     }
 }

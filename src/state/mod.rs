@@ -77,6 +77,8 @@ pub struct Taken {
     pub checkpoints: CheckpointFile,
     /// The store, where it can be used.
     pub store: Option<Store>,
+    /// What it knew, where it can only be read.
+    copy: Option<Store>,
     /// Held until the process ends.
     lock: File,
 }
@@ -118,10 +120,12 @@ impl Taken {
             );
         }
         let store = store.ok();
-        let mut accounts = store.as_ref().and_then(|store| store.accounts().ok()).unwrap_or_default();
+        let copy = if store.is_none() { Store::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
+        let readable = store.as_ref().or(copy.as_ref());
+        let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
         obey(&written.by_name(), &mut accounts, store.as_ref(), now);
         let unreadable = written.unreadable().map(str::to_owned).collect();
-        Ok((Self { path: path.to_owned(), checkpoints, store, lock }, Found { accounts, unreadable }))
+        Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, Found { accounts, unreadable }))
     }
 
     /// Hands the files over to a thread that keeps them.
@@ -129,7 +133,7 @@ impl Taken {
     /// # Errors
     /// Where there is no thread to be had.
     pub fn keep(self) -> io::Result<Folder> {
-        let keeper = Keeper::start(&self.path, self.store, self.checkpoints)?;
+        let keeper = Keeper::start(&self.path, self.store, self.copy, self.checkpoints)?;
         Ok(Folder { path: self.path, keeper, lock: self.lock })
     }
 }

@@ -8,12 +8,16 @@
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
 use std::collections::{BTreeMap, HashSet};
-use std::panic::catch_unwind;
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use redb::backends::InMemoryBackend;
 use redb::{
-    Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +36,8 @@ pub const REMEMBERED_MAX: u64 = 2_000_000;
 pub const CHANGES_MAX: u64 = 10;
 /// What redb keeps in memory.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest file of which a copy is made in memory.
+const COPY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The layout of the tables.
 const LAYOUT: u64 = 1;
 /// The date under which records without one are kept.
@@ -125,21 +131,42 @@ impl Store {
     /// # Errors
     /// [`OpenError`]
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_by(|builder| Ok(builder.create(path)?))
+    }
+
+    /// A copy in memory of the last commit in a file that can't be written: what was delivered is known all the same.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that is too large for it can't be used either.
+    pub fn open_copy(path: &Path) -> Result<Self, OpenError> {
+        Self::open_by(|builder| {
+            let mut bytes = Vec::new();
+            File::open(path)?.take(COPY_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > COPY_BYTES_MAX {
+                return Err(io::Error::from(io::ErrorKind::FileTooLarge).into());
+            }
+            let backend = InMemoryBackend::new();
+            backend.set_len(bytes.len() as u64)?;
+            backend.write(0, &bytes)?;
+            Ok(builder.create_with_backend(backend)?)
+        })
+    }
+
+    fn open_by(open: impl FnOnce(&mut Builder) -> Result<Database, Error>) -> Result<Self, OpenError> {
+        let open = || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+            let store = Self { database: open(&mut builder)?, remembered_max: REMEMBERED_MAX };
+            store.prepare()?;
+            Ok(store)
+        };
         // What redb doesn't expect in a file may make it panic, and a store isn't worth a fetcher.
-        match catch_unwind(|| Self::try_open(path)) {
+        match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(store)) => Ok(store),
             Ok(Err(error)) if is_damage(&error) => Err(OpenError::Damaged(error.to_string())),
             Ok(Err(error)) => Err(OpenError::Unusable(Box::new(error))),
             Err(_) => Err(OpenError::Damaged("it can't be understood".to_owned())),
         }
-    }
-
-    fn try_open(path: &Path) -> Result<Self, Error> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let store = Self { database: builder.create(path)?, remembered_max: REMEMBERED_MAX };
-        store.prepare()?;
-        Ok(store)
     }
 
     /// The same with another bound for what is remembered.
@@ -224,13 +251,22 @@ impl Store {
         counts.collect()
     }
 
-    /// Writes all of it, or nothing. It is on the disk afterwards.
+    /// The mark of the last write, by which one whose end is uncertain can be looked up.
     ///
     /// # Errors
-    /// Where the file can't be written; then the store must be opened again.
-    pub fn write<'w>(&self, writes: impl Iterator<Item = &'w Write>) -> Result<(), Error> {
+    /// Where the file can't be read.
+    pub fn last_mark(&self) -> Result<Option<u64>, Error> {
+        Ok(self.database.begin_read()?.open_table(ABOUT)?.get("mark")?.map(|mark| mark.value()))
+    }
+
+    /// Writes all of it, or nothing, and a mark. It is on the disk afterwards.
+    ///
+    /// # Errors
+    /// Where the file can't be written; then the store must be opened again, and only the mark tells whether it was.
+    pub fn write<'w>(&self, mark: u64, writes: impl Iterator<Item = &'w Write>) -> Result<(), Error> {
         let transaction = self.database.begin_write()?;
         {
+            transaction.open_table(ABOUT)?.insert("mark", mark)?;
             let mut delivered = transaction.open_table(DELIVERED)?;
             let mut remembered = transaction.open_table(REMEMBERED)?;
             let mut accounts = transaction.open_table(ACCOUNTS)?;

@@ -11,6 +11,7 @@
 mod chaos;
 mod commands;
 mod config;
+mod faults;
 mod fetching;
 mod gaps;
 mod harness;

@@ -123,7 +123,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
         let identities = vec![Record::read(Raw::parse(&text).unwrap(), &path, None).identity()];
         let remember = StoreWrite::Remember { number: account.number, iteration: 1, identities };
         let save = StoreWrite::Save { name: "events".to_owned(), account: Box::new(account) };
-        store.write([remember, save].iter()).unwrap();
+        store.write(1, [remember, save].iter()).unwrap();
         drop(store);
         outcome.write(CHECKPOINTS, &format!("events: {written}\n"));
         outcome = again(outcome);
