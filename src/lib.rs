@@ -9,6 +9,8 @@
 //!                        │                        │  └─ next page, fetched   │
 //!                        │                        ▼     while this one ships │
 //!                        │                 new to us? ─▶ batch ─▶ listener   │
+//!                        │                     ▲                      │      │
+//!                        │                     └─ store ◀─ acknowledged      │
 //!                        └──────────────────────────────────────────┬───────┘
 //!                            checkpoint ◀── everything acknowledged ─┘
 //! ```
@@ -24,14 +26,14 @@
 //! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
-//! | [`iteration`] | one iteration: the shell around the deciding parts |
-//! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes; pure |
+//! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |
+//! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
 //! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | JSON paths, event dates, fingerprints and the lines that are shipped; pure |
 //! | [`ship`] | batches, the listener, and `undelivered.ndjson` |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
-//! | [`state`] | `last_start_dates.txt` and the lock on the folder |
+//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
 //! | [`logging`], [`meter`] | what people see |
@@ -40,6 +42,7 @@
 //!
 //! # What always holds
 //!
+//! - What the listener acknowledged is on the disk before the next batch of the API goes: a crash doubles one batch at most.
 //! - A checkpoint moves only when the listener has acknowledged every record of the iteration, and never backwards.
 //! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
 //! - A record's bytes are shipped as the API sent them.

@@ -91,7 +91,10 @@ impl Api {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
         self.account.iteration = self.account.iteration.wrapping_add(1);
-        if self.account.checkpoint.is_none() && self.account.beginning.is_none() {
+        let is_start_known = self.account.checkpoint.is_some() || plan.start.configured.is_some();
+        if is_start_known {
+            self.account.beginning = None;
+        } else if self.account.beginning.is_none() {
             self.account.beginning = Some(Beginning { at: now, floor: None });
             services.folder.save(&plan.name, self.account.clone()).await;
         }

@@ -179,6 +179,23 @@ fn the_floor_of_a_first_run_is_the_same_after_a_crash() {
 }
 
 #[test]
+fn a_start_date_that_is_taken_out_of_the_filters_leaves_no_floor_behind() {
+    let (old, new) = (minutes_ago(60 * 24 * 3), minutes_ago(10));
+    let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
+        (Some(_), 1) => Reply::status(404, ""),
+        (Some(_), _) => page(&[&record(2, &old)], None),
+        _ => page(&[&record(1, &new)], Some("?p=2")),
+    });
+    let listener = MockListener::start();
+    let config = general(api.url(), listener.url(), "");
+    let filter = format!("{config}    filters: {{since: '{}'}}\n", minutes_ago(60));
+    let outcome = Fetcher::new(&filter).once().assert_code(1);
+    outcome.write("config.yaml", &config);
+    again(outcome);
+    assert_eq!(listener.ids(), [1, 2]);
+}
+
+#[test]
 fn a_record_without_a_date_is_known_as_long_as_it_comes() {
     let date = minutes_ago(10);
     let api = MockServer::start(move |_, before| match before {
