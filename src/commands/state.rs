@@ -10,7 +10,7 @@ use super::{Exit, folder_of, print};
 use crate::cli::StateCommand;
 use crate::config;
 use crate::plan::{Overlap, Plan};
-use crate::record::date;
+use crate::record::date::{self, floor_to_second};
 use crate::state::{Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, Store, Taken, shown};
 
 pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
@@ -97,7 +97,7 @@ fn undo(taken: &mut Taken) -> Exit {
         tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; put {line} into it for {}", change.name);
         return Exit::Failed;
     }
-    print(&format!("{}: undone: {} of {}", change.name, change.what, date::format(change.at)));
+    print(&format!("{}: undone: {} of {}", change.name, change.what, second(change.at)));
     print(&format!(
         "The checkpoint is {} again. What was shipped since from before it may be shipped again.",
         shown(checkpoint)
@@ -127,7 +127,7 @@ fn show(taken: &Taken, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exi
         print("Changes that `state undo` takes back, the last one first");
     }
     for change in changes.iter().rev() {
-        print(&format!("  {}  {}: {}", date::format(change.at), change.name, change.what));
+        print(&format!("  {}  {}: {}", second(change.at), change.name, change.what));
     }
     Exit::Clean
 }
@@ -157,27 +157,36 @@ fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remember
         line("lateness", "not measured yet".to_owned());
     }
     let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
-    line("remembered", format!("{remembered} delivered records{since}"));
+    line("remembered", format!("{}{since}", counted(remembered, "delivered record")));
     if let Some(until) = account.swept.until() {
         let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
         let open = if has_failed { "; what came since is still to be swept" } else { "" };
-        line("swept", format!("until {}{open}", date::format(until)));
+        line("swept", format!("until {}{open}", second(until)));
     }
     for gap in account.swept.gaps() {
-        line("gap", format!("{} to {}: {}", date::format(gap.from), date::format(gap.until), gap.cause.words()));
+        line("gap", format!("{} to {}: {}", second(gap.from), second(gap.until), gap.cause.words()));
     }
     for (oddity, noticed) in &account.oddities {
-        let (first, last) = (date::format(noticed.first), date::format(noticed.last));
+        let (first, last) = (second(noticed.first), second(noticed.last));
         line("odd", format!("{} (first {first}, last {last})", oddity.advice()));
     }
     for (at, past) in account.past.iter().rev().enumerate() {
         let label = if at == 0 { "iterations" } else { "" };
-        let (begun, seconds) = (date::format(past.at), past.seconds);
-        let counts = format!("{} records, {} pages", past.records, past.pages);
+        let (begun, seconds) = (second(past.at), past.seconds);
+        let counts = format!("{}, {}", counted(past.records, "record"), counted(past.pages, "page"));
         let error = past.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
         line(label, format!("{begun}  {seconds} s  {counts}{error}"));
     }
     text
+}
+
+/// A date as people read it.
+fn second(date: DateTime<Utc>) -> String {
+    date::format(floor_to_second(date))
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn ago(date: DateTime<Utc>, now: DateTime<Utc>) -> String {

@@ -219,6 +219,9 @@ impl Work {
             }
         }
         self.write(writes);
+        if let Some(Err(cause)) = self.store.as_mut().map(|store| guarded(|| store.compact())) {
+            self.fail(&cause);
+        }
         replies.into_iter().for_each(|(reply, result)| drop(reply.send(result)));
     }
 
@@ -257,7 +260,8 @@ impl Work {
         }
         self.reopen();
         let (waiting, mark) = (self.unsaved.writes(), fastrand::u64(..));
-        let written = self.store.as_ref().map(|store| guarded(|| store.write(mark, waiting.iter().chain(&writes))));
+        let write = |store: &mut Store| guarded(|| store.write(mark, waiting.iter().chain(&writes)));
+        let written = self.store.as_mut().map(write);
         match written {
             Some(Ok(())) => {
                 self.unsaved = Unsaved::default();

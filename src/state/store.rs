@@ -38,6 +38,10 @@ pub const CHANGES_MAX: u64 = 10;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// The largest file of which a copy is made in memory.
 const COPY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// After so many forgotten records the file is made smaller: they took some 5 MB.
+const COMPACT_AFTER: u64 = 50_000;
+/// A file larger than this is made smaller when it is opened.
+const COMPACT_ABOVE_BYTES: u64 = 8 * 1024 * 1024;
 /// The layout of the tables.
 const LAYOUT: u64 = 1;
 /// The date under which records without one are kept.
@@ -59,6 +63,8 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 pub struct Store {
     database: Database,
     remembered_max: u64,
+    /// How many records were forgotten since the file was made as small as it can be.
+    forgotten: u64,
 }
 
 /// Something to be written.
@@ -131,7 +137,24 @@ impl Store {
     /// # Errors
     /// [`OpenError`]
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_by(|builder| Ok(builder.create(path)?))
+        let mut store = Self::open_by(|builder| Ok(builder.create(path)?))?;
+        if std::fs::metadata(path).is_ok_and(|file| file.len() > COMPACT_ABOVE_BYTES) {
+            store.forgotten = COMPACT_AFTER;
+            store.compact().map_err(|error| OpenError::Unusable(Box::new(error)))?;
+        }
+        Ok(store)
+    }
+
+    /// Makes the file smaller, where that is worth the time.
+    ///
+    /// # Errors
+    /// Where the file can't be written; then the store must be opened again.
+    pub fn compact(&mut self) -> Result<(), Error> {
+        if self.forgotten >= COMPACT_AFTER {
+            self.forgotten = 0;
+            self.database.compact()?;
+        }
+        Ok(())
     }
 
     /// A copy in memory of the last commit in a file that can't be written: what was delivered is known all the same.
@@ -156,7 +179,7 @@ impl Store {
         let open = || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let store = Self { database: open(&mut builder)?, remembered_max: REMEMBERED_MAX };
+            let store = Self { database: open(&mut builder)?, remembered_max: REMEMBERED_MAX, forgotten: 0 };
             store.prepare()?;
             Ok(store)
         };
@@ -263,7 +286,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the file can't be written; then the store must be opened again, and only the mark tells whether it was.
-    pub fn write<'w>(&self, mark: u64, writes: impl Iterator<Item = &'w Write>) -> Result<(), Error> {
+    pub fn write<'w>(&mut self, mark: u64, writes: impl Iterator<Item = &'w Write>) -> Result<(), Error> {
         let transaction = self.database.begin_write()?;
         {
             transaction.open_table(ABOUT)?.insert("mark", mark)?;
@@ -277,6 +300,7 @@ impl Store {
                         let count = add(*number, i128::from(added), &mut remembered)?;
                         if count > self.remembered_max {
                             let forgotten = forget_middle(*number, count, &mut delivered)?;
+                            self.forgotten += forgotten;
                             add(*number, -i128::from(forgotten), &mut remembered)?;
                         }
                     }
@@ -285,6 +309,7 @@ impl Store {
                     }
                     Write::Forget { number, before, iteration } => {
                         let forgotten = forget(*number, *before, *iteration, &mut delivered)?;
+                        self.forgotten += forgotten;
                         add(*number, -i128::from(forgotten), &mut remembered)?;
                     }
                     Write::Save { name, account } => {

@@ -25,5 +25,6 @@ mod shipping;
 mod state;
 mod state_command;
 mod stopping;
+mod store;
 mod tls;
 mod window;

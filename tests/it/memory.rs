@@ -115,7 +115,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
     let listener = MockListener::start();
     let mut outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
     for (in_store, written) in [(&first, &first), (&first, &second)] {
-        let store = Store::open(&outcome.path().join(STORE)).unwrap();
+        let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
         let account = store.accounts().unwrap()["events"].clone();
         let account = Account { checkpoint: date::parse(in_store), about_to_be: date::parse(&second), ..account };
         let text = record(1, &first);

@@ -33,7 +33,7 @@ fn shows_what_is_known_of_each_api() {
     let shown = state(outcome, &[]).assert_code(0);
     let shown = shown.assert_says(&format!("events\n  checkpoint  {checkpoint}, 10")).assert_says("overlap     15 min");
     let shown = shown.assert_says("remembered  2 delivered records since ").assert_says("swept       until ");
-    assert!(shown.stdout.contains("s  3 records, 1 pages"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("s  3 records, 1 page"), "{}", shown.stdout);
     state(shown, &["show"]).assert_code(0).assert_says("lateness    not measured yet");
 }
 

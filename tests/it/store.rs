@@ -1,0 +1,114 @@
+//! The store by itself: what it remembers, what it forgets, how large it gets.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use logzio_api_fetcher::record::{Fingerprint, Identity};
+use logzio_api_fetcher::state::{Account, Change, Store, StoreWrite};
+
+const ONE: u64 = 1;
+const OTHER: u64 = 2;
+
+fn identity(number: u64) -> Identity {
+    let date = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(number as i64);
+    Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: Some(date) }
+}
+
+fn undated(number: u64) -> Identity {
+    Identity { date: None, ..identity(number) }
+}
+
+fn remember(number: u64, identities: impl IntoIterator<Item = Identity>) -> StoreWrite {
+    StoreWrite::Remember { number, iteration: 1, identities: identities.into_iter().collect() }
+}
+
+fn write(store: &mut Store, writes: &[StoreWrite]) {
+    store.write(7, writes.iter()).expect("it is written");
+}
+
+#[test]
+fn counts_each_account_for_itself_and_survives_being_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut store = Store::open(&path).unwrap();
+    let save = |name: &str, number| StoreWrite::Save {
+        name: name.to_owned(),
+        account: Box::new(Account { number, ..Account::default() }),
+    };
+    write(&mut store, &[save("one", ONE), save("other", OTHER)]);
+    write(&mut store, &[remember(ONE, [identity(1), identity(1), identity(2)]), remember(OTHER, [identity(2)])]);
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    let all = [identity(1), identity(2), identity(3), undated(1)];
+    assert_eq!(store.counts(ONE, &all).unwrap(), [2, 1, 0, 0]);
+    assert_eq!(store.counts(OTHER, &all).unwrap(), [0, 1, 0, 0]);
+    assert_eq!((store.remembered(ONE).unwrap(), store.remembered(3).unwrap()), (2, 0));
+    assert_eq!(store.last_mark().unwrap(), Some(7));
+}
+
+#[test]
+fn forgets_what_lies_before_a_date_and_what_no_longer_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("store")).unwrap();
+    write(
+        &mut store,
+        &[remember(ONE, (1..=4).map(identity).chain([undated(1), undated(2)])), remember(OTHER, [identity(1)])],
+    );
+    let before = identity(3).date.unwrap();
+    let again = StoreWrite::SeeAgain { number: ONE, iteration: 2, identities: vec![undated(2), undated(9)] };
+    write(&mut store, &[again, StoreWrite::Forget { number: ONE, before, iteration: 2 }]);
+    let counts = store.counts(ONE, &[identity(2), identity(3), identity(4), undated(1), undated(2), undated(9)]);
+    assert_eq!(counts.unwrap(), [0, 1, 1, 0, 1, 0]);
+    assert_eq!((store.remembered(ONE).unwrap(), store.remembered(OTHER).unwrap()), (3, 1));
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_keeps_both_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("store")).unwrap().remembering(1_000);
+    for batch in 0..20 {
+        write(&mut store, &[remember(ONE, (batch * 100..(batch + 1) * 100).map(identity))]);
+        assert!(store.remembered(ONE).unwrap() <= 1_000);
+    }
+    let ends = [identity(0), identity(1_999), identity(1_900)];
+    assert_eq!(store.counts(ONE, &ends).unwrap(), [1, 1, 1]);
+}
+
+#[test]
+fn the_file_gets_small_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let mut store = Store::open(&path).unwrap();
+    for batch in 0..10 {
+        write(&mut store, &[remember(ONE, (batch * 10_000..(batch + 1) * 10_000).map(identity))]);
+    }
+    assert!(size() > 4_000_000, "{}", size());
+    write(&mut store, &[StoreWrite::Forget { number: ONE, before: Utc::now(), iteration: 2 }]);
+    store.compact().unwrap();
+    assert!(size() < 500_000, "{}", size());
+}
+
+#[test]
+fn what_no_account_refers_to_goes_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut store = Store::open(&path).unwrap();
+    write(&mut store, &[remember(ONE, [identity(1)])]);
+    drop(store);
+    assert_eq!(Store::open(&path).unwrap().remembered(ONE).unwrap(), 0);
+}
+
+#[test]
+fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&folder.path().join("store")).unwrap();
+    let before = Account { number: ONE, ..Account::default() };
+    let after = Account { number: OTHER, ..Account::default() };
+    write(&mut store, &[remember(ONE, [identity(1), identity(1)]), remember(OTHER, [identity(1), identity(2)])]);
+    let change = Change { at: Utc::now(), what: "rewind".to_owned(), name: "one".to_owned(), before: before.clone() };
+    store.change(&[(change.clone(), after)]).unwrap();
+    assert_eq!(store.undo().unwrap(), Some(change));
+    assert_eq!(store.accounts().unwrap()["one"], before);
+    assert_eq!(store.counts(ONE, &[identity(1), identity(2)]).unwrap(), [2, 1]);
+    assert_eq!((store.remembered(ONE).unwrap(), store.remembered(OTHER).unwrap()), (2, 0));
+    assert_eq!(store.undo().unwrap(), None);
+}
