@@ -3,21 +3,28 @@
 //! An offset is converted, never relabelled; a date without a zone is UTC; a date without a time is midnight. Fractions
 //! are kept to the nanosecond, further digits are cut.
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 /// Reads a date in any of the forms RFC 3339, ISO 8601 (also compact, with a blank, without a zone), RFC 2822, UNIX
 /// time in seconds, milliseconds, microseconds or nanoseconds, and `/Date(ms)/`.
+///
+/// Only the years 0 to 9999, which RFC 3339 can write: a checkpoint must be readable again.
 #[must_use]
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    unix_wrapped(text).or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| rfc2822(text))
+    let date = unix_wrapped(text).or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| rfc2822(text));
+    date.filter(is_writable)
 }
 
 /// Reads a date that people write: any form but UNIX time, which half a line may look like.
 #[must_use]
 pub fn parse_written(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    iso(text).or_else(|| rfc2822(text))
+    iso(text).or_else(|| rfc2822(text)).filter(is_writable)
+}
+
+fn is_writable(date: &DateTime<Utc>) -> bool {
+    (0..=9999).contains(&date.year())
 }
 
 /// As checkpoints are written: RFC 3339 in UTC, with as many digits as the instant has.
