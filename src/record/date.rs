@@ -13,18 +13,21 @@ use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveTime, SecondsFormat, 
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let date = unix_wrapped(text).or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| rfc2822(text));
-    date.filter(is_writable)
+    date.and_then(writable)
 }
 
 /// Reads a date that people write: any form but UNIX time, which half a line may look like.
 #[must_use]
 pub fn parse_written(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    iso(text).or_else(|| rfc2822(text)).filter(is_writable)
+    iso(text).or_else(|| rfc2822(text)).and_then(writable)
 }
 
-fn is_writable(date: &DateTime<Utc>) -> bool {
-    (0..=9999).contains(&date.year())
+/// The instant as it can be written and read again: a leap second is the second after it.
+fn writable(date: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let leap_ns = date.timestamp_subsec_nanos().checked_sub(1_000_000_000);
+    let date = leap_ns.map_or(Some(date), |ns| DateTime::from_timestamp(date.timestamp() + 1, ns))?;
+    (0..=9999).contains(&date.year()).then_some(date)
 }
 
 /// As checkpoints are written: RFC 3339 in UTC, with as many digits as the instant has.
