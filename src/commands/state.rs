@@ -12,13 +12,25 @@ use crate::config;
 use crate::plan::{Overlap, Plan};
 use crate::record::date::{self, floor_to_second};
 use crate::state::{Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, Store, Taken, shown};
+use crate::window::MEASURES_MIN;
 
 pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
+    // A slip in the path would leave files in a folder that isn't ours.
+    if let Err(cause) = std::fs::metadata(path) {
+        tracing::error!(config = %path.display(), %cause, "there is no config");
+        return Exit::Config;
+    }
     let (mut taken, found) = match take(&folder_of(path)) {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
-    let plans = config::load(path).config.map(|config| config.apis).unwrap_or_default();
+    let config = config::load(path).config;
+    if config.is_none() {
+        tracing::warn!(
+            "the config can't be used; `logzio-api-fetcher check` says why, and here is what is known without it"
+        );
+    }
+    let plans = config.map(|config| config.apis).unwrap_or_default();
     match command.unwrap_or(StateCommand::Show) {
         StateCommand::Show => show(&taken, &found, &plans, now),
         StateCommand::Rewind { name, date } => {
@@ -51,55 +63,59 @@ fn restart(
     }
     let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
     let before = found.accounts.get(name).cloned().unwrap_or_else(Account::blank);
-    let (from, to) = (shown(before.checkpoint), shown(checkpoint));
-    let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
-    let after = before.restarted(checkpoint);
-    let change = Change { at: now, what, name: name.to_owned(), before };
-    if let Err(cause) = store.change(&[(change, after)]) {
-        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; nothing has changed");
+    // The file first: if this is cut short, the next start finds an edit and does the same.
+    if let Err(cause) = taken.checkpoints.set(name, checkpoint) {
+        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; nothing has changed");
         return Exit::Failed;
     }
-    if let Err(cause) = taken.checkpoints.set(name, checkpoint) {
-        let taken_back = store.undo().is_ok();
-        tracing::error!(%cause, taken_back, "{CHECKPOINTS_FILE_NAME} can't be written; nothing has changed");
+    let (from, to) = (shown(before.checkpoint), shown(checkpoint));
+    let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
+    let (after, is_later) = (before.restarted(checkpoint), checkpoint > before.checkpoint);
+    let change = Change { at: now, what, name: name.to_owned(), before };
+    if let Err(cause) = store.change(&[(change, after)]) {
+        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; the next start finds the new checkpoint in the file");
         return Exit::Failed;
     }
     print(&format!("{name}: checkpoint {from} → {to}"));
-    match checkpoint {
-        Some(_) => {
-            print("The next iteration begins there. Everything from then on is shipped, whether it was before or not.")
+    print(match checkpoint {
+        None => {
+            "The next iteration begins like the first one, and ships everything, whether it was shipped before or not."
         }
-        None => print(
-            "The next iteration begins like the first one, and ships everything, whether it was shipped before or not.",
-        ),
-    }
+        Some(_) if is_later => {
+            "The next iteration begins there. What lies before it and isn't shipped yet is left out."
+        }
+        Some(_) => "The next iteration begins there. Everything from then on is shipped, whether it was before or not.",
+    });
     print("`logzio-api-fetcher state undo` takes this back.");
     Exit::Clean
 }
 
 fn undo(taken: &mut Taken) -> Exit {
     let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
-    let change = match store.undo() {
-        Ok(Some(change)) => change,
-        Ok(None) => {
-            print(&format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone."));
-            return Exit::Clean;
-        }
+    let last = match store.changes() {
+        Ok(mut changes) => changes.pop(),
         Err(cause) => {
-            tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; nothing has changed");
+            tracing::error!(%cause, "{STORE_FILE_NAME} can't be read; nothing has changed");
             return Exit::Failed;
         }
     };
+    let Some(change) = last else {
+        print(&format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone."));
+        return Exit::Clean;
+    };
     let checkpoint = change.before.checkpoint;
+    // The file first: if this is cut short, the next start finds the old checkpoint there, and undoes the rest.
     if let Err(cause) = taken.checkpoints.set(&change.name, checkpoint) {
-        let line = checkpoint
-            .map_or_else(|| "no line".to_owned(), |date| format!("`{}: {}`", change.name, date::format(date)));
-        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; put {line} into it for {}", change.name);
+        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; nothing has changed");
         return Exit::Failed;
     }
-    print(&format!("{}: undone: {} of {}", change.name, change.what, second(change.at)));
+    if let Err(cause) = store.undo() {
+        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; the next start finds the old checkpoint in the file");
+        return Exit::Failed;
+    }
+    print(&format!("{}: taken back: {} ({})", change.name, change.what, second(change.at)));
     print(&format!(
-        "The checkpoint is {} again. What was shipped since from before it may be shipped again.",
+        "The checkpoint is {} again. Records from after it that were shipped in the meantime may be shipped again.",
         shown(checkpoint)
     ));
     Exit::Clean
@@ -144,7 +160,8 @@ fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remember
         let span = words(plan.start.overlap.span(&account.lateness));
         let how = match plan.start.overlap {
             Overlap::Fixed(_) => String::new(),
-            Overlap::Measured => ", by what was measured".to_owned(),
+            Overlap::Measured if account.lateness.measures() < MEASURES_MIN => ", until more is measured".to_owned(),
+            Overlap::Measured => ", as late as 99 % of the records".to_owned(),
         };
         line("overlap", format!("{span}{how}"));
     }

@@ -113,7 +113,12 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
     let listener = read_listener(reader, &top.section("logzio"));
     let extra_roots = read_roots(reader, &top.section("tls"), folder);
     let apis = read_apis(reader, &top);
-    Some(Config { listener: listener?, extra_roots: extra_roots?, apis: apis? })
+    let (listener, mut apis) = (listener?, apis?);
+    for plan in &mut apis {
+        // No API ever gets it; if one knows it all the same, it isn't shown either.
+        plan.scrubber = plan.scrubber.and([listener.token.clone()]);
+    }
+    Some(Config { listener, extra_roots: extra_roots?, apis })
 }
 
 fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Listener> {

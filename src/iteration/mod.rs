@@ -26,7 +26,7 @@ use crate::ship::{Listener, Shipper, Undelivered};
 use crate::state::{Account, Folder, Past, Settlement, Sweep};
 use crate::stop::Stop;
 use crate::window::{Beginning, Gap, GapCause, Window, is_future, next_checkpoint};
-use run::Run;
+use run::{Refused, Run};
 use watch::Observed;
 
 /// The most pages of one iteration: far more than a day of any API, and an end to any loop that is no repetition.
@@ -60,6 +60,10 @@ pub struct Api {
     pub plan: Arc<Plan>,
     account: Account,
     token: TokenCache,
+    /// A batch of which the listener refused lines, and that could not be kept in a file yet.
+    refused: Option<Refused>,
+    /// Whether the store knows the account.
+    is_saved: bool,
     has_told_overrule: bool,
     has_told_future: bool,
 }
@@ -68,7 +72,15 @@ impl Api {
     /// Before its first iteration.
     #[must_use]
     pub fn new(plan: Arc<Plan>, account: Account) -> Self {
-        Self { plan, account, token: TokenCache::default(), has_told_overrule: false, has_told_future: false }
+        Self {
+            plan,
+            account,
+            token: TokenCache::default(),
+            refused: None,
+            is_saved: false,
+            has_told_overrule: false,
+            has_told_future: false,
+        }
     }
 
     /// Where the next iteration begins, if it is known.
@@ -92,17 +104,20 @@ impl Api {
         let plan = Arc::clone(&self.plan);
         self.account.iteration = self.account.iteration.wrapping_add(1);
         let is_start_known = self.account.checkpoint.is_some() || plan.start.configured.is_some();
-        if is_start_known {
-            self.account.beginning = None;
-        } else if self.account.beginning.is_none() {
-            self.account.beginning = Some(Beginning { at: now, floor: None });
+        self.account.beginning = match self.account.beginning {
+            _ if is_start_known => None,
+            begun => begun.or(Some(Beginning { at: now, newest: None })),
+        };
+        // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
+        if !std::mem::replace(&mut self.is_saved, true) {
             services.folder.save(&plan.name, self.account.clone()).await;
         }
-        let window = self.open_window(now);
+        let is_wide = self.is_wide(now);
+        let overlap = if is_wide { plan.start.overlap.retention() } else { self.overlap() };
+        let window = Window::open(&plan.start, &self.account.known(overlap, now), now);
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
-        let (result, report) = self.sweep(services, &plan, window, now).await;
-        let mut report = report;
+        let (result, mut report) = self.sweep(services, &plan, window, now).await;
         report.took = begun.elapsed();
         self.account.remember(Past {
             at: now,
@@ -111,28 +126,31 @@ impl Api {
             pages: report.pages,
             error: result.as_ref().err().map(ToString::to_string),
         });
-        let settlement = match result {
-            Ok(settlement) => settlement,
+        let (checkpoint, remembered_since) = match result {
+            Ok(settled) => settled,
             Err(error) => {
                 services.folder.save(&plan.name, self.account.clone()).await;
                 return Err(error);
             }
         };
-        let settlement = Settlement { account: self.account.clone(), ..settlement };
-        self.account = services.folder.settle(settlement).await.map_err(IterationError::Checkpoint)?;
+        if is_wide {
+            self.account.wide_look = self.account.last_sweep;
+        }
+        let (name, account) = (plan.name.clone(), self.account.clone());
+        let settlement = Settlement { name, account, checkpoint, remembered_since };
+        self.account = services.folder.settle(settlement).await.map_err(IterationError::State)?;
         report.took = begun.elapsed();
         Ok(report)
     }
 
-    /// Every page of the window. Gives what is to be written where it succeeds.
+    /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
     async fn sweep(
         &mut self,
         services: &Services,
         plan: &Plan,
         window: Window,
         now: DateTime<Utc>,
-    ) -> (Result<Settlement, IterationError>, Report) {
-        let remembered = services.folder.remembered(self.account.number).await;
+    ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
         let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token };
         let shipper = Shipper {
             listener: &services.listener,
@@ -140,33 +158,47 @@ impl Api {
             stop: &services.stop,
             api: &plan.name,
         };
-        let is_looked_at = self.was_looked_at(now);
+        let is_measured = self.was_looked_at(now);
+        let remembered = services.folder.remembered(self.account.number).await;
         let mut run = Run::new(plan, &services.folder, shipper, &services.meter, &mut self.account, window, now);
-        run.is_measured = is_looked_at;
+        run.is_measured = is_measured;
         run.observed.remembered = remembered;
+        run.refused = self.refused.take();
         let read = run.pages(&fetcher).await;
         let (window, report, newest, observed) = (run.window, run.report, run.newest, run.observed);
+        self.refused = run.refused;
         if let Err(error) = read {
-            if error.is_refused_start() {
-                self.account.beginning = None;
-            }
             return (Err(error), report);
         }
-        self.note_sweep(&window, &observed, now);
         let checkpoint = next_checkpoint(self.account.checkpoint, newest);
-        let account = Account { checkpoint, ..self.account.clone() };
-        let next = Window::open(&plan.start, &account.known(self.overlap(), now), now);
-        let settlement = Settlement {
-            name: plan.name.clone(),
-            account: self.account.clone(),
-            checkpoint,
-            remembered_since: next.start.max(window.start),
-        };
-        (Ok(settlement), report)
+        self.note_sweep(&window, newest, &observed, now);
+        let settled = (checkpoint, self.remembered_since(&window, checkpoint, now));
+        (Ok(settled), report)
     }
 
-    fn open_window(&self, now: DateTime<Utc>) -> Window {
-        Window::open(&self.plan.start, &self.account.known(self.overlap(), now), now)
+    /// Since when everything delivered must stay remembered, after a complete sweep of a window.
+    fn remembered_since(
+        &self,
+        window: &Window,
+        checkpoint: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let floor = window.floor().unwrap_or(window.start);
+        // What was remembered from before the window still is.
+        let until_now = self.account.remembered_since.map_or(floor, |since| since.min(floor));
+        let account = Account { checkpoint, ..self.account.clone() };
+        let known = account.known(self.plan.start.overlap.retention(), now);
+        let needed = Window::open(&self.plan.start, &known, now).start;
+        // The edge is always needed, wherever filters and limits let the next window begin.
+        needed.max(until_now).min(checkpoint.map_or(DateTime::<Utc>::MAX_UTC, date::floor_to_second))
+    }
+
+    /// Whether this iteration looks back as far as a measured overlap can.
+    fn is_wide(&self, now: DateTime<Utc>) -> bool {
+        let last = self.account.wide_look.map(|look| look.at);
+        // Without memory it would ship again whatever it sees.
+        let has_memory = self.account.remembered_since.is_some() && self.account.checkpoint.is_some();
+        has_memory && self.plan.start.overlap.is_wide_look_due(last, now)
     }
 
     fn overlap(&self) -> TimeDelta {
@@ -181,7 +213,7 @@ impl Api {
     }
 
     /// Notes what a complete iteration swept, and what was odd about it.
-    fn note_sweep(&mut self, window: &Window, observed: &Observed, now: DateTime<Utc>) {
+    fn note_sweep(&mut self, window: &Window, newest: Option<DateTime<Utc>>, observed: &Observed, now: DateTime<Utc>) {
         let api = self.plan.name.as_str();
         if let Some(last) = self.account.last_sweep.filter(|_| !self.was_looked_at(now)) {
             let since = date::format(last.at);
@@ -193,7 +225,9 @@ impl Api {
         if let Some(wanted) = window.out_of_reach.filter(|_| account.swept.until().is_none()) {
             account.swept.add(wanted, wanted, GapCause::Moved);
         }
-        if let Some(gap) = account.swept.add(window.start, now, window.gap_cause) {
+        // What surfaced while it ran was swept, too.
+        let until = newest.map_or(now, |newest| newest.max(now));
+        if let Some(gap) = account.swept.add(window.start, until, window.gap_cause) {
             tell_gap(api, &gap);
         }
         for oddity in watch::judge(account, observed, now) {

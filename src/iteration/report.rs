@@ -105,7 +105,10 @@ pub enum IterationError {
     #[error(
         "everything was delivered, but the checkpoint can't be saved: {0}; it is tried again after the next iteration"
     )]
-    Checkpoint(io::Error),
+    State(io::Error),
+    /// What was delivered can't be looked up, so that nothing may be shipped.
+    #[error("what was delivered can't be looked up: {0}; restart the fetcher")]
+    Memory(io::Error),
 }
 
 impl IterationError {
@@ -116,15 +119,6 @@ impl IterationError {
             Some(StatusCode::BAD_REQUEST) if page > 1 => Self::StaleLink { page, cause },
             Some(StatusCode::BAD_REQUEST) if is_long_ago => Self::RefusedStart { start: date::format(start), cause },
             _ => Self::Fetch { page, cause },
-        }
-    }
-
-    /// Whether the API refused the first request as wrong: its start date may lie too far back.
-    pub(super) fn is_refused_start(&self) -> bool {
-        match self {
-            Self::RefusedStart { .. } => true,
-            Self::Fetch { cause, .. } => cause.status() == Some(StatusCode::BAD_REQUEST),
-            _ => false,
         }
     }
 

@@ -32,12 +32,24 @@ pub(super) struct Run<'a> {
     /// Batches that are full.
     ready: Vec<Batch>,
     seen: Seen,
+    /// The fingerprints of the page before: where a list grows, the next page begins with them.
+    page_before: HashSet<Fingerprint>,
     /// Whether new records tell how late they are.
     pub(super) is_measured: bool,
+    /// What the listener refused and could not be kept in a file yet.
+    pub(super) refused: Option<Refused>,
     pub(super) window: Window,
     pub(super) newest: Option<DateTime<Utc>>,
     pub(super) report: Report,
     pub(super) observed: Observed,
+}
+
+/// A batch that is delivered but for some lines, the listener doesn't say which. Until it is kept in a file it isn't
+/// remembered, and nothing else is fetched: a crash may double its lines, and loses none.
+#[derive(Debug)]
+pub(super) struct Refused {
+    piece: Batch,
+    reason: String,
 }
 
 /// What came before in this iteration, as 16 bytes each.
@@ -70,7 +82,9 @@ impl<'a> Run<'a> {
             batcher: Batcher::default(),
             ready: Vec::new(),
             seen: Seen::default(),
+            page_before: HashSet::new(),
             is_measured: false,
+            refused: None,
             window,
             newest: None,
             report: Report::default(),
@@ -80,6 +94,7 @@ impl<'a> Run<'a> {
 
     /// Every page, from the first request on; at the end everything is delivered.
     pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
+        self.keep_refused().await?;
         let mut fetched = self.first_page(fetcher).await;
         self.seen.links.insert(Fingerprint::of(&[self.first_url(self.window.start).as_str().as_bytes()]));
         loop {
@@ -162,17 +177,18 @@ impl<'a> Run<'a> {
     /// Learns from the dates of a page.
     async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) {
         let dates = || records.iter().filter_map(|record| record.date);
-        self.window.see_dates(dates(), now);
-        self.order.see(dates());
+        let newest = self.window.see_dates(dates(), now);
+        let first_seen = records.iter().filter(|record| !self.page_before.contains(&record.fingerprint));
+        self.order.see(first_seen.filter_map(|record| record.date));
+        self.page_before = records.iter().map(|record| record.fingerprint).collect();
         let sent = self.plan.request.start_format.sent(self.window.start);
-        self.observed.before_start += dates().filter(|date| *date < sent).count() as u64;
+        let is_odd = |date: &DateTime<Utc>| *date < sent && self.window.is_below(*date);
+        self.observed.before_start += dates().filter(is_odd).count() as u64;
         self.observed.pages = self.report.pages;
         self.observed.direction = self.order.direction();
         // The floor of a first window outlives the process: the same one after a crash, and nothing is left out.
-        if let (Some(beginning), Some(floor)) = (&mut self.account.beginning, self.window.floor())
-            && beginning.floor.is_none()
-        {
-            beginning.floor = Some(floor);
+        if let (Some(beginning), Some(_)) = (&mut self.account.beginning, newest) {
+            beginning.newest = newest;
             self.folder.save(&self.plan.name, self.account.clone()).await;
         }
     }
@@ -229,7 +245,7 @@ impl<'a> Run<'a> {
             in_window.push(*record);
         }
         let identities: Vec<Identity> = in_window.iter().map(Record::identity).collect();
-        let delivered = self.folder.counts(self.account.number, identities).await;
+        let delivered = self.folder.counts(self.account.number, identities).await.map_err(IterationError::Memory)?;
         let fingerprints = in_window.iter().map(|record| record.fingerprint);
         let is_new = self.sieve.admit(fingerprints.zip(delivered));
         let again = in_window.iter().zip(&is_new).filter(|(record, is_new)| !**is_new && record.date.is_none());
@@ -271,7 +287,8 @@ impl<'a> Run<'a> {
         }
         let is_ahead = is_future(date, now);
         self.observed.future += u64::from(is_new && is_ahead);
-        let was_swept = self.account.last_sweep.is_some_and(|last| date >= last.start);
+        let looks = [self.account.last_sweep, self.account.wide_look];
+        let was_swept = looks.into_iter().flatten().any(|look| date >= look.start);
         if is_new && !is_ahead && self.is_measured && was_swept {
             self.account.lateness.add(now.signed_duration_since(date));
         }
@@ -293,15 +310,31 @@ impl<'a> Run<'a> {
         for batch in std::mem::take(&mut self.ready) {
             let mut pieces = vec![batch];
             while let Some(done) = self.shipper.ship_next(&mut pieces, self.now).await? {
-                self.remember(done.piece.identities().collect()).await;
                 let shipped = done.shipped;
-                tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
                 self.report.shipped.records += shipped.records;
                 self.report.shipped.bytes += shipped.bytes;
                 self.report.shipped.set_aside += shipped.set_aside;
                 self.meter.add_records(shipped.records, shipped.bytes);
-                done.kept?;
+                match done.refused {
+                    None => self.remember(done.piece.identities().collect()).await,
+                    Some(reason) => {
+                        self.refused = Some(Refused { piece: done.piece, reason });
+                        self.keep_refused().await?;
+                    }
+                }
+                tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the listener refused in a file, and remembers it then.
+    async fn keep_refused(&mut self) -> Result<(), IterationError> {
+        if let Some(Refused { piece, reason }) = &self.refused {
+            self.shipper.keep(piece, self.now, reason).await?;
+            let identities = piece.identities().collect();
+            self.refused = None;
+            self.remember(identities).await;
         }
         Ok(())
     }

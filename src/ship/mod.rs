@@ -48,8 +48,8 @@ pub struct Done {
     pub piece: Batch,
     /// What became of it.
     pub shipped: Shipped,
-    /// Whether what the listener refused of it could be kept.
-    pub kept: Result<(), ShipError>,
+    /// Why it is to be kept in `undelivered.ndjson`: the listener refused some of its lines.
+    pub refused: Option<String>,
 }
 
 impl Shipper<'_> {
@@ -65,24 +65,23 @@ impl Shipper<'_> {
                 return Err(ShipError::Stopped);
             }
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
-            let (shipped, kept) = match self.listener.deliver(&piece, self.stop, self.api).await? {
-                Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, Ok(())),
+            let (shipped, refused) = match self.listener.deliver(&piece, self.stop, self.api).await? {
+                Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, None),
                 Taken::ButSome(counts) => {
-                    let set_aside = if counts.are_whole(piece.len()) { 0 } else { records };
-                    let shipped = Shipped { records: counts.successful_lines.min(records), bytes, set_aside };
-                    // Done in any case, as the piece must not be sent again.
-                    (shipped, self.keep_refused(&piece, counts, now).await)
+                    let refused = self.reason(&piece, counts);
+                    let set_aside = if refused.is_some() { records } else { 0 };
+                    (Shipped { records: counts.successful_lines.min(records), bytes, set_aside }, refused)
                 }
                 Taken::TooLarge if piece.len() == 1 => {
                     self.keep(&piece, now, "the listener says that it is too large").await?;
-                    (Shipped { records: 0, bytes: 0, set_aside: 1 }, Ok(()))
+                    (Shipped { records: 0, bytes: 0, set_aside: 1 }, None)
                 }
                 Taken::TooLarge => {
                     pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten());
                     continue;
                 }
             };
-            return Ok(Some(Done { piece, shipped, kept }));
+            return Ok(Some(Done { piece, shipped, refused }));
         }
         Ok(None)
     }
@@ -99,8 +98,8 @@ impl Shipper<'_> {
         Ok(())
     }
 
-    /// Keeps a batch of which the listener refused some lines, as it doesn't say which.
-    async fn keep_refused(&self, batch: &Batch, counts: Counts, now: DateTime<Utc>) -> Result<(), ShipError> {
+    /// Why a batch is to be kept that was answered by 400: the listener doesn't say which lines it refused.
+    fn reason(&self, batch: &Batch, counts: Counts) -> Option<String> {
         let Counts { malformed_lines, successful_lines, oversized_lines, empty_log_lines } = counts;
         if counts.are_whole(batch.len()) {
             tracing::info!(
@@ -109,17 +108,20 @@ impl Shipper<'_> {
                 empty = empty_log_lines,
                 "the listener answered 400, and has every line"
             );
-            return Ok(());
+            return None;
         }
         let lines = batch.len();
-        let reason = format!(
+        Some(format!(
             "the listener answered 400 to a batch of {lines}: {malformed_lines} malformed, {oversized_lines} too long, \
              {successful_lines} taken"
-        );
-        self.keep(batch, now, &reason).await
+        ))
     }
 
-    async fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
+    /// Keeps a batch in `undelivered.ndjson`.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub async fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
         self.write(now, reason, batch.lines().map(|(line, _)| line)).await?;
         tracing::warn!(api = self.api, records = batch.len(), reason, "kept in {UNDELIVERED_FILE_NAME}");
         Ok(())

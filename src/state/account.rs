@@ -36,6 +36,8 @@ pub struct Account {
     pub swept: Swept,
     /// When the last complete iteration began, and where its window did: what surfaces inside was late.
     pub last_sweep: Option<Sweep>,
+    /// The last complete iteration that looked back as far as a measured overlap can.
+    pub wide_look: Option<Sweep>,
     /// Which way dates went in the last iteration that could tell.
     pub direction: Option<Direction>,
     /// What is odd about it.
@@ -102,7 +104,7 @@ pub struct Noticed {
 pub enum Edit {
     /// The checkpoint was moved back, or its line deleted: everything since is shipped again.
     Back,
-    /// It was moved on: what lies between is left out.
+    /// It is later: moved on, or written while the store could not be.
     On,
 }
 
@@ -134,8 +136,8 @@ impl Account {
             _ if is_own => None,
             (Some(own), Some(written)) if written > own => Some(Edit::On),
             (Some(_), _) => Some(Edit::Back),
-            // Nothing was known: there is nothing to differ from.
-            (None, _) => None,
+            (None, Some(_)) => Some(Edit::On),
+            (None, None) => None,
         }
     }
 
@@ -150,6 +152,8 @@ impl Account {
     pub fn restarted(&self, checkpoint: Option<DateTime<Utc>>) -> Self {
         Self {
             checkpoint,
+            // Exactly there, and no overlap before it.
+            remembered_since: checkpoint,
             lateness: self.lateness.clone(),
             swept: self.swept.clone(),
             oddities: self.oddities.clone(),
@@ -196,7 +200,7 @@ impl Oddity {
                  and the clocks"
             }
             Self::StartTooOld => {
-                "the API no longer has what lies at the checkpoint; what can't be fetched any more is listed by \
+                "the API no longer has what lies at the start date; what can't be fetched any more is listed by \
                  `logzio-api-fetcher state`; run the fetcher more often than the API forgets, or lower days_back_fetch"
             }
             Self::StartIgnored => {
@@ -229,7 +233,7 @@ mod tests {
     fn tells_an_edit_from_a_crash() {
         let (one, two, three) = ("2024-05-01", "2024-05-02", "2024-05-03");
         check("", "", "", None);
-        check("", "", one, None);
+        check("", "", one, Some(Edit::On));
         check(one, "", one, None);
         check(one, "", "", Some(Edit::Back));
         check(two, "", one, Some(Edit::Back));
@@ -271,7 +275,7 @@ mod tests {
         });
         let anew = account.restarted(at("2024-01-01"));
         assert_ne!(anew.number, account.number);
-        assert_eq!((anew.checkpoint, anew.remembered_since), (at("2024-01-01"), None));
+        assert_eq!((anew.checkpoint, anew.remembered_since), (at("2024-01-01"), at("2024-01-01")));
         assert_eq!(anew.past.iter().map(|past| past.records).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
         let text = serde_json::to_string(&anew).expect("JSON");
         assert_eq!(serde_json::from_str::<Account>(&text).expect("it reads"), anew);

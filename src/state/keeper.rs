@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::account::Account;
 use super::checkpoints::CheckpointFile;
-use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, Store, Write};
-use crate::record::{Fingerprint, Identity};
+use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
+use crate::record::{Fingerprint, Identity, date};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;
@@ -68,11 +68,16 @@ struct Work {
     checkpoints: CheckpointFile,
     /// What waits for a store that can be written.
     unsaved: Unsaved,
+    /// What was perhaps written when the store failed: it is, if the mark is there.
+    uncertain: Option<(u64, Unsaved)>,
 }
 
 #[derive(Default)]
 struct Unsaved {
+    /// How often it was delivered, and in which iteration it came last.
     delivered: HashMap<(u64, Fingerprint), (Identity, u32, u32)>,
+    /// Without a date, and came again in an iteration.
+    again: HashMap<(u64, Fingerprint), (Identity, u32)>,
     accounts: HashMap<String, Box<Account>>,
 }
 
@@ -96,15 +101,14 @@ impl Keeper {
             tried: Instant::now(),
             checkpoints,
             unsaved: Unsaved::default(),
+            uncertain: None,
         };
         std::thread::Builder::new().name("state".to_owned()).spawn(move || work.go_on(receiver))?;
         Ok(Self(sender))
     }
 
-    pub(super) async fn counts(&self, number: u64, identities: Vec<Identity>) -> Vec<u32> {
-        let wanted = identities.len();
-        let counts = self.ask(|reply| Request::Counts { number, identities, reply }).await;
-        counts.unwrap_or_else(|| vec![0; wanted])
+    pub(super) async fn counts(&self, number: u64, identities: Vec<Identity>) -> io::Result<Vec<u32>> {
+        self.ask(|reply| Request::Counts { number, identities, reply }).await.ok_or_else(closed)
     }
 
     pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
@@ -123,7 +127,7 @@ impl Keeper {
     pub(super) async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
         let settlement = Box::new(settlement);
         let settled = self.ask(|reply| Request::Settle { settlement, reply }).await;
-        settled.unwrap_or_else(|| Err(io::Error::other("the state is closed")))
+        settled.unwrap_or_else(|| Err(closed()))
     }
 
     pub(super) async fn remembered(&self, number: u64) -> u64 {
@@ -142,12 +146,23 @@ impl Keeper {
     }
 }
 
+/// The thread is gone.
+fn closed() -> io::Error {
+    io::Error::other("the state is closed")
+}
+
 impl Work {
     fn go_on(&mut self, mut requests: mpsc::Receiver<Request>) {
         let mut waiting = Vec::new();
         while requests.blocking_recv_many(&mut waiting, REQUESTS_MAX) > 0 {
             if self.handle(std::mem::take(&mut waiting)) {
                 break;
+            }
+            // When nobody waits for it.
+            if requests.is_empty()
+                && let Some(Err(cause)) = self.store.as_mut().map(|store| guarded(|| store.compact()))
+            {
+                self.fail(&cause);
             }
         }
     }
@@ -187,7 +202,7 @@ impl Work {
         if is_last.is_empty() {
             return false;
         }
-        self.store = None;
+        close(&mut self.store);
         answer_all(is_last);
         true
     }
@@ -201,7 +216,8 @@ impl Work {
         let lines: Vec<_> = moved.filter_map(|(of, _)| Some((of.name.as_str(), of.checkpoint?))).collect();
         let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
-        for (settlement, reply) in settlements {
+        for (mut settlement, reply) in settlements {
+            self.tell_thinned(&mut settlement);
             match &failed {
                 Some(cause) if settlement.moves() => {
                     replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
@@ -219,9 +235,6 @@ impl Work {
             }
         }
         self.write(writes);
-        if let Some(Err(cause)) = self.store.as_mut().map(|store| guarded(|| store.compact())) {
-            self.fail(&cause);
-        }
         replies.into_iter().for_each(|(reply, result)| drop(reply.send(result)));
     }
 
@@ -237,19 +250,35 @@ impl Work {
             None => self.copy.as_ref().and_then(|copy| read(copy).ok()),
         };
         let mut counts = counts.unwrap_or_else(|| vec![0; identities.len()]);
-        if !self.unsaved.delivered.is_empty() {
+        let uncertain = self.uncertain.as_ref().map(|(_, uncertain)| uncertain);
+        for waiting in uncertain.into_iter().chain([&self.unsaved]).filter(|waiting| !waiting.delivered.is_empty()) {
             for (count, identity) in counts.iter_mut().zip(identities) {
-                let unsaved = self.unsaved.delivered.get(&(number, identity.fingerprint));
+                let unsaved = waiting.delivered.get(&(number, identity.fingerprint));
                 *count = count.saturating_add(unsaved.map_or(0, |(_, times, _)| *times));
             }
         }
         counts
     }
 
+    /// Where more lies inside the overlap than is remembered, the next window begins where memory does.
+    fn tell_thinned(&mut self, settlement: &mut Settlement) {
+        let number = settlement.account.number;
+        let Some(since) = self.store.as_mut().and_then(|store| store.take_thinned(number)) else { return };
+        if since > settlement.remembered_since {
+            settlement.remembered_since = since;
+            tracing::warn!(
+                api = settlement.name,
+                since = date::format(since),
+                "more records lie inside the overlap than the {REMEMBERED_MAX} that are remembered; it is cut to what is; \
+                 set settings.overlap shorter"
+            );
+        }
+    }
+
     fn remembered(&mut self, number: u64) -> u64 {
         let unsaved = self.unsaved.delivered.keys().filter(|(of, _)| *of == number).count() as u64;
         let readable = self.store.as_ref().or(self.copy.as_ref());
-        let saved = readable.and_then(|store| store.remembered(number).ok());
+        let saved = readable.and_then(|store| guarded(|| store.remembered(number)).ok());
         saved.unwrap_or_default().saturating_add(unsaved)
     }
 
@@ -259,9 +288,11 @@ impl Work {
             return;
         }
         self.reopen();
-        let (waiting, mark) = (self.unsaved.writes(), fastrand::u64(..));
-        let write = |store: &mut Store| guarded(|| store.write(mark, waiting.iter().chain(&writes)));
-        let written = self.store.as_mut().map(write);
+        let mark = fastrand::u64(..);
+        let written = self.store.as_mut().map(|store| {
+            let waiting = self.unsaved.writes();
+            guarded(|| store.write(mark, waiting.iter().chain(&writes)))
+        });
         match written {
             Some(Ok(())) => {
                 self.unsaved = Unsaved::default();
@@ -273,9 +304,18 @@ impl Work {
             Some(Err(cause)) => {
                 self.fail(&cause);
                 // It may have been written all the same, and twice would be wrong.
-                if self.copy.as_ref().is_some_and(|copy| copy.last_mark().is_ok_and(|last| last == Some(mark))) {
-                    self.unsaved = Unsaved::default();
-                    return;
+                match self.copy.as_ref().map(|copy| has_mark(copy, mark)) {
+                    Some(true) => {
+                        self.unsaved = Unsaved::default();
+                        return;
+                    }
+                    Some(false) => {}
+                    None => {
+                        let mut uncertain = std::mem::take(&mut self.unsaved);
+                        uncertain.take(writes);
+                        self.uncertain = Some((mark, uncertain));
+                        return;
+                    }
                 }
             }
             None => {}
@@ -289,7 +329,7 @@ impl Work {
 
     /// Leaves the store alone for a while; redb wants a store that failed to be opened again.
     fn fail(&mut self, cause: &str) {
-        self.store = None;
+        close(&mut self.store);
         self.copy = Store::open_copy(&self.path).ok();
         self.tried = Instant::now();
         if !std::mem::replace(&mut self.is_failing, true) {
@@ -305,8 +345,13 @@ impl Work {
         if self.store.is_none() && self.tried.elapsed() >= REOPEN_AFTER {
             self.tried = Instant::now();
             self.store = open_or_set_aside(&self.path).ok();
-            if self.store.is_some() {
-                self.copy = None;
+            let Some(store) = &self.store else { return };
+            self.copy = None;
+            if let Some((mark, uncertain)) = self.uncertain.take()
+                && !has_mark(store, mark)
+            {
+                let later = std::mem::replace(&mut self.unsaved, uncertain);
+                self.unsaved.take(later.writes());
             }
         }
     }
@@ -318,6 +363,10 @@ impl Unsaved {
         for ((number, _), (identity, times, iteration)) in &self.delivered {
             let identities = vec![*identity; *times as usize];
             writes.push(Write::Remember { number: *number, iteration: *iteration, identities });
+        }
+        for ((number, _), (identity, iteration)) in &self.again {
+            let identities = vec![*identity];
+            writes.push(Write::SeeAgain { number: *number, iteration: *iteration, identities });
         }
         let accounts = self.accounts.iter();
         writes.extend(accounts.map(|(name, account)| Write::Save { name: name.clone(), account: account.clone() }));
@@ -347,8 +396,11 @@ impl Unsaved {
                 }),
                 Write::SeeAgain { number, iteration, identities } => {
                     for identity in identities {
-                        if let Some((.., last)) = self.delivered.get_mut(&(number, identity.fingerprint)) {
+                        let key = (number, identity.fingerprint);
+                        if let Some((.., last)) = self.delivered.get_mut(&key) {
                             *last = iteration;
+                        } else if self.again.len() < UNSAVED_MAX {
+                            self.again.insert(key, (identity, iteration));
                         }
                     }
                 }
@@ -396,6 +448,16 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(_) => Err("it can't be understood".to_owned()),
     }
+}
+
+/// Closes the store, even where its file makes it panic.
+fn close(store: &mut Option<Store>) {
+    let store = store.take();
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
+}
+
+fn has_mark(store: &Store, mark: u64) -> bool {
+    guarded(|| store.last_mark()).is_ok_and(|last| last == Some(mark))
 }
 
 /// Opens the store. A damaged one is set aside, with a warning, and a new one begun.

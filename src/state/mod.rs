@@ -10,7 +10,7 @@ mod checkpoints;
 mod keeper;
 mod store;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ impl Taken {
         let copy = if store.is_none() { Store::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
         let readable = store.as_ref().or(copy.as_ref());
         let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
-        obey(&written.by_name(), &mut accounts, store.as_ref(), now);
+        obey(&written, &mut accounts, store.as_ref(), now);
         let unreadable = written.unreadable().map(str::to_owned).collect();
         Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, Found { accounts, unreadable }))
     }
@@ -139,45 +139,69 @@ impl Taken {
 }
 
 /// Makes the accounts agree with the text file, which is the user's.
-fn obey(
-    written: &HashMap<String, DateTime<Utc>>,
-    accounts: &mut BTreeMap<String, Account>,
-    store: Option<&Store>,
-    now: DateTime<Utc>,
-) {
+fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, Account>, store: Option<&Store>, now: DateTime<Utc>) {
+    let by_name = written.by_name();
     let mut changes = Vec::new();
-    for name in written.keys().filter(|name| !accounts.contains_key(*name)).cloned().collect::<Vec<_>>() {
-        accounts.insert(name, Account::blank());
-    }
     for (api, account) in accounts.iter_mut() {
-        let written = written.get(api).copied();
-        let edit = account.edit(written);
+        let written = match by_name.get(api) {
+            // A slip in the date is told of, and is no wish to begin anew.
+            None if written.unreadable().any(|line| line.strip_prefix(api.as_str()).is_some_and(is_slip)) => continue,
+            found => found.copied(),
+        };
+        let Some(edit) = account.edit(written) else {
+            account.take_over(written);
+            continue;
+        };
+        if let Some(before) = put_back(store, api, written) {
+            *account = before;
+            continue;
+        }
         let before = account.clone();
-        let (from, to) = (shown(before.checkpoint), shown(written));
+        tell_edit(api, edit, before.checkpoint, written);
         match edit {
-            Some(Edit::Back) => {
-                tracing::info!(
-                    api,
-                    from,
-                    to,
-                    "{CHECKPOINTS_FILE_NAME} was edited; what was shipped since is shipped again"
-                );
-                *account = before.restarted(written);
-            }
-            Some(Edit::On) => {
-                tracing::info!(api, from, to, "{CHECKPOINTS_FILE_NAME} was edited; what lies between is left out");
-                account.take_over(written);
-            }
-            None => account.take_over(written),
+            Edit::Back => *account = before.restarted(written),
+            Edit::On => account.take_over(written),
         }
-        if edit.is_some() {
-            let change = Change { at: now, what: format!("the file was edited, to {to}"), name: api.clone(), before };
-            changes.push((change, account.clone()));
-        }
+        let what = format!("the file was edited, to {}", shown(written));
+        changes.push((Change { at: now, what, name: api.clone(), before }, account.clone()));
     }
     // Without it the next start finds the same edit, and obeys it again.
     if let Some(Err(cause)) = store.filter(|_| !changes.is_empty()).map(|store| store.change(&changes)) {
         tracing::warn!(%cause, "{STORE_FILE_NAME} can't be written");
+    }
+    for (name, checkpoint) in by_name {
+        accounts.entry(name).or_insert_with(|| Account { checkpoint: Some(checkpoint), ..Account::blank() });
+    }
+}
+
+/// Whether what follows a name in an unreadable line looks like a date that went wrong.
+fn is_slip(rest: &str) -> bool {
+    rest.trim_start().starts_with(':')
+}
+
+/// Where a checkpoint is put back to what it was before the last change, by hand or by an undo that a crash cut short,
+/// the account is as it was then.
+fn put_back(store: Option<&Store>, api: &str, written: Option<DateTime<Utc>>) -> Option<Account> {
+    let store = store?;
+    let last = store.changes().ok()?.pop()?;
+    let is_put_back = last.name == api && last.before.checkpoint == written;
+    let undone = if is_put_back { store.undo().ok()? } else { None };
+    undone.map(|change| change.before)
+}
+
+fn tell_edit(api: &str, edit: Edit, before: Option<DateTime<Utc>>, written: Option<DateTime<Utc>>) {
+    let (from, to) = (shown(before), shown(written));
+    match edit {
+        Edit::Back => {
+            tracing::info!(api, from, to, "{CHECKPOINTS_FILE_NAME} was edited; what was shipped since is shipped again")
+        }
+        Edit::On => tracing::info!(
+            api,
+            from,
+            to,
+            "{CHECKPOINTS_FILE_NAME} has a later checkpoint than the store and counts; if it was edited, what lies between is \
+             left out but for the overlap"
+        ),
     }
 }
 
@@ -203,8 +227,11 @@ impl Folder {
     }
 
     /// How often each record of an account was delivered.
-    pub async fn counts(&self, number: u64, identities: Vec<Identity>) -> Vec<u32> {
-        if identities.is_empty() { Vec::new() } else { self.keeper.counts(number, identities).await }
+    ///
+    /// # Errors
+    /// Where the thread that knows is gone. A store that can't be read is no error: what it knew may be shipped again.
+    pub async fn counts(&self, number: u64, identities: Vec<Identity>) -> io::Result<Vec<u32>> {
+        if identities.is_empty() { Ok(Vec::new()) } else { self.keeper.counts(number, identities).await }
     }
 
     /// Remembers that records were delivered; on the disk, where it can be written.

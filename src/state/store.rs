@@ -7,7 +7,7 @@
 //! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,18 +30,22 @@ pub const FILE_NAME: &str = ".logzio-api-fetcher.store";
 pub const DAMAGED_FILE_NAME: &str = ".logzio-api-fetcher.store.damaged";
 /// How many delivered records of one API are remembered, some 150 MB. Beyond it the middle half by date is forgotten: the
 /// ends hold the edge and what was delivered last, in whatever order pages come. What is forgotten may be shipped twice
-/// after a crash, never lost.
+/// after a crash, never lost; an overlap with more in it is cut.
 pub const REMEMBERED_MAX: u64 = 2_000_000;
 /// How many changes of checkpoints can be undone.
 pub const CHANGES_MAX: u64 = 10;
 /// What redb keeps in memory.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// The largest file of which a copy is made in memory.
-const COPY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How much of it is read at once.
+const COPY_CHUNK_BYTES: usize = 64 * 1024;
 /// After so many forgotten records the file is made smaller: they took some 5 MB.
 const COMPACT_AFTER: u64 = 50_000;
-/// A file larger than this is made smaller when it is opened.
+/// A file larger than this has room for what was forgotten before it was opened.
 const COMPACT_ABOVE_BYTES: u64 = 8 * 1024 * 1024;
+/// What a record takes in the file.
+const RECORD_BYTES: u64 = 80;
 /// The layout of the tables.
 const LAYOUT: u64 = 1;
 /// The date under which records without one are kept.
@@ -65,6 +69,8 @@ pub struct Store {
     remembered_max: u64,
     /// How many records were forgotten since the file was made as small as it can be.
     forgotten: u64,
+    /// Of accounts with too many records, the earliest date from which on all are remembered, in microseconds.
+    thinned: HashMap<u64, i64>,
 }
 
 /// Something to be written.
@@ -137,24 +143,35 @@ impl Store {
     /// # Errors
     /// [`OpenError`]
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::require_file(path)?;
         let mut store = Self::open_by(|builder| Ok(builder.create(path)?))?;
-        if std::fs::metadata(path).is_ok_and(|file| file.len() > COMPACT_ABOVE_BYTES) {
-            store.forgotten = COMPACT_AFTER;
-            store.compact().map_err(|error| OpenError::Unusable(Box::new(error)))?;
-        }
+        // As if what the file has room for had been forgotten.
+        let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
+        store.forgotten = bytes.saturating_sub(COMPACT_ABOVE_BYTES) / RECORD_BYTES;
         Ok(store)
     }
 
-    /// Makes the file smaller, where that is worth the time.
+    /// Makes the file smaller, where that is worth the time: more was forgotten than is left.
     ///
     /// # Errors
     /// Where the file can't be written; then the store must be opened again.
     pub fn compact(&mut self) -> Result<(), Error> {
-        if self.forgotten >= COMPACT_AFTER {
-            self.forgotten = 0;
+        if self.forgotten < COMPACT_AFTER {
+            return Ok(());
+        }
+        let table = self.database.begin_read()?.open_table(REMEMBERED)?;
+        let left = table.iter()?.try_fold(0, |sum, entry| entry.map(|(_, count)| sum + count.value()))?;
+        drop(table);
+        if self.forgotten > left {
             self.database.compact()?;
         }
+        self.forgotten = 0;
         Ok(())
+    }
+
+    /// Since when everything of an account is remembered, if some of it had to be forgotten; told once.
+    pub fn take_thinned(&mut self, number: u64) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.thinned.remove(&number)?)
     }
 
     /// A copy in memory of the last commit in a file that can't be written: what was delivered is known all the same.
@@ -162,24 +179,48 @@ impl Store {
     /// # Errors
     /// [`OpenError`]; a file that is too large for it can't be used either.
     pub fn open_copy(path: &Path) -> Result<Self, OpenError> {
+        Self::require_file(path)?;
         Self::open_by(|builder| {
-            let mut bytes = Vec::new();
-            File::open(path)?.take(COPY_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 > COPY_BYTES_MAX {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            if length > COPY_BYTES_MAX {
                 return Err(io::Error::from(io::ErrorKind::FileTooLarge).into());
             }
             let backend = InMemoryBackend::new();
-            backend.set_len(bytes.len() as u64)?;
-            backend.write(0, &bytes)?;
+            backend.set_len(length)?;
+            let (mut at, mut chunk) = (0, vec![0; COPY_CHUNK_BYTES]);
+            while at < length {
+                let left = usize::try_from(length - at).unwrap_or(COPY_CHUNK_BYTES).min(COPY_CHUNK_BYTES);
+                let chunk = chunk.get_mut(..left).unwrap_or_default();
+                file.read_exact(chunk)?;
+                backend.write(at, chunk)?;
+                at += left as u64;
+            }
             Ok(builder.create_with_backend(backend)?)
         })
+    }
+
+    /// A pipe would be waited for, and a folder is none.
+    fn require_file(path: &Path) -> Result<(), OpenError> {
+        match std::fs::metadata(path) {
+            Ok(about) if !about.is_file() => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+                Err(OpenError::Unusable(Box::new(error.into())))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn open_by(open: impl FnOnce(&mut Builder) -> Result<Database, Error>) -> Result<Self, OpenError> {
         let open = || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            let store = Self { database: open(&mut builder)?, remembered_max: REMEMBERED_MAX, forgotten: 0 };
+            let store = Self {
+                database: open(&mut builder)?,
+                remembered_max: REMEMBERED_MAX,
+                forgotten: 0,
+                thinned: HashMap::new(),
+            };
             store.prepare()?;
             Ok(store)
         };
@@ -299,7 +340,8 @@ impl Store {
                         let added = remember(*number, *iteration, identities, &mut delivered)?;
                         let count = add(*number, i128::from(added), &mut remembered)?;
                         if count > self.remembered_max {
-                            let forgotten = forget_middle(*number, count, &mut delivered)?;
+                            let (forgotten, since) = forget_middle(*number, count, &mut delivered)?;
+                            self.thinned.insert(*number, since);
                             self.forgotten += forgotten;
                             add(*number, -i128::from(forgotten), &mut remembered)?;
                         }
@@ -412,16 +454,20 @@ fn forget(
     Ok(forgotten)
 }
 
-/// Of so many records, keeps the first and the last quarter by date.
-fn forget_middle(number: u64, count: u64, delivered: &mut Table<'_, Key, Seen>) -> Result<u64, Error> {
-    let (mut at, mut forgotten) = (0, 0);
-    delivered.retain_in(all_of(number), |_, _| {
+/// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
+/// all are kept.
+fn forget_middle(number: u64, count: u64, delivered: &mut Table<'_, Key, Seen>) -> Result<(u64, i64), Error> {
+    let (mut at, mut forgotten, mut last) = (0, 0, UNDATED);
+    delivered.retain_in(all_of(number), |(_, date, _), _| {
         at += 1;
         let is_kept = at <= count / 4 || at > count - count / 4;
-        forgotten += u64::from(!is_kept);
+        if !is_kept {
+            forgotten += 1;
+            last = date;
+        }
         is_kept
     })?;
-    Ok(forgotten)
+    Ok((forgotten, last.saturating_add(1)))
 }
 
 /// Changes how many records of an account are remembered. Gives the new number.

@@ -22,13 +22,15 @@ use crate::record::date::{before, floor_to_second};
 /// A date further ahead than this moves no checkpoint: clocks differ by seconds, not by minutes.
 const FUTURE_MAX: TimeDelta = TimeDelta::minutes(5);
 /// How many records must be measured before a measured overlap follows them: a share of 99 % needs ten beyond it.
-const MEASURES_MIN: u64 = 1_000;
+pub const MEASURES_MIN: u64 = 1_000;
 /// The measured overlap until then.
 const OVERLAP_UNMEASURED: TimeDelta = TimeDelta::minutes(15);
 /// Between these a measured overlap stays: clocks are not better, and each iteration reads the whole overlap again.
 const OVERLAP_RANGE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(6));
 /// Of all records, which share a measured overlap must catch.
 const OVERLAP_SHARE: f64 = 0.99;
+/// How often a measured overlap looks back as far as it can: what is later than it would else never be seen, nor measured.
+const WIDE_LOOK_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// What is known of an API from its iterations before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +53,8 @@ pub struct Known {
 pub struct Beginning {
     /// When the first iteration began.
     pub at: DateTime<Utc>,
-    /// Below which date records are left out, once a page has told.
-    pub floor: Option<DateTime<Utc>>,
+    /// The newest date of the first page that had any.
+    pub newest: Option<DateTime<Utc>>,
 }
 
 /// Where one iteration begins.
@@ -91,6 +93,23 @@ impl Overlap {
             }
         }
     }
+
+    /// How far before the checkpoint what was delivered stays remembered.
+    #[must_use]
+    pub fn retention(self) -> TimeDelta {
+        match self {
+            Self::Fixed(span) => span,
+            Self::Measured => OVERLAP_RANGE.1,
+        }
+    }
+
+    /// Whether it is time to look back as far as memory reaches.
+    #[must_use]
+    pub fn is_wide_look_due(self, last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+        // A clock that was set back makes it due, too.
+        let is_recent = |last: DateTime<Utc>| last <= now && now.signed_duration_since(last) < WIDE_LOOK_EVERY;
+        self == Self::Measured && !last.is_some_and(is_recent)
+    }
 }
 
 impl Window {
@@ -108,9 +127,9 @@ impl Window {
         let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach)));
         // What is sent has whole seconds, and what is asked for is not left out.
         let start = floor_to_second(reached);
-        let floor = match (is_known, known.beginning.and_then(|beginning| beginning.floor)) {
+        let floor = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
             (true, _) => Floor::At(start),
-            (false, Some(floor)) => Floor::At(floor),
+            (false, Some(newest)) => Floor::At(before(newest, rule.back)),
             (false, None) => Floor::BelowNewest(rule.back),
         };
         let gap_cause = match (reached > wanted, rule.configured > again) {
@@ -127,14 +146,16 @@ impl Window {
         }
     }
 
-    /// Fixes the floor of a first run, from the dates of the first page that has any.
-    pub fn see_dates(&mut self, dates: impl Iterator<Item = DateTime<Utc>>, now: DateTime<Utc>) {
-        if let Floor::BelowNewest(span) = self.floor {
-            let newest = dates.filter(|date| !is_future(*date, now)).max();
-            if let Some(newest) = newest {
-                self.floor = Floor::At(before(newest, span));
-            }
-        }
+    /// Fixes the floor of a first run, from the dates of the first page that has any. Gives the newest of them then.
+    pub fn see_dates(
+        &mut self,
+        dates: impl Iterator<Item = DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let Floor::BelowNewest(span) = self.floor else { return None };
+        let newest = dates.filter(|date| !is_future(*date, now)).max()?;
+        self.floor = Floor::At(before(newest, span));
+        Some(newest)
     }
 
     /// Begins later than it was opened: the API refuses the start date as too old.
@@ -272,7 +293,7 @@ mod tests {
         check(Some("2024-05-03"), known(Some("2024-05-02T10:00:00Z"), 0), "2024-05-03", false);
         check(None, known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:45:00Z", false);
         check(Some("2024-05-02T09:50:00Z"), known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:50:00Z", true);
-        let beginning = Some(Beginning { at: at("2024-05-20T00:00:00Z"), floor: None });
+        let beginning = Some(Beginning { at: at("2024-05-20T00:00:00Z"), newest: None });
         check(None, Known { beginning, ..Known::default() }, "2024-05-06", false);
     }
 

@@ -1,7 +1,7 @@
 //! How far back an API answers, found out where it refuses a start date as too old.
 //!
 //! Some APIs name the earliest start date they take, most don't. Then it is looked for between the refused date and the
-//! last hour, halving the span each time. An API that refuses the last hour, too, means something else.
+//! last hour, halving the span each time, down to a minute. An API that refuses the last hour, too, means something else.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::record::date::{self, before, floor_to_second};
 
 /// How exactly the limit is looked for. What lies between is given up.
-const EXACTNESS: TimeDelta = TimeDelta::hours(1);
+const EXACTNESS: TimeDelta = TimeDelta::minutes(1);
+/// What every API must take; one that refuses this means something else.
+const LAST_RESORT: TimeDelta = TimeDelta::hours(1);
 /// The limit moves with the clock, and requests take their time.
 const MARGIN: TimeDelta = TimeDelta::minutes(1);
-/// The most dates that are tried: ten years halved down to an hour, and one more.
-const TRIES_MAX: u32 = 18;
+/// The most dates that are tried: a hundred years halved down to a minute, and two more.
+const TRIES_MAX: u32 = 28;
 /// After this time a limit is no longer believed: APIs change, and their licences.
 const BELIEVED: TimeDelta = TimeDelta::days(1);
 /// What answers to a start date that is too old have in common.
@@ -71,7 +73,7 @@ impl Probe {
         self.tries += 1;
         let next = match (self.named, self.accepted) {
             (Some(named), _) => named,
-            (None, None) => before(now, EXACTNESS),
+            (None, None) => before(now, LAST_RESORT),
             (None, Some(accepted)) => {
                 let span = accepted.signed_duration_since(self.refused);
                 if span > EXACTNESS { before(accepted, span / 2) } else { return None }
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_an_unnamed_limit_to_the_hour() {
+    fn finds_an_unnamed_limit_to_the_minute() {
         let (found, asked) = search("too old", "2020-01-01", "2024-04-28T12:00:00Z", "2024-05-28T12:00:00Z");
         let found = found.expect("a date");
         let given_up = found.signed_duration_since(at("2024-04-28T12:00:00Z"));

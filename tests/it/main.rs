@@ -11,6 +11,7 @@
 mod chaos;
 mod commands;
 mod config;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;
 mod fetching;
 mod gaps;

@@ -56,6 +56,28 @@ fn what_was_acknowledged_before_a_kill_is_not_shipped_again() {
     assert_eq!(listener.ids(), [1, 2, 3, 4]);
 }
 
+/// Nothing is known of the API but its start date, so nothing of it was on the disk before.
+#[test]
+fn a_first_iteration_from_a_start_date_or_a_line_is_remembered_from_its_first_batch_on() {
+    let line = |date: &str| (String::new(), format!("events: {date}\n"));
+    let filter = |date: &str| (format!("    filters: {{since: '{date}'}}\n"), String::new());
+    for (more, text) in [filter(&minutes_ago(60)), line(&minutes_ago(60))] {
+        let date = minutes_ago(10);
+        let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
+            (None, _) => page(&[&large(1, &date), &large(2, &date), &large(3, &date)], Some("?p=2")),
+            (_, 1) => Reply::Hang,
+            _ => page(&[&record(4, &date)], None),
+        });
+        let listener = MockListener::start();
+        let fetcher = Fetcher::new(&general(api.url(), listener.url(), &more)).file(CHECKPOINTS, &text);
+        let running = fetcher.arguments(&["--level", "DEBUG"]).start();
+        api.wait_for_requests(2);
+        running.wait_for_log("a batch is delivered and remembered", 1);
+        again(running.kill());
+        assert_eq!(listener.ids(), [1, 2, 3, 4]);
+    }
+}
+
 #[test]
 fn a_deleted_store_costs_duplicates_and_no_record() {
     let date = minutes_ago(10);
@@ -99,11 +121,15 @@ fn a_store_that_cannot_be_opened_stops_no_fetcher() {
     let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
     let listener = MockListener::start();
     let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
-    std::fs::create_dir(fetcher.path().join(STORE)).unwrap();
+    let store = fetcher.path().join(STORE);
+    std::fs::create_dir(&store).unwrap();
     let running = fetcher.start();
     running.wait_for_log("iteration done", 3);
-    running.stop().assert_code(0).assert_says("remembered in memory until it can");
+    let outcome = running.stop().assert_code(0).assert_says("remembered in memory until it can");
     assert_eq!(listener.ids(), [1], "remembered while it lives");
+    std::fs::remove_dir(&store).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&store).status().unwrap().success());
+    again(outcome).assert_says("it is no regular file");
 }
 
 /// The text file and the store after a crash between the two writes, in either order.
@@ -127,7 +153,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
         drop(store);
         outcome.write(CHECKPOINTS, &format!("events: {written}\n"));
         outcome = again(outcome);
-        assert!(!outcome.stderr.contains("was edited"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("edited"), "{}", outcome.stderr);
         assert_eq!(outcome.read(CHECKPOINTS).lines().last().unwrap(), format!("events: {second}"));
     }
     assert_eq!(listener.ids(), [1, 2]);
@@ -144,9 +170,34 @@ fn an_edit_to_a_later_date_leaves_out_what_lies_between_and_says_so() {
     let listener = MockListener::start();
     let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
     outcome.write(CHECKPOINTS, &format!("events: {later}"));
-    let outcome = again(outcome).assert_says("was edited; what lies between is left out").assert_says(&shown);
+    let outcome = again(outcome).assert_says("if it was edited, what lies between is left out").assert_says(&shown);
     assert_eq!(decoded(&api.asked()[1].query), format!("since={}", shown.replace('Z', "+00:00")));
     assert_eq!(listener.ids(), [1, 3], "{}", outcome.stderr);
+}
+
+#[test]
+fn a_slip_in_a_date_begins_nothing_anew() {
+    let date = minutes_ago(10);
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
+    let listener = MockListener::start();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    outcome.write(CHECKPOINTS, "events: yesterday\n");
+    again(outcome).assert_says("is kept and ignored");
+    assert_eq!(listener.ids(), [1]);
+}
+
+#[test]
+fn a_line_that_is_put_back_as_it_was_is_no_wish_to_ship_again() {
+    let date = minutes_ago(10);
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
+    let listener = MockListener::start();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    let before = outcome.read(CHECKPOINTS);
+    outcome.write(CHECKPOINTS, "");
+    let outcome = Fetcher::again(outcome).run("state").assert_code(0);
+    outcome.write(CHECKPOINTS, &before);
+    again(outcome);
+    assert_eq!(listener.ids(), [1]);
 }
 
 #[test]
@@ -213,8 +264,8 @@ fn a_record_without_a_date_is_known_as_long_as_it_comes() {
 #[test]
 fn a_measured_overlap_follows_the_records_and_doubles_none() {
     const LATE: u64 = 1_100;
-    let (old, late) = (minutes_ago(60), minutes_ago(40));
-    let began = old.clone();
+    let (old, late) = (minutes_ago(600), minutes_ago(40));
+    let (began, checkpoint) = (old.clone(), late.clone());
     let api = MockServer::start(move |_, before| match before {
         0 => page(&[&record(1, &old)], None),
         _ => {
@@ -237,10 +288,10 @@ fn a_measured_overlap_follows_the_records_and_doubles_none() {
     let since = |number: usize| -> DateTime<Utc> {
         date::parse(&decoded(api.asked()[number].raw_field("since").unwrap())).unwrap()
     };
-    let begun = date::parse(&began).unwrap();
-    assert_eq!(begun - since(1), TimeDelta::minutes(15), "15 minutes until it is measured");
-    // The checkpoint is 40 minutes old, the overlap more than 40: back to where memory begins, an hour and 15 minutes ago.
-    assert_eq!(since(2), since(1));
+    let (first, second) = (date::parse(&began).unwrap(), date::parse(&checkpoint).unwrap());
+    assert_eq!(first - since(1), TimeDelta::hours(6), "once an hour, as far back as memory reaches");
+    let overlap = (second - since(2)).num_minutes();
+    assert!((40..=48).contains(&overlap), "{overlap} minutes");
     let shown = Fetcher::again(outcome).run("state").assert_code(0);
     assert!(shown.stdout.contains("lateness    p50 4") && shown.stdout.contains("of 1100 records"), "{}", shown.stdout);
 }

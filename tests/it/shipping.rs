@@ -130,16 +130,18 @@ fn a_400_with_a_web_page_is_no_listeners_and_leaves_the_checkpoint() {
 }
 
 #[test]
-fn a_batch_whose_bad_lines_cant_be_kept_is_not_sent_again() {
+fn a_batch_whose_bad_lines_cant_be_kept_is_not_sent_again_and_kept_as_soon_as_it_can_be() {
     let api = api_with(3, 10);
     let listener = MockListener::answering(|_, _| Reply::status(400, r#"{"malformedLines":1,"successfulLines":2}"#));
     let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
     std::fs::create_dir(fetcher.path().join("undelivered.ndjson")).unwrap();
     let running = fetcher.start();
-    running.wait_for_log("can't be kept in undelivered.ndjson", 1);
+    running.wait_for_log("can't be kept in undelivered.ndjson", 2);
+    assert_eq!(running.read("last_start_dates.txt"), "");
+    std::fs::remove_dir(running.folder().join("undelivered.ndjson")).unwrap();
     running.wait_for_log("iteration done", 1);
-    running.stop().assert_code(0);
-    assert_eq!(listener.asked().len(), 1);
+    let outcome = running.stop().assert_code(0);
+    assert_eq!((listener.asked().len(), outcome.read("undelivered.ndjson").lines().count()), (1, 3));
 }
 
 #[test]

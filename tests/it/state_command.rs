@@ -1,6 +1,9 @@
 //! `state`: looking at what is known, and changing it.
 
-use crate::harness::{Fetcher, MockListener, MockServer, Outcome, general, minutes_ago, page, record};
+use chrono::{TimeDelta, Utc};
+use logzio_api_fetcher::record::date;
+
+use crate::harness::{Fetcher, MockListener, MockServer, Outcome, decoded, general, minutes_ago, page, record};
 
 const CHECKPOINTS: &str = "last_start_dates.txt";
 
@@ -44,7 +47,7 @@ fn a_rewind_ships_again_and_an_undo_takes_it_back() {
     let outcome =
         state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0).assert_says("2024-01-01T00:00:00Z");
     assert_eq!(outcome.read(CHECKPOINTS), "events: 2024-01-01T00:00:00Z\n");
-    let outcome = state(outcome, &["undo"]).assert_code(0).assert_says("undone: rewind to 2024-01-01T00:00:00Z");
+    let outcome = state(outcome, &["undo"]).assert_code(0).assert_says("taken back: rewind to 2024-01-01T00:00:00Z");
     assert_eq!(outcome.read(CHECKPOINTS), before);
     let outcome = once(outcome);
     assert_eq!(listener.ids(), [1, 2, 3], "remembered again: {}", outcome.stderr);
@@ -69,8 +72,8 @@ fn a_forgotten_api_begins_like_the_first_time() {
     assert_eq!(outcome.read(CHECKPOINTS), "");
     once(outcome);
     assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3]);
-    let starts: Vec<String> = api.asked().iter().map(|asked| asked.query[..16].to_owned()).collect();
-    assert_eq!(starts[0], starts[1], "five days back");
+    let back = Utc::now() - date::parse(&decoded(api.asked()[1].raw_field("since").unwrap())).unwrap();
+    assert!((back - TimeDelta::days(5)).abs() < TimeDelta::minutes(1), "{back}");
 }
 
 #[test]
@@ -100,6 +103,22 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let outcome = state(outcome, &["rewind", "events", "2199-01-01"]).assert_code(2).assert_says("in the future");
     let outcome = state(outcome, &["forget"]).assert_code(2);
     assert_eq!(outcome.read(CHECKPOINTS), before);
+}
+
+#[test]
+fn a_config_that_cannot_be_used_is_said_and_one_that_is_missing_refused() {
+    let (_api, _listener, outcome) = shipped();
+    outcome.write("config.yaml", "auth_apis: 7");
+    let outcome = state(outcome, &[]).assert_code(0).assert_says("the config can't be used").assert_says("checkpoint");
+    outcome.remove("config.yaml");
+    state(outcome, &[]).assert_code(2).assert_says("there is no config");
+}
+
+#[test]
+fn a_rewind_begins_exactly_there_whatever_the_overlap() {
+    let (api, _listener, outcome) = shipped();
+    once(state(outcome, &["rewind", "events", "2026-01-01T10:00:00Z"]).assert_code(0));
+    assert_eq!(decoded(&api.asked()[1].query), "since=2026-01-01T10:00:00+00:00");
 }
 
 #[test]

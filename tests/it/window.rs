@@ -107,6 +107,8 @@ fn a_first_run_leaves_out_what_is_older_than_the_newest_less_the_days_back() {
     assert_eq!(listener.ids(), [1, 2]);
     assert_eq!(api.asked().len(), 2, "newest first, and past the floor: no further page");
     assert_eq!(outcome.read(CHECKPOINTS), "events: 2022-03-18T11:20:06Z\n");
+    Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!(listener.ids(), [1, 2], "the edge is known, however old it is");
 }
 
 #[test]
@@ -127,9 +129,11 @@ fn one_page_that_falls_by_chance_ends_no_paging() {
 
 #[test]
 fn a_first_window_that_fails_does_not_slide() {
-    let api = MockServer::start(
-        |_, before| if before < 2 { crate::harness::Reply::status(404, "") } else { page(&[], None) },
-    );
+    let api = MockServer::start(|_, before| match before {
+        0 => crate::harness::Reply::status(404, ""),
+        1 => crate::harness::Reply::status(400, ""),
+        _ => page(&[], None),
+    });
     let listener = MockListener::start().may_be_idle();
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
     api.wait_for_requests(4);

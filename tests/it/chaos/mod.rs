@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Fetcher, MockListener, MockServer, Running};
+use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Running};
 use world::{Balance, OVERLAP_SECONDS, World, number_of};
 
 const STORE: &str = ".logzio-api-fetcher.store";
@@ -82,17 +82,11 @@ fn play(play: &Play) -> Balance {
             // While a batch is on its way, or just taken.
             1..=5 => {
                 world.wait_for_batch(LIFE_MAX);
-                let outcome = running.kill();
-                world.was_killed();
-                outcome
+                kill(running, &listener, &world)
             }
-            _ => {
-                let outcome = running.kill();
-                world.was_killed();
-                outcome
-            }
+            _ => kill(running, &listener, &world),
         };
-        fetcher = Fetcher::again(outcome).arguments(&["--grace", "3s"]);
+        fetcher = Fetcher::again(outcome);
     }
 
     has_grown.store(true, Ordering::Relaxed);
@@ -104,11 +98,19 @@ fn play(play: &Play) -> Balance {
     while !world.is_complete(&set_aside(&folder)) && begun.elapsed() < REST_MAX {
         std::thread::sleep(Duration::from_millis(50));
     }
-    // Two more iterations: whatever is shipped twice by them counts.
+    // One more iteration: whatever is shipped twice by it counts.
     let outcome = running.stop();
     world.was_stopped();
     let outcome = Fetcher::again(outcome).once();
     world.balance(&set_aside(outcome.path()))
+}
+
+/// What is on its way to the listener when the fetcher dies belongs to this life, not to the next.
+fn kill(running: Running, listener: &MockListener, world: &World) -> Outcome {
+    let outcome = running.kill();
+    listener.wait_until_idle();
+    world.was_killed();
+    outcome
 }
 
 fn start(fetcher: Fetcher, play: &Play) -> Running {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,6 +106,7 @@ pub struct MockServer {
     asked: Arc<Mutex<Vec<Asked>>>,
     has_panicked: Arc<AtomicBool>,
     may_be_idle: bool,
+    in_service: Arc<AtomicUsize>,
     /// Keeps no request: of those that it would have to keep there may be too many.
     is_forgetful: Arc<AtomicBool>,
 }
@@ -124,17 +125,21 @@ impl MockServer {
         let has_panicked = Arc::new(AtomicBool::new(false));
         let handler: Arc<Handler> = Arc::new(handler);
         let is_forgetful = Arc::new(AtomicBool::new(false));
+        let in_service = Arc::new(AtomicUsize::new(0));
         let server = Self {
             url: format!("{scheme}://127.0.0.1:{port}"),
             asked: Arc::clone(&asked),
             has_panicked: Arc::clone(&has_panicked),
             may_be_idle: false,
             is_forgetful: Arc::clone(&is_forgetful),
+            in_service: Arc::clone(&in_service),
         };
         std::thread::spawn(move || {
             for stream in socket.incoming().flatten() {
                 let (tls, asked, handler) = (tls.clone(), Arc::clone(&asked), Arc::clone(&handler));
                 let (has_panicked, is_forgetful) = (Arc::clone(&has_panicked), Arc::clone(&is_forgetful));
+                in_service.fetch_add(1, Ordering::SeqCst);
+                let in_service = Arc::clone(&in_service);
                 std::thread::spawn(move || {
                     let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match tls {
                         None => serve(stream, &asked, &is_forgetful, &*handler),
@@ -146,6 +151,7 @@ impl MockServer {
                     if served.is_err() {
                         has_panicked.store(true, Ordering::SeqCst);
                     }
+                    in_service.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -299,6 +305,15 @@ impl MockListener {
             reply
         });
         Self { server, lines }
+    }
+
+    /// Waits until every request that was sent is answered. A last connection stands behind all of them.
+    #[track_caller]
+    pub fn wait_until_idle(&self) {
+        let address = self.url().strip_prefix("http://").expect("http");
+        let mut last = std::net::TcpStream::connect(address).expect("the listener listens");
+        last.shutdown(std::net::Shutdown::Write).and_then(|()| last.read_to_end(&mut Vec::new())).expect("its end");
+        wait_until("the listener's answers", || self.server.in_service.load(Ordering::SeqCst) == 0);
     }
 
     pub fn may_be_idle(mut self) -> Self {
