@@ -1,9 +1,9 @@
 //! One thread that keeps the store and the text file, in the order in which they must change.
 //!
 //! Enters: what iterations of all APIs delivered, and where their checkpoints move. What waits at the same time is written
-//! at the same time, so that a thousand APIs cost a few commits. What always holds: a checkpoint's move is in the store
-//! before it is in the text file, and what it covers is forgotten after that. While the store can't be written, what was
-//! delivered is kept in memory and written as soon as it can be; no iteration fails for that.
+//! at the same time, so that a thousand APIs cost a few commits. What always holds: a checkpoint's move is announced in
+//! the store before it is in the text file, and what it covers is forgotten after that. While the store can't be written,
+//! what was delivered is kept in memory and written as soon as it can be; no iteration fails for that.
 
 use std::collections::HashMap;
 use std::io;
