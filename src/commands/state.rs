@@ -11,7 +11,9 @@ use crate::cli::StateCommand;
 use crate::config;
 use crate::plan::{Overlap, Plan};
 use crate::record::date::{self, floor_to_second};
-use crate::state::{Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, Store, Taken, shown};
+use crate::state::{
+    Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, StoreWrite, Taken, shown,
+};
 use crate::window::MEASURES_MIN;
 
 pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
@@ -41,7 +43,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
             restart(&mut taken, &found, &plans, &name, Some(date), now)
         }
         StateCommand::Forget { name } => restart(&mut taken, &found, &plans, &name, None, now),
-        StateCommand::Undo => undo(&mut taken),
+        StateCommand::Undo => undo(&mut taken, &found),
     }
 }
 
@@ -61,7 +63,7 @@ fn restart(
         tracing::error!(there_are, "there is no API `{name}`");
         return Exit::Config;
     }
-    let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
+    let Some(store) = &taken.store else { return no_store() };
     let before = found.accounts.get(name).cloned().unwrap_or_else(Account::blank);
     // The file first: if this is cut short, the next start finds an edit and does the same.
     if let Err(cause) = taken.checkpoints.set(name, checkpoint) {
@@ -90,28 +92,30 @@ fn restart(
     Exit::Clean
 }
 
-fn undo(taken: &mut Taken) -> Exit {
-    let Some(store) = usable(taken.store.as_ref()) else { return Exit::Failed };
-    let last = match store.changes() {
-        Ok(mut changes) => changes.pop(),
-        Err(cause) => {
-            tracing::error!(%cause, "{STORE_FILE_NAME} can't be read; nothing has changed");
-            return Exit::Failed;
+fn undo(taken: &mut Taken, found: &Found) -> Exit {
+    let Some(store) = taken.store.as_mut() else { return no_store() };
+    let unwritable = |cause: redb::Error| {
+        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; `state` shows where the checkpoint stands now");
+        Exit::Failed
+    };
+    let written = |name: &str| found.accounts.get(name).and_then(|account| account.checkpoint);
+    let last = store.changes().map(|mut changes| changes.pop());
+    let change = match last.and_then(|last| store.undo(last.and_then(|change| written(&change.name)))) {
+        Ok(Some(change)) => change,
+        Ok(None) => {
+            print(&format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone."));
+            return Exit::Clean;
         }
+        Err(cause) => return unwritable(cause),
     };
-    let Some(change) = last else {
-        print(&format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone."));
-        return Exit::Clean;
-    };
-    let checkpoint = change.before.checkpoint;
-    // The file first: if this is cut short, the next start finds the old checkpoint there, and undoes the rest.
-    if let Err(cause) = taken.checkpoints.set(&change.name, checkpoint) {
-        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; nothing has changed");
+    let (name, checkpoint) = (change.name.clone(), change.before.checkpoint);
+    if let Err(cause) = taken.checkpoints.set(&name, checkpoint) {
+        tracing::error!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; the checkpoint stays as it is");
         return Exit::Failed;
     }
-    if let Err(cause) = store.undo() {
-        tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; the next start finds the old checkpoint in the file");
-        return Exit::Failed;
+    let save = StoreWrite::Save { name, account: Box::new(change.before) };
+    if let Err(cause) = store.write(fastrand::u64(..), std::iter::once(&save)) {
+        return unwritable(cause);
     }
     print(&format!("{}: taken back: {} ({})", change.name, change.what, second(change.at)));
     print(&format!(
@@ -121,11 +125,9 @@ fn undo(taken: &mut Taken) -> Exit {
     Exit::Clean
 }
 
-fn usable(store: Option<&Store>) -> Option<&Store> {
-    if store.is_none() {
-        tracing::error!("without {STORE_FILE_NAME} nothing can be changed; see the line above");
-    }
-    store
+fn no_store() -> Exit {
+    tracing::error!("without {STORE_FILE_NAME} nothing can be changed; see the line above");
+    Exit::Failed
 }
 
 fn show(taken: &Taken, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exit {

@@ -152,7 +152,7 @@ fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, Account>, store: 
             account.take_over(written);
             continue;
         };
-        if let Some(before) = put_back(store, api, written) {
+        if let Some(before) = put_back(store, api, account, written) {
             *account = before;
             continue;
         }
@@ -179,13 +179,14 @@ fn is_slip(rest: &str) -> bool {
     rest.trim_start().starts_with(':')
 }
 
-/// Where a checkpoint is put back to what it was before the last change, by hand or by an undo that a crash cut short,
-/// the account is as it was then.
-fn put_back(store: Option<&Store>, api: &str, written: Option<DateTime<Utc>>) -> Option<Account> {
+/// Where a checkpoint is put back to what it was before the last change, and nothing was fetched since, the account is as
+/// it was then.
+fn put_back(store: Option<&Store>, api: &str, account: &Account, written: Option<DateTime<Utc>>) -> Option<Account> {
     let store = store?;
     let last = store.changes().ok()?.pop()?;
-    let is_put_back = last.name == api && last.before.checkpoint == written;
-    let undone = if is_put_back { store.undo().ok()? } else { None };
+    let was_used = account.past.back().is_some_and(|past| past.at > last.at);
+    let is_put_back = last.name == api && last.before.checkpoint == written && !was_used;
+    let undone = if is_put_back { store.undo(written).ok()? } else { None };
     undone.map(|change| change.before)
 }
 

@@ -384,13 +384,14 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
-    /// Takes the last change back. What was delivered since stays remembered.
+    /// Takes the last change back. What was delivered since stays remembered. The checkpoint is announced, and `written`
+    /// is what the text file says until it is in there, too.
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn undo(&self) -> Result<Option<Change>, Error> {
+    pub fn undo(&self, written: Option<DateTime<Utc>>) -> Result<Option<Change>, Error> {
         let transaction = self.database.begin_write()?;
-        let undone = take_back(&transaction)?;
+        let undone = take_back(&transaction, written)?;
         transaction.commit()?;
         Ok(undone)
     }
@@ -507,7 +508,7 @@ fn read_changes(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<BTreeM
 }
 
 /// The last change, taken back. Its account gets to know what was delivered since.
-fn take_back(transaction: &WriteTransaction) -> Result<Option<Change>, Error> {
+fn take_back(transaction: &WriteTransaction, written: Option<DateTime<Utc>>) -> Result<Option<Change>, Error> {
     let mut accounts = transaction.open_table(ACCOUNTS)?;
     let mut changes = transaction.open_table(CHANGES)?;
     let change: Change = match changes.pop_last()? {
@@ -535,7 +536,8 @@ fn take_back(transaction: &WriteTransaction) -> Result<Option<Change>, Error> {
         remembered.remove(current.number)?;
         add(change.before.number, i128::from(added), &mut remembered)?;
     }
-    accounts.insert(change.name.as_str(), to_json(&change.before)?.as_slice())?;
+    let announced = Account { checkpoint: written, about_to_be: change.before.checkpoint, ..change.before.clone() };
+    accounts.insert(change.name.as_str(), to_json(&announced)?.as_slice())?;
     Ok(Some(change))
 }
 

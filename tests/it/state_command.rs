@@ -2,6 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use logzio_api_fetcher::record::date;
+use logzio_api_fetcher::state::Store;
 
 use crate::harness::{Fetcher, MockListener, MockServer, Outcome, decoded, general, minutes_ago, page, record};
 
@@ -103,6 +104,42 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let outcome = state(outcome, &["rewind", "events", "2199-01-01"]).assert_code(2).assert_says("in the future");
     let outcome = state(outcome, &["forget"]).assert_code(2);
     assert_eq!(outcome.read(CHECKPOINTS), before);
+}
+
+#[test]
+fn an_undo_that_is_cut_short_is_no_edit() {
+    for is_written in [false, true] {
+        let (_api, listener, outcome) = shipped();
+        let before = outcome.read(CHECKPOINTS);
+        let outcome = state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0);
+        let store = Store::open(&outcome.path().join(".logzio-api-fetcher.store")).unwrap();
+        store.undo(date::parse("2024-01-01")).unwrap().expect("a change");
+        drop(store);
+        if is_written {
+            outcome.write(CHECKPOINTS, &before);
+        }
+        let outcome = state(outcome, &[]).assert_code(0);
+        assert!(!outcome.stderr.contains("edited"), "{}", outcome.stderr);
+        if is_written {
+            once(outcome);
+            assert_eq!(listener.ids(), [1, 2, 3]);
+        }
+    }
+}
+
+#[test]
+fn a_date_that_is_written_after_more_was_shipped_is_an_edit() {
+    let (_api, listener, outcome) = shipped();
+    let before = outcome.read(CHECKPOINTS);
+    let outcome = state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0);
+    let outcome = once(outcome);
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3]);
+    outcome.write(CHECKPOINTS, &before.replace('Z', ".000000001Z"));
+    let outcome = once(outcome);
+    assert_eq!(listener.ids(), [1, 1, 2, 2, 3, 3], "later than the checkpoint: {}", outcome.stderr);
+    outcome.write(CHECKPOINTS, "events: 2026-01-01T00:00:00Z");
+    once(outcome).assert_says("was edited");
+    assert_eq!(listener.ids(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
 }
 
 #[test]
