@@ -56,6 +56,8 @@ fn restart(
     checkpoint: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Exit {
+    // As the config's reader does.
+    let name = name.trim();
     let names: BTreeSet<&str> =
         found.accounts.keys().map(String::as_str).chain(plans.iter().map(|plan| plan.name.as_str())).collect();
     if !names.contains(name) {
