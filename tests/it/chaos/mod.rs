@@ -68,7 +68,10 @@ fn play(play: &Play) -> Balance {
     });
 
     let mut fetcher = Fetcher::new(&config(api.url(), listener.url()));
-    for _ in 0..play.kills {
+    for number in 1..=play.kills {
+        if number % 100 == 0 {
+            println!("life {number} of {}", play.kills);
+        }
         let running = start(fetcher, play);
         let life = Duration::from_millis(world.random(|random| random.u64(30..LIFE_MAX.as_millis() as u64)));
         std::thread::sleep(life);
