@@ -16,6 +16,16 @@ fn large(id: u64, date: &str) -> String {
     format!(r#"{{"id":{id},"date":"{date}","text":"{}"}}"#, "x".repeat(400_000))
 }
 
+/// More than a batch on the first page, and a second page that hangs the first time.
+fn interrupted() -> MockServer {
+    let date = minutes_ago(10);
+    MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
+        (None, _) => page(&[&large(1, &date), &large(2, &date), &large(3, &date)], Some("?p=2")),
+        (_, 1) => Reply::Hang,
+        _ => page(&[&record(4, &date)], None),
+    })
+}
+
 fn again(outcome: Outcome) -> Outcome {
     Fetcher::again(outcome).once().assert_code(0)
 }
@@ -40,13 +50,7 @@ fn records_of_the_edge_and_inside_the_overlap_are_known_after_a_restart() {
 
 #[test]
 fn what_was_acknowledged_before_a_kill_is_not_shipped_again() {
-    let date = minutes_ago(10);
-    let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
-        (None, _) => page(&[&large(1, &date), &large(2, &date), &large(3, &date)], Some("?p=2")),
-        (_, 1) => Reply::Hang,
-        _ => page(&[&record(4, &date)], None),
-    });
-    let listener = MockListener::start();
+    let (api, listener) = (interrupted(), MockListener::start());
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--level", "DEBUG"]).start();
     api.wait_for_requests(2);
     running.wait_for_log("a batch is delivered and remembered", 1);
@@ -62,13 +66,7 @@ fn a_first_iteration_from_a_start_date_or_a_line_is_remembered_from_its_first_ba
     let line = |date: &str| (String::new(), format!("events: {date}\n"));
     let filter = |date: &str| (format!("    filters: {{since: '{date}'}}\n"), String::new());
     for (more, text) in [filter(&minutes_ago(60)), line(&minutes_ago(60))] {
-        let date = minutes_ago(10);
-        let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
-            (None, _) => page(&[&large(1, &date), &large(2, &date), &large(3, &date)], Some("?p=2")),
-            (_, 1) => Reply::Hang,
-            _ => page(&[&record(4, &date)], None),
-        });
-        let listener = MockListener::start();
+        let (api, listener) = (interrupted(), MockListener::start());
         let fetcher = Fetcher::new(&general(api.url(), listener.url(), &more)).file(CHECKPOINTS, &text);
         let running = fetcher.arguments(&["--level", "DEBUG"]).start();
         api.wait_for_requests(2);
