@@ -2,10 +2,12 @@
 //   /quick/events   one page             /slow/events   five pages, 0.6 s each
 //   /hang/events    one page, then never /bad/events    403
 //   POST /          the listener         /count         how many records it got
+//   /asked          how often the slow API was asked
 import { createServer } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 
 let records = 0;
+let asked = 0;
 const date = () => new Date(Date.now() - 60_000).toISOString();
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -21,7 +23,10 @@ async function answer(request, body) {
       return [200, records];
     case '/quick/events':
       return [200, send(1)];
+    case '/asked':
+      return [200, asked];
     case '/slow/events':
+      asked += 1;
       await wait(600);
       return [200, send(5)];
     case '/hang/events':

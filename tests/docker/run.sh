@@ -56,6 +56,7 @@ node tests/docker/mock.mjs > "$work/port" &
 started+=($!)
 for _ in $(seq 100); do [ -s "$work/port" ] && break; sleep 0.1; done
 mock="http://127.0.0.1:$(cat "$work/port")"
+asked() { node -e "fetch('$mock/asked').then((r) => r.text()).then(console.log)"; }
 count() { node -e "fetch('$mock/count').then((r) => r.text()).then(console.log)"; }
 
 # --- helpers
@@ -148,7 +149,7 @@ during() {
   local folder
   folder=$(directory 1000 slow)
   start during -v "$folder":/app/src/shared "$image"
-  sleep 1.2
+  for _ in $(seq 100); do [ "$(asked)" -gt 0 ] && break; sleep 0.1; done
   docker stop -t 30 during > /dev/null
   is "$(exit_code during)" 0 && docker logs during 2>&1 | grep -q 'iteration done.*records=5' && grep -q 'events: 20' "$folder/last_start_dates.txt"
 }
