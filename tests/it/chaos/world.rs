@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{Asked, Reply, decoded};
 
-/// The overlap of each API; an event surfaces 15 seconds late at most.
-pub const OVERLAP_SECONDS: i64 = 20;
-const LATE_SECONDS_MAX: i64 = 15;
+/// The overlap of each API: longer than an event is late at most (to the second), and a life of the fetcher lasts.
+pub const OVERLAP_SECONDS: i64 = 8;
+const LATE_SECONDS_MAX: i64 = 3;
+/// How many events of each API are there at the beginning, from the hour before: a first window of several pages.
+const EVENTS_BEFORE: usize = 3_000;
 /// Records of a page.
 const PAGE_RECORDS: usize = 500;
 /// Of a hundred requests to an API, how many go wrong.
@@ -79,7 +81,7 @@ pub struct Balance {
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let inner = Inner {
+        let mut inner = Inner {
             random: Rng::with_seed(seed),
             is_calm: false,
             events: Default::default(),
@@ -90,6 +92,12 @@ impl World {
             excused: HashMap::new(),
             last: Default::default(),
         };
+        for api in 0..APIS.len() {
+            for _ in 0..EVENTS_BEFORE {
+                let ago = TimeDelta::milliseconds(inner.random.i64(0..3_600_000));
+                inner.add(api, Utc::now() - ago);
+            }
+        }
         Self { inner: Mutex::new(inner), taken: Condvar::new() }
     }
 
@@ -218,10 +226,14 @@ impl Inner {
             70..95 => TimeDelta::zero(),
             _ => TimeDelta::seconds(self.random.i64(0..LATE_SECONDS_MAX)),
         };
-        // Cisco's dates have whole seconds; so have many of the others.
-        let whole = api == 0 || self.random.bool();
         let at = now - late;
-        let at = if whole { date::floor_to_second(at) } else { at };
+        let at = if self.random.bool() { date::floor_to_second(at) } else { at };
+        self.add(api, at);
+    }
+
+    fn add(&mut self, api: usize, at: DateTime<Utc>) {
+        // Cisco's dates have whole seconds.
+        let at = if api == 0 { date::floor_to_second(at) } else { at };
         let at = DateTime::from_timestamp_millis(at.timestamp_millis()).unwrap_or_default();
         self.numbers[api] += 1;
         let number = api as u64 * NUMBERS + self.numbers[api];
