@@ -16,7 +16,7 @@ use crate::iteration::{Api, Services};
 use crate::meter::Meter;
 use crate::plan::Config;
 use crate::ship::{Listener, Undelivered};
-use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, Taken};
+use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
 use crate::stop::Stop;
 
 /// The daemon.
@@ -113,8 +113,8 @@ pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec
 }
 
 /// Takes the folder for this process. What is wrong with it is logged.
-pub(super) fn take(folder: &Path) -> Result<(Taken, Found), Exit> {
-    Taken::open(folder, Utc::now()).map_err(|error| {
+pub(super) fn take(folder: &Path) -> Result<(TakenFolder, Found), Exit> {
+    TakenFolder::open(folder, Utc::now()).map_err(|error| {
         tracing::error!(cause = %error, "can't start");
         match error {
             StateError::Taken { .. } => Exit::Failed,

@@ -12,7 +12,7 @@ use crate::config;
 use crate::plan::{Overlap, Plan};
 use crate::record::date::{self, floor_to_second};
 use crate::state::{
-    Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, StoreWrite, Taken, shown,
+    Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, StoreWrite, TakenFolder, shown,
 };
 use crate::window::MEASURES_MIN;
 
@@ -49,7 +49,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
 
 /// Moves an API's checkpoint, or takes it away, and forgets what was delivered.
 fn restart(
-    taken: &mut Taken,
+    taken: &mut TakenFolder,
     found: &Found,
     plans: &[Plan],
     name: &str,
@@ -94,7 +94,7 @@ fn restart(
     Exit::Clean
 }
 
-fn undo(taken: &mut Taken, found: &Found) -> Exit {
+fn undo(taken: &mut TakenFolder, found: &Found) -> Exit {
     let Some(store) = taken.store.as_mut() else { return no_store() };
     let unwritable = |cause: redb::Error| {
         tracing::error!(%cause, "{STORE_FILE_NAME} can't be written; `state` shows where the checkpoint stands now");
@@ -132,7 +132,7 @@ fn no_store() -> Exit {
     Exit::Failed
 }
 
-fn show(taken: &Taken, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exit {
+fn show(taken: &TakenFolder, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exit {
     let named = plans.iter().map(|plan| plan.name.as_str());
     let others = found.accounts.keys().map(String::as_str).filter(|name| !plans.iter().any(|plan| plan.name == *name));
     let unknown = Account::blank();

@@ -62,7 +62,7 @@ pub struct Api {
     token: TokenCache,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
     refused: Option<Refused>,
-    /// Whether the store knows the account.
+    /// Whether the account was saved since the process began.
     is_saved: bool,
     has_told_overrule: bool,
     has_told_future: bool,

@@ -1,6 +1,6 @@
 //! What outlives the process, in the config's own folder.
 //!
-//! [`Taken::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
+//! [`TakenFolder::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
 //! ends) and reads the checkpoints and the store. The file of checkpoints is the user's: an edit is obeyed at the next
 //! start. The store is ours: it remembers what was delivered and is not covered by a checkpoint, and losing it costs
 //! duplicates. [`Folder`] keeps both while iterations run.
@@ -71,7 +71,7 @@ impl StateError {
 
 /// The folder with the state, taken by this process.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TakenFolder {
     path: PathBuf,
     /// The text file.
     pub checkpoints: CheckpointFile,
@@ -100,7 +100,7 @@ pub struct Found {
     pub unreadable: Vec<String>,
 }
 
-impl Taken {
+impl TakenFolder {
     /// Takes the folder and reads what is in it. Where the text file differs from what the fetcher wrote, it counts.
     ///
     /// # Errors

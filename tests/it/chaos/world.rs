@@ -273,7 +273,7 @@ impl Inner {
                 let value: Vec<Value> = page.into_iter().map(|event| record(*event, false)).collect();
                 json!({"value": value, "@odata.nextLink": next})
             }
-            // Oldest first, by pages; some records stand on two of them, and on the same one twice they never do.
+            // Oldest first, by pages of which each begins with the last records of the one before.
             _ => {
                 let from = field("since").expect("a start date");
                 let number: usize = field("p").unwrap_or_default().parse().unwrap_or_default();
