@@ -25,7 +25,8 @@
 //! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
 //! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
 //! | [`plan`] | the types that everything behind `config` works on |
-//! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
+//! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
+//! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
 //! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
@@ -36,8 +37,9 @@
 //! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
-//! | [`logging`], [`meter`] | what people see |
-//! | [`health`], [`privileges`] | whether the daemon does its work; root given up for the folder's owner |
+//! | [`status`], [`meter`] | what is known of each API now: the page, the metrics, the word on health |
+//! | [`logging`], [`words`] | what people read, and how numbers and dates look in it |
+//! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the folder's owner |
 //! | [`demo`] | mock API and mock listener for the `demo` command |
 //!
 //! # What always holds
@@ -71,11 +73,14 @@ pub mod plan;
 pub mod privileges;
 pub mod query;
 pub mod record;
+pub mod reload;
 pub mod retry;
 pub mod secret;
 mod server;
 pub mod ship;
 pub mod signals;
 pub mod state;
+pub mod status;
 pub mod stop;
 pub mod window;
+pub mod words;

@@ -4,6 +4,7 @@
 //! leaves no trace here: it has filled in the same fields that a general entry writes out.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -23,6 +24,8 @@ pub struct Config {
     pub listener: Listener,
     /// Certificates trusted besides the system's (`tls.ca_file`).
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Where the status page is served (`status.listen`), if it is wanted.
+    pub status_listen: Option<SocketAddr>,
     /// The APIs in the order of the config; at least one, and no two of one name.
     pub apis: Vec<Plan>,
 }

@@ -1,26 +1,38 @@
-//! A small HTTP server on loopback: for the mocks of `demo`, and for whoever asks the daemon how it is.
+//! A small HTTP server: for whoever asks the daemon how it is, and for the mocks of `demo`.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-/// The largest body that is taken.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest body that a mock takes.
+pub(crate) const MOCK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many connections are served at a time; whoever comes then waits. A browser takes six.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a request may take to arrive.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection lives, so that those who don't read their answers keep no place. Clients connect again.
+const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(60);
+/// After a connection that can't be accepted, as there are too many open files: a pause, not a loop.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A request, read whole.
 pub(crate) struct Asked {
+    pub(crate) method: Method,
     /// Without the query.
     pub(crate) url: String,
     pub(crate) path: String,
@@ -33,6 +45,7 @@ pub(crate) struct Asked {
 /// An answer.
 pub(crate) struct Reply {
     status: StatusCode,
+    headers: HeaderMap,
     body: Vec<u8>,
 }
 
@@ -62,54 +75,92 @@ impl Asked {
 }
 
 impl Reply {
+    pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        Self { status, headers, body: body.into() }
+    }
+
     pub(crate) fn json(status: StatusCode, body: &Value) -> Self {
-        Self { status, body: body.to_string().into_bytes() }
+        Self::new(status, "application/json", body.to_string())
     }
 
     pub(crate) fn text(status: StatusCode, body: &str) -> Self {
-        Self { status, body: body.as_bytes().to_vec() }
+        Self::new(status, "text/plain; charset=utf-8", body)
     }
 
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, body: Vec::new() }
+        Self::text(status, "")
+    }
+
+    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
     }
 }
 
 /// Answers on a free port of loopback for as long as the runtime lives.
-pub(crate) async fn serve(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> std::io::Result<SocketAddr> {
+pub(crate) async fn serve(
+    body_bytes_max: usize,
+    answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let answer = Arc::clone(&answer);
-            let service = service_fn(move |request| {
-                let answer = Arc::clone(&answer);
-                async move { Ok::<_, Infallible>(handle(request, address, &*answer).await) }
-            });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
+    tokio::spawn(serve_on(listener, body_bytes_max, answer));
     Ok(address)
+}
+
+/// Answers whoever comes, until it is dropped; then every connection ends.
+pub(crate) async fn serve_on(
+    listener: TcpListener,
+    body_bytes_max: usize,
+    answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+) {
+    let Ok(address) = listener.local_addr() else { return };
+    let answer = Arc::new(answer);
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= CONNECTIONS_MAX {
+            connections.join_next().await;
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            continue;
+        };
+        let answer = Arc::clone(&answer);
+        let service = service_fn(move |request| {
+            let answer = Arc::clone(&answer);
+            async move { Ok::<_, Infallible>(handle(request, address, body_bytes_max, &*answer).await) }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        connections.spawn(timeout(CONNECTION_LIFE_MAX, connection));
+    }
 }
 
 async fn handle(
     request: Request<Incoming>,
     address: SocketAddr,
+    body_bytes_max: usize,
     answer: &(impl Fn(&Asked) -> Reply + Sync),
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    let body = timeout(REQUEST_WITHIN, Limited::new(body, body_bytes_max).collect()).await;
     let asked = Asked {
+        method: head.method,
         url: format!("http://{address}{}", head.uri.path()),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body: body.map(|body| body.to_bytes().to_vec()).unwrap_or_default(),
+        body: body.ok().and_then(Result::ok).map(|body| body.to_bytes().to_vec()).unwrap_or_default(),
     };
     let reply = answer(&asked);
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = reply.status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *response.headers_mut() = reply.headers;
     response
 }

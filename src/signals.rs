@@ -1,13 +1,15 @@
-//! Signals: the first asks to stop, the second insists.
+//! Signals: the first asks to stop, the second insists; SIGHUP asks to read the config again.
 //!
 //! Process 1 of a container gets no default action for a signal, so the handlers are installed before anything else.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
+use tokio::sync::Notify;
 
 use crate::stop::StopTrigger;
 
@@ -22,14 +24,12 @@ pub fn install() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGHUP])
 }
 
-/// Turns signals into the stop, for as long as the process lives.
-pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration) {
+/// Turns signals into the stop, or into the wish that the config be read again, for as long as the process lives.
+pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration, hangup: Arc<Notify>) {
     let mut is_stopping = false;
     while let Some(signal) = signals.next().await {
         match signal {
-            SIGHUP => {
-                tracing::info!("SIGHUP is heard, but the config is read at the start only; restart to apply a change")
-            }
+            SIGHUP => hangup.notify_one(),
             _ if is_stopping => {
                 tracing::warn!("a second signal: ending at once");
                 std::process::exit(INSISTED_EXIT_CODE);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, MultiProgress};
 
 use super::progress::Progress;
-use super::run::assemble;
+use super::run::{apis, assemble};
 use super::{Exit, print};
 use crate::config::{self, Surroundings};
 use crate::daemon;
@@ -50,10 +50,11 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
 
     let around = Surroundings { variable: &|_| None, folder: &folder.0 };
     let Some(config) = config::compile(&stage.config(), &around).config else { return Ok(Exit::Config) };
-    let (apis, services) = match assemble(config, &folder.0, stop) {
+    let (accounts, services) = match assemble(&config, &folder.0, stop) {
         Ok(assembled) => assembled,
         Err(exit) => return Ok(exit),
     };
+    let apis = apis(config, accounts, &services);
     let count = apis.len();
     let apis = round(apis, &services, bars).await;
     let first = stage.arrived();
@@ -70,7 +71,7 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
 
 /// One iteration of each API. Gives those that succeeded.
 async fn round(apis: Vec<Api>, services: &Arc<Services>, bars: &MultiProgress) -> Vec<Api> {
-    let progress = Progress::start(bars, &services.meter, apis.len());
+    let progress = Progress::start(bars, &services.board, apis.len());
     let apis = daemon::run_once(apis, services).await;
     progress.finish().await;
     apis

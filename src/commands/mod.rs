@@ -9,9 +9,11 @@ mod state;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::Utc;
 use indicatif::MultiProgress;
+use tokio::sync::Notify;
 
 use crate::cli::{Cli, Command};
 use crate::privileges::{Dropped, drop_to_owner_of};
@@ -58,11 +60,12 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
         }
     };
     let (trigger, stop) = stop::channel();
-    tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace));
+    let hangup = Arc::new(Notify::new());
+    tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
         Some(Command::Demo) => demo::demo(stop, &bars).await,
         Some(Command::Once { api }) => run::once(config, api, stop, &bars).await,
-        _ => run::run(config, stop).await,
+        _ => run::run(config, stop, hangup).await,
     }
 }
 

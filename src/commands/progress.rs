@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use crate::meter::{Meter, Totals};
+use crate::meter::Totals;
+use crate::status::Board;
 
 /// How often the line is drawn: often enough to be seen moving.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
@@ -18,17 +19,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn start(bars: &MultiProgress, meter: &Arc<Meter>, apis: usize) -> Self {
+    pub(super) fn start(bars: &MultiProgress, board: &Arc<Board>, apis: usize) -> Self {
         let bar = bars.add(ProgressBar::new_spinner());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
-        let (drawn, meter, before) = (bar.clone(), Arc::clone(meter), meter.totals());
+        let (drawn, board, before) = (bar.clone(), Arc::clone(board), board.iterations());
         let drawing = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(DRAWN_EVERY);
             loop {
                 ticks.tick().await;
-                drawn.set_message(line(meter.totals(), before.iterations, apis));
+                drawn.set_message(line(board.totals(), board.iterations() - before, apis));
                 drawn.tick();
             }
         });
@@ -42,10 +43,10 @@ impl Progress {
     }
 }
 
-fn line(totals: Totals, iterations_before: u64, apis: usize) -> String {
+fn line(totals: Totals, iterations: u64, apis: usize) -> String {
     format!(
         "{} of {apis} APIs done, {} pages read, {} records shipped ({})",
-        totals.iterations.saturating_sub(iterations_before),
+        iterations,
         HumanCount(totals.pages),
         HumanCount(totals.records),
         HumanBytes(totals.bytes)

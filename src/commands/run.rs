@@ -1,37 +1,42 @@
 //! `run` and `once`: from the config's path to running iterations.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Utc;
 use indicatif::MultiProgress;
+use tokio::sync::{Notify, mpsc};
 
 use super::progress::Progress;
 use super::{Exit, folder_of};
-use crate::config;
-use crate::daemon;
-use crate::health::{self, Health};
+use crate::daemon::{self, Daemon};
 use crate::http::{Timeouts, client};
 use crate::iteration::{Api, Services};
-use crate::meter::Meter;
 use crate::plan::Config;
+use crate::reload::{self, Print};
 use crate::ship::{Listener, Undelivered};
 use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
+use crate::status::{self, Board};
 use crate::stop::Stop;
 
 /// The daemon.
-pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
-    let (apis, services) = match prepare(&path, &stop).await {
+pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
+    let Prepared { config, print, accounts, services } = match prepare(&path, &stop).await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), apis = apis.len(), "fetcher runs");
+    let apis = config.apis.len();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), apis, "fetcher runs");
     let published =
-        health::serve(Arc::clone(&services.health)).await.and_then(|address| services.folder.publish(address));
+        status::serve_health(Arc::clone(&services.board)).await.and_then(|address| services.folder.publish(address));
     if let Err(cause) = published {
         tracing::warn!(%cause, "`health` will find nobody to ask");
     }
-    daemon::run(apis, &services).await;
+    let (news, readings) = mpsc::channel(1);
+    let watching = tokio::spawn(reload::watch(path, print, hangup, news));
+    Daemon::new(config, Arc::clone(&services), accounts).run(readings).await;
+    watching.abort();
     services.stop.until_gone(services.folder.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
@@ -39,12 +44,13 @@ pub(super) async fn run(path: PathBuf, stop: Stop) -> Exit {
 
 /// One iteration of every API, or of one.
 pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: &MultiProgress) -> Exit {
-    let (mut apis, services) = match prepare(&path, &stop).await {
+    let Prepared { config, accounts, services, .. } = match prepare(&path, &stop).await {
         Ok(prepared) => prepared,
         // Stopped before it began: nothing was fetched, so not all is well.
         Err(Exit::Clean) => return Exit::Failed,
         Err(exit) => return exit,
     };
+    let mut apis = apis(config, accounts, &services);
     if let Some(only) = only {
         let names: Vec<String> = apis.iter().map(|api| api.plan.name.clone()).collect();
         apis.retain(|api| api.plan.name == only);
@@ -54,20 +60,30 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
         }
     }
     let count = apis.len();
-    let progress = Progress::start(bars, &services.meter, count);
+    let progress = Progress::start(bars, &services.board, count);
     let succeeded = daemon::run_once(apis, &services).await;
     progress.finish().await;
     services.stop.until_gone(services.folder.close()).await;
     if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
 }
 
+/// What is there before the first iteration.
+struct Prepared {
+    config: Config,
+    /// Of the text that the config was read from.
+    print: Print,
+    accounts: BTreeMap<String, Account>,
+    services: Arc<Services>,
+}
+
 /// Reads the config and takes the folder. What can't be used is logged.
-async fn prepare(path: &Path, stop: &Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
+async fn prepare(path: &Path, stop: &Stop) -> Result<Prepared, Exit> {
     let (path, for_services) = (path.to_owned(), stop.clone());
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let prepared = tokio::task::spawn_blocking(move || {
-        let config = read(&path)?;
-        assemble(config, &folder_of(&path), for_services)
+        let (config, print) = read(&path)?;
+        let (accounts, services) = assemble(&config, &folder_of(&path), for_services)?;
+        Ok(Prepared { config, print, accounts, services })
     });
     tokio::select! {
         prepared = prepared => prepared.unwrap_or(Err(Exit::Failed)),
@@ -75,19 +91,23 @@ async fn prepare(path: &Path, stop: &Stop) -> Result<(Vec<Api>, Arc<Services>), 
     }
 }
 
-fn read(path: &Path) -> Result<Config, Exit> {
-    let reading = config::load(path);
+fn read(path: &Path) -> Result<(Config, Print), Exit> {
+    let (reading, print) = reload::read(path);
     for warning in &reading.findings.warnings {
         tracing::warn!(config = %warning, "odd config");
     }
     for fault in &reading.findings.faults {
         tracing::error!(config = %fault, "faulty config");
     }
-    reading.config.ok_or(Exit::Config)
+    Ok((reading.config.ok_or(Exit::Config)?, print))
 }
 
 /// Puts the parts together in a folder that this process takes.
-pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec<Api>, Arc<Services>), Exit> {
+pub(super) fn assemble(
+    config: &Config,
+    folder: &Path,
+    stop: Stop,
+) -> Result<(BTreeMap<String, Account>, Arc<Services>), Exit> {
     let (taken, found) = take(folder)?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
@@ -101,15 +121,14 @@ pub(super) fn assemble(config: Config, folder: &Path, stop: Stop) -> Result<(Vec
         listener: Listener::new(client.clone(), &config.listener),
         client,
         undelivered: Undelivered::new(folder),
-        folder: taken.keep().map_err(|cause| {
+        folder: Arc::new(taken.keep().map_err(|cause| {
             tracing::error!(%cause, "can't start");
             Exit::Failed
-        })?,
+        })?),
         stop,
-        meter: Arc::new(Meter::default()),
-        health: Arc::new(Health::of(config.apis.iter().map(|plan| plan.name.as_str()))),
+        board: Arc::new(Board::new(Utc::now())),
     };
-    Ok((apis(config, found), Arc::new(services)))
+    Ok((found.accounts, Arc::new(services)))
 }
 
 /// Takes the folder for this process. What is wrong with it is logged.
@@ -123,10 +142,12 @@ pub(super) fn take(folder: &Path) -> Result<(TakenFolder, Found), Exit> {
     })
 }
 
-fn apis(config: Config, mut found: Found) -> Vec<Api> {
+/// Every API of a config, before its first iteration.
+pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, Account>, services: &Services) -> Vec<Api> {
     let with_account = config.apis.into_iter().map(|plan| {
-        let account = found.accounts.remove(&plan.name).unwrap_or_else(Account::blank);
-        Api::new(Arc::new(plan), account)
+        let account = accounts.remove(&plan.name).unwrap_or_else(Account::blank);
+        let meter = services.board.take_up(&plan, &account, Utc::now());
+        Api::new(Arc::new(plan), account, meter)
     });
     with_account.collect()
 }

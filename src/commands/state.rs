@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::run::take;
 use super::{Exit, folder_of, print};
 use crate::cli::StateCommand;
 use crate::config;
 use crate::plan::{Overlap, Plan};
-use crate::record::date::{self, floor_to_second};
+use crate::record::date;
 use crate::state::{
     Account, CHANGES_MAX, CHECKPOINTS_FILE_NAME, Change, Found, STORE_FILE_NAME, StoreWrite, TakenFolder, shown,
 };
 use crate::window::MEASURES_MIN;
+use crate::words::{ago, counted, second, span};
 
 pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
     // A slip in the path would leave files in a folder that isn't ours.
@@ -161,17 +162,17 @@ fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remember
     let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
     line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
     if let Some(plan) = plan {
-        let span = words(plan.start.overlap.span(&account.lateness));
+        let overlap = span(plan.start.overlap.span(&account.lateness));
         let how = match plan.start.overlap {
             Overlap::Fixed(_) => String::new(),
             Overlap::Measured if account.lateness.measures() < MEASURES_MIN => ", until more is measured".to_owned(),
             Overlap::Measured => ", as late as 99 % of the records".to_owned(),
         };
-        line("overlap", format!("{span}{how}"));
+        line("overlap", format!("{overlap}{how}"));
     }
     let lateness = &account.lateness;
     if let (Some(half), Some(most)) = (lateness.within(0.5), lateness.within(0.99)) {
-        let (half, nearly_all, longest) = (words(half), words(most), words(lateness.most()));
+        let (half, nearly_all, longest) = (span(half), span(most), span(lateness.most()));
         let measures = lateness.measures();
         line("lateness", format!("p50 {half}, p99 {nearly_all}, most {longest}, of {measures} records"));
     } else {
@@ -199,31 +200,4 @@ fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remember
         line(label, format!("{begun}  {seconds} s  {counts}{error}"));
     }
     text
-}
-
-/// A date as people read it.
-fn second(date: DateTime<Utc>) -> String {
-    date::format(floor_to_second(date))
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-fn ago(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let span = now.signed_duration_since(date);
-    if span < TimeDelta::zero() { format!("{} ahead", words(-span)) } else { format!("{} ago", words(span)) }
-}
-
-/// A span in its largest unit.
-fn words(span: TimeDelta) -> String {
-    let seconds = span.num_seconds();
-    let tenths = |unit: i64| format!("{}.{}", seconds / unit, seconds % unit * 10 / unit);
-    let (number, unit) = match seconds {
-        ..120 => (seconds.to_string(), "s"),
-        120..7_200 => (tenths(60), "min"),
-        7_200..172_800 => (tenths(3_600), "h"),
-        _ => (tenths(86_400), "days"),
-    };
-    format!("{} {unit}", number.trim_end_matches(".0"))
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+/// What a file's name stands behind.
+const FILE_MARK: &str = "${file:";
 /// A secret file is small; more is somebody's mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -44,6 +46,12 @@ pub(super) fn expand(text: &str, around: &Surroundings<'_>) -> Result<String, Ex
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// The names of the files in a text's `${file:…}`.
+pub(super) fn files(text: &str) -> impl Iterator<Item = &str> {
+    let named = text.split(FILE_MARK).skip(1);
+    named.filter_map(|rest| rest.split_once('}')).map(|(file, _)| file.trim())
 }
 
 fn lookup(name: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> {

@@ -15,8 +15,9 @@ pub mod reference;
 mod request;
 mod secrets;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -47,15 +48,32 @@ pub struct Reading {
     pub config: Option<Config>,
     /// Faults and warnings.
     pub findings: Findings,
+    /// The files that it names, which belong to it: certificates, and secrets (`${file:…}`).
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl Reading {
+    /// Of a text that can't be read at all.
+    fn unreadable(what: String, line: Option<usize>, hint: &str) -> Self {
+        let fault = Fault { path: String::new(), line, what, hint: Some(hint.to_owned()) };
+        let findings = Findings { faults: vec![fault], warnings: Vec::new() };
+        Self { config: None, findings, files: BTreeSet::new() }
+    }
 }
 
 /// Reads the config file, with the process's environment.
 #[must_use]
 pub fn load(path: &Path) -> Reading {
+    compile_file(path, read_file(path).as_deref())
+}
+
+/// Compiles what was read of the config file, with the process's environment.
+#[must_use]
+pub fn compile_file(path: &Path, text: Result<&str, &String>) -> Reading {
     let folder = path.parent().unwrap_or(Path::new("."));
     let variable = |name: &str| std::env::var(name).ok();
-    match read_file(path) {
-        Ok(text) => compile(&text, &Surroundings { variable: &variable, folder }),
+    match text {
+        Ok(text) => compile(text, &Surroundings { variable: &variable, folder }),
         Err(what) => {
             let hint = match what.contains("ermission denied") {
                 true => "it must be readable for the owner of its directory, as whom the fetcher runs",
@@ -63,14 +81,16 @@ pub fn load(path: &Path) -> Reading {
                     "mount the directory that holds config.yaml at /app/src/shared, or name the file with --config"
                 }
             };
-            let hint = hint.to_owned();
-            let fault = Fault { path: String::new(), line: None, what, hint: Some(hint) };
-            Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } }
+            Reading::unreadable(what.clone(), None, hint)
         }
     }
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// The text of the config file.
+///
+/// # Errors
+/// Where it can't be read, is no text, or is larger than [`CONFIG_BYTES_MAX`]; in words.
+pub fn read_file(path: &Path) -> Result<String, String> {
     let about = std::fs::metadata(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
     if !about.is_file() {
         return Err(format!("{} is no file", path.display()));
@@ -95,30 +115,39 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
                 (_, true) => "put it into quotes",
                 _ => "check the indentation, and the quotes around special characters",
             };
-            let hint = Some(hint.to_owned());
-            let what = format!("it is no valid YAML: {}", error.what);
-            let fault = Fault { path: String::new(), line: error.line, what, hint };
-            return Reading { config: None, findings: Findings { faults: vec![fault], warnings: Vec::new() } };
+            return Reading::unreadable(format!("it is no valid YAML: {}", error.what), error.line, hint);
         }
     };
     let reader = Reader::new(&document);
     let root = reader.expanded(around);
     let config = read_config(&reader, &root, around.folder);
     let config = config.filter(|_| !reader.is_faulty());
-    Reading { config, findings: reader.findings() }
+    let files = reader.files(around.folder);
+    Reading { config, findings: reader.findings(), files }
 }
 
 fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Config> {
     let top = Section::new(reader, root, Spot::default(), Place::Top);
     let listener = read_listener(reader, &top.section("logzio"));
     let extra_roots = read_roots(reader, &top.section("tls"), folder);
+    let status_listen = read_status(reader, &top.section("status"));
     let apis = read_apis(reader, &top);
     let (listener, mut apis) = (listener?, apis?);
     for plan in &mut apis {
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.scrubber = plan.scrubber.and([listener.token.clone()]);
     }
-    Some(Config { listener, extra_roots: extra_roots?, apis })
+    Some(Config { listener, extra_roots: extra_roots?, status_listen, apis })
+}
+
+fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketAddr> {
+    let listen = section.text("listen").filter(|listen| !listen.value.is_empty())?;
+    let address = listen.value.replacen("localhost:", "127.0.0.1:", 1).parse();
+    if address.is_err() {
+        let hint = "an IP address and a port, like 127.0.0.1:8080".to_owned();
+        reader.fault(&listen.spot, "it is no address to listen on", Some(hint));
+    }
+    address.ok()
 }
 
 fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Listener> {
@@ -147,6 +176,7 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
 
 fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
+    reader.names_file(&file.value);
     let certificates = CertificateDer::pem_file_iter(folder.join(&file.value)).and_then(Iterator::collect);
     match certificates {
         Ok(certificates) => {

@@ -1,7 +1,8 @@
 //! Typed access to the values of a document. Every fault is noted, and reading goes on.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
@@ -26,6 +27,8 @@ pub(super) struct Reader<'d> {
 struct Noted {
     faults: Vec<(Spot, String, Option<String>)>,
     warnings: Vec<(Spot, String, Option<String>)>,
+    /// The files that are named, as they are written.
+    files: HashSet<String>,
     /// Where a value is known to be no value, so that what follows from it isn't told, too.
     void: HashSet<Spot>,
 }
@@ -43,6 +46,16 @@ impl<'d> Reader<'d> {
 
     pub(super) fn warn(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
         self.noted.borrow_mut().warnings.push((spot.clone(), what.into(), hint));
+    }
+
+    /// Notes a file whose content belongs to the config.
+    pub(super) fn names_file(&self, file: &str) {
+        self.noted.borrow_mut().files.insert(file.to_owned());
+    }
+
+    /// The files whose content belongs to the config.
+    pub(super) fn files(&self, folder: &Path) -> BTreeSet<PathBuf> {
+        self.noted.borrow().files.iter().map(|file| folder.join(file)).collect()
     }
 
     /// The values with every `${…}` filled in; what can't be, and placeholders, are faults. What is unknown stays as it
@@ -90,6 +103,7 @@ impl<'d> Reader<'d> {
             self.fault(spot, format!("the placeholder {placeholder} is still there"), Some(hint));
             self.void(spot);
         }
+        expand::files(text).for_each(|file| self.names_file(file));
         expand::expand(text, around).unwrap_or_else(|error| {
             let hint = "set it, or write $${ for a literal ${".to_owned();
             self.fault(spot, error.to_string(), Some(hint));

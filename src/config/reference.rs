@@ -42,6 +42,12 @@ pub const KEYS: &[Key] = &[
     key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
     key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
     key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
+    key(
+        "status.listen",
+        Top,
+        "no status page",
+        "Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container. Whoever reaches it can read them; it has no login.",
+    ),
     key("auth_apis", Top, "none", "The APIs that are asked with Basic authentication."),
     key("oauth_apis", Top, "none", "The APIs that are asked with an OAuth 2.0 access token (client credentials)."),
     key("type", Auth, "required", "`cisco_secure_x` or `general`."),

@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::server::{self, Asked, Reply};
+use crate::server::{self, Asked, MOCK_BODY_BYTES_MAX, Reply};
 
 /// How many events Cisco's API has at first, and on a page.
 const CISCO_EVENTS: usize = 420;
@@ -79,8 +79,9 @@ impl Stage {
         };
         let scene = Arc::new(Mutex::new(scene));
         let (for_api, for_listener) = (Arc::clone(&scene), Arc::clone(&scene));
-        let api = server::serve(move |asked| with(&for_api, |scene| scene.answer(asked))).await?;
-        let listener = server::serve(move |asked| with(&for_listener, |scene| scene.take(asked))).await?;
+        let api = server::serve(MOCK_BODY_BYTES_MAX, move |asked| with(&for_api, |scene| scene.answer(asked))).await?;
+        let listener =
+            server::serve(MOCK_BODY_BYTES_MAX, move |asked| with(&for_listener, |scene| scene.take(asked))).await?;
         Ok(Self { api, listener, scene })
     }
 

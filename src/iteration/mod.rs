@@ -18,12 +18,12 @@ use tokio::time::Instant;
 pub use report::{IterationError, Report};
 
 use crate::fetch::{Fetcher, TokenCache};
-use crate::health::Health;
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::date;
 use crate::ship::{Listener, Shipper, Undelivered};
 use crate::state::{Account, Folder, Past, Settlement, Sweep};
+use crate::status::Board;
 use crate::stop::Stop;
 use crate::window::{Beginning, Gap, GapCause, Window, is_future, next_checkpoint};
 use run::{Refused, Run};
@@ -44,13 +44,26 @@ pub struct Services {
     /// What can't be delivered.
     pub undelivered: Undelivered,
     /// The checkpoints, and what was delivered.
-    pub folder: Folder,
+    pub folder: Arc<Folder>,
     /// Ends every wait.
     pub stop: Stop,
-    /// Counts what is done, for whoever watches.
-    pub meter: Arc<Meter>,
-    /// How the APIs fare.
-    pub health: Arc<Health>,
+    /// How the APIs fare, for whoever watches.
+    pub board: Arc<Board>,
+}
+
+impl Services {
+    /// The same with other connections.
+    #[must_use]
+    pub fn connected(&self, client: Client, listener: Listener) -> Self {
+        Self {
+            client,
+            listener,
+            undelivered: self.undelivered.clone(),
+            folder: Arc::clone(&self.folder),
+            stop: self.stop.clone(),
+            board: Arc::clone(&self.board),
+        }
+    }
 }
 
 /// An API between its iterations.
@@ -59,6 +72,7 @@ pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
     account: Account,
+    meter: Arc<Meter>,
     token: TokenCache,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
     refused: Option<Refused>,
@@ -71,16 +85,40 @@ pub struct Api {
 impl Api {
     /// Before its first iteration.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, account: Account) -> Self {
+    pub fn new(plan: Arc<Plan>, account: Account, meter: Arc<Meter>) -> Self {
         Self {
             plan,
             account,
+            meter,
             token: TokenCache::default(),
             refused: None,
             is_saved: false,
             has_told_overrule: false,
             has_told_future: false,
         }
+    }
+
+    /// Takes a new plan. What is known of the API stays; a token stays where it is asked for as before.
+    pub fn work_by(&mut self, plan: Arc<Plan>) {
+        if self.plan.auth != plan.auth {
+            self.token = TokenCache::default();
+        }
+        if self.plan.start != plan.start {
+            self.has_told_overrule = false;
+        }
+        self.plan = plan;
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// What is known of it, to go on with later.
+    #[must_use]
+    pub fn into_account(self) -> Account {
+        self.account
     }
 
     /// Where the next iteration begins, if it is known.
@@ -95,11 +133,9 @@ impl Api {
         self.account.swept.until()
     }
 
-    /// One iteration.
-    ///
-    /// # Errors
-    /// [`IterationError`]; the checkpoint stays, and what was delivered is remembered.
-    pub async fn iterate(&mut self, services: &Services, now: DateTime<Utc>) -> Result<Report, IterationError> {
+    /// One iteration, and what it did, also where it failed: then the checkpoint stays, and what was delivered is
+    /// remembered.
+    pub async fn iterate(&mut self, services: &Services, now: DateTime<Utc>) -> (Result<(), IterationError>, Report) {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
         self.account.iteration = self.account.iteration.wrapping_add(1);
@@ -130,7 +166,7 @@ impl Api {
             Ok(settled) => settled,
             Err(error) => {
                 services.folder.save(&plan.name, self.account.clone()).await;
-                return Err(error);
+                return (Err(error), report);
             }
         };
         if is_wide {
@@ -138,9 +174,9 @@ impl Api {
         }
         let (name, account) = (plan.name.clone(), self.account.clone());
         let settlement = Settlement { name, account, checkpoint, remembered_since };
-        self.account = services.folder.settle(settlement).await.map_err(IterationError::State)?;
+        let settled = services.folder.settle(settlement).await.map(|account| self.account = account);
         report.took = begun.elapsed();
-        Ok(report)
+        (settled.map_err(IterationError::State), report)
     }
 
     /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
@@ -160,7 +196,7 @@ impl Api {
         };
         let is_measured = self.was_looked_at(now);
         let remembered = services.folder.remembered(self.account.number).await;
-        let mut run = Run::new(plan, &services.folder, shipper, &services.meter, &mut self.account, window, now);
+        let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
         run.is_measured = is_measured;
         run.observed.remembered = remembered;
         run.refused = self.refused.take();
@@ -229,6 +265,9 @@ impl Api {
         let until = newest.map_or(now, |newest| newest.max(now));
         if let Some(gap) = account.swept.add(window.start, until, window.gap_cause) {
             tell_gap(api, &gap);
+            if gap.cause == GapCause::OutOfReach {
+                self.meter.add_gap();
+            }
         }
         for oddity in watch::judge(account, observed, now) {
             tracing::warn!(api, "{}", oddity.advice());

@@ -122,6 +122,29 @@ impl IterationError {
         }
     }
 
+    /// What whoever is on call can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Fetch { cause, .. } => cause.advice(),
+            Self::StaleLink { .. } => {
+                "nothing, if the next iteration goes through; else ask for smaller pages in filters"
+            }
+            Self::RefusedStart { .. } => {
+                "move the checkpoint to a later date: `logzio-api-fetcher state rewind NAME DATE`"
+            }
+            Self::Page { .. } | Self::Undated { .. } | Self::NextLink { .. } => {
+                "compare json_paths with what the API answers: `logzio-api-fetcher probe --api NAME` shows both"
+            }
+            Self::Circle { .. } | Self::TooManyPages => {
+                "check json_paths.next_url: it must name the link to the next page, which the last page lacks"
+            }
+            Self::Ship(error) => error.advice(),
+            Self::State(_) => "make room on the disk, or mend the rights of the config's folder",
+            Self::Memory(_) => "restart the fetcher",
+        }
+    }
+
     /// Whether it is only that the process stops.
     #[must_use]
     pub fn is_stop(&self) -> bool {

@@ -254,10 +254,12 @@ impl<'a> Run<'a> {
             self.folder.see_again(self.account.number, self.account.iteration, again).await;
         }
         let mut line = Vec::new();
+        let known = is_new.iter().filter(|is_new| !**is_new).count() as u64;
+        self.report.known += known;
+        self.meter.add_known(known);
         for (record, is_new) in in_window.iter().zip(is_new) {
             self.observe(record, is_new, now);
             if !is_new {
-                self.report.known += 1;
                 continue;
             }
             line.clear();
@@ -269,6 +271,7 @@ impl<'a> Run<'a> {
                     self.shipper.keep_too_long(&line, self.now).await?;
                     self.remember(vec![record.identity()]).await;
                     self.report.shipped.set_aside += 1;
+                    self.meter.add_set_aside(1);
                 }
             }
         }
@@ -315,6 +318,7 @@ impl<'a> Run<'a> {
                 self.report.shipped.bytes += shipped.bytes;
                 self.report.shipped.set_aside += shipped.set_aside;
                 self.meter.add_records(shipped.records, shipped.bytes);
+                self.meter.add_set_aside(shipped.set_aside);
                 match done.refused {
                     None => self.remember(done.piece.identities().collect()).await,
                     Some(reason) => {

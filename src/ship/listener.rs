@@ -60,6 +60,27 @@ pub enum ShipError {
     Stopped,
 }
 
+impl ShipError {
+    /// What whoever is on call can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => {
+                "check that this machine reaches the listener: logzio.url, DNS, firewall (port 8071), proxy, certificates"
+            }
+            Self::Token { .. } => {
+                "put a shipping token of your account into logzio.token, and the URL of its region into logzio.url"
+            }
+            Self::Status { status, .. } if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
+                "nothing, if it passes: what isn't delivered is sent again; else ask the listener's owner"
+            }
+            Self::Status { .. } => "check logzio.url: what answers there may not be the listener",
+            Self::Local { .. } => "make room on the disk, or mend the rights of the config's folder",
+            Self::Stopped => "nothing; the next start goes on from the checkpoint",
+        }
+    }
+}
+
 /// What the listener did with a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {

@@ -21,10 +21,12 @@ mod memory;
 mod oauth;
 mod presets;
 mod records;
+mod reload;
 mod secrets;
 mod shipping;
 mod state;
 mod state_command;
+
 mod stopping;
 mod store;
 mod tls;

@@ -95,13 +95,13 @@ fn a_secret_that_is_no_file_is_refused_before_it_can_hang() {
 }
 
 #[test]
-fn a_hangup_ends_nothing() {
+fn a_hangup_has_the_config_read_again_and_ends_nothing() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
     running.wait_for_log("iteration done", 1);
     running.signal("HUP");
-    running.wait_for_log("SIGHUP", 1);
+    running.wait_for_log("the config is read again; no API has changed", 1);
     let before = api.asked().len();
     api.wait_for_requests(before + 2);
     running.stop().assert_code(0);

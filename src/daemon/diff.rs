@@ -1,0 +1,85 @@
+//! What a new config changes in what runs. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::plan::{Config, Plan};
+
+/// The most pairs of a removed and an added API that are looked at for a rename: it is only a hint.
+const PAIRS_MAX: usize = 10_000;
+
+/// What is to be done with one API.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Begin with it.
+    Start(Plan),
+    /// Go on with another plan, or another way to the listener, after the iteration under way.
+    Change(Plan),
+    /// End it after the iteration under way.
+    End,
+}
+
+/// The way from one config to another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Diff {
+    /// What is to be done, by the names of the APIs. Who isn't named doesn't notice.
+    pub steps: BTreeMap<String, Step>,
+    /// Names that look like one API before and after it was renamed.
+    pub renamed: Vec<(String, String)>,
+    /// Whether the way to the listener, or what is trusted, has changed: that changes all.
+    pub is_everything: bool,
+}
+
+impl Diff {
+    /// From the config that runs to a new one.
+    #[must_use]
+    pub fn between(running: &Config, new: &Config) -> Self {
+        let is_everything = running.listener != new.listener || running.extra_roots != new.extra_roots;
+        let before: HashMap<&str, &Plan> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
+        let after: HashMap<&str, &Plan> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
+        let ended = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str()));
+        let mut steps: BTreeMap<String, Step> = ended.map(|plan| (plan.name.clone(), Step::End)).collect();
+        let mut added = Vec::new();
+        for plan in &new.apis {
+            let step = match before.get(plan.name.as_str()) {
+                None => {
+                    added.push(plan);
+                    Step::Start(plan.clone())
+                }
+                Some(before) if is_everything || *before != plan => Step::Change(plan.clone()),
+                Some(_) => continue,
+            };
+            steps.insert(plan.name.clone(), step);
+        }
+        let removed = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str())).collect::<Vec<_>>();
+        Self { steps, renamed: renamed(&removed, &added), is_everything }
+    }
+
+    /// The names of the APIs that start, change and end.
+    #[must_use]
+    pub fn names(&self) -> [Vec<&str>; 3] {
+        let of = |is: fn(&Step) -> bool| {
+            self.steps.iter().filter(|(_, step)| is(step)).map(|(name, _)| name.as_str()).collect()
+        };
+        [
+            of(|step| matches!(step, Step::Start(_))),
+            of(|step| matches!(step, Step::Change(_))),
+            of(|step| matches!(step, Step::End)),
+        ]
+    }
+}
+
+/// Those that are the same but for their names, each once.
+fn renamed(removed: &[&Plan], added: &[&Plan]) -> Vec<(String, String)> {
+    if removed.len().saturating_mul(added.len()) > PAIRS_MAX {
+        return Vec::new();
+    }
+    let mut free: Vec<&Plan> = added.to_vec();
+    let mut pairs = Vec::new();
+    for old in removed {
+        let same = |new: &&Plan| Plan { name: old.name.clone(), ..(*new).clone() } == **old;
+        if let Some(at) = free.iter().position(same) {
+            pairs.push((old.name.clone(), free.swap_remove(at).name.clone()));
+        }
+    }
+    pairs
+}

@@ -1,0 +1,212 @@
+//! The daemon: one task per API, iteration after iteration, until the stop; and a new config while it runs.
+//!
+//! Iterations of one API never overlap, whatever becomes of its entry: a task is told what to do by its orders, obeys
+//! between two iterations, and an API that ended is back in the daemon's hands before it begins again. What a new config
+//! doesn't change goes on with its schedule, its token and its connections.
+
+mod diff;
+mod task;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use diff::{Diff, Step};
+
+use crate::config::Reading;
+use crate::http::{Timeouts, client};
+use crate::iteration::{Api, Services};
+use crate::plan::{Config, Plan};
+use crate::ship::Listener;
+use crate::state::Account;
+use crate::status::Server;
+use task::{Next, Order, go_on, iterate};
+
+/// How many names a line of the log lists.
+const NAMES_MAX: usize = 10;
+/// How many faults the status page shows.
+const FAULTS_SHOWN_MAX: usize = 20;
+
+/// What runs.
+pub struct Daemon {
+    /// The config that it follows.
+    config: Config,
+    services: Arc<Services>,
+    tasks: JoinSet<Api>,
+    /// The tasks under way, by the names of their APIs.
+    crew: HashMap<String, watch::Sender<Order>>,
+    /// The accounts of APIs that don't run.
+    resting: BTreeMap<String, Account>,
+    /// The status page, where the config wants one.
+    page: Server,
+}
+
+impl Daemon {
+    /// With a config, and the accounts that were found.
+    #[must_use]
+    pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
+        let page = Server::new(Arc::clone(&services.board));
+        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), resting: accounts, page }
+    }
+
+    /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
+    pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>) {
+        self.page.listen(self.config.status_listen);
+        for plan in self.config.apis.clone() {
+            self.start(plan);
+        }
+        let stop = self.services.stop.clone();
+        let all = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.requested() => break,
+                    Some(reading) = readings.recv() => self.obey(reading),
+                    Some(done) = self.tasks.join_next() => self.take_back(done.ok()),
+                }
+            }
+            while self.tasks.join_next().await.is_some() {}
+        };
+        if stop.until_gone(all).await.is_none() {
+            tracing::warn!("the grace window is over; what was under way is fetched again after the next start");
+        }
+    }
+
+    /// Takes a config over as a whole, or leaves everything as it is.
+    fn obey(&mut self, reading: Reading) {
+        let (faults, warnings) = (&reading.findings.faults, &reading.findings.warnings);
+        for fault in faults {
+            tracing::error!(config = %fault, "faulty config");
+        }
+        let Some(new) = reading.config else {
+            tracing::error!(
+                faults = faults.len(),
+                "the config has changed and can't be used; everything goes on as before"
+            );
+            let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
+            return self.services.board.reloaded(shown, Utc::now());
+        };
+        for warning in warnings {
+            tracing::warn!(config = %warning, "odd config");
+        }
+        let diff = Diff::between(&self.config, &new);
+        if diff.is_everything {
+            match client(&new.extra_roots, Timeouts::default()) {
+                Ok(client) => {
+                    let listener = Listener::new(client.clone(), &new.listener);
+                    self.services = Arc::new(self.services.connected(client, listener));
+                }
+                Err(error) => {
+                    tracing::error!(cause = %error, "the config can't be used; everything goes on as before");
+                    return self.services.board.reloaded(vec![error.to_string()], Utc::now());
+                }
+            }
+        }
+        tell(&diff);
+        self.services.board.reloaded(Vec::new(), Utc::now());
+        for (name, step) in diff.steps {
+            match step {
+                Step::Start(plan) => self.start(plan),
+                Step::Change(plan) => self.change(plan),
+                Step::End => self.end(&name),
+            }
+        }
+        self.page.listen(new.status_listen);
+        self.config = new;
+    }
+
+    fn start(&mut self, plan: Plan) {
+        // Its task may be about to end: then it goes on instead, or begins anew once it is back.
+        if self.crew.contains_key(&plan.name) {
+            return self.change(plan);
+        }
+        let account = self.resting.remove(&plan.name).unwrap_or_else(Account::blank);
+        let plan = Arc::new(plan);
+        let (name, meter) = (plan.name.clone(), self.services.board.take_up(&plan, &account, Utc::now()));
+        let api = Api::new(Arc::clone(&plan), account, meter);
+        let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services)));
+        self.crew.insert(name, orders);
+        self.tasks.spawn(go_on(api, received));
+    }
+
+    fn change(&mut self, plan: Plan) {
+        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan) };
+        self.services.board.change(&plan);
+        orders.send_replace(Order::Work(Arc::new(plan), Arc::clone(&self.services)));
+    }
+
+    fn end(&mut self, name: &str) {
+        if let Some(orders) = self.crew.get(name) {
+            orders.send_replace(Order::End);
+        }
+    }
+
+    /// An API is back. Where it was wanted again in the meantime, it begins anew.
+    fn take_back(&mut self, api: Option<Api>) {
+        let Some(api) = api else { return };
+        let name = api.plan.name.clone();
+        let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
+        self.resting.insert(name.clone(), api.into_account());
+        match last {
+            Some(Order::Work(plan, _)) => self.start(Plan::clone(&plan)),
+            _ => {
+                self.services.board.remove(&name);
+                tracing::info!(api = name, "the API is no longer in the config, and has ended");
+            }
+        }
+    }
+}
+
+/// Tells what a new config changes.
+fn tell(diff: &Diff) {
+    let [new, changed, removed] = diff.names().map(|names| listed(&names));
+    if diff.steps.is_empty() {
+        tracing::info!("the config is read again; no API has changed");
+        return;
+    }
+    let what = if diff.is_everything { "the config has changed, for all APIs" } else { "the config has changed" };
+    tracing::info!(new, changed, removed, "{what}; iterations under way end first");
+    for (old, new) in &diff.renamed {
+        tracing::warn!(
+            api = new,
+            was = old,
+            "the API looks like one that was renamed; it begins without a checkpoint. To go on where it was: stop, write its \
+             new name into its line in last_start_dates.txt, and start again"
+        );
+    }
+}
+
+/// Names, as many as a line may hold.
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 if names.is_empty() => "none".to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// One iteration of every API at the same time. Gives the APIs that succeeded, ready for another.
+pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
+    let mut tasks = JoinSet::new();
+    for mut api in apis {
+        let services = Arc::clone(services);
+        tasks.spawn(async move {
+            let has_succeeded = !services.stop.is_requested() && iterate(&mut api, &services, Next::Nothing).await;
+            has_succeeded.then_some(api)
+        });
+    }
+    let mut succeeded = Vec::new();
+    let all = async {
+        while let Some(done) = tasks.join_next().await {
+            succeeded.extend(done.ok().flatten());
+        }
+    };
+    if services.stop.until_gone(all).await.is_none() {
+        tracing::warn!("the grace window is over");
+    }
+    succeeded
+}

@@ -1,0 +1,162 @@
+//! One API while the daemon lives: iteration after iteration, each outcome told once.
+//!
+//! Even a bug in an iteration (a panic) leaves the other APIs alone, and its own API goes on at the next interval.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+
+use crate::iteration::{Api, IterationError, Report, Services};
+use crate::plan::Plan;
+use crate::state::shown;
+use crate::status::{Ended, Standing, Trouble};
+
+/// What the daemon wants of an API's task; the latest counts.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    /// Work by this plan, with these services.
+    Work(Arc<Plan>, Arc<Services>),
+    /// Give the API back.
+    End,
+}
+
+/// What follows an iteration.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// Another one, after a pause.
+    After(Duration),
+    /// None.
+    Nothing,
+}
+
+/// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it.
+pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> Api {
+    loop {
+        let order = orders.borrow_and_update().clone();
+        let Order::Work(plan, services) = order else { return api };
+        api.work_by(plan);
+        if services.stop.is_requested() {
+            return api;
+        }
+        let interval = api.plan.interval;
+        iterate(&mut api, &services, Next::After(interval)).await;
+        tokio::select! {
+            biased;
+            () = services.stop.requested() => return api,
+            // Whoever gives orders is gone only when everything ends.
+            changed = orders.changed() => if changed.is_err() { return api },
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+}
+
+/// One iteration, its outcome in the log. Gives whether it succeeded.
+pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> bool {
+    let begun = Utc::now();
+    let name = api.plan.name.clone();
+    services.board.begin(&name, begun);
+    let outcome = AssertUnwindSafe(api.iterate(services, begun)).catch_unwind().await;
+    let checkpoint = shown(api.checkpoint());
+    let then = next_in_words(next, services.stop.is_requested());
+    let (trouble, ended) = match outcome {
+        Ok((Ok(()), report)) => {
+            log_report(&name, &report, &checkpoint);
+            (None, report)
+        }
+        Ok((Err(error), report)) => {
+            log_error(&name, &error, &checkpoint, &shown(api.swept_until()), &then);
+            if error.is_stop() {
+                services.board.rest(&name);
+                return false;
+            }
+            (Some(Trouble { cause: error.to_string(), advice: error.advice() }), report)
+        }
+        Err(_) => {
+            tracing::error!(
+                api = name,
+                checkpoint,
+                next = then,
+                "iteration ended by a bug; please report it with the lines above"
+            );
+            let advice = "please report it with the lines of the log before it";
+            (Some(Trouble { cause: "a bug".to_owned(), advice }), Report::default())
+        }
+    };
+    let is_done = trouble.is_none();
+    let now = Utc::now();
+    services.board.end(
+        &name,
+        ended_at(begun, &ended, !is_done),
+        trouble,
+        Standing::of(api.account()),
+        at(next, now),
+        now,
+    );
+    is_done
+}
+
+fn ended_at(begun: DateTime<Utc>, report: &Report, is_failed: bool) -> Ended {
+    let seconds = report.took.as_secs_f64();
+    Ended { at: begun, seconds, records: report.shipped.records, pages: report.pages, is_failed }
+}
+
+/// When the next iteration begins.
+fn at(next: Next, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match next {
+        Next::After(interval) => now.checked_add_signed(TimeDelta::from_std(interval).ok()?),
+        Next::Nothing => None,
+    }
+}
+
+fn next_in_words(next: Next, is_stopping: bool) -> String {
+    match next {
+        _ if is_stopping => "no further try, as the fetcher stops".to_owned(),
+        Next::Nothing => "no further try, as this is a single run".to_owned(),
+        Next::After(interval) => format!("tries again in {}", interval_in_words(interval.as_secs_f64())),
+    }
+}
+
+fn log_report(api: &str, report: &Report, checkpoint: &str) {
+    let seconds = (report.took.as_secs_f64() * 1000.0).round() / 1000.0;
+    tracing::info!(
+        api,
+        records = report.shipped.records,
+        pages = report.pages,
+        bytes = report.shipped.bytes,
+        seconds,
+        known = report.known,
+        set_aside = report.shipped.set_aside,
+        checkpoint,
+        "iteration done"
+    );
+    if report.older > 0 {
+        tracing::debug!(api, records = report.older, "records older than the start date are left out");
+    }
+    if report.undated > 0 {
+        tracing::warn!(
+            api,
+            records = report.undated,
+            "shipped records have no readable date; check json_paths.data_date"
+        );
+    }
+}
+
+fn log_error(api: &str, error: &IterationError, checkpoint: &str, swept_until: &str, next: &str) {
+    if error.is_stop() {
+        tracing::warn!(api, checkpoint, "iteration cut short by the stop; the next start goes on from the checkpoint");
+        return;
+    }
+    tracing::error!(api, cause = %error, checkpoint, swept_until, next, "iteration failed");
+}
+
+fn interval_in_words(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 120.0 => format!("{seconds} s"),
+        _ if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}

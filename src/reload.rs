@@ -1,0 +1,110 @@
+//! Notices that the config has changed, and reads it again.
+//!
+//! The content is looked at every few seconds: bind mounts, and editors that put a new file in the old one's place, defeat
+//! the system's notifications. The files that the config names, certificates and secrets, count as its content. A change
+//! is read when it has stood still for one look, so that a file that is being written isn't taken for whole; SIGHUP has it
+//! read at once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::{self, Reading};
+
+/// How often the content is looked at: soon enough for somebody who waits for it, and next to no work.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
+/// The largest file beside the config that is looked at; secrets and certificates are far smaller.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The content of a config and of the files that it names; told from others, and nothing of it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    files: BTreeSet<PathBuf>,
+    hash: blake3::Hash,
+}
+
+impl Print {
+    fn of(text: Result<&str, &String>, files: BTreeSet<PathBuf>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: Result<&[u8], &str>| {
+            let (kind, bytes) = part.map_or_else(|error| (0_u8, error.as_bytes()), |bytes| (1, bytes));
+            hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        add(text.map(str::as_bytes).map_err(String::as_str));
+        for file in &files {
+            let content = read_small(file);
+            add(content.as_deref().map_err(String::as_str));
+        }
+        Self { hash: hasher.finalize(), files }
+    }
+
+    /// The same config, as it is now.
+    fn now(&self, path: &Path) -> Self {
+        Self::of(config::read_file(path).as_deref(), self.files.clone())
+    }
+}
+
+fn read_small(file: &Path) -> Result<Vec<u8>, String> {
+    match std::fs::metadata(file).map_err(|error| error.to_string())? {
+        about if !about.is_file() => Err("no file".to_owned()),
+        about if about.len() > FILE_BYTES_MAX => Err(format!("{} bytes", about.len())),
+        _ => std::fs::read(file).map_err(|error| error.to_string()),
+    }
+}
+
+/// Reads the config, and what its content is told by.
+#[must_use]
+pub fn read(path: &Path) -> (Reading, Print) {
+    let text = config::read_file(path);
+    let reading = config::compile_file(path, text.as_deref());
+    let print = Print::of(text.as_deref(), reading.files.clone());
+    (reading, print)
+}
+
+/// Sends a reading whenever the config has changed from what `print` tells, or a hangup came. Ends with its receiver.
+pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc::Sender<Reading>) {
+    let (mut known, mut pending) = (print, None);
+    let mut looks = interval(LOOKED_AT_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let is_asked = tokio::select! {
+            () = hangup.notified() => true,
+            _ = looks.tick() => false,
+        };
+        if is_asked {
+            tracing::info!("SIGHUP: the config is read again");
+        } else {
+            let Some(print) = off_thread({
+                let (known, path) = (known.clone(), path.clone());
+                move || known.now(&path)
+            })
+            .await
+            else {
+                return;
+            };
+            if print == known {
+                pending = None;
+                continue;
+            }
+            if pending.as_ref() != Some(&print) {
+                pending = Some(print);
+                continue;
+            }
+        }
+        let path = path.clone();
+        let Some((reading, print)) = off_thread(move || read(&path)).await else { return };
+        (known, pending) = (print, None);
+        if news.send(reading).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A file may hang, and nobody else shall.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}

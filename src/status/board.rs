@@ -1,0 +1,378 @@
+//! What is known of every API while the process lives, for whoever asks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::health::Word;
+use crate::meter::{Meter, Totals};
+use crate::plan::{Plan, shown_url};
+use crate::state::{Account, Oddity, Past};
+use crate::window::GapCause;
+
+/// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
+pub const FAILED_ITERATIONS_MIN: u32 = 3;
+/// How many failing APIs a word names.
+const APIS_NAMED_MAX: usize = 5;
+/// How many iterations of an API are kept for its plot.
+pub const RECENT_MAX: usize = 60;
+
+/// Where every API's state is noted. Nothing is done by it.
+#[derive(Debug)]
+pub struct Board {
+    started: DateTime<Utc>,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    apis: BTreeMap<String, Entry>,
+    reload: Reload,
+}
+
+#[derive(Debug)]
+struct Entry {
+    meter: Arc<Meter>,
+    status: ApiStatus,
+}
+
+/// One API, as far as its iterations have told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiStatus {
+    /// The URL that is asked, without its query.
+    pub url: String,
+    /// From the end of an iteration to the start of the next.
+    pub interval: Duration,
+    /// What it does now.
+    pub phase: Phase,
+    /// Since the process began.
+    pub totals: Totals,
+    /// Iterations that succeeded, since the process began.
+    pub succeeded: u64,
+    /// Iterations that failed, since the process began.
+    pub failed: u64,
+    /// How long all of these took.
+    pub took: Duration,
+    /// When an iteration succeeded last, since the process began.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How many iterations in a row have failed.
+    pub failures_in_a_row: u32,
+    /// Why the last iteration failed, if it did.
+    pub trouble: Option<Trouble>,
+    /// What the account says.
+    pub standing: Standing,
+    /// The last iterations, those before the process began among them; the latest at the end.
+    pub recent: VecDeque<Ended>,
+}
+
+/// What an API does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for its next iteration.
+    Waiting {
+        /// When that begins; nothing where none follows.
+        until: Option<DateTime<Utc>>,
+    },
+    /// An iteration is under way.
+    Running {
+        /// When it began.
+        since: DateTime<Utc>,
+    },
+}
+
+/// Why an iteration failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// In words, scrubbed.
+    pub cause: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+/// What an API's account says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// The newest event date delivered.
+    pub checkpoint: Option<DateTime<Utc>>,
+    /// Until when everything was fetched.
+    pub swept_until: Option<DateTime<Utc>>,
+    /// How late half of the records, and 99 % of them, were.
+    pub lateness: Option<(TimeDelta, TimeDelta)>,
+    /// How many spans of time can't be fetched any more.
+    pub gaps: usize,
+    /// What is odd about it.
+    pub oddities: Vec<Oddity>,
+}
+
+/// An iteration that ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ended {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Records delivered.
+    pub records: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Whether it failed.
+    pub is_failed: bool,
+}
+
+/// What became of the config when it was read last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// When a config was taken over last.
+    pub succeeded: DateTime<Utc>,
+    /// What is wrong with the one in the file, where it wasn't taken over; as many faults as are shown.
+    pub faults: Vec<String>,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// When the process began.
+    pub started: DateTime<Utc>,
+    /// The config in the file.
+    pub reload: Reload,
+    /// Every API, by name.
+    pub apis: BTreeMap<String, ApiStatus>,
+}
+
+impl Standing {
+    /// Of an account.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        let lateness = &account.lateness;
+        Self {
+            checkpoint: account.checkpoint,
+            swept_until: account.swept.until(),
+            lateness: lateness.within(0.5).zip(lateness.within(0.99)),
+            gaps: account.swept.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).count(),
+            oddities: account.oddities.keys().copied().collect(),
+        }
+    }
+}
+
+impl From<&Past> for Ended {
+    fn from(past: &Past) -> Self {
+        let Past { at, seconds, records, pages, .. } = *past;
+        Self { at, seconds, records, pages, is_failed: past.error.is_some() }
+    }
+}
+
+impl ApiStatus {
+    fn new(plan: &Plan, account: &Account, now: DateTime<Utc>) -> Self {
+        Self {
+            url: shown_url(&plan.request.url),
+            interval: plan.interval,
+            phase: Phase::Waiting { until: Some(now) },
+            totals: Totals::default(),
+            succeeded: 0,
+            failed: 0,
+            took: Duration::ZERO,
+            last_success: None,
+            failures_in_a_row: 0,
+            trouble: None,
+            standing: Standing::of(account),
+            recent: account.past.iter().map(Ended::from).collect(),
+        }
+    }
+
+    fn follow(&mut self, plan: &Plan) {
+        self.url = shown_url(&plan.request.url);
+        self.interval = plan.interval;
+    }
+
+    /// Whether so many iterations in a row have failed that it is no passing trouble.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures_in_a_row >= FAILED_ITERATIONS_MIN
+    }
+}
+
+impl Board {
+    /// Without APIs.
+    #[must_use]
+    pub fn new(now: DateTime<Utc>) -> Self {
+        let reload = Reload { succeeded: now, faults: Vec::new() };
+        Self { started: now, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload }) }
+    }
+
+    /// Takes an API up; where it is known, its figures go on. Gives what counts for it.
+    pub fn take_up(&self, plan: &Plan, account: &Account, now: DateTime<Utc>) -> Arc<Meter> {
+        let mut noted = self.lock();
+        let new = || Entry { meter: Arc::default(), status: ApiStatus::new(plan, account, now) };
+        let entry = noted.apis.entry(plan.name.clone()).or_insert_with(new);
+        entry.status.follow(plan);
+        Arc::clone(&entry.meter)
+    }
+
+    /// Notes that an API has another plan.
+    pub fn change(&self, plan: &Plan) {
+        self.note(&plan.name, |status| status.follow(plan));
+    }
+
+    /// Notes that an API is gone.
+    pub fn remove(&self, api: &str) {
+        self.lock().apis.remove(api);
+    }
+
+    /// Notes that an iteration begins.
+    pub fn begin(&self, api: &str, now: DateTime<Utc>) {
+        self.note(api, |status| status.phase = Phase::Running { since: now });
+    }
+
+    /// Notes how an iteration ended, and when the next begins.
+    pub fn end(
+        &self,
+        api: &str,
+        ended: Ended,
+        trouble: Option<Trouble>,
+        standing: Standing,
+        next: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) {
+        self.note(api, |status| {
+            status.phase = Phase::Waiting { until: next };
+            status.took += Duration::try_from_secs_f64(ended.seconds).unwrap_or_default();
+            if trouble.is_some() {
+                status.failed += 1;
+                status.failures_in_a_row = status.failures_in_a_row.saturating_add(1);
+            } else {
+                status.succeeded += 1;
+                status.failures_in_a_row = 0;
+                status.last_success = Some(now);
+            }
+            status.trouble = trouble;
+            status.standing = standing;
+            status.recent.push_back(ended);
+            while status.recent.len() > RECENT_MAX {
+                status.recent.pop_front();
+            }
+        });
+    }
+
+    /// Notes that no iteration follows, as the fetcher stops.
+    pub fn rest(&self, api: &str) {
+        self.note(api, |status| status.phase = Phase::Waiting { until: None });
+    }
+
+    /// Notes that the config in the file was taken over, or what is wrong with it.
+    pub fn reloaded(&self, faults: Vec<String>, now: DateTime<Utc>) {
+        let mut noted = self.lock();
+        if faults.is_empty() {
+            noted.reload.succeeded = now;
+        }
+        noted.reload.faults = faults;
+    }
+
+    /// How many iterations have ended.
+    #[must_use]
+    pub fn iterations(&self) -> u64 {
+        self.lock().apis.values().map(|entry| entry.status.succeeded + entry.status.failed).sum()
+    }
+
+    /// The totals of all APIs.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.lock().apis.values().map(|entry| entry.meter.totals()).fold(Totals::default(), Totals::and)
+    }
+
+    /// Everything as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let noted = self.lock();
+        let apis = noted
+            .apis
+            .iter()
+            .map(|(name, entry)| (name.clone(), ApiStatus { totals: entry.meter.totals(), ..entry.status.clone() }));
+        Snapshot { started: self.started, reload: noted.reload.clone(), apis: apis.collect() }
+    }
+
+    /// Healthy as long as one API is not failing: the others' trouble is their own.
+    #[must_use]
+    pub fn word(&self) -> Word {
+        let noted = self.lock();
+        let count = noted.apis.len();
+        let failing: Vec<_> = noted.apis.iter().filter(|(_, entry)| entry.status.is_failing()).collect();
+        let is_healthy = failing.len() < count || count == 0;
+        let mut text = match is_healthy {
+            true => format!("healthy: {} of {count} APIs are not failing", count - failing.len()),
+            false => format!("unhealthy: all {count} APIs have been failing for {FAILED_ITERATIONS_MIN} iterations"),
+        };
+        for (name, entry) in failing.iter().take(APIS_NAMED_MAX) {
+            let cause = entry.status.trouble.as_ref().map(|trouble| trouble.cause.as_str()).unwrap_or_default();
+            text.push_str(&format!("\n{name}: {cause}"));
+        }
+        Word { is_healthy, text }
+    }
+
+    fn note(&self, api: &str, change: impl FnOnce(&mut ApiStatus)) {
+        if let Some(entry) = self.lock().apis.get_mut(api) {
+            change(&mut entry.status);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Surroundings, compile};
+
+    fn end(board: &Board, api: &str, cause: Option<&str>) {
+        let now = DateTime::default();
+        let ended = Ended { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: cause.is_some() };
+        let trouble = cause.map(|cause| Trouble { cause: cause.to_owned(), advice: "look" });
+        board.end(api, ended, trouble, Standing::default(), None, now);
+    }
+
+    fn board_of(names: &[&str]) -> Board {
+        let board = Board::new(DateTime::default());
+        for name in names {
+            let text = format!(
+                "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
+                 credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
+            );
+            let config = compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") }).config;
+            let plan = config.expect("a config").apis.remove(0);
+            board.take_up(&plan, &Account::default(), DateTime::default());
+        }
+        board
+    }
+
+    #[test]
+    fn is_healthy_until_every_api_has_failed_three_times_in_a_row() {
+        let board = board_of(&["a", "b"]);
+        (0..5).for_each(|_| end(&board, "a", Some("no luck")));
+        let text = "healthy: 1 of 2 APIs are not failing\na: no luck".to_owned();
+        assert_eq!(board.word(), Word { is_healthy: true, text });
+        (0..2).for_each(|_| end(&board, "b", Some("x")));
+        assert!(board.word().is_healthy);
+        end(&board, "b", Some("no luck either"));
+        assert!(!board.word().is_healthy && board.word().text.contains("b: no luck either"));
+        end(&board, "b", None);
+        assert!(board.word().is_healthy);
+    }
+
+    #[test]
+    fn keeps_a_bounded_number_of_iterations_and_nothing_of_an_api_that_is_gone() {
+        let board = board_of(&["a", "b"]);
+        (0..RECENT_MAX * 2).for_each(|_| end(&board, "a", None));
+        end(&board, "unknown", None);
+        let snapshot = board.snapshot();
+        assert_eq!(snapshot.apis.len(), 2);
+        let api = &snapshot.apis["a"];
+        assert_eq!((api.recent.len(), api.succeeded), (RECENT_MAX, 2 * RECENT_MAX as u64));
+        board.remove("a");
+        assert_eq!(board.snapshot().apis.keys().collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! The metrics, in the text format of Prometheus.
+//!
+//! Written by hand, as the format is three kinds of lines, and the figures are on the board already.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use super::board::{ApiStatus, Phase, Snapshot};
+
+/// What every name begins with.
+const PREFIX: &str = "logzio_fetcher_";
+
+/// What a metric of one API counts.
+type OfApi = fn(&ApiStatus) -> Option<f64>;
+
+/// Metrics of each API: name, kind, meaning, value.
+const METRICS: &[(&str, &str, &str, OfApi)] = &[
+    ("pages_total", "counter", "Pages read.", |api| Some(api.totals.pages as f64)),
+    ("records_shipped_total", "counter", "Records that the listener has acknowledged.", |api| {
+        Some(api.totals.records as f64)
+    }),
+    ("shipped_bytes_total", "counter", "Bytes of NDJSON that the listener has acknowledged, uncompressed.", |api| {
+        Some(api.totals.bytes as f64)
+    }),
+    ("records_known_total", "counter", "Records that came again and were not shipped again.", |api| {
+        Some(api.totals.known as f64)
+    }),
+    ("records_set_aside_total", "counter", "Records that can never be delivered, kept in undelivered.ndjson.", |api| {
+        Some(api.totals.set_aside as f64)
+    }),
+    ("gaps_total", "counter", "Spans of time that can't be fetched any more.", |api| Some(api.totals.gaps as f64)),
+    ("interval_seconds", "gauge", "The pause between two iterations.", |api| Some(api.interval.as_secs_f64())),
+    ("iteration_running", "gauge", "Whether an iteration is under way.", |api| {
+        Some(f64::from(u8::from(matches!(api.phase, Phase::Running { .. }))))
+    }),
+    ("consecutive_failures", "gauge", "Iterations that have failed since one succeeded.", |api| {
+        Some(f64::from(api.failures_in_a_row))
+    }),
+    ("last_success_timestamp_seconds", "gauge", "When an iteration succeeded last, since the start.", |api| {
+        api.last_success.map(unix_seconds)
+    }),
+    ("checkpoint_timestamp_seconds", "gauge", "The newest event date delivered.", |api| {
+        api.standing.checkpoint.map(unix_seconds)
+    }),
+    ("swept_until_timestamp_seconds", "gauge", "Until when everything was fetched.", |api| {
+        api.standing.swept_until.map(unix_seconds)
+    }),
+];
+
+/// All metrics.
+#[must_use]
+pub fn metrics(snapshot: &Snapshot) -> String {
+    let mut out = Exposition::default();
+    of_apis(&mut out, snapshot);
+    for (name, kind, help, value) in METRICS {
+        out.family(&format!("{PREFIX}{name}"), kind, help);
+        for (api, status) in &snapshot.apis {
+            if let Some(value) = value(status) {
+                out.sample("", &[("api", api)], value);
+            }
+        }
+    }
+    of_the_process(&mut out, snapshot);
+    out.text
+}
+
+/// Those of each API that have more than one sample.
+fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
+    out.family(&format!("{PREFIX}iterations_total"), "counter", "Iterations that have ended.");
+    for (api, status) in &snapshot.apis {
+        out.sample("", &[("api", api), ("outcome", "success")], status.succeeded as f64);
+        out.sample("", &[("api", api), ("outcome", "failure")], status.failed as f64);
+    }
+    out.family(&format!("{PREFIX}iteration_duration_seconds"), "summary", "How long iterations took.");
+    for (api, status) in &snapshot.apis {
+        out.sample("_sum", &[("api", api)], status.took.as_secs_f64());
+        out.sample("_count", &[("api", api)], (status.succeeded + status.failed) as f64);
+    }
+    out.family(&format!("{PREFIX}lateness_seconds"), "gauge", "How long after their date records surface.");
+    for (api, status) in &snapshot.apis {
+        let Some((half, nearly_all)) = status.standing.lateness else { continue };
+        for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
+            out.sample("", &[("api", api), ("quantile", quantile)], seconds(late));
+        }
+    }
+}
+
+fn of_the_process(out: &mut Exposition, snapshot: &Snapshot) {
+    let reload = &snapshot.reload;
+    out.family(
+        &format!("{PREFIX}config_last_reload_successful"),
+        "gauge",
+        "Whether the config in the file is the one that runs.",
+    );
+    out.sample("", &[], f64::from(u8::from(reload.faults.is_empty())));
+    out.family(
+        &format!("{PREFIX}config_last_reload_success_timestamp_seconds"),
+        "gauge",
+        "When a config was taken over last.",
+    );
+    out.sample("", &[], unix_seconds(reload.succeeded));
+    out.family(&format!("{PREFIX}build_info"), "gauge", "Which fetcher runs.");
+    out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    out.family("process_start_time_seconds", "gauge", "When the process began.");
+    out.sample("", &[], unix_seconds(snapshot.started));
+    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+        let used = usage.user_time() + usage.system_time();
+        out.family("process_cpu_seconds_total", "counter", "Processor time, user and system.");
+        out.sample("", &[], used.num_microseconds() as f64 / 1e6);
+    }
+    if let Some(bytes) = resident_bytes() {
+        out.family("process_resident_memory_bytes", "gauge", "Memory that is resident.");
+        out.sample("", &[], bytes as f64);
+    }
+}
+
+/// `VmRSS` of proc(5); nothing where there is no /proc.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn unix_seconds(date: DateTime<Utc>) -> f64 {
+    date.timestamp_millis() as f64 / 1e3
+}
+
+fn seconds(span: TimeDelta) -> f64 {
+    span.num_milliseconds() as f64 / 1e3
+}
+
+/// Text in Prometheus's exposition format, family by family.
+#[derive(Default)]
+struct Exposition {
+    text: String,
+    name: String,
+}
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        name.clone_into(&mut self.name);
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+        let _ = writeln!(self.text, "{}{suffix}{labels} {value}", self.name);
+    }
+}
+
+/// A label's value may hold anything but these three as they are.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}

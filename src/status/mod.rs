@@ -1,0 +1,88 @@
+//! What the daemon tells about itself: a page for people, metrics for machines, and whether it does its work.
+//!
+//! Enters: what the daemon notes on the [`Board`]. Leaves: answers to GET requests. What always holds: nothing can be
+//! changed from outside, no answer holds a secret, and no page loads anything from elsewhere. The page and the metrics are
+//! served only where the config says so (`status.listen`); the word on health also on a port of loopback, for `health`.
+
+mod board;
+mod listen;
+mod metrics;
+mod page;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use hyper::{Method, StatusCode};
+
+pub use board::{
+    ApiStatus, Board, Ended, FAILED_ITERATIONS_MIN, Phase, RECENT_MAX, Reload, Snapshot, Standing, Trouble,
+};
+pub use listen::Server;
+pub use metrics::metrics;
+pub use page::page;
+
+use crate::server::{self, Asked, Reply};
+
+/// A request to the daemon has no body.
+const BODY_BYTES_MAX: usize = 0;
+/// The page may load its own style and script, ask its own server again, and nothing else.
+const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The text format of Prometheus.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How much is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// The page, the metrics and the word on health.
+    All,
+    /// The word on health.
+    Health,
+}
+
+/// Answers on a free port of loopback how the daemon is, for as long as it lives.
+///
+/// # Errors
+/// Where loopback can't be listened on.
+pub async fn serve_health(board: Arc<Board>) -> io::Result<SocketAddr> {
+    server::serve(BODY_BYTES_MAX, move |asked| answer(asked, &board, Extent::Health, Utc::now())).await
+}
+
+fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> Reply {
+    if !matches!(asked.method, Method::GET | Method::HEAD) {
+        return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n").with(ALLOW, "GET, HEAD");
+    }
+    let reply = match (asked.path.as_str(), extent) {
+        // Whoever answers is alive; that APIs fail is no reason to be started anew.
+        ("/healthz", _) => Reply::text(StatusCode::OK, &board.word().text),
+        ("/readyz", _) => {
+            let word = board.word();
+            let status = if word.is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            Reply::text(status, &word.text)
+        }
+        ("/", Extent::All) => Reply::new(StatusCode::OK, "text/html; charset=utf-8", page(&board.snapshot(), now)),
+        ("/metrics", Extent::All) => Reply::new(StatusCode::OK, METRICS_TYPE, metrics(&board.snapshot())),
+        ("/style.css", Extent::All) => Reply::new(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css")),
+        ("/script.js", Extent::All) => {
+            Reply::new(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("script.js"))
+        }
+        _ => Reply::text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz and /readyz\n"),
+    };
+    guarded(reply)
+}
+
+/// With the headers that keep a browser from making anything else of it.
+fn guarded(reply: Reply) -> Reply {
+    reply
+        .with(CONTENT_SECURITY_POLICY, CONTENT_SECURITY)
+        .with(X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .with(X_FRAME_OPTIONS, "DENY")
+        .with(REFERRER_POLICY, "no-referrer")
+        .with(HeaderName::from_static("cross-origin-resource-policy"), "same-origin")
+        .with(CACHE_CONTROL, "no-store")
+}
