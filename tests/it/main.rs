@@ -27,6 +27,7 @@ mod shipping;
 mod state;
 mod state_command;
 
+mod status;
 mod stopping;
 mod store;
 mod tls;

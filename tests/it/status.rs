@@ -1,0 +1,280 @@
+//! The status page, the metrics, and who may see what.
+
+use std::net::TcpListener;
+
+use reqwest::header::HeaderMap;
+
+use crate::harness::{
+    Fetcher, MockListener, MockServer, Reply, Running, general, minutes_ago, page, record, wait_until,
+};
+
+/// What the status server says.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    #[track_caller]
+    fn assert_has(&self, text: &str) {
+        assert!(self.text.contains(text), "`{text}` is missing in:\n{}", self.text);
+    }
+}
+
+fn ask(method: &str, url: &str) -> Option<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.request(method, url).send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Some(Answer { status, headers, text: response.text().await.unwrap() })
+    })
+}
+
+fn get(url: &str) -> Answer {
+    ask("GET", url).unwrap_or_else(|| panic!("{url} does not answer"))
+}
+
+/// Where the page is, by the fetcher's own word; the last one.
+#[track_caller]
+fn page_of(running: &Running, times: usize) -> String {
+    let said = "the status page is at ";
+    running.wait_for_log(said, times);
+    let log = running.log();
+    let url = log.lines().filter_map(|line| line.split_once(said)).nth(times - 1).unwrap().1;
+    url.trim().trim_end_matches('/').to_owned()
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn with_page(config: &str) -> String {
+    format!("status: {{listen: '127.0.0.1:0'}}\n{config}")
+}
+
+/// The value of a metric's sample.
+#[track_caller]
+fn value(metrics: &str, sample: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("`{sample}` is missing in:\n{metrics}")).parse().unwrap()
+}
+
+#[test]
+fn the_page_says_what_flows_and_the_metrics_count_it() {
+    let (date, old) = (minutes_ago(5), minutes_ago(7));
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date), &record(2, &old)], None));
+    let listener = MockListener::start();
+    let config = general(api.url(), listener.url(), "").replace("time_interval: 1s", "time_interval: 5");
+    let running = Fetcher::new(&with_page(&config)).start();
+    running.wait_for_log("iteration done", 1);
+    let url = page_of(&running, 1);
+    let shown = get(&url);
+    assert_eq!(shown.status, 200);
+    for text in ["events", "works", "2 records last time", "up to date", "every 5 min", "/events", "<svg"] {
+        shown.assert_has(text);
+    }
+    let metrics = get(&format!("{url}/metrics"));
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let of =
+        |name: &str, labels: &str| value(&metrics.text, &format!("logzio_fetcher_{name}{{api=\"events\"{labels}}}"));
+    assert_eq!(of("iterations_total", ",outcome=\"success\""), 1.0);
+    assert_eq!(of("iterations_total", ",outcome=\"failure\""), 0.0);
+    assert_eq!((of("records_shipped_total", ""), of("pages_total", "")), (2.0, 1.0));
+    let lines: usize = listener.lines().iter().map(|line| line.len() + 1).sum();
+    assert_eq!(of("shipped_bytes_total", ""), lines as f64);
+    assert_eq!((of("interval_seconds", ""), of("consecutive_failures", "")), (300.0, 0.0));
+    let checkpoint = chrono::DateTime::parse_from_rfc3339(&minutes_ago(5)).unwrap().timestamp() as f64;
+    assert!((of("checkpoint_timestamp_seconds", "") - checkpoint).abs() < 30.0);
+    assert_eq!(value(&metrics.text, "logzio_fetcher_config_last_reload_successful"), 1.0);
+    assert!(value(&metrics.text, "process_resident_memory_bytes") > 1e6);
+    assert!(value(&metrics.text, "process_start_time_seconds") > 1.7e9);
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn the_page_says_why_nothing_flows_and_what_to_do() {
+    let api = MockServer::start(|_, _| Reply::status(403, "the-basic-key has no right"));
+    let listener = MockListener::start().may_be_idle();
+    let config = general(api.url(), listener.url(), "").replace("time_interval: 1s", "time_interval: 0.05s");
+    let running = Fetcher::new(&with_page(&config)).start();
+    running.wait_for_log("iteration failed", 3);
+    let url = page_of(&running, 1);
+    wait_until("an API that is called failing", || get(&url).text.contains(">failing<"));
+    let shown = get(&url);
+    for text in [
+        "403 Forbidden: *** has no right",
+        "What to do: ",
+        "give the account of these credentials the right",
+        "(1 failing)",
+    ] {
+        shown.assert_has(text);
+    }
+    let (health, ready) = (get(&format!("{url}/healthz")), get(&format!("{url}/readyz")));
+    assert_eq!((health.status, ready.status), (200, 503), "alive, and not doing its work");
+    ready.assert_has("unhealthy: all 1 APIs");
+    assert!(value(&get(&format!("{url}/metrics")).text, "logzio_fetcher_consecutive_failures{api=\"events\"}") >= 3.0);
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn a_faulty_config_is_shown_until_it_is_mended() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let good = with_page(&general(api.url(), "http://127.0.0.1:1", ""));
+    let running = Fetcher::new(&good).start();
+    let url = page_of(&running, 1);
+    let change = |text: &str| {
+        std::fs::write(running.config_path(), text).unwrap();
+        running.signal("HUP");
+    };
+    change(&good.replace("type: general", "type: <b>generel"));
+    running.wait_for_log("the config has changed and can't be used", 1);
+    let shown = get(&url);
+    shown.assert_has("The config in the file can't be used");
+    shown.assert_has("there is no type `&lt;b&gt;generel` here");
+    assert_eq!(value(&get(&format!("{url}/metrics")).text, "logzio_fetcher_config_last_reload_successful"), 0.0);
+    change(&good);
+    running.wait_for_log("no API has changed", 1);
+    assert!(!get(&url).text.contains("can't be used"));
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn nothing_can_be_changed_from_outside_and_nothing_is_loaded_from_elsewhere() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&with_page(&general(api.url(), "http://127.0.0.1:1", ""))).start();
+    let url = page_of(&running, 1);
+    for path in ["/", "/metrics", "/healthz", "/readyz", "/style.css", "/script.js", "/nothing"] {
+        let url = format!("{url}{path}");
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            assert_eq!(ask(method, &url).unwrap().status, 405, "{method} {path}");
+        }
+        let answer = get(&url);
+        assert_eq!(answer.status, if path == "/nothing" { 404 } else { 200 }, "{path}");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{path}: {policy}");
+        for part in ["frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+    }
+    let head = ask("HEAD", &url).unwrap();
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    let page = get(&url).text;
+    assert!(!page.contains("http-equiv=\"Content") && !page.contains("style=") && !page.contains("onclick"), "{page}");
+    for link in ["href=\"", "src=\""].into_iter().flat_map(|mark| page.split(mark).skip(1)) {
+        let link = link.split('"').next().unwrap();
+        assert!(!link.contains("://") && !link.starts_with("//"), "{link} leads elsewhere");
+    }
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn names_and_causes_can_do_nothing_to_the_page_and_the_metrics() {
+    let api = MockServer::start(|_, _| Reply::status(400, "</p><script>alert(1)</script>\"'&"));
+    let name = r#"</summary><img src=x onerror=alert(1)> "quoted" \back"#;
+    let config = general(api.url(), "http://127.0.0.1:1", "").replace("name: events", &format!("name: '{name}'"));
+    let running = Fetcher::new(&with_page(&config)).start();
+    let url = page_of(&running, 1);
+    running.wait_for_log("iteration failed", 1);
+    wait_until("the failure on the page", || get(&url).text.contains("last try failed"));
+    let page = get(&url).text;
+    assert!(!page.contains("<img") && !page.contains("<script>alert"), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+    let metrics = get(&format!("{url}/metrics")).text;
+    let label = r#"{api="</summary><img src=x onerror=alert(1)> \"quoted\" \\back"}"#;
+    assert_eq!(value(&metrics, &format!("logzio_fetcher_consecutive_failures{label}")), 1.0);
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn no_answer_holds_a_secret() {
+    let echo = "the-id the-basic-key shipping-token-1 dGhlLWlkOnRoZS1iYXNpYy1rZXk= custom-secret query-secret";
+    let api = MockServer::start(move |_, _| Reply::status(400, echo));
+    let more = "    filters: {api_key: query-secret}\n";
+    let config = general(api.url(), "http://127.0.0.1:1", more)
+        .replace("/events'}", "/events', headers: {X-Api-Key: custom-secret}}");
+    let running = Fetcher::new(&with_page(&config)).start();
+    let url = page_of(&running, 1);
+    running.wait_for_log("iteration failed", 1);
+    wait_until("the failure on the page", || get(&url).text.contains("last try failed"));
+    for path in ["/", "/metrics", "/healthz", "/readyz"] {
+        let text = get(&format!("{url}{path}")).text;
+        for secret in ["the-basic-key", "shipping-token-1", "dGhlLWlk", "custom-secret", "query-secret"] {
+            assert!(!text.contains(secret), "{secret} is in {path}:\n{text}");
+        }
+    }
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn without_the_key_there_is_no_page_and_loopback_has_the_word_on_health_alone() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
+    running.wait_for_log("iteration done", 1);
+    let lock = running.read(".logzio-api-fetcher.lock");
+    let url = format!("http://{}", lock.lines().nth(1).unwrap());
+    let of = |path: &str| get(&format!("{url}{path}")).status;
+    assert_eq!(["/healthz", "/readyz", "/", "/metrics", "/style.css"].map(of), [200, 200, 404, 404, 404]);
+    assert!(!running.log().contains("the status page"));
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn the_page_moves_begins_and_ends_with_the_config() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let plain = general(api.url(), "http://127.0.0.1:1", "").replace("time_interval: 1s", "time_interval: 1h");
+    let at = |port: u16| format!("status: {{listen: 'localhost:{port}'}}\n{plain}");
+    let (first, second) = (free_port(), free_port());
+    let running = Fetcher::new(&at(first)).start();
+    let change = |text: &str| {
+        std::fs::write(running.config_path(), text).unwrap();
+        running.signal("HUP");
+    };
+    assert_eq!(get(&page_of(&running, 1)).status, 200);
+    change(&at(second));
+    assert_eq!(page_of(&running, 2), format!("http://127.0.0.1:{second}"));
+    assert!(ask("GET", &format!("http://127.0.0.1:{first}/")).is_none(), "the old address still answers");
+    change(&plain);
+    running.wait_for_log("the status page is no longer served", 1);
+    wait_until("the end of the page", || ask("GET", &format!("http://127.0.0.1:{second}/")).is_none());
+    assert_eq!(api.asked().len(), 1, "no API notices");
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn an_address_that_is_taken_keeps_no_record_waiting() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
+    let listener = MockListener::start();
+    let config = format!("status: {{listen: '127.0.0.1:{port}'}}\n{}", general(api.url(), listener.url(), ""));
+    let running = Fetcher::new(&config).start();
+    running.wait_for_log("the status page can't be served there", 1);
+    listener.wait_for_lines(1);
+    drop(taken);
+    assert_eq!(get(&page_of(&running, 1)).status, 200, "it is tried again");
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn the_page_shows_iterations_from_before_a_restart() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => page(&[&record(1, &date), &record(2, &date)], None),
+        _ => Reply::Hang,
+    });
+    let listener = MockListener::start();
+    let config = with_page(&general(api.url(), listener.url(), ""));
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    let running = Fetcher::again(outcome).start();
+    let url = page_of(&running, 1);
+    get(&url).assert_has("records of the last 1 iteration: at most 2");
+    drop(running.kill());
+}
