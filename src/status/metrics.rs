@@ -79,7 +79,7 @@ fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
         out.sample("_sum", &[("api", api)], status.took.as_secs_f64());
         out.sample("_count", &[("api", api)], (status.succeeded + status.failed) as f64);
     }
-    out.family(&format!("{PREFIX}lateness_seconds"), "gauge", "How long after their date records surface.");
+    out.family(&format!("{PREFIX}lateness_seconds"), "summary", "How long after their date records surface.");
     for (api, status) in &snapshot.apis {
         let Some((half, nearly_all)) = status.standing.lateness else { continue };
         for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {

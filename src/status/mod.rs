@@ -31,7 +31,8 @@ use crate::server::{self, Asked, Reply};
 /// A request to the daemon has no body.
 const BODY_BYTES_MAX: usize = 0;
 /// The page may load its own style and script, ask its own server again, and nothing else.
-const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+    connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The text format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -68,6 +69,7 @@ fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> R
         ("/", Extent::All) => Reply::new(StatusCode::OK, "text/html; charset=utf-8", page(&board.snapshot(), now)),
         ("/metrics", Extent::All) => Reply::new(StatusCode::OK, METRICS_TYPE, metrics(&board.snapshot())),
         ("/style.css", Extent::All) => Reply::new(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css")),
+        ("/icon.svg", Extent::All) => Reply::new(StatusCode::OK, "image/svg+xml", include_str!("icon.svg")),
         ("/script.js", Extent::All) => {
             Reply::new(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("script.js"))
         }

@@ -84,7 +84,7 @@ pub fn page(snapshot: &Snapshot, now: DateTime<Utc>) -> String {
                 meta name="color-scheme" content="light dark";
                 title { (title(&apis)) }
                 link rel="stylesheet" href="style.css";
-                link rel="icon" href="data:,";
+                link rel="icon" href="icon.svg";
                 noscript { meta http-equiv="refresh" content="10"; }
                 script src="script.js" defer {}
             }
