@@ -69,6 +69,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StateCommand>,
     },
+    /// Print the JSON Schema of the config, for editors
+    Schema,
     /// Show the whole way of the data with made-up APIs; no account needed
     Demo,
 }

@@ -1,5 +1,6 @@
 //! The commands: each wires the parts together and ends with an exit code.
 
+mod about;
 mod check;
 mod demo;
 mod health;
@@ -46,6 +47,7 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     match cli.command {
         Some(Command::Check) => return check::check(&config),
         Some(Command::Health) => return health::health(&config),
+        Some(Command::Schema) => return about::schema(),
         Some(Command::State { command }) => return state::state(&config, command, Utc::now()),
         _ => {}
     }
@@ -68,7 +70,7 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
 
 /// Becomes the owner of the config's folder, where this process is root: for the commands that read the config.
 pub fn give_up_root(cli: &Cli) {
-    if matches!(cli.command, Some(Command::Demo | Command::Health)) {
+    if matches!(cli.command, Some(Command::Demo | Command::Health | Command::Schema)) {
         return;
     }
     let folder = folder_of(&cli.options.config_path());

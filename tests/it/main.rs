@@ -21,6 +21,7 @@ mod memory;
 mod oauth;
 mod presets;
 mod records;
+mod schema;
 mod secrets;
 mod shipping;
 mod state;
