@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
@@ -71,6 +72,13 @@ pub enum Command {
     },
     /// Print the JSON Schema of the config, for editors
     Schema,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Show the whole way of the data with made-up APIs; no account needed
     Demo,
 }

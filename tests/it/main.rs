@@ -8,6 +8,7 @@
     reason = "a test that fails says where"
 )]
 
+mod about;
 mod chaos;
 mod commands;
 mod config;
