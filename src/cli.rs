@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
 use crate::record::date as event_date;
+use crate::version;
 
 /// Where the config is looked for: in the image the working directory is `/app`.
 pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";
@@ -18,7 +19,7 @@ pub const CONFIG_VARIABLE: &str = "LOGZIO_FETCHER_CONFIG";
 
 /// Polls REST APIs and ships every record to a Logz.io account, once.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(version = version::LINE, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do; without a command the daemon runs.
     #[command(subcommand)]

@@ -22,7 +22,7 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
+//! | [`cli`], [`commands`], [`version`] | the command line; each command wires the parts and ends in an exit code; which build this is |
 //! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
@@ -78,4 +78,5 @@ pub mod ship;
 pub mod signals;
 pub mod state;
 pub mod stop;
+pub mod version;
 pub mod window;

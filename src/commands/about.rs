@@ -9,6 +9,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::{Exit, print};
 use crate::cli::Cli;
 use crate::config::schema;
+use crate::version;
 
 pub(super) fn schema() -> Exit {
     print(&schema::text());
@@ -53,8 +54,8 @@ fn page() -> std::io::Result<Vec<u8>> {
         commands.control("PP", []);
         commands.text([roman(line)]);
     }
-    let source = format!("{} {}", command.get_name(), env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command).source(source);
+    let source = format!("{} {}", command.get_name(), version::VERSION);
+    let man = Man::new(command).source(source).date(version::BUILT);
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;

@@ -1,8 +1,10 @@
-//! What the tool says of itself: completions and the manual page.
+//! What the tool says of itself: its version, completions and the manual page.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
+
+use logzio_api_fetcher::version;
 
 use crate::harness::Fetcher;
 
@@ -30,6 +32,30 @@ fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{:?}: {errors}", output.status);
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The commit that the build should have found, by the order in which it looks.
+fn commit() -> Option<String> {
+    if let Some(given) = option_env!("LOGZIO_FETCHER_COMMIT").filter(|given| !given.is_empty()) {
+        return Some(given.chars().take(12).collect());
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    if !std::path::Path::new(root).join(".git").exists() {
+        return None;
+    }
+    let output = Command::new("git").args(["-C", root, "rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn the_version_names_the_commit_and_the_day() {
+    assert_eq!(version::COMMIT.map(str::to_owned), commit());
+    assert!(chrono::NaiveDate::parse_from_str(version::BUILT, "%Y-%m-%d").is_ok(), "{}", version::BUILT);
+    let of_commit = version::COMMIT.map(|commit| format!("{commit}, ")).unwrap_or_default();
+    let expected = format!("logzio-api-fetcher {} ({of_commit}built {})\n", version::VERSION, version::BUILT);
+    assert_eq!(printed("--version", &[]), expected);
+    assert_eq!(printed("-V", &[]), expected);
+    assert!(printed("man", &[]).contains(version::BUILT), "the manual page has no date");
 }
 
 #[test]

@@ -9,6 +9,9 @@
 )]
 
 mod about;
+#[path = "../../build.rs"]
+#[expect(dead_code, reason = "cargo runs it; here are its tests")]
+mod build;
 mod chaos;
 mod commands;
 mod config;
