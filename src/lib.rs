@@ -23,7 +23,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`cli`], [`commands`], [`version`] | the command line; each command wires the parts and ends in an exit code; which build this is |
-//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
+//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here; the schema for editors |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |

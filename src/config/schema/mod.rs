@@ -1,10 +1,9 @@
 //! The config's JSON Schema (draft 2020-12), for editors.
 //!
-//! Enters: the sections and their keys ([`shape`]), what a value may look like ([`values`]), the named types
-//! ([`presets`](super::presets)) and what each key means ([`reference`](super::reference)). Leaves: one schema. What always
-//! holds: what `check` takes without a word is valid, and so is `${…}` for any value; a key that `check` warns of as unknown
-//! is refused. What lies in the meaning of a text, or in two places at once, is left to `check`: JSON paths, dates, names
-//! that are taken.
+//! Enters: the sections and their keys (`shape`), what a value may look like (`values`), the named types (`presets`) and
+//! what each key means ([`KEYS`](reference::KEYS)). Leaves: one schema. What always holds: what `check` takes without a
+//! word is valid, and so is `${…}` for any value; a key that `check` warns of as unknown is refused. What lies in the
+//! meaning of a text, or in two places at once, is left to `check`: JSON paths, dates, names that are taken.
 
 mod shape;
 mod values;
