@@ -6,9 +6,13 @@ RUN mkdir -p src tests/it \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs tests/it/main.rs \
     && cargo build --locked --release --bin logzio-api-fetcher
+COPY build.rs build.rs
 COPY src src
+# What `--version` says: there is no checkout here to ask.
+ARG COMMIT
+ARG SOURCE_DATE_EPOCH
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --locked --release --bin logzio-api-fetcher
+    && LOGZIO_FETCHER_COMMIT="$COMMIT" cargo build --locked --release --bin logzio-api-fetcher
 
 FROM debian:bookworm-slim
 # The build image has Debian's own bundle; the runtime image needs nothing else of it.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
 use crate::record::date as event_date;
+use crate::version;
 
 /// Where the config is looked for: in the image the working directory is `/app`.
 pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";
@@ -17,7 +19,7 @@ pub const CONFIG_VARIABLE: &str = "LOGZIO_FETCHER_CONFIG";
 
 /// Polls REST APIs and ships every record to a Logz.io account, once.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(version = version::LINE, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do; without a command the daemon runs.
     #[command(subcommand)]
@@ -69,6 +71,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StateCommand>,
     },
+    /// Print the JSON Schema of the config, for editors
+    Schema,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Show the whole way of the data with made-up APIs; no account needed
     Demo,
 }

@@ -22,8 +22,8 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
-//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here |
+//! | [`cli`], [`commands`], [`version`] | the command line; each command wires the parts and ends in an exit code; which build this is |
+//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here; the schema for editors |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
@@ -82,5 +82,6 @@ pub mod signals;
 pub mod state;
 pub mod status;
 pub mod stop;
+pub mod version;
 pub mod window;
 pub mod words;

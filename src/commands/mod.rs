@@ -1,5 +1,6 @@
 //! The commands: each wires the parts together and ends with an exit code.
 
+mod about;
 mod check;
 mod demo;
 mod health;
@@ -48,6 +49,9 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     match cli.command {
         Some(Command::Check) => return check::check(&config),
         Some(Command::Health) => return health::health(&config),
+        Some(Command::Schema) => return about::schema(),
+        Some(Command::Completions { shell }) => return about::completions(shell),
+        Some(Command::Man) => return about::man(),
         Some(Command::State { command }) => return state::state(&config, command, Utc::now()),
         _ => {}
     }
@@ -71,7 +75,10 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
 
 /// Becomes the owner of the config's folder, where this process is root: for the commands that read the config.
 pub fn give_up_root(cli: &Cli) {
-    if matches!(cli.command, Some(Command::Demo | Command::Health)) {
+    if matches!(
+        cli.command,
+        Some(Command::Demo | Command::Health | Command::Schema | Command::Completions { .. } | Command::Man)
+    ) {
         return;
     }
     let folder = folder_of(&cli.options.config_path());

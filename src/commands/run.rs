@@ -19,6 +19,7 @@ use crate::ship::{Listener, Undelivered};
 use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
 use crate::status::{self, Board};
 use crate::stop::Stop;
+use crate::version;
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
@@ -27,7 +28,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
         Err(exit) => return exit,
     };
     let apis = config.apis.len();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %path.display(), apis, "fetcher runs");
+    tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
     let published =
         status::serve_health(Arc::clone(&services.board)).await.and_then(|address| services.folder.publish(address));
     if let Err(cause) = published {

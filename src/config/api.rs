@@ -18,7 +18,7 @@ use crate::record::{CustomFields, Paths};
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: f64 = 14.0;
 /// The furthest that `settings.days_back_fetch` goes: a hundred years.
-const DAYS_BACK_MAX: f64 = 36_500.0;
+pub(super) const DAYS_BACK_MAX: f64 = 36_500.0;
 /// The shortest pause between iterations; a smaller number is more likely a slip than a wish.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 

@@ -13,6 +13,7 @@ mod presets;
 mod reader;
 pub mod reference;
 mod request;
+pub mod schema;
 mod secrets;
 
 use std::collections::{BTreeSet, HashMap};

@@ -13,7 +13,7 @@ use super::fault::{Fault, Findings};
 use super::reference::{self, Place};
 
 /// The longest span a config may give, in minutes (ten years): far beyond any use, and far from any overflow.
-const MINUTES_MAX: f64 = 10.0 * 365.0 * 24.0 * 60.0;
+pub(super) const MINUTES_MAX: f64 = 10.0 * 365.0 * 24.0 * 60.0;
 /// How alike an unknown key must be to a known one to be taken for a slip.
 const LIKENESS_MIN: f64 = 0.8;
 

@@ -199,6 +199,12 @@ pub(super) fn meaning(path: &str) -> Option<&'static str> {
     }
 }
 
+/// The key at a place, by either of its names.
+pub(super) fn key_at(place: Place, within: &str) -> Option<&'static Key> {
+    let within = canonical(within);
+    at(place).find(|key| key.path == within)
+}
+
 /// Whether what stands below a key is the user's own.
 pub(super) fn is_open(within: &str) -> bool {
     within.rsplit('.').next().is_some_and(|last| OPEN.contains(&last))

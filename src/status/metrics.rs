@@ -9,6 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::board::{ApiStatus, Phase, Snapshot};
+use crate::version;
 
 /// What every name begins with.
 const PREFIX: &str = "logzio_fetcher_";
@@ -103,7 +104,7 @@ fn of_the_process(out: &mut Exposition, snapshot: &Snapshot) {
     );
     out.sample("", &[], unix_seconds(reload.succeeded));
     out.family(&format!("{PREFIX}build_info"), "gauge", "Which fetcher runs.");
-    out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    out.sample("", &[("version", version::VERSION), ("commit", version::COMMIT.unwrap_or("unknown"))], 1.0);
     out.family("process_start_time_seconds", "gauge", "When the process began.");
     out.sample("", &[], unix_seconds(snapshot.started));
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {

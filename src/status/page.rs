@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, html};
 
 use super::board::{ApiStatus, Ended, Phase, RECENT_MAX, Snapshot};
+use crate::version;
 use crate::words::{ago, bytes, counted, grouped, second, span};
 
 /// How many APIs are shown, those in trouble first: more make a page that no browser likes. The metrics have all.
@@ -92,7 +93,7 @@ pub fn page(snapshot: &Snapshot, now: DateTime<Utc>) -> String {
                 header {
                     h1 { "logzio-api-fetcher" }
                     p .about {
-                        (env!("CARGO_PKG_VERSION")) " · up " (span(now.signed_duration_since(snapshot.started)))
+                        (version::LINE) " · up " (span(now.signed_duration_since(snapshot.started)))
                     }
                 }
                 p #gone role="status" hidden { "The fetcher does not answer. This is what was known last." }

@@ -8,6 +8,10 @@
     reason = "a test that fails says where"
 )]
 
+mod about;
+#[path = "../../build.rs"]
+#[expect(dead_code, reason = "cargo runs it; here are its tests")]
+mod build;
 mod chaos;
 mod commands;
 mod config;
@@ -22,6 +26,7 @@ mod oauth;
 mod presets;
 mod records;
 mod reload;
+mod schema;
 mod secrets;
 mod shipping;
 mod state;

@@ -1,0 +1,141 @@
+//! What the tool says of itself: its version, completions and the manual page.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::chown;
+use std::process::{Command, Stdio};
+
+use logzio_api_fetcher::version;
+
+use crate::harness::Fetcher;
+
+const FETCHER: &str = env!("CARGO_BIN_EXE_logzio-api-fetcher");
+
+fn printed(command: &str, arguments: &[&str]) -> String {
+    Fetcher::new("").arguments(arguments).run_bare(command).assert_code(0).stdout
+}
+
+/// What bash offers where the last of these words is being typed.
+fn offered(script: &str, words: &[&str]) -> Vec<String> {
+    let way = tempfile::tempdir().unwrap();
+    let file = way.path().join("completions");
+    std::fs::write(&file, script).unwrap();
+    let ask = r#"
+        source "$1"; shift
+        spec=$(complete -p "$1") || exit 3
+        [[ $spec =~ -F\ ([^ ]+) ]] || exit 4
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+        "${BASH_REMATCH[1]}" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let line = ["--norc", "--noprofile", "-c", ask, "bash"];
+    let output = Command::new("bash").args(line).arg(file).arg("logzio-api-fetcher").args(words).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{:?}: {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The commit that the build should have found, by the order in which it looks.
+fn commit() -> Option<String> {
+    if let Some(given) = option_env!("LOGZIO_FETCHER_COMMIT").filter(|given| !given.is_empty()) {
+        return Some(given.chars().take(12).collect());
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    if !std::path::Path::new(root).join(".git").exists() {
+        return None;
+    }
+    let output = Command::new("git").args(["-C", root, "rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn the_version_names_the_commit_and_the_day() {
+    assert_eq!(version::COMMIT.map(str::to_owned), commit());
+    assert!(chrono::NaiveDate::parse_from_str(version::BUILT, "%Y-%m-%d").is_ok(), "{}", version::BUILT);
+    let of_commit = version::COMMIT.map(|commit| format!("{commit}, ")).unwrap_or_default();
+    let expected = format!("logzio-api-fetcher {} ({of_commit}built {})\n", version::VERSION, version::BUILT);
+    assert_eq!(printed("--version", &[]), expected);
+    assert_eq!(printed("-V", &[]), expected);
+    assert!(printed("man", &[]).contains(version::BUILT), "the manual page has no date");
+}
+
+#[test]
+fn bash_offers_commands_options_and_values() {
+    let script = printed("completions", &["bash"]);
+    let commands = ["run", "once", "health", "check", "state", "schema", "completions", "man", "demo"];
+    let all = offered(&script, &[""]);
+    for command in commands {
+        assert!(all.iter().any(|offer| offer == command), "`{command}` is missing in {all:?}");
+    }
+    for (words, expected) in [
+        (["st"].as_slice(), ["state"].as_slice()),
+        (&["state", "re"], &["rewind"]),
+        (&["completions", "z"], &["zsh"]),
+        (&["once", "--a"], &["--api"]),
+        (&["--log-format", "j"], &["json"]),
+    ] {
+        assert_eq!(offered(&script, words), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn every_shell_has_completions_and_no_other_word_has() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = printed("completions", &[shell]);
+        assert!(script.contains("logzio-api-fetcher") && script.contains("rewind"), "{shell}: {script}");
+    }
+    Fetcher::new("").arguments(&["tcsh"]).run_bare("completions").assert_code(2).assert_says("powershell");
+}
+
+#[test]
+fn the_manual_page_has_each_command_with_its_arguments() {
+    let page = printed("man", &[]);
+    assert!(page.contains("\n.TH logzio-api-fetcher 1 "), "{page}");
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "NOTES", "VERSION"] {
+        assert_eq!(page.lines().filter(|line| *line == format!(".SH {section}")).count(), 1, "{section}: {page}");
+    }
+    for line in [
+        "\\fBonce\\fR [\\fB\\-\\-api\\fR \\fINAME\\fR]",
+        "\\fBstate rewind\\fR \\fINAME\\fR \\fIDATE\\fR",
+        "\\fBcompletions\\fR \\fISHELL\\fR",
+        "The shell: bash, elvish, fish, powershell, zsh",
+        "\\fBdemo\\fR",
+    ] {
+        assert!(page.lines().any(|known| known == line), "`{line}` is missing in {page}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("logzio-api-fetcher.1");
+    std::fs::write(&file, &page).unwrap();
+    // A formatter says more, where there is one.
+    match Command::new("groff").args(["-man", "-ww", "-z", "-Tutf8"]).arg(file).output() {
+        Ok(output) => assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into())),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+    }
+}
+
+const ABOUT: [&[&str]; 3] = [&["schema"], &["completions", "zsh"], &["man"]];
+
+#[test]
+fn nothing_but_stdout_is_touched_not_even_as_root() {
+    for line in ABOUT {
+        let folder = tempfile::tempdir().unwrap();
+        // Where this is root, other commands would become the owner.
+        let _ = chown(folder.path(), Some(12_345), Some(12_345));
+        let config = folder.path().join("config.yaml");
+        let mut command = Command::new(FETCHER);
+        command.args(line).args(["--level", "debug", "--config"]).arg(&config).current_dir(folder.path());
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()), "{line:?}");
+        assert!(!output.stdout.is_empty(), "{line:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{line:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_away_does_not_matter() {
+    for line in ABOUT {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(FETCHER).args(line).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()), "{line:?}");
+    }
+}
