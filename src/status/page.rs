@@ -163,7 +163,7 @@ fn tile(label: &str, value: &str, class: &str) -> Markup {
 /// One API: a line that says how it is, and what is known of it below.
 fn api_row(mood: Mood, name: &str, api: &ApiStatus, now: DateTime<Utc>) -> Markup {
     html! {
-        details .api class=(mood.class()) data-api=(name) open[mood <= Mood::Troubled] {
+        details class={ "api " (mood.class()) } data-api=(name) open[mood <= Mood::Troubled] {
             summary {
                 span .mood { (mood.words()) }
                 span .name { (name) }

@@ -34,16 +34,19 @@ async function until(what, holds) {
 /** The APIs and the listener: `/ok/…` brings records, `/bad/…` refuses, `/odd/…` ignores the start date. */
 async function startScene() {
   const scene = { isMended: false, serial: 0 };
+  const events = new Map();
   const server = createServer((asked, answer) => {
     asked.resume();
-    const { pathname } = new URL(asked.url, "http://x");
+    const { pathname, searchParams } = new URL(asked.url, "http://x");
     if (pathname.startsWith("/bad/") && !scene.isMended) {
       answer.writeHead(401).end('{"error":"unauthorized","message":"these credentials have expired, or were never valid for this tenant"}');
     } else if (pathname.startsWith("/bad/") || pathname.startsWith("/ok/")) {
-      const data = Array.from({ length: 1 + (scene.serial++ % 9) }, () => ({
-        id: scene.serial++,
-        date: new Date(Date.now() - 60_000 * Math.random()).toISOString(),
-      }));
+      const known = events.get(pathname) ?? [];
+      events.set(pathname, known);
+      const date = new Date().toISOString();
+      for (let more = 1 + (scene.serial % 9); more > 0; more -= 1) known.push({ id: scene.serial++, date });
+      const since = Date.parse(searchParams.get("since"));
+      const data = known.filter((event) => Date.parse(event.date) >= since);
       answer.end(JSON.stringify({ data, next: null }));
     } else if (pathname.startsWith("/odd/")) {
       const date = (days) => new Date(Date.now() - days * 86_400_000).toISOString();
@@ -152,6 +155,7 @@ async function checkCase(browser, scene, name, kinds, interval) {
     return settled(found) && found;
   });
   const count = (mood) => found.filter((row) => row.mood === mood).length;
+  ok(count("well") === (kinds.ok ?? 0), `${name}: ${count("well")} are well`);
   ok(count("failing") === (kinds.bad ?? 0) && count("odd") === (kinds.odd ?? 0), `${name}: ${JSON.stringify(found.slice(0, 5))}`);
   ok(await browser.run(() => window.isTheSamePage === true), `${name}: it settled without the script`);
   const firstWell = found.findIndex((row) => row.mood !== "failing");
