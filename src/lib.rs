@@ -69,6 +69,7 @@ pub mod logging;
 pub mod meter;
 pub mod plan;
 pub mod privileges;
+pub mod probe;
 pub mod query;
 pub mod record;
 pub mod retry;

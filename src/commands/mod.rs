@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod health;
+mod probe;
 mod progress;
 mod run;
 mod state;
@@ -57,6 +58,9 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
             return Exit::Failed;
         }
     };
+    if let Some(Command::Probe(arguments)) = cli.command {
+        return probe::probe(config, arguments, signals).await;
+    }
     let (trigger, stop) = stop::channel();
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace));
     match cli.command {

@@ -20,6 +20,7 @@ mod health;
 mod memory;
 mod oauth;
 mod presets;
+mod probe;
 mod records;
 mod secrets;
 mod shipping;

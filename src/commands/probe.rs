@@ -1,0 +1,104 @@
+//! `probe`: asks once, and says what came of it. Takes no lock, ships nothing, writes no file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::{StreamExt, stream};
+use reqwest::Client;
+use signal_hook::consts::signal::SIGHUP;
+use signal_hook_tokio::Signals;
+
+use super::run::read;
+use super::{Exit, print};
+use crate::cli::ProbeArgs;
+use crate::http::{Timeouts, client};
+use crate::plan::{Config, Plan};
+use crate::probe::{examine, listener_in_words};
+use crate::ship::Listener;
+
+/// How many APIs are asked at a time: each answer may be large.
+const AT_A_TIME: usize = 4;
+/// How long a whole answer may take: somebody sits and waits.
+const WHOLE_ANSWER: Duration = Duration::from_secs(120);
+
+/// Does it, unless a signal ends it: at once, as there is nothing to save.
+pub(super) async fn probe(path: PathBuf, arguments: ProbeArgs, mut signals: Signals) -> Exit {
+    let asking = tokio::spawn(ask(path, arguments));
+    let signalled = async {
+        // There is nothing that a SIGHUP would make it read again.
+        while signals.next().await == Some(SIGHUP) {}
+    };
+    tokio::select! {
+        exit = asking => exit.unwrap_or(Exit::Failed),
+        () = signalled => Exit::Failed,
+    }
+}
+
+async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
+    // A file may hang (on a dead mount), and a signal must be heard all the same.
+    let config = match tokio::task::spawn_blocking(move || read(&path)).await {
+        Ok(Ok(config)) => config,
+        Ok(Err(exit)) => return exit,
+        Err(_) => return Exit::Failed,
+    };
+    let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
+    let client = match client(&config.extra_roots, timeouts) {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(cause = %error, "nobody can be asked");
+            return Exit::Config;
+        }
+    };
+    match arguments.listener {
+        true => ask_listener(client, &config).await,
+        false => ask_apis(client, config, arguments.api).await,
+    }
+}
+
+async fn ask_listener(client: Client, config: &Config) -> Exit {
+    let (words, is_right) = listener_in_words(&Listener::new(client, &config.listener)).await;
+    print(&words);
+    if is_right { Exit::Clean } else { Exit::Failed }
+}
+
+/// Each API, a few at a time; the reports come in the order of the config.
+async fn ask_apis(client: Client, config: Config, only: Option<String>) -> Exit {
+    let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
+    let asked: Vec<Arc<Plan>> = config
+        .apis
+        .into_iter()
+        .filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim()))
+        .map(Arc::new)
+        .collect();
+    if let (Some(only), true) = (&only, asked.is_empty()) {
+        tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
+        return Exit::Config;
+    }
+    let count = asked.len();
+    let reports = asked.into_iter().map(|plan| {
+        let client = client.clone();
+        // A task of its own: a large answer that is read keeps the others from nothing.
+        let examined = tokio::spawn(async move { examine(&client, &plan, Utc::now()).await });
+        async move { examined.await }
+    });
+    let mut reports = stream::iter(reports).buffered(AT_A_TIME);
+    let mut wrong = 0_usize;
+    while let Some(report) = reports.next().await {
+        match report {
+            Ok(report) => {
+                wrong += usize::from(report.is_wrong());
+                print(report.text());
+            }
+            Err(_) => wrong += 1,
+        }
+    }
+    let apis = if count == 1 { "1 API".to_owned() } else { format!("{count} APIs") };
+    let verdict = match wrong {
+        0 => "all well".to_owned(),
+        wrong => format!("{wrong} with something wrong, marked with !"),
+    };
+    print(&format!("{apis} asked, {verdict}; nothing was shipped, nothing was saved"));
+    if wrong == 0 { Exit::Clean } else { Exit::Failed }
+}
