@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
 use reqwest::Client;
+use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
 
@@ -15,7 +16,7 @@ use super::{Exit, print};
 use crate::cli::ProbeArgs;
 use crate::http::{Timeouts, client};
 use crate::plan::{Config, Plan};
-use crate::probe::{examine, listener_in_words};
+use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
 use crate::ship::Listener;
 
 /// How many APIs are asked at a time: each answer may be large.
@@ -37,24 +38,78 @@ pub(super) async fn probe(path: PathBuf, arguments: ProbeArgs, mut signals: Sign
 }
 
 async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
+    if let Some(url) = &arguments.url {
+        return ask_unknown(url, &arguments).await;
+    }
     // A file may hang (on a dead mount), and a signal must be heard all the same.
     let config = match tokio::task::spawn_blocking(move || read(&path)).await {
         Ok(Ok(config)) => config,
         Ok(Err(exit)) => return exit,
         Err(_) => return Exit::Failed,
     };
-    let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
-    let client = match client(&config.extra_roots, timeouts) {
+    let client = match patient_client(&config.extra_roots) {
         Ok(client) => client,
-        Err(error) => {
-            tracing::error!(cause = %error, "nobody can be asked");
-            return Exit::Config;
-        }
+        Err(exit) => return exit,
     };
     match arguments.listener {
         true => ask_listener(client, &config).await,
         false => ask_apis(client, config, arguments.api).await,
     }
+}
+
+fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Client, Exit> {
+    let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
+    client(extra_roots, timeouts).map_err(|error| {
+        tracing::error!(cause = %error, "nobody can be asked");
+        Exit::Config
+    })
+}
+
+/// An API that no config knows: the config that it asks for goes to stdout, and nothing else does.
+async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
+    let asked = match (wish(url, arguments), patient_client(&[])) {
+        (Ok(wish), Ok(client)) => explore(&client, &wish, Utc::now()).await,
+        (Err(what), _) => Err(NoProposal::Given(what.to_owned())),
+        (_, Err(exit)) => return exit,
+    };
+    match asked {
+        Ok(Proposal { config, is_complete }) => {
+            print(config.trim_end());
+            if is_complete {
+                return Exit::Clean;
+            }
+            tracing::warn!("the config has more placeholders than those of its secrets; its comments say why");
+            Exit::Failed
+        }
+        Err(NoProposal::Given(what)) => {
+            tracing::error!("{what}");
+            Exit::Config
+        }
+        Err(NoProposal::Answer(what)) => {
+            tracing::error!("{what}");
+            Exit::Failed
+        }
+    }
+}
+
+/// What the command line gives; what is wrong with it is told without its values.
+fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
+    let pair = |text: &str, what| id_and_secret(text).ok_or(what);
+    let auth = match (&arguments.basic, &arguments.token_url, &arguments.client) {
+        (Some(basic), _, _) => {
+            let (id, key) = pair(basic, "--basic should be like 'ID:KEY'")?;
+            Wished::Basic { id, key }
+        }
+        (None, Some(url), Some(client)) => {
+            let (id, key) = pair(client, "--client should be like 'ID:SECRET'")?;
+            Wished::Token { url: url.clone(), id, key, scope: arguments.scope.clone() }
+        }
+        _ => Wished::None,
+    };
+    let header =
+        |text: &String| text.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let headers: Option<Vec<(String, String)>> = arguments.headers.iter().map(header).collect();
+    Ok(Wish { url: url.trim().to_owned(), auth, headers: headers.ok_or("--header should be like 'NAME: VALUE'")? })
 }
 
 async fn ask_listener(client: Client, config: &Config) -> Exit {

@@ -5,8 +5,10 @@
 //! scrubbed before it is shown, and values of records are never shown.
 
 mod examine;
+mod explore;
 mod judge;
 mod listener;
+mod propose;
 mod redact;
 mod report;
 mod suggest;
@@ -14,5 +16,7 @@ mod way;
 mod yaml;
 
 pub use examine::examine;
+pub use explore::{NoProposal, Proposal, explore};
 pub use listener::listener_in_words;
+pub use propose::{Wish, Wished, id_and_secret};
 pub use report::Report;

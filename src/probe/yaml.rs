@@ -40,7 +40,7 @@ pub(super) fn comment(text: &str) -> String {
 /// Whether a text needs no quotes: fewer than YAML asks for, as a reader can't see at a glance what those are.
 fn is_plain(text: &str) -> bool {
     let begins = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    let goes_on = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+    let goes_on = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:".contains(c)) && !text.ends_with(':');
     begins && goes_on && !NOT_TEXT.contains(&text.to_ascii_lowercase().as_str())
 }
 

@@ -5,10 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{body, probe};
 use crate::harness::{Asked, DEADLINE, Fetcher, MockListener, MockServer, Reply, decoded, general, record};
 
-/// Whole seconds, some minutes ago, newest first.
+/// Events in whole seconds, newest first.
 fn recent(count: u64) -> Vec<DateTime<Utc>> {
-    let now = Utc::now().timestamp();
-    (0..count).map(|at| DateTime::from_timestamp(now - 60 * (at as i64 + 1), 0).unwrap()).collect()
+    (0..count).map(super::recent).collect()
 }
 
 fn text(date: &DateTime<Utc>) -> String {
