@@ -37,6 +37,7 @@
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
 //! | [`logging`], [`meter`] | what people see |
+//! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
 //! | [`health`], [`privileges`] | whether the daemon does its work; root given up for the folder's owner |
 //! | [`demo`] | mock API and mock listener for the `demo` command |
 //!

@@ -66,6 +66,11 @@ impl Asked<'_> {
         &self.access.scrubber
     }
 
+    /// Whether the keys there may be named. They are cut to be short, and of a secret that is cut the rest would be seen.
+    fn may_name_keys(&self, raw: Raw<'_>) -> bool {
+        !suggest::keys(raw).iter().any(|key| self.scrubber().finds_in(key))
+    }
+
     async fn look_at(&self, answer: &Answer, report: &mut Report) {
         let Some(text) = &answer.text else {
             return report.well("data", &format!("no content, so no records since {}", date::format(self.from)));
@@ -104,7 +109,8 @@ impl Asked<'_> {
                 Some(records)
             }
             Err(error) => {
-                report.wrong("data", &self.scrubber().scrub(&error.to_string()));
+                let words = if self.may_name_keys(root) { error.to_string() } else { finds_nothing(&paths.data) };
+                report.wrong("data", &self.scrubber().scrub(&words));
                 report.suggest("data", &suggest::records(root, self.now), self.scrubber());
                 None
             }
@@ -116,8 +122,9 @@ impl Asked<'_> {
         let dates = dates(records);
         let Some((oldest, newest)) = dates.iter().min().zip(dates.iter().max()) else {
             let Some(first) = records.first() else { return };
-            let there = self.scrubber().scrub(&what_is_there(first.raw));
-            report.wrong("date", &format!("`{path}`: no record has a readable date there; {there}"));
+            let there = self.may_name_keys(first.raw).then(|| self.scrubber().scrub(&what_is_there(first.raw)));
+            let there = there.map(|there| format!("; {there}")).unwrap_or_default();
+            report.wrong("date", &format!("`{path}`: no record has a readable date there{there}"));
             let raws: Vec<Raw<'_>> = records.iter().map(|record| record.raw).collect();
             let candidates = suggest::dates(&raws, self.now);
             // What looks like one record without a date may hold the list of records.
@@ -199,7 +206,12 @@ impl Asked<'_> {
     async fn start(&self, records: &[Record<'_>], report: &mut Report) {
         let request = &self.plan.request;
         let name = start_name(self.plan);
-        let tried = match judge::start_to_try(&dates(records), request.start_format) {
+        let dates = dates(records);
+        if dates.is_empty() {
+            // That is told already.
+            return;
+        }
+        let tried = match judge::start_to_try(&dates, request.start_format) {
             Ok(tried) => tried,
             Err(untold) => return report.well("start", &format!("`{name}`: can't be told, as {untold}")),
         };
@@ -218,6 +230,10 @@ impl Asked<'_> {
         let judged = judge::start(sent, &judge::identities(records), &again);
         tell_start(report, &name, &date::format(sent), judged, again.len());
     }
+}
+
+fn finds_nothing(path: &JsonPath) -> String {
+    format!("json path `{path}` finds nothing")
 }
 
 fn tell_start(report: &mut Report, name: &str, sent: &str, judged: Start, came: usize) {

@@ -1,13 +1,13 @@
 //! The listener, asked with an empty request.
 
-use super::report::{seconds, unreachable_advice};
+use super::report::{unreachable_advice, waited};
 use crate::ship::{Listener, ShipError};
 
 /// Whether host and token are right, in words, and whether they are.
 pub async fn listener_in_words(listener: &Listener) -> (String, bool) {
     let begun = tokio::time::Instant::now();
     let checked = listener.check().await;
-    let took = seconds(begun.elapsed());
+    let took = waited(begun.elapsed());
     match checked {
         Ok(status) => (format!("the listener answered {status} in {took}: host and token are right"), true),
         Err(error) => {

@@ -58,7 +58,7 @@ impl Report {
 
     /// A call that failed, and what to do about it.
     pub(super) fn refused(&mut self, label: &str, refused: &Refused, auth: &Auth) {
-        self.wrong(label, &format!("{} (after {})", refused.error, seconds(refused.took)));
+        self.wrong(label, &format!("{} (after {})", refused.error, waited(refused.took)));
         if let Some(advice) = advice(refused, auth) {
             self.more(&advice);
         }
@@ -66,7 +66,9 @@ impl Report {
 
     /// Lines for the config, ready to be pasted.
     pub(super) fn suggest(&mut self, key: &str, candidates: &[Candidate], scrubber: &Scrubber) {
+        let has_likely = presentable(candidates, scrubber).any(|candidate| candidate.is_likely);
         let lines: Vec<String> = presentable(candidates, scrubber)
+            .filter(|candidate| candidate.is_likely || !has_likely)
             .take(SHOWN_MAX)
             .map(|candidate| {
                 let line = format!("{key}: {}", yaml::scalar(&candidate.path));
@@ -94,11 +96,16 @@ pub(super) fn presentable<'c>(
 /// A call that was answered.
 pub(super) fn answered(call: &Call, bytes: Option<usize>) -> String {
     let size = bytes.map(|bytes| format!(", {}", HumanBytes(bytes as u64))).unwrap_or_default();
-    format!("{} in {}{size}", call.status, seconds(call.took))
+    format!("{} in {}{size}", call.status, waited(call.took))
 }
 
-pub(super) fn seconds(span: Duration) -> String {
-    format!("{:.2} s", span.as_secs_f64())
+/// A span as somebody felt it who waited.
+pub(super) fn waited(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        format!("{} ms", span.as_millis())
+    } else {
+        format!("{:.1} s", span.as_secs_f64())
+    }
 }
 
 /// What to do about a failure; nothing where its own words say it.
@@ -124,7 +131,7 @@ pub(super) fn advice(refused: &Refused, auth: &Auth) -> Option<String> {
 fn advice_on(status: StatusCode, said: &str, auth: &Auth) -> Option<&'static str> {
     Some(match status {
         StatusCode::BAD_REQUEST if is_too_old(said) => {
-            "the start date lies too far back: lower settings.days_back_fetch"
+            "the start date lies too far back: the fetcher looks for the earliest that is taken; lower settings.days_back_fetch"
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
             "the API does not take the request: check filters and start_date_name"

@@ -347,6 +347,12 @@ fn ranked<O: Ord>(mut found: Vec<(O, Found)>, roots: &[Raw<'_>]) -> Vec<Candidat
     candidates.take(CANDIDATES_MAX).collect()
 }
 
+/// The keys near a root.
+pub(super) fn keys(root: Raw<'_>) -> HashSet<String> {
+    let values = values(root, PAGE_NODES_MAX, Lists::Wrappers);
+    values.iter().filter_map(|(way, _)| way.keys().next_back()).map(str::to_owned).collect()
+}
+
 /// Into which lists a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lists {
