@@ -14,7 +14,7 @@ use crate::plan::{Plan, shown_url};
 use crate::query::{Piece, form_decoded};
 use crate::record::json::Raw;
 use crate::record::path::{JsonPath, what_is_there};
-use crate::record::{Identity, Page, PageError, Paths, Record, date};
+use crate::record::{Page, PageError, Paths, Record, date};
 use crate::secret::Scrubber;
 use crate::window::{Direction, Known, Window};
 
@@ -227,7 +227,7 @@ impl Asked<'_> {
                 return report.wrong("start", &format!("`{name}`: from {} on, {what}", date::format(sent)));
             }
         };
-        let judged = judge::start(sent, &judge::identities(records), &again);
+        let judged = judge::start(sent, &dates, &again);
         tell_start(report, &name, &date::format(sent), judged, again.len());
     }
 }
@@ -289,19 +289,19 @@ pub(super) enum Again {
     Unreadable(String),
 }
 
-/// The records of the first page from another start date on.
+/// The dates of the records of the first page from another start date on.
 pub(super) async fn again(
     client: &Client,
     plan: &Plan,
     access: &Access,
     start: DateTime<Utc>,
-) -> Result<Vec<Identity>, Again> {
+) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
     let fetched = page_once(client, plan, access, &plan.request.first_url(start)).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
     let root = Raw::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
     let records = records(root, &plan.paths).map_err(|error| Again::Unreadable(error.to_string()))?;
-    Ok(judge::identities(&records))
+    Ok(records.iter().map(|record| record.date).collect())
 }
 
 /// The records of a page, whatever its next link.

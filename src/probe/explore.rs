@@ -252,13 +252,14 @@ impl Asking<'_> {
         let Ok(plan) = compile(self.wish, attempt) else { return untold("records and dates must be known first") };
         let Ok(records) = records(root, &plan.paths) else { return untold("the records are not known") };
         let format = plan.request.start_format;
-        let start = match judge::start_to_try(&dates(&records), format) {
+        let dates = dates(&records);
+        let start = match judge::start_to_try(&dates, format) {
             Ok(start) => start,
             Err(why) => return untold(&why.to_string()),
         };
         let sent = format.sent(start);
         let judged = match again(self.client, &plan, self.access, start).await {
-            Ok(again) => judge::start(sent, &judge::identities(&records), &again),
+            Ok(again) => judge::start(sent, &dates, &again),
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
             Err(Again::Refused(refused)) => return refusal(&refused),
         };

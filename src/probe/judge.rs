@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use crate::plan::StartFormat;
-use crate::record::{Identity, Record};
 use crate::window::{Direction, Order};
 
 /// The order of a page's dates; nothing where it can't be told, as they are all the same.
@@ -68,43 +67,35 @@ pub enum Edge {
     Untold,
 }
 
-/// What stood on a page, as far as it counts here.
+/// Judges by the dates of the page `before`, and by the records of the answer to the same request from `sent` on.
 #[must_use]
-pub fn identities(records: &[Record<'_>]) -> Vec<Identity> {
-    records.iter().map(Record::identity).collect()
-}
-
-/// Judges by the page `before` and the answer to the same request from `sent` on.
-#[must_use]
-pub fn start(sent: DateTime<Utc>, before: &[Identity], after: &[Identity]) -> Start {
+pub fn start(sent: DateTime<Utc>, before: &[DateTime<Utc>], after: &[Option<DateTime<Utc>>]) -> Start {
     if after.is_empty() {
-        let has_later = before.iter().any(|record| record.date > Some(sent));
+        let has_later = before.iter().any(|date| *date > sent);
         return if has_later { Start::Empty } else { Start::Unsure };
     }
-    let dates: Vec<DateTime<Utc>> = after.iter().filter_map(|record| record.date).collect();
+    let dates: Vec<DateTime<Utc>> = after.iter().copied().flatten().collect();
     let older = dates.iter().filter(|date| **date < sent).count();
     match (dates.is_empty(), older) {
         (true, _) => Start::Undated,
-        (false, 0) => Start::Honoured(edge(sent, before, after)),
+        (false, 0) => Start::Honoured(edge(sent, before, &dates)),
         (false, older) => Start::Ignored(older),
     }
 }
 
-fn edge(sent: DateTime<Utc>, before: &[Identity], after: &[Identity]) -> Edge {
-    let mut at_edge = before.iter().filter(|record| record.date == Some(sent)).peekable();
-    if at_edge.peek().is_none() {
-        return Edge::Untold;
-    }
-    match at_edge.any(|record| after.contains(record)) || after.iter().any(|record| record.date == Some(sent)) {
-        true => Edge::Inclusive,
-        false => Edge::Exclusive,
+/// An API whose starts are exclusive gives nothing of that very date, be it on the page before or new.
+fn edge(sent: DateTime<Utc>, before: &[DateTime<Utc>], after: &[DateTime<Utc>]) -> Edge {
+    match (before.contains(&sent), after.contains(&sent)) {
+        (_, true) => Edge::Inclusive,
+        (true, false) => Edge::Exclusive,
+        (false, false) => Edge::Untold,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Fingerprint, date};
+    use crate::record::date;
 
     fn at(text: &str) -> DateTime<Utc> {
         date::parse(&format!("2024-05-28T{text}Z")).expect("a date")
@@ -153,14 +144,11 @@ mod tests {
 
     #[track_caller]
     fn check(sent: &str, before: &[&str], after: &[&str], expected: Start) {
-        let seen = |dates: &[&str]| -> Vec<Identity> {
-            let identity = |text: &&str| Identity {
-                fingerprint: Fingerprint::of(&[text.as_bytes()]),
-                date: (*text != "none").then(|| at(text)),
-            };
-            dates.iter().map(identity).collect()
+        let seen = |dates: &[&str]| -> Vec<Option<DateTime<Utc>>> {
+            dates.iter().map(|text| (*text != "none").then(|| at(text))).collect()
         };
-        assert_eq!(start(at(sent), &seen(before), &seen(after)), expected, "{sent} {before:?} {after:?}");
+        let dated: Vec<DateTime<Utc>> = seen(before).into_iter().flatten().collect();
+        assert_eq!(start(at(sent), &dated, &seen(after)), expected, "{sent} {before:?} {after:?}");
     }
 
     #[test]

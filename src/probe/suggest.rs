@@ -410,6 +410,7 @@ fn leaves<'a>(records: &[Raw<'a>]) -> (Vec<Raw<'a>>, Vec<(Way, Vec<Raw<'a>>)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const CISCO: &str = r#"{"version":"v1.2.0","metadata":{"links":{"self":"https://api.example/v1/events?limit=2",
         "next":"https://api.example/v1/events?limit=2&offset=2"},"results":{"total":3}},"data":[
@@ -491,5 +492,50 @@ mod tests {
         for page in [deep, nested, wide, lists] {
             let _ = likely(&page);
         }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let key = prop::sample::select(vec![
+            "data", "next", "id", "date", "a.b", "it's", "", "$", "rel", "href", "links", "x",
+        ]);
+        let text =
+            prop::sample::select(vec!["2024-05-28", "/e?p=2", "next", "1716900000", "https://api.example/x", "é"]);
+        let leaf = prop_oneof![Just(Value::Null), text.prop_map(Value::from), any::<i64>().prop_map(Value::from)];
+        leaf.prop_recursive(5, 60, 5, move |inner| {
+            let pairs = prop::collection::vec((key.clone(), inner.clone()), 0..5);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(Value::from),
+                pairs.prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
+            ]
+        })
+    }
+
+    /// Whatever the page, what is suggested finds what it is suggested for.
+    #[test]
+    fn every_candidate_is_a_path_that_finds_what_it_is_for() {
+        proptest!(|(document in json())| {
+            let text = document.to_string();
+            let root = Raw::parse(&text).expect("JSON");
+            let url = Url::parse("https://api.example/v1/events").expect("a URL");
+            let path = |candidate: &Candidate| JsonPath::parse(&candidate.path).expect("a path");
+            for list in records(root, now()) {
+                let found = path(&list).first(root).expect("a list");
+                prop_assert_eq!(found.kind(), Kind::Array);
+                let records: Vec<Raw<'_>> = found.elements().collect();
+                for candidate in dates(&records, now()) {
+                    let is_date = |raw: &Raw<'_>| path(&candidate).first(*raw).and_then(Raw::scalar).is_some_and(|t| date::parse(&t).is_some());
+                    prop_assert!(records.iter().any(is_date), "{:?} in {}", candidate, text);
+                }
+                for candidate in ids(&records, now()) {
+                    let mut objects = records.iter().filter(|raw| raw.kind() == Kind::Object);
+                    prop_assert!(objects.all(|raw| path(&candidate).first(*raw).is_some()), "{:?} in {}", candidate, text);
+                }
+            }
+            for candidate in next_links(root, &url, &url) {
+                let found = path(&candidate).all(root).expect("a link");
+                prop_assert!(found.iter().all(|raw| matches!(raw.kind(), Kind::Text | Kind::Null)), "{:?}", candidate);
+            }
+        });
     }
 }
