@@ -1,6 +1,6 @@
 //! `probe`: asks once, and says what came of it. Takes no lock, ships nothing, writes no file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
 
-use super::run::read;
 use super::{Exit, print};
 use crate::cli::ProbeArgs;
+use crate::config;
 use crate::http::{Timeouts, client};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
@@ -55,6 +55,18 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
         true => ask_listener(client, &config).await,
         false => ask_apis(client, config, arguments.api).await,
     }
+}
+
+/// Reads the config. What is wrong with it, or odd, is logged as `once` logs it.
+fn read(path: &Path) -> Result<Config, Exit> {
+    let reading = config::load(path);
+    for warning in &reading.findings.warnings {
+        tracing::warn!(config = %warning, "odd config");
+    }
+    for fault in &reading.findings.faults {
+        tracing::error!(config = %fault, "faulty config");
+    }
+    reading.config.ok_or(Exit::Config)
 }
 
 fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Client, Exit> {

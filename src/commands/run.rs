@@ -75,8 +75,7 @@ async fn prepare(path: &Path, stop: &Stop) -> Result<(Vec<Api>, Arc<Services>), 
     }
 }
 
-/// Reads the config. What is wrong with it, or odd, is logged.
-pub(super) fn read(path: &Path) -> Result<Config, Exit> {
+fn read(path: &Path) -> Result<Config, Exit> {
     let reading = config::load(path);
     for warning in &reading.findings.warnings {
         tracing::warn!(config = %warning, "odd config");

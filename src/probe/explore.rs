@@ -209,6 +209,7 @@ impl Asking<'_> {
             let mut attempt = draft.clone();
             attempt.start_name = name.map_or_else(Choice::default, Choice::given);
             attempt.first_start = name.and_then(|_| self.first_start(draft, root));
+            tracing::info!(start_date_name = name, "asking from a start date on");
             match self.attempt(&attempt, root).await {
                 Tried::Honoured(why, edge) => {
                     if edge == Edge::Exclusive {

@@ -141,8 +141,8 @@ impl Listener {
             }
             StatusCode::OK | StatusCode::BAD_REQUEST => {
                 let body = said(response).await;
-                let is_ok = status == StatusCode::OK && !is_web_page(&body);
-                if is_ok || Counts::are_in(&body) { Ok(status) } else { Err(self.status_error(status, &body)) }
+                let is_silent = status == StatusCode::OK && body.trim().is_empty();
+                if is_silent || Counts::are_in(&body) { Ok(status) } else { Err(self.status_error(status, &body)) }
             }
             _ => Err(self.status_error(status, &said(response).await)),
         }

@@ -34,6 +34,7 @@ fn a_token_that_is_refused_is_told() {
 fn what_is_no_listener_is_told() {
     for reply in [
         Reply::status(200, "<html>welcome</html>"),
+        Reply::status(200, r#"{"hello":"world"}"#),
         Reply::status(400, "<html>bad</html>"),
         Reply::status(400, r#"{"message":"shipping-token-1"}"#),
         Reply::status(404, "nothing"),
