@@ -65,6 +65,8 @@ pub enum Command {
     Health,
     /// Read the config and print everything that is wrong with it; asks nobody
     Check,
+    /// Ask each API for one page and say what the config makes of it; ships and saves nothing
+    Probe(ProbeArgs),
     /// Show what is known of each API, or move its checkpoint; while no fetcher runs on the config's directory
     State {
         /// What to do; without it, show
@@ -82,6 +84,35 @@ pub enum Command {
     Man,
     /// Show the whole way of the data with made-up APIs; no account needed
     Demo,
+}
+
+/// What to ask.
+#[derive(Args, Debug)]
+pub struct ProbeArgs {
+    /// Only this API
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["listener", "url"])]
+    pub api: Option<String>,
+    /// Ask the listener whether it takes the token, with an empty request
+    #[arg(long, conflicts_with = "url")]
+    pub listener: bool,
+    /// Propose a config for the API that lists its events here; needs no config
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// With --url: user and key for Basic authentication; ${VARIABLE} and ${file:PATH} are filled in
+    #[arg(long, value_name = "ID:KEY", requires = "url", conflicts_with_all = ["token_url", "client", "scope"])]
+    pub basic: Option<String>,
+    /// With --url: the token endpoint, for OAuth 2.0 client credentials
+    #[arg(long, value_name = "URL", requires_all = ["url", "client"])]
+    pub token_url: Option<String>,
+    /// With --token-url: client id and secret
+    #[arg(long, value_name = "ID:SECRET", requires = "token_url")]
+    pub client: Option<String>,
+    /// With --token-url: the scope to ask for
+    #[arg(long, value_name = "SCOPE", requires = "token_url")]
+    pub scope: Option<String>,
+    /// With --url: a header of every request, like 'Authorization: Token ${API_TOKEN}'; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url")]
+    pub headers: Vec<String>,
 }
 
 /// What to do with the state.

@@ -39,6 +39,7 @@
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
 //! | [`status`], [`meter`] | what is known of each API now: the page, the metrics, the word on health |
 //! | [`logging`], [`words`] | what people read, and how numbers and dates look in it |
+//! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
 //! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the folder's owner |
 //! | [`demo`] | mock API and mock listener for the `demo` command |
 //!
@@ -71,6 +72,7 @@ pub mod logging;
 pub mod meter;
 pub mod plan;
 pub mod privileges;
+pub mod probe;
 pub mod query;
 pub mod record;
 pub mod reload;

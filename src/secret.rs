@@ -90,6 +90,12 @@ impl Scrubber {
         }
     }
 
+    /// Whether a secret shows in a text, as it stands or once it is decoded.
+    #[must_use]
+    pub fn finds_in(&self, text: &str) -> bool {
+        self.is_in(text) || decodings(text).iter().any(|decoded| self.is_in(decoded))
+    }
+
     fn is_in(&self, text: &str) -> bool {
         self.needles.iter().any(|needle| text.contains(needle.expose()))
     }

@@ -1,5 +1,7 @@
 //! Numbers, spans and dates as people read them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::date::{self, floor_to_second};
@@ -35,6 +37,15 @@ pub fn span(span: TimeDelta) -> String {
         _ => (tenths(86_400), "days"),
     };
     format!("{} {unit}", number.strip_suffix(".0").unwrap_or(&number))
+}
+
+/// A pause between two iterations, which may be short.
+#[must_use]
+pub fn pause(pause: Duration) -> String {
+    if pause < Duration::from_secs(120) {
+        return format!("{} s", pause.as_secs_f64());
+    }
+    TimeDelta::from_std(pause).map_or_else(|_| "for ever".to_owned(), span)
 }
 
 /// A number with its thousands apart.

@@ -99,6 +99,7 @@ fn report(stage: &Stage, first: &Arrived, folder: &TemporaryFolder) {
     print("\nWhat to do next");
     print("  cp config.example.yaml config.yaml     and put your own values in");
     print("  logzio-api-fetcher check --config config.yaml");
+    print("  logzio-api-fetcher probe --config config.yaml");
     print("  logzio-api-fetcher once --config config.yaml");
     print("  logzio-api-fetcher run --config config.yaml");
 }

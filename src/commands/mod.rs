@@ -4,6 +4,7 @@ mod about;
 mod check;
 mod demo;
 mod health;
+mod probe;
 mod progress;
 mod run;
 mod state;
@@ -63,6 +64,9 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
             return Exit::Failed;
         }
     };
+    if let Some(Command::Probe(arguments)) = cli.command {
+        return probe::probe(config, arguments, signals).await;
+    }
     let (trigger, stop) = stop::channel();
     let hangup = Arc::new(Notify::new());
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));

@@ -28,6 +28,7 @@ use serde_yaml::Value;
 pub use expand::Surroundings;
 pub use fault::{Fault, Findings};
 pub use reader::duration as parse_duration;
+pub(crate) use secrets::is_secret_name;
 
 use crate::plan::{Config, Listener, Plan};
 use crate::secret::Secret;

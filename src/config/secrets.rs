@@ -68,7 +68,7 @@ fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// Names that other systems give to fields with secrets in them.
-fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase();
     let parts = ["secret", "pass", "pwd", "token", "key", "assertion", "auth", "sig", "cred", "code", "session"];
     parts.iter().any(|part| name.contains(part))

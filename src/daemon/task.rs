@@ -14,6 +14,7 @@ use crate::iteration::{Api, IterationError, Report, Services};
 use crate::plan::Plan;
 use crate::state::shown;
 use crate::status::{Ended, Standing, Trouble};
+use crate::words;
 
 /// What the daemon wants of an API's task; the latest counts.
 #[derive(Clone, Debug)]
@@ -116,7 +117,7 @@ fn next_in_words(next: Next, is_stopping: bool) -> String {
     match next {
         _ if is_stopping => "no further try, as the fetcher stops".to_owned(),
         Next::Nothing => "no further try, as this is a single run".to_owned(),
-        Next::After(interval) => format!("tries again in {}", interval_in_words(interval.as_secs_f64())),
+        Next::After(interval) => format!("tries again in {}", words::pause(interval)),
     }
 }
 
@@ -151,12 +152,4 @@ fn log_error(api: &str, error: &IterationError, checkpoint: &str, swept_until: &
         return;
     }
     tracing::error!(api, cause = %error, checkpoint, swept_until, next, "iteration failed");
-}
-
-fn interval_in_words(seconds: f64) -> String {
-    match seconds {
-        _ if seconds < 120.0 => format!("{seconds} s"),
-        _ if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }

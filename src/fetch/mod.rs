@@ -6,6 +6,7 @@
 
 mod answer;
 mod next;
+mod once;
 mod send;
 mod token;
 
@@ -13,6 +14,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 
 pub use next::{NextLinkError, next_link};
+pub(crate) use once::{Call, Refused, access_once, page_once};
 pub use token::TokenCache;
 
 use crate::http;
@@ -184,34 +186,55 @@ impl Fetcher<'_> {
     }
 
     async fn try_page(&self, url: &Url) -> Result<Answer, Failure> {
-        let (authorization, scrubber) = self.authorization().await?;
-        let request = &self.plan.request;
-        let mut headers = request.headers.clone();
-        headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
-        let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
-        let (response, base) = send(self.client, &outgoing, url, &scrubber).await?;
-        if !response.status().is_success() {
-            return Err(status_failure(response, url, &scrubber).await);
-        }
-        let has_content = response.status() != StatusCode::NO_CONTENT;
-        let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
-        let (text, was_lossy) = answer::text(bytes);
-        Ok(Answer { text: has_content.then_some(text), was_lossy, base })
+        let access = match &self.plan.auth {
+            Auth::Token(request) => {
+                let token = self.token.get(self.client, request, &self.plan.scrubber, self.stop, &self.plan.name).await;
+                let token = token.map_err(|error| Failure::end(FetchError::Token(Box::new(error))))?;
+                Access::by_token(self.plan, &token)
+            }
+            _ => Access::by_config(self.plan),
+        };
+        Ok(try_page(self.client, self.plan, &access, url).await?.0)
+    }
+}
+
+/// One request, with its redirects.
+async fn try_page(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Result<(Answer, StatusCode), Failure> {
+    let (request, scrubber) = (&plan.request, &access.scrubber);
+    let mut headers = request.headers.clone();
+    headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
+    let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
+    let (response, base) = send(client, &outgoing, url, scrubber).await?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(status_failure(response, url, scrubber).await);
+    }
+    let has_content = status != StatusCode::NO_CONTENT;
+    let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
+    let (text, was_lossy) = answer::text(bytes);
+    Ok((Answer { text: has_content.then_some(text), was_lossy, base }, status))
+}
+
+/// What makes a request an authorised one.
+#[derive(Debug)]
+pub(crate) struct Access {
+    authorization: Option<HeaderValue>,
+    /// Knows what the header holds.
+    pub(crate) scrubber: Scrubber,
+}
+
+impl Access {
+    /// By what the config itself says; the user's own header stands among the request's.
+    fn by_config(plan: &Plan) -> Self {
+        let authorization = match &plan.auth {
+            Auth::Basic { id, key } => header("Basic", &answer::base64(id, key)),
+            Auth::OwnHeader | Auth::Token(_) => None,
+        };
+        Self { authorization, scrubber: plan.scrubber.clone() }
     }
 
-    /// The `Authorization` header, and a scrubber that knows it.
-    async fn authorization(&self) -> Result<(Option<HeaderValue>, Scrubber), Failure> {
-        let plain = &self.plan.scrubber;
-        match &self.plan.auth {
-            Auth::OwnHeader => Ok((None, plain.clone())),
-            Auth::Basic { id, key } => Ok((header("Basic", &answer::base64(id, key)), plain.clone())),
-            Auth::Token(request) => {
-                let token = self.token.get(self.client, request, plain, self.stop, &self.plan.name).await;
-                let token = token.map_err(|error| Failure::end(FetchError::Token(Box::new(error))))?;
-                let scrubber = plain.and([token.clone()]);
-                Ok((header("Bearer", &token), scrubber))
-            }
-        }
+    fn by_token(plan: &Plan, token: &Secret) -> Self {
+        Self { authorization: header("Bearer", token), scrubber: plan.scrubber.and([token.clone()]) }
     }
 }
 

@@ -30,8 +30,10 @@ const LIFE_MAX_S: f64 = 30.0 * 24.0 * 3600.0;
 pub struct TokenCache(Mutex<Option<Token>>);
 
 #[derive(Debug)]
-struct Token {
-    value: Secret,
+pub(super) struct Token {
+    pub(super) value: Secret,
+    /// How long it lasts, as far as the answer says so.
+    pub(super) life: Option<Duration>,
     fresh_until: Instant,
 }
 
@@ -73,24 +75,29 @@ async fn ask(
     let mut retries = Retries::new(retry::API);
     loop {
         match try_ask(client, request, scrubber).await {
-            Ok(token) => return Ok(token),
+            Ok((token, _)) => return Ok(token),
             Err(Failure { error, verdict }) => pause_or_end(&mut retries, error, verdict, stop, api).await?,
         }
     }
 }
 
 /// One token request. It never leaves its origin: the secret in it is meant for nobody else.
-async fn try_ask(client: &Client, request: &TokenRequest, scrubber: &Scrubber) -> Result<Token, Failure> {
+pub(super) async fn try_ask(
+    client: &Client,
+    request: &TokenRequest,
+    scrubber: &Scrubber,
+) -> Result<(Token, StatusCode), Failure> {
     let asked_at = Instant::now();
     let url = &request.url;
     let (method, headers, body) = (&request.method, request.headers.clone(), request.body.as_ref());
     let outgoing = Outgoing { method, headers, body, beyond: Beyond::Refused };
     let (response, _) = send(client, &outgoing, url, scrubber).await?;
-    if !response.status().is_success() || response.status() == StatusCode::NO_CONTENT {
+    let status = response.status();
+    if !status.is_success() || status == StatusCode::NO_CONTENT {
         return Err(status_failure(response, url, scrubber).await);
     }
     let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX).await?;
-    read(&body, asked_at).ok_or_else(|| {
+    read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.
         let is_error = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.get("error").is_some());
         let said = if is_error { answer::words(&String::from_utf8_lossy(&body), scrubber) } else { String::new() };
@@ -107,9 +114,9 @@ fn read(body: &[u8], asked_at: Instant) -> Option<Token> {
         Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
         _ => None,
     };
-    let life_s = life_s.filter(|life| life.is_finite()).unwrap_or(LIFE_DEFAULT_S).clamp(0.0, LIFE_MAX_S);
-    let fresh = Duration::from_secs_f64(life_s).saturating_sub(EARLY);
-    Some(Token { value: Secret::new(value), fresh_until: asked_at + fresh })
+    let life_s = life_s.filter(|life| life.is_finite()).map(|life| life.clamp(0.0, LIFE_MAX_S));
+    let fresh = Duration::from_secs_f64(life_s.unwrap_or(LIFE_DEFAULT_S)).saturating_sub(EARLY);
+    Some(Token { value: Secret::new(value), life: life_s.map(Duration::from_secs_f64), fresh_until: asked_at + fresh })
 }
 
 fn is_header_text(token: &str) -> bool {

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::batch::Batch;
@@ -109,7 +109,14 @@ pub(super) struct Counts {
 impl Counts {
     /// From the body of a 400; nothing where the body is a web page: that comes from something before the listener.
     fn read(body: &str) -> Option<Self> {
-        (!body.trim_start().starts_with('<')).then(|| serde_json::from_str(body).unwrap_or_default())
+        (!is_web_page(body)).then(|| serde_json::from_str(body).unwrap_or_default())
+    }
+
+    /// Whether a body is what a listener says, and nobody else.
+    fn are_in(body: &str) -> bool {
+        let names = ["malformedLines", "successfulLines", "oversizedLines", "emptyLogLines"];
+        let json = serde_json::from_str::<serde_json::Value>(body);
+        json.is_ok_and(|json| names.iter().any(|name| json.get(name).is_some()))
     }
 
     /// Whether a batch of so many lines arrived whole.
@@ -141,6 +148,27 @@ impl Listener {
         }
     }
 
+    /// Sends nothing, once, to see whether a listener is there and takes the token.
+    ///
+    /// # Errors
+    /// [`ShipError::Token`] where the token is refused, [`ShipError::Unreachable`] where nobody answers, and
+    /// [`ShipError::Status`] where the answer is not that of a listener.
+    pub(crate) async fn check(&self) -> Result<StatusCode, ShipError> {
+        let response = self.send(Vec::new(), None).await?;
+        let status = response.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(ShipError::Token { url: self.shown_url.clone(), status })
+            }
+            StatusCode::OK | StatusCode::BAD_REQUEST => {
+                let body = said(response).await;
+                let is_silent = status == StatusCode::OK && body.trim().is_empty();
+                if is_silent || Counts::are_in(&body) { Ok(status) } else { Err(self.status_error(status, &body)) }
+            }
+            _ => Err(self.status_error(status, &said(response).await)),
+        }
+    }
+
     /// Sends a batch, again and again where that may help.
     pub(super) async fn deliver(&self, batch: &Batch, stop: &Stop, api: &str) -> Result<Taken, ShipError> {
         let body =
@@ -161,20 +189,11 @@ impl Listener {
     }
 
     async fn post(&self, body: &[u8]) -> Result<Taken, (ShipError, Verdict)> {
-        let unreachable = |error: &reqwest::Error| {
-            let error = ShipError::Unreachable { url: self.shown_url.clone(), cause: cause(error, &self.scrubber) };
-            (error, Verdict::Retry { asked: None })
-        };
-        let url = Url::parse(self.url.expose())
-            .map_err(|_| (self.status_error(StatusCode::BAD_REQUEST, ""), Verdict::End))?;
-        let request = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(CONTENT_ENCODING, "gzip")
-            .header("Logzio-Shipper", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            .body(body.to_vec());
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let sent = self.send(body.to_vec(), Some("gzip")).await;
+        let response = sent.map_err(|error| match error {
+            ShipError::Unreachable { .. } => (error, Verdict::Retry { asked: None }),
+            _ => (error, Verdict::End),
+        })?;
         let status = response.status();
         let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
         match status {
@@ -191,11 +210,32 @@ impl Listener {
         }
     }
 
+    async fn send(&self, body: Vec<u8>, encoding: Option<&'static str>) -> Result<Response, ShipError> {
+        let url = Url::parse(self.url.expose()).map_err(|_| self.status_error(StatusCode::BAD_REQUEST, ""))?;
+        let request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("Logzio-Shipper", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .body(body);
+        let request =
+            encoding.into_iter().fold(request, |request, encoding| request.header(CONTENT_ENCODING, encoding));
+        let unreachable = |error: reqwest::Error| ShipError::Unreachable {
+            url: self.shown_url.clone(),
+            cause: cause(&error, &self.scrubber),
+        };
+        request.send().await.map_err(unreachable)
+    }
+
     fn status_error(&self, status: StatusCode, said: &str) -> ShipError {
         let said = self.scrubber.scrub(said);
         let said = if said.is_empty() { said } else { format!(": {said}") };
         ShipError::Status { url: self.shown_url.clone(), status, said }
     }
+}
+
+fn is_web_page(body: &str) -> bool {
+    body.trim_start().starts_with('<')
 }
 
 fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {

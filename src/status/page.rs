@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::board::{ApiStatus, Ended, Phase, RECENT_MAX, Snapshot};
 use crate::version;
-use crate::words::{ago, bytes, counted, grouped, second, span};
+use crate::words::{ago, bytes, counted, grouped, pause, second, span};
 
 /// How many APIs are shown, those in trouble first: more make a page that no browser likes. The metrics have all.
 const APIS_SHOWN_MAX: usize = 1_000;
@@ -19,6 +19,9 @@ const PLOT_HEIGHT: f64 = 28.0;
 const BAR_HEIGHT_MIN: f64 = 1.0;
 /// How many parts of its interval, and how long at least, an API may be late before it is called so.
 const LATE_MIN: TimeDelta = TimeDelta::minutes(10);
+
+/// How many APIs in trouble are open: where many are, their lines are read first.
+const OPEN_MAX: usize = 10;
 
 /// How an API fares, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,8 +103,8 @@ pub fn page(snapshot: &Snapshot, now: DateTime<Utc>) -> String {
                 main {
                     (reload(snapshot, now))
                     (tiles(&apis, snapshot))
-                    @for (mood, name, api) in apis.iter().take(APIS_SHOWN_MAX) {
-                        (api_row(*mood, name, api, now))
+                    @for (at, (mood, name, api)) in apis.iter().take(APIS_SHOWN_MAX).enumerate() {
+                        (api_row(*mood, name, api, at < OPEN_MAX, now))
                     }
                     @if hidden > 0 {
                         p .more { (counted(hidden as u64, "more API")) " without trouble; " a href="metrics" { "/metrics" } " has all of them." }
@@ -161,14 +164,16 @@ fn tile(label: &str, value: &str, class: &str) -> Markup {
 }
 
 /// One API: a line that says how it is, and what is known of it below.
-fn api_row(mood: Mood, name: &str, api: &ApiStatus, now: DateTime<Utc>) -> Markup {
+fn api_row(mood: Mood, name: &str, api: &ApiStatus, may_be_open: bool, now: DateTime<Utc>) -> Markup {
     html! {
-        details class={ "api " (mood.class()) } data-api=(name) open[mood <= Mood::Troubled] {
+        details class={ "api " (mood.class()) } data-api=(name) open[may_be_open && mood <= Mood::Troubled] {
             summary {
                 span .mood { (mood.words()) }
                 span .name { (name) }
-                span .flow { (flow(api)) }
-                span .behind { (behind(api, now)) }
+                @match &api.trouble {
+                    Some(trouble) => span .why { (trouble.cause) },
+                    None => { span .flow { (flow(api)) } span .behind { (behind(api, now)) } }
+                }
                 (plot(api))
             }
             @if let Some(trouble) = &api.trouble {
@@ -201,7 +206,7 @@ fn flow(api: &ApiStatus) -> String {
 
 /// How far what is fetched lies behind.
 fn behind(api: &ApiStatus, now: DateTime<Utc>) -> String {
-    let Some(until) = api.standing.swept_until else { return "nothing complete yet".to_owned() };
+    let Some(until) = api.standing.swept_until else { return "nothing yet".to_owned() };
     let behind = now.signed_duration_since(until).max(TimeDelta::zero());
     let interval = TimeDelta::from_std(api.interval).unwrap_or(TimeDelta::MAX);
     let usual = interval.checked_mul(2).unwrap_or(TimeDelta::MAX).max(LATE_MIN);
@@ -256,8 +261,7 @@ fn next(api: &ApiStatus, now: DateTime<Utc>) -> Markup {
         Phase::Waiting { until: None } => html! { "none" },
         Phase::Waiting { until: Some(until) } if until <= now => html! { "now" },
         Phase::Waiting { until: Some(until) } => {
-            let interval = TimeDelta::from_std(api.interval).unwrap_or_default();
-            html! { "in " (span(until.signed_duration_since(now))) ", every " (span(interval)) }
+            html! { "in " (span(until.signed_duration_since(now))) ", with a pause of " (pause(api.interval)) }
         }
     }
 }

@@ -24,6 +24,7 @@ mod health;
 mod memory;
 mod oauth;
 mod presets;
+mod probe;
 mod records;
 mod reload;
 mod schema;

@@ -75,7 +75,7 @@ fn the_page_says_what_flows_and_the_metrics_count_it() {
     let url = page_of(&running, 1);
     let shown = get(&url);
     assert_eq!(shown.status, 200);
-    for text in ["events", "works", "2 records last time", "up to date", "every 5 min", "/events", "<svg"] {
+    for text in ["events", "works", "2 records last time", "up to date", "with a pause of 5 min", "/events", "<svg"] {
         shown.assert_has(text);
     }
     let metrics = get(&format!("{url}/metrics"));

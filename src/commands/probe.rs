@@ -1,0 +1,170 @@
+//! `probe`: asks once, and says what came of it. Takes no lock, ships nothing, writes no file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::{StreamExt, stream};
+use reqwest::Client;
+use rustls::pki_types::CertificateDer;
+use signal_hook::consts::signal::SIGHUP;
+use signal_hook_tokio::Signals;
+
+use super::{Exit, print};
+use crate::cli::ProbeArgs;
+use crate::config;
+use crate::http::{Timeouts, client};
+use crate::plan::{Config, Plan};
+use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
+use crate::ship::Listener;
+
+/// How many APIs are asked at a time: each answer may be large.
+const AT_A_TIME: usize = 4;
+/// How long a whole answer may take: somebody sits and waits.
+const WHOLE_ANSWER: Duration = Duration::from_secs(120);
+
+/// Does it, unless a signal ends it: at once, as there is nothing to save.
+pub(super) async fn probe(path: PathBuf, arguments: ProbeArgs, mut signals: Signals) -> Exit {
+    let asking = tokio::spawn(ask(path, arguments));
+    let signalled = async {
+        // There is nothing that a SIGHUP would make it read again.
+        while signals.next().await == Some(SIGHUP) {}
+    };
+    tokio::select! {
+        exit = asking => exit.unwrap_or(Exit::Failed),
+        () = signalled => Exit::Failed,
+    }
+}
+
+async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
+    if let Some(url) = &arguments.url {
+        return ask_unknown(url, &arguments).await;
+    }
+    // A file may hang (on a dead mount), and a signal must be heard all the same.
+    let config = match tokio::task::spawn_blocking(move || read(&path)).await {
+        Ok(Ok(config)) => config,
+        Ok(Err(exit)) => return exit,
+        Err(_) => return Exit::Failed,
+    };
+    let client = match patient_client(&config.extra_roots) {
+        Ok(client) => client,
+        Err(exit) => return exit,
+    };
+    match arguments.listener {
+        true => ask_listener(client, &config).await,
+        false => ask_apis(client, config, arguments.api).await,
+    }
+}
+
+/// Reads the config. What is wrong with it, or odd, is logged as `once` logs it.
+fn read(path: &Path) -> Result<Config, Exit> {
+    let reading = config::load(path);
+    for warning in &reading.findings.warnings {
+        tracing::warn!(config = %warning, "odd config");
+    }
+    for fault in &reading.findings.faults {
+        tracing::error!(config = %fault, "faulty config");
+    }
+    reading.config.ok_or(Exit::Config)
+}
+
+fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Client, Exit> {
+    let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
+    client(extra_roots, timeouts).map_err(|error| {
+        tracing::error!(cause = %error, "nobody can be asked");
+        Exit::Config
+    })
+}
+
+/// An API that no config knows: the config that it asks for goes to stdout, and nothing else does.
+async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
+    let asked = match (wish(url, arguments), patient_client(&[])) {
+        (Ok(wish), Ok(client)) => explore(&client, &wish, Utc::now()).await,
+        (Err(what), _) => Err(NoProposal::Given(what.to_owned())),
+        (_, Err(exit)) => return exit,
+    };
+    match asked {
+        Ok(Proposal { config, is_complete }) => {
+            print(config.trim_end());
+            if is_complete {
+                return Exit::Clean;
+            }
+            tracing::warn!("the config has more placeholders than those of its secrets; its comments say why");
+            Exit::Failed
+        }
+        Err(NoProposal::Given(what)) => {
+            tracing::error!("{what}");
+            Exit::Config
+        }
+        Err(NoProposal::Answer(what)) => {
+            tracing::error!("{what}");
+            Exit::Failed
+        }
+    }
+}
+
+/// What the command line gives; what is wrong with it is told without its values.
+fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
+    let pair = |text: &str, what| id_and_secret(text).ok_or(what);
+    let auth = match (&arguments.basic, &arguments.token_url, &arguments.client) {
+        (Some(basic), _, _) => {
+            let (id, key) = pair(basic, "--basic should be like 'ID:KEY'")?;
+            Wished::Basic { id, key }
+        }
+        (None, Some(url), Some(client)) => {
+            let (id, key) = pair(client, "--client should be like 'ID:SECRET'")?;
+            Wished::Token { url: url.clone(), id, key, scope: arguments.scope.clone() }
+        }
+        _ => Wished::None,
+    };
+    let header =
+        |text: &String| text.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let headers: Option<Vec<(String, String)>> = arguments.headers.iter().map(header).collect();
+    Ok(Wish { url: url.trim().to_owned(), auth, headers: headers.ok_or("--header should be like 'NAME: VALUE'")? })
+}
+
+async fn ask_listener(client: Client, config: &Config) -> Exit {
+    let (words, is_right) = listener_in_words(&Listener::new(client, &config.listener)).await;
+    print(&words);
+    if is_right { Exit::Clean } else { Exit::Failed }
+}
+
+/// Each API, a few at a time; the reports come in the order of the config.
+async fn ask_apis(client: Client, config: Config, only: Option<String>) -> Exit {
+    let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
+    let asked: Vec<Arc<Plan>> = config
+        .apis
+        .into_iter()
+        .filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim()))
+        .map(Arc::new)
+        .collect();
+    if let (Some(only), true) = (&only, asked.is_empty()) {
+        tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
+        return Exit::Config;
+    }
+    let count = asked.len();
+    let reports = asked.into_iter().map(|plan| {
+        let client = client.clone();
+        // A task of its own: a large answer keeps nobody else waiting.
+        tokio::spawn(async move { examine(&client, &plan, Utc::now()).await })
+    });
+    let mut reports = stream::iter(reports).buffered(AT_A_TIME);
+    let mut wrong = 0_usize;
+    while let Some(report) = reports.next().await {
+        match report {
+            Ok(report) => {
+                wrong += usize::from(report.is_wrong());
+                print(report.text());
+            }
+            Err(_) => wrong += 1,
+        }
+    }
+    let apis = if count == 1 { "1 API".to_owned() } else { format!("{count} APIs") };
+    let verdict = match wrong {
+        0 => "all well".to_owned(),
+        wrong => format!("{wrong} with something wrong, marked with !"),
+    };
+    print(&format!("{apis} asked, {verdict}; nothing was shipped, nothing was saved"));
+    if wrong == 0 { Exit::Clean } else { Exit::Failed }
+}

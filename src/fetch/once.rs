@@ -1,0 +1,78 @@
+//! One try each, with its status and time, for whoever sits and waits for it; nothing is asked twice.
+
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode, Url};
+use tokio::time::Instant;
+
+use super::{Access, Answer, Failure, FetchError, token, try_page};
+use crate::plan::{Auth, Plan};
+use crate::retry::Verdict;
+
+/// A call that was answered well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// The status of the last answer.
+    pub(crate) status: StatusCode,
+    /// From the request to the last byte.
+    pub(crate) took: Duration,
+    /// How long the token lasts, where one was asked for and the answer says so.
+    pub(crate) token_life: Option<Duration>,
+}
+
+/// A call that was not.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// Why.
+    pub(crate) error: FetchError,
+    /// From the request to the failure.
+    pub(crate) took: Duration,
+    /// The wait that the server asks for.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Refused {
+    fn after(begun: Instant, Failure { error, verdict }: Failure) -> Self {
+        let wait = match verdict {
+            Verdict::Retry { asked } => asked,
+            Verdict::End => None,
+        };
+        Self { error, took: begun.elapsed(), wait }
+    }
+}
+
+/// What the API's requests need; asks for a token where the plan has one, once.
+///
+/// # Errors
+/// Where there is no token.
+pub(crate) async fn access_once(client: &Client, plan: &Plan) -> Result<(Access, Option<Call>), Refused> {
+    let Auth::Token(request) = &plan.auth else { return Ok((Access::by_config(plan), None)) };
+    let begun = Instant::now();
+    match token::try_ask(client, request, &plan.scrubber).await {
+        Ok((token, status)) => {
+            let call = Call { status, took: begun.elapsed(), token_life: token.life };
+            Ok((Access::by_token(plan, &token.value), Some(call)))
+        }
+        Err(Failure { error, verdict }) => {
+            let error = FetchError::Token(Box::new(error));
+            Err(Refused::after(begun, Failure { error, verdict }))
+        }
+    }
+}
+
+/// One page.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) async fn page_once(
+    client: &Client,
+    plan: &Plan,
+    access: &Access,
+    url: &Url,
+) -> Result<(Answer, Call), Refused> {
+    let begun = Instant::now();
+    match try_page(client, plan, access, url).await {
+        Ok((answer, status)) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
+        Err(failure) => Err(Refused::after(begun, failure)),
+    }
+}

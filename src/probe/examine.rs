@@ -1,0 +1,334 @@
+//! One API of the config, asked for one page and for a piece of it.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use reqwest::{Client, Url};
+
+use super::judge::{self, Edge, Start};
+use super::redact;
+use super::report::{Report, answered, presentable};
+use super::suggest::{self, counted};
+use crate::fetch::{Access, Answer, access_once, next_link, page_once};
+use crate::plan::{Plan, shown_url};
+use crate::query::{Piece, form_decoded};
+use crate::record::json::Raw;
+use crate::record::path::{JsonPath, what_is_there};
+use crate::record::{Page, PageError, Paths, Record, date};
+use crate::secret::Scrubber;
+use crate::window::{Direction, Known, Window};
+
+/// Asks an API once, and says what the config makes of its answer.
+pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report {
+    let mut report = Report::begin(&plan.name, &plan.scrubber.scrub(&shown_url(&plan.request.url)));
+    let access = match access_once(client, plan).await {
+        Ok((access, call)) => {
+            if let Some(call) = call {
+                let life = call.token_life.map_or("it does not say how long it lasts".to_owned(), |life| {
+                    format!("it lasts {} s", life.as_secs())
+                });
+                report.well("token", &format!("{}; {life}", answered(&call, None)));
+            }
+            access
+        }
+        Err(refused) => {
+            report.refused("token", &refused, &plan.auth);
+            return report;
+        }
+    };
+    let start = Window::open(&plan.start, &Known::default(), now).start;
+    let answer = match page_once(client, plan, &access, &plan.request.first_url(start)).await {
+        Ok((answer, call)) => {
+            report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
+            answer
+        }
+        Err(refused) => {
+            report.refused("answer", &refused, &plan.auth);
+            return report;
+        }
+    };
+    let asked = Asked { client, plan, access: &access, now, from: start };
+    asked.look_at(&answer, &mut report).await;
+    report
+}
+
+struct Asked<'a> {
+    client: &'a Client,
+    plan: &'a Plan,
+    access: &'a Access,
+    now: DateTime<Utc>,
+    /// The start date of the first request.
+    from: DateTime<Utc>,
+}
+
+impl Asked<'_> {
+    fn scrubber(&self) -> &Scrubber {
+        &self.access.scrubber
+    }
+
+    /// Whether the keys there may be named. They are cut to be short, and of a secret that is cut the rest would be seen.
+    fn may_name_keys(&self, raw: Raw<'_>) -> bool {
+        !suggest::keys(raw).iter().any(|key| self.scrubber().finds_in(key))
+    }
+
+    async fn look_at(&self, answer: &Answer, report: &mut Report) {
+        let Some(text) = &answer.text else {
+            return report.well("data", &format!("no content, so no records since {}", date::format(self.from)));
+        };
+        if answer.was_lossy {
+            report.well("", "some bytes are no UTF-8; they are replaced");
+        }
+        let root = match Raw::parse(text) {
+            Ok(root) => root,
+            Err(error) => return report.wrong("data", &not_json(text, &error)),
+        };
+        let records = self.data(root, report);
+        if let Some(records) = &records {
+            self.dates(root, records, report);
+            self.ids(records, report);
+        }
+        self.next(root, &answer.base, report);
+        let Some(records) = records.filter(|records| !records.is_empty()) else { return };
+        self.start(&records, report).await;
+        if let Some(first) = records.first() {
+            report.well("sample", "a record, without its values");
+            redact::sample(first.raw, self.scrubber()).iter().for_each(|line| report.more(line));
+        }
+    }
+
+    fn data<'p>(&self, root: Raw<'p>, report: &mut Report) -> Option<Vec<Record<'p>>> {
+        let paths = &self.plan.paths;
+        match records(root, paths) {
+            Ok(records) if records.is_empty() => {
+                let since = date::format(self.from);
+                report.well("data", &format!("`{}`: no records since {since}; nothing more can be told", paths.data));
+                Some(records)
+            }
+            Ok(records) => {
+                report.well("data", &format!("`{}`: {}", paths.data, counted(records.len(), "record")));
+                Some(records)
+            }
+            Err(error) => {
+                let words = if self.may_name_keys(root) { error.to_string() } else { finds_nothing(&paths.data) };
+                report.wrong("data", &self.scrubber().scrub(&words));
+                report.suggest("data", &suggest::records(root, self.now), self.scrubber());
+                None
+            }
+        }
+    }
+
+    fn dates(&self, root: Raw<'_>, records: &[Record<'_>], report: &mut Report) {
+        let path = &self.plan.paths.date;
+        let dates = dates(records);
+        let Some((oldest, newest)) = dates.iter().min().zip(dates.iter().max()) else {
+            let Some(first) = records.first() else { return };
+            let there = self.may_name_keys(first.raw).then(|| self.scrubber().scrub(&what_is_there(first.raw)));
+            let there = there.map(|there| format!("; {there}")).unwrap_or_default();
+            report.wrong("date", &format!("`{path}`: no record has a readable date there{there}"));
+            let raws: Vec<Raw<'_>> = records.iter().map(|record| record.raw).collect();
+            let candidates = suggest::dates(&raws, self.now);
+            // What looks like one record without a date may hold the list of records.
+            let lists = suggest::records(root, self.now);
+            if records.len() == 1 && !candidates.iter().any(|candidate| candidate.is_likely) && !lists.is_empty() {
+                return report.suggest("data", &lists, self.scrubber());
+            }
+            return report.suggest("data_date", &candidates, self.scrubber());
+        };
+        let (all, count) = (records.len(), dates.len());
+        let order = match judge::order(&dates) {
+            Some(Direction::NewestFirst) => "newest first",
+            Some(Direction::OldestFirst) => "oldest first",
+            Some(Direction::Mixed) => "in no order",
+            None => "whose order can't be told",
+        };
+        report.well("date", &format!("`{path}`: {count} of {} have a readable date, {order}", counted(all, "record")));
+        report.more(&format!("oldest {}, newest {}", date::format(*oldest), date::format(*newest)));
+    }
+
+    fn ids(&self, records: &[Record<'_>], report: &mut Report) {
+        let (Some(path), false) = (&self.plan.paths.id, records.is_empty()) else { return };
+        let ids: Vec<&str> = records.iter().filter_map(|record| path.first(record.raw)).map(Raw::text).collect();
+        let raws = || records.iter().map(|record| record.raw).collect::<Vec<_>>();
+        if ids.is_empty() {
+            report.wrong("id", &format!("`{path}`: no record has an id there"));
+            return report.suggest("id", &suggest::ids(&raws(), self.now), self.scrubber());
+        }
+        let different = ids.iter().collect::<HashSet<_>>().len();
+        let how = match ids.len() - different {
+            0 if ids.len() == 1 => String::new(),
+            0 => ", all different".to_owned(),
+            doubled => {
+                format!(", {doubled} of them for another time; records of one date and one id are taken for the same")
+            }
+        };
+        report.well("id", &format!("`{path}`: {} of {} have one{how}", ids.len(), counted(records.len(), "record")));
+    }
+
+    fn next(&self, root: Raw<'_>, page: &Url, report: &mut Report) {
+        let (configured, scrubber) = (&self.plan.request.url, self.scrubber());
+        let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured)
+            .into_iter()
+            .filter(|candidate| candidate.is_likely && !finds_null(&candidate.path, root))
+            .collect();
+        let has_better = presentable(&likely, scrubber).next().is_some();
+        let Some(path) = &self.plan.paths.next_url else {
+            if has_better {
+                report.wrong("next", "json_paths.next_url is absent, so this page is the only one that is read");
+                return report.suggest("next_url", &likely, scrubber);
+            }
+            return report
+                .well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
+        };
+        let whole = JsonPath::parse("$").ok();
+        let paths = whole.map(|whole| Paths { data: whole, ..self.plan.paths.clone() });
+        let Some(read) = paths.map(|paths| Page::read(root.text(), &paths)) else { return };
+        match read.map(|page| page.next_url) {
+            Ok(Some(link)) => match next_link(&link, page, configured) {
+                Ok(url) => {
+                    let url = scrubber.scrub(&shown_url(&url));
+                    report.well("next", &format!("`{path}`: found, on the same origin: {url}"));
+                }
+                Err(error) => report.wrong("next", &format!("`{path}`: {}", scrubber.scrub(&error.to_string()))),
+            },
+            Ok(None) if has_better => {
+                report.wrong("next", &format!("`{path}` finds nothing, but something else looks like a next link"));
+                report.suggest("next_url", &likely, scrubber);
+            }
+            Ok(None) => report.well("next", &format!("`{path}`: none, so this is the last page")),
+            Err(error) => {
+                report.wrong("next", &scrubber.scrub(&error.to_string()));
+                report.suggest("next_url", &likely, scrubber);
+            }
+        }
+    }
+
+    /// Asks again, from a date on that lies in the middle of the page.
+    async fn start(&self, records: &[Record<'_>], report: &mut Report) {
+        let request = &self.plan.request;
+        let name = start_name(self.plan);
+        let dates = dates(records);
+        if dates.is_empty() {
+            // That is told already.
+            return;
+        }
+        let tried = match judge::start_to_try(&dates, request.start_format) {
+            Ok(tried) => tried,
+            Err(untold) => return report.well("start", &format!("`{name}`: can't be told, as {untold}")),
+        };
+        let sent = request.start_format.sent(tried);
+        let again = match again(self.client, self.plan, self.access, tried).await {
+            Ok(again) => again,
+            Err(Again::Refused(refused)) => {
+                report.well("start", &format!("`{name}`: asked again from {} on", date::format(sent)));
+                return report.refused("", &refused, &self.plan.auth);
+            }
+            Err(Again::Unreadable(what)) => {
+                let what = self.scrubber().scrub(&what);
+                return report.wrong("start", &format!("`{name}`: from {} on, {what}", date::format(sent)));
+            }
+        };
+        let judged = judge::start(sent, &dates, &again);
+        tell_start(report, &name, &date::format(sent), judged, again.len());
+    }
+}
+
+fn finds_nothing(path: &JsonPath) -> String {
+    format!("json path `{path}` finds nothing")
+}
+
+fn tell_start(report: &mut Report, name: &str, sent: &str, judged: Start, came: usize) {
+    match judged {
+        Start::Honoured(Edge::Inclusive) => {
+            report.well(
+                "start",
+                &format!("`{name}` is honoured, and inclusive: asked from {sent} on, nothing older came"),
+            );
+        }
+        Start::Honoured(Edge::Exclusive) => {
+            report.well(
+                "start",
+                &format!("`{name}` is honoured, but exclusive: what is of {sent} itself did not come again"),
+            );
+            report.more(
+                "what surfaces late in the second of a checkpoint would be missed: set settings.overlap, like 1m",
+            );
+        }
+        Start::Honoured(Edge::Untold) => {
+            report.well("start", &format!("`{name}` is honoured: asked from {sent} on, nothing older came"));
+            report.more("whether it is inclusive can't be told, as no record is of exactly that date");
+        }
+        Start::Ignored(older) => {
+            report.well(
+                "start",
+                &format!("`{name}` is ignored: asked from {sent} on, {older} of {came} records are older"),
+            );
+            report.more("nothing is shipped twice, but all pages are read each time: check start_date_name");
+        }
+        Start::Empty => {
+            report.wrong(
+                "start",
+                &format!("`{name}`: asked from {sent} on nothing came, though there are later records"),
+            );
+            report.more(
+                "the API takes it for something else: check start_date_name, and how its start dates are written",
+            );
+        }
+        Start::Unsure => {
+            report.well("start", &format!("`{name}`: asked from {sent} on, the newest date, nothing came"));
+            report.more("it is honoured and exclusive, or taken for something else: ask again when there is more");
+        }
+        Start::Undated => {
+            report.wrong("start", &format!("`{name}`: asked from {sent} on, no record has a readable date"));
+        }
+    }
+}
+
+/// Why there is no second page.
+pub(super) enum Again {
+    Refused(crate::fetch::Refused),
+    Unreadable(String),
+}
+
+/// The dates of the records of the first page from another start date on.
+pub(super) async fn again(
+    client: &Client,
+    plan: &Plan,
+    access: &Access,
+    start: DateTime<Utc>,
+) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
+    let fetched = page_once(client, plan, access, &plan.request.first_url(start)).await;
+    let (answer, _) = fetched.map_err(Again::Refused)?;
+    let Some(text) = answer.text else { return Ok(Vec::new()) };
+    let root = Raw::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
+    let records = records(root, &plan.paths).map_err(|error| Again::Unreadable(error.to_string()))?;
+    Ok(records.iter().map(|record| record.date).collect())
+}
+
+/// The records of a page, whatever its next link.
+pub(super) fn records<'p>(root: Raw<'p>, paths: &Paths) -> Result<Vec<Record<'p>>, PageError> {
+    let without_link = Paths { next_url: None, ..paths.clone() };
+    let page = Page::read(root.text(), &without_link)?;
+    Ok(page.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect())
+}
+
+pub(super) fn dates(records: &[Record<'_>]) -> Vec<DateTime<Utc>> {
+    records.iter().filter_map(|record| record.date).collect()
+}
+
+pub(super) fn finds_null(path: &str, root: Raw<'_>) -> bool {
+    JsonPath::parse(path).is_ok_and(|path| path.first(root).is_none())
+}
+
+/// What an answer is that is no JSON.
+pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
+    match text.trim_start().starts_with('<') {
+        true => "the answer is a web page, no JSON: check http_request.url".to_owned(),
+        false => format!("the answer is no valid JSON: {error}"),
+    }
+}
+
+/// The parameter that takes the start date.
+fn start_name(plan: &Plan) -> String {
+    let field = plan.request.query.iter().find(|field| field.value.contains(&Piece::StartDate));
+    field.map(|field| form_decoded(&field.name)).unwrap_or_default()
+}

@@ -1,0 +1,417 @@
+//! An API of which nothing is known but its URL and credentials: asked for a page, then for a start date by its usual
+//! names.
+
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{Client, StatusCode, Url};
+
+use super::examine::{Again, again, dates, not_json, records};
+use super::judge::{self, Edge, Start};
+use super::propose::{Choice, Draft, For, Kind, Wish, Wished};
+use super::report::advice;
+use super::suggest;
+use crate::config::{self, Surroundings};
+use crate::fetch::{Access, FetchError, Refused, access_once, page_once};
+use crate::plan::{Auth, Plan, Request, StartFormat};
+use crate::query::Piece;
+use crate::record::json::{Kind as JsonKind, Raw};
+use crate::record::path::JsonPath;
+use crate::record::{Paths, Record, date};
+use crate::secret::Scrubber;
+use crate::window::Direction;
+
+/// What the parameter that takes a start date is usually called. With the token and the first page they make ten
+/// requests, which no API minds.
+const START_NAMES: [&str; 8] =
+    ["start_date", "since", "from", "start_time", "startTime", "start", "after", "updated_since"];
+/// How far back a first start date is proposed; as `settings.days_back_fetch` is by default.
+const FIRST_START_BACK: TimeDelta = TimeDelta::days(14);
+
+/// A config that was made out.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The YAML text.
+    pub config: String,
+    /// Whether nothing is left open but the secrets and the listener.
+    pub is_complete: bool,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum NoProposal {
+    /// What was given can't be used.
+    #[error("{0}")]
+    Given(String),
+    /// The API gave no page.
+    #[error("{0}")]
+    Answer(String),
+}
+
+/// Asks an API, and makes a config for it out of its answers.
+///
+/// # Errors
+/// [`NoProposal`], where there is no page to make it of.
+pub async fn explore(client: &Client, wish: &Wish, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
+    let plan = compile(wish, &blank(Kind::General))?;
+    let token_url = match &plan.auth {
+        Auth::Token(request) => Some(&request.url),
+        _ => None,
+    };
+    if [Some(&plan.request.url), token_url]
+        .into_iter()
+        .flatten()
+        .any(|url| !url.username().is_empty() || url.password().is_some())
+    {
+        return Err(NoProposal::Given("user and password don't belong into a URL; give them by --basic".to_owned()));
+    }
+    let host_kind = Kind::of_host(&plan.request.url, &wish.auth);
+    let failed = |refused: Refused| {
+        let advice = advice(&refused, &plan.auth).map(|advice| format!("; {advice}")).unwrap_or_default();
+        NoProposal::Answer(format!("{}{advice}", refused.error))
+    };
+    let (access, _) = access_once(client, &plan).await.map_err(failed)?;
+    let (answer, _) = page_once(client, &plan, &access, &without_start(&plan.request)).await.map_err(failed)?;
+    let text =
+        answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
+    let root =
+        Raw::parse(&text).map_err(|error| NoProposal::Answer(access.scrubber.scrub(&not_json(&text, &error))))?;
+
+    let is_graph = matches!(wish.auth, Wished::Token { .. }) && suggest::is_odata(root);
+    let kind = if host_kind == Kind::General && is_graph { Kind::AzureGraph } else { host_kind };
+    let seen = Seen { root, base: &answer.base, configured: &plan.request.url, scrubber: &access.scrubber, now };
+    let mut draft = seen.draft(kind);
+    let asking = Asking { client, wish, access: &access, now };
+    asking.find_start(&mut draft, root).await;
+    Ok(Proposal { config: wish.config(&draft, For::Showing), is_complete: draft.is_complete() })
+}
+
+/// A draft of which nothing is known yet; it can be compiled.
+fn blank(kind: Kind) -> Draft {
+    Draft {
+        kind,
+        data: Choice::given("$"),
+        date: Choice::given("date"),
+        next: Choice::default(),
+        id: Choice::default(),
+        start_name: Choice::given("start"),
+        first_start: None,
+        overlap: Choice::default(),
+    }
+}
+
+fn compile(wish: &Wish, draft: &Draft) -> Result<Plan, NoProposal> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let around = Surroundings { variable: &variable, folder: Path::new(".") };
+    let reading = config::compile(&wish.config(draft, For::Asking), &around);
+    let plan = reading.config.and_then(|config| config.apis.into_iter().next());
+    plan.ok_or_else(|| {
+        // The lines are those of a text that nobody sees.
+        let faults = reading.findings.faults.iter().map(|fault| format!("{}: {}", fault.path, fault.what));
+        NoProposal::Given(faults.collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// Where a type finds things by itself; nothing for a general API.
+fn type_paths(kind: Kind) -> Option<Paths> {
+    let [url, id, key] = ["https://api.invalid/", "id", "key"].map(str::to_owned);
+    let auth = match kind {
+        Kind::General => return None,
+        Kind::CiscoSecureX => Wished::Basic { id, key },
+        Kind::AzureGraph => Wished::Token { url: url.clone(), id, key, scope: None },
+    };
+    let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };
+    compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths)
+}
+
+/// The URL of the first page with nothing in it that speaks of a start date.
+fn without_start(request: &Request) -> Url {
+    let mut request = request.clone();
+    request.query.retain(|field| !field.value.contains(&Piece::StartDate));
+    request.first_url(DateTime::UNIX_EPOCH)
+}
+
+/// The first page.
+struct Seen<'a> {
+    root: Raw<'a>,
+    base: &'a Url,
+    configured: &'a Url,
+    scrubber: &'a Scrubber,
+    now: DateTime<Utc>,
+}
+
+impl Seen<'_> {
+    /// What the page tells. Where it isn't like the type's pages, it is one of a general API.
+    fn draft(&self, kind: Kind) -> Draft {
+        let paths = type_paths(kind).filter(|paths| records(self.root, paths).is_ok());
+        let Some(paths) = paths else { return self.general() };
+        let found = paths.data.all(self.root).unwrap_or_default();
+        let raws: Vec<Raw<'_>> = found.into_iter().flat_map(Raw::elements).collect();
+        let date = match kind {
+            Kind::CiscoSecureX => Choice::default(),
+            _ => self.date(&raws),
+        };
+        let start_name = Choice::default();
+        Draft { data: Choice::default(), date, start_name, ..blank(kind) }
+    }
+
+    fn general(&self) -> Draft {
+        let scrubber = self.scrubber;
+        let lists = suggest::records(self.root, self.now);
+        let missing = "no list of records was seen on the page; name the path to it";
+        let data = Choice::of(&lists, scrubber, Some("<<RECORDS-PATH>>"), missing);
+        let path = data.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
+        let list = path.and_then(|path| path.first(self.root));
+        let raws: Vec<Raw<'_>> = list.into_iter().flat_map(Raw::elements).collect();
+        let links = suggest::next_links(self.root, self.base, self.configured);
+        let missing =
+            "no link to a next page was seen; if other pages have one, name its path: only the first page is read";
+        let next = Choice::of(&links, scrubber, None, missing);
+        let missing = "no id was seen; without one the whole record tells it from others";
+        let id = Choice::of(&suggest::ids(&raws, self.now), scrubber, None, missing);
+        Draft { data, date: self.date(&raws), next, id, ..blank(Kind::General) }
+    }
+
+    fn date(&self, records: &[Raw<'_>]) -> Choice {
+        let missing = "no date was seen in the records; name the path to it";
+        let candidates = suggest::dates(records, self.now);
+        let mut choice = Choice::of(&candidates, self.scrubber, Some("<<DATE-PATH>>"), missing);
+        let path = choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
+        let dates: Vec<DateTime<Utc>> = path
+            .map(|path| records.iter().filter_map(|raw| Record::read(*raw, &path, None).date).collect())
+            .unwrap_or_default();
+        let order = match judge::order(&dates) {
+            Some(Direction::NewestFirst) => "; newest first",
+            Some(Direction::OldestFirst) => "; oldest first",
+            Some(Direction::Mixed) => "; in no order",
+            None => "",
+        };
+        choice.comments.first_mut().into_iter().for_each(|comment| comment.push_str(order));
+        choice
+    }
+}
+
+/// Asking for start dates.
+struct Asking<'a> {
+    client: &'a Client,
+    wish: &'a Wish,
+    access: &'a Access,
+    now: DateTime<Utc>,
+}
+
+impl Asking<'_> {
+    /// Finds the name of the start date, where the type or the URL doesn't give it, and says what came of it.
+    async fn find_start(&self, draft: &mut Draft, root: Raw<'_>) {
+        let is_known = draft.kind != Kind::General || self.wish.has_start_mark();
+        let names: Vec<Option<&str>> = if is_known { vec![None] } else { START_NAMES.map(Some).to_vec() };
+        let mut tried = Vec::new();
+        for name in names {
+            let mut attempt = draft.clone();
+            attempt.start_name = name.map_or_else(Choice::default, Choice::given);
+            attempt.first_start = name.and_then(|_| self.first_start(draft, root));
+            tracing::info!(start_date_name = name, "asking from a start date on");
+            match self.attempt(&attempt, root).await {
+                Tried::Honoured(why, edge) => {
+                    if edge == Edge::Exclusive {
+                        let why =
+                            "the start date is exclusive: looks for what surfaces late in the second of a checkpoint";
+                        attempt.overlap = Choice { comments: vec![why.to_owned()], ..Choice::given("1m") };
+                    }
+                    attempt.start_name.comments = vec![why];
+                    *draft = attempt;
+                    return;
+                }
+                Tried::NotThis(how) => {
+                    tried.push(format!("{}{how}", name.map(|n| format!("{n} ")).unwrap_or_default()))
+                }
+                Tried::Untold(why) => {
+                    draft.start_name = open_start(is_known, vec![why]);
+                    return;
+                }
+            }
+        }
+        let what = if is_known { "the start date was not honoured" } else { "none of the usual names is honoured" };
+        draft.start_name = open_start(is_known, vec![format!("{what}: {}", tried.join(", "))]);
+    }
+
+    /// A start date as number, where the API writes its dates so.
+    fn first_start(&self, draft: &Draft, root: Raw<'_>) -> Option<String> {
+        let path = |choice: &Choice| choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
+        let list = path(&draft.data)?.first(root)?;
+        let date_path = path(&draft.date)?;
+        let written = list.elements().find_map(|record| date_path.first(record))?;
+        let read = (written.kind() == JsonKind::Number).then(|| date::parse(written.text())).flatten()?;
+        let format = match written.text().starts_with(&read.timestamp_millis().to_string()) {
+            true => StartFormat::UnixMilliseconds,
+            false => StartFormat::UnixSeconds,
+        };
+        Some(format.write(date::floor_to_second(date::before(self.now, FIRST_START_BACK))))
+    }
+
+    async fn attempt(&self, attempt: &Draft, root: Raw<'_>) -> Tried {
+        let untold = |why: &str| Tried::Untold(format!("which parameter takes a start date can't be told: {why}"));
+        let Ok(plan) = compile(self.wish, attempt) else { return untold("records and dates must be known first") };
+        let Ok(records) = records(root, &plan.paths) else { return untold("the records are not known") };
+        let format = plan.request.start_format;
+        let dates = dates(&records);
+        let start = match judge::start_to_try(&dates, format) {
+            Ok(start) => start,
+            Err(why) => return untold(&why.to_string()),
+        };
+        let sent = format.sent(start);
+        let judged = match again(self.client, &plan, self.access, start).await {
+            Ok(again) => judge::start(sent, &dates, &again),
+            Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
+            Err(Again::Refused(refused)) => return refusal(&refused),
+        };
+        match judged {
+            Start::Honoured(edge) => {
+                let edge_words = match edge {
+                    Edge::Inclusive => ", inclusive",
+                    Edge::Exclusive => ", exclusive",
+                    Edge::Untold => "",
+                };
+                let why = format!(
+                    "the start date is honoured{edge_words}: asked from {} on, nothing older came",
+                    date::format(sent)
+                );
+                Tried::Honoured(why, edge)
+            }
+            Start::Ignored(_) => Tried::NotThis("ignored"),
+            Start::Empty | Start::Unsure => Tried::NotThis("answered with nothing"),
+            Start::Undated => Tried::NotThis("answered otherwise"),
+        }
+    }
+}
+
+/// What came of one name.
+enum Tried {
+    Honoured(String, Edge),
+    NotThis(&'static str),
+    /// No name can tell.
+    Untold(String),
+}
+
+fn refusal(refused: &Refused) -> Tried {
+    match &refused.error {
+        FetchError::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
+            Tried::Untold("the API asks for fewer requests (429), so not every usual name was tried".to_owned())
+        }
+        FetchError::Status { .. } | FetchError::TooLarge { .. } | FetchError::Redirect { .. } => {
+            Tried::NotThis("refused")
+        }
+        _ => Tried::Untold("the API stopped answering, so not every usual name was tried".to_owned()),
+    }
+}
+
+fn open_start(is_known: bool, mut comments: Vec<String>) -> Choice {
+    if is_known {
+        return Choice { value: None, comments };
+    }
+    comments.push("name the query parameter that takes a start date; the API's documentation has it".to_owned());
+    Choice { value: Some("<<START-DATE-PARAMETER>>".to_owned()), comments }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn wish(url: &str, auth: Wished) -> Wish {
+        Wish { url: url.to_owned(), auth, headers: Vec::new() }
+    }
+
+    fn basic() -> Wished {
+        Wished::Basic { id: "the-id".to_owned(), key: "${KEY}".to_owned() }
+    }
+
+    fn token() -> Wished {
+        let url = "https://login.example/token".to_owned();
+        Wished::Token { url, id: "the-id".to_owned(), key: "${KEY}".to_owned(), scope: Some("a/.default".to_owned()) }
+    }
+
+    /// The config that a page leads to, with its start date named where the type doesn't, and what a fetcher makes of it.
+    fn proposed(wish: &Wish, page: &str) -> (String, config::Reading) {
+        let url = Url::parse(&wish.url).expect("a URL");
+        let now = date::parse("2024-05-28T13:00:00Z").expect("a date");
+        let root = Raw::parse(page).expect("JSON");
+        let scrubber = Scrubber::default();
+        let seen = Seen { root, base: &url, configured: &url, scrubber: &scrubber, now };
+        let kind = Kind::of_host(&url, &wish.auth);
+        let text = wish.config(&seen.draft(kind), For::Showing);
+        let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");
+        let variable = |_: &str| Some("the-key".to_owned());
+        (text, config::compile(&filled, &Surroundings { variable: &variable, folder: Path::new(".") }))
+    }
+
+    #[track_caller]
+    fn plan(wish: &Wish, page: &str) -> (String, Plan) {
+        let (text, reading) = proposed(wish, page);
+        let plan = reading.config.unwrap_or_else(|| panic!("{:#?}\n{text}", reading.findings)).apis.remove(0);
+        (text, plan)
+    }
+
+    #[test]
+    fn known_hosts_get_their_type() {
+        let page = r#"{"metadata":{"links":{"self":"x"}},"data":[{"id":1,"date":"2024-05-28T12:00:00+00:00"}]}"#;
+        let (text, cisco) = plan(&wish("https://api.eu.amp.cisco.com/v1/events?limit=500", basic()), page);
+        assert!(text.contains("type: cisco_secure_x") && !text.contains("json_paths"), "{text}");
+        assert_eq!(cisco.paths.next_url.map(|path| path.to_string()), Some("metadata.links.next".to_owned()));
+        let asked = cisco.request.first_url(DateTime::UNIX_EPOCH);
+        assert_eq!(
+            asked.as_str(),
+            "https://api.eu.amp.cisco.com/v1/events?limit=500&start_date=1970-01-01T00%3A00%3A00%2B00%3A00"
+        );
+
+        let page = r#"{"@odata.context":"c","value":[{"id":"a","createdDateTime":"2024-05-28T12:00:00.1Z"}]}"#;
+        let (text, graph) = plan(&wish("https://graph.microsoft.com/v1.0/auditLogs/signIns?$top=10", token()), page);
+        assert!(text.contains("type: azure_graph") && text.contains("data_date: createdDateTime"), "{text}");
+        assert_eq!(graph.paths.next_url.map(|path| path.to_string()), Some("@odata.nextLink".to_owned()));
+        let asked = graph.request.first_url(DateTime::UNIX_EPOCH);
+        assert_eq!(asked.query(), Some("$filter=createdDateTime%20ge%201970-01-01T00%3A00%3A00Z&$top=10"));
+    }
+
+    #[test]
+    fn a_known_host_with_another_page_is_a_general_api() {
+        let (text, other) = plan(&wish("https://api.amp.cisco.com/v3/x", basic()), r#"{"rows":[{"at":"2024-05-28"}]}"#);
+        assert!(text.contains("type: general"), "{text}");
+        assert_eq!((other.paths.data.text(), other.paths.date.text()), ("rows", "at"));
+    }
+
+    fn hostile() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(vec![
+                "a\nb: c",
+                "#",
+                ": ",
+                "- x",
+                "<<A>>",
+                "${A}",
+                "next\u{2028}",
+                "\u{85}",
+                "*",
+                "&a",
+                "!t",
+                "data",
+                "id"
+            ])
+            .prop_map(str::to_owned),
+            any::<String>(),
+        ]
+    }
+
+    /// Whatever the keys of a page: the config is valid but for its placeholders, and names the paths that were chosen.
+    #[test]
+    fn no_page_breaks_the_config() {
+        let of = (hostile(), hostile(), hostile(), hostile(), hostile());
+        proptest!(|((list, day, id, next, within) in of, is_token in any::<bool>())| {
+            let record = |number: u32| serde_json::json!({&day: "2024-05-28T10:00:00Z", &id: {&within: number}, "id": number});
+            let page = serde_json::json!({&list: {&within: [record(1), record(2)]}, &next: "/events?p=2"}).to_string();
+            let wish = wish("https://api.example/v1/events?a b=${X}&c:=#d", if is_token { token() } else { basic() });
+            let (text, reading) = proposed(&wish, &page);
+            let faults = reading.findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+            prop_assert!(faults.is_empty(), "{:?}\n{}", faults, text);
+            prop_assert!(!text.contains("the-id"), "{}", text);
+        });
+    }
+}

@@ -1,0 +1,404 @@
+//! The text of a config for one API: what is known of it, and why, as YAML. Pure.
+//!
+//! Enters: what was given on the command line, and what was chosen. Leaves: a config that can be compiled but for its
+//! placeholders. What always holds: a secret that was given as it is stands in no config that is shown; foreign text
+//! ends where its line does.
+
+use super::report::presentable;
+use super::suggest::Candidate;
+use super::yaml;
+use crate::config::is_secret_name;
+use crate::query::START_DATE_MARK;
+use crate::secret::Scrubber;
+
+/// How many candidates are named that were not chosen.
+const OTHERS_MAX: usize = 2;
+/// Words before a credential in a header, which are no secret.
+const SCHEMES: [&str; 7] = ["bearer", "basic", "token", "apikey", "api-key", "key", "splunk"];
+/// Headers whose values are no secret.
+const PUBLIC_HEADERS: [&str; 3] = ["accept", "accept-language", "content-type"];
+
+/// What was given to reach an API, as it was written: `${VARIABLE}` is not filled in yet.
+#[derive(Clone)]
+pub struct Wish {
+    /// The URL that lists the events.
+    pub url: String,
+    /// How to prove who asks.
+    pub auth: Wished,
+    /// Names and values of headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Credentials, as they were written.
+#[derive(Clone)]
+pub enum Wished {
+    /// None but what the headers hold.
+    None,
+    /// For HTTP Basic.
+    Basic {
+        /// The user.
+        id: String,
+        /// The password or key.
+        key: String,
+    },
+    /// For OAuth 2.0 client credentials.
+    Token {
+        /// The token endpoint.
+        url: String,
+        /// The client id.
+        id: String,
+        /// The client secret.
+        key: String,
+        /// The scope to ask for.
+        scope: Option<String>,
+    },
+}
+
+/// Splits `ID:SECRET` at the first colon outside of `${…}`.
+#[must_use]
+pub fn id_and_secret(text: &str) -> Option<(String, String)> {
+    let mut from = 0;
+    loop {
+        let rest = text.get(from..)?;
+        let colon = rest.find(':')?;
+        match rest.find("${").filter(|mark| *mark < colon) {
+            Some(mark) => from += mark + rest.get(mark..)?.find('}')? + 1,
+            None => return Some((text.get(..from + colon)?.to_owned(), rest.get(colon + 1..)?.to_owned())),
+        }
+    }
+}
+
+/// Which type of the config an API gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    General,
+    CiscoSecureX,
+    AzureGraph,
+}
+
+impl Kind {
+    /// By the host; `azure_graph` and `cisco_secure_x` stand each in one of the two lists.
+    pub(super) fn of_host(url: &reqwest::Url, auth: &Wished) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        match auth {
+            Wished::Basic { .. } if host.starts_with("api") && host.ends_with(".amp.cisco.com") => Self::CiscoSecureX,
+            Wished::Token { .. } if host == "graph.microsoft.com" => Self::AzureGraph,
+            _ => Self::General,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::CiscoSecureX => "cisco_secure_x",
+            Self::AzureGraph => "azure_graph",
+        }
+    }
+
+    fn why(self) -> Option<&'static str> {
+        match self {
+            Self::General => None,
+            Self::CiscoSecureX => Some("Cisco Secure Endpoint: the type knows its paths and its start date"),
+            Self::AzureGraph => {
+                Some("Microsoft Graph, or another OData service: the start date is a clause of $filter")
+            }
+        }
+    }
+}
+
+/// One value of the config, and why it is that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choice {
+    /// Nothing where it is left to the type, or out.
+    pub(super) value: Option<String>,
+    pub(super) comments: Vec<String>,
+}
+
+impl Choice {
+    /// The likeliest of the candidates, else a placeholder, else nothing.
+    pub(super) fn of(candidates: &[Candidate], scrubber: &Scrubber, otherwise: Option<&str>, missing: &str) -> Self {
+        let shown: Vec<&Candidate> = presentable(candidates, scrubber).collect();
+        let chosen = shown.iter().position(|candidate| candidate.is_likely);
+        let (value, why) = match chosen.and_then(|at| shown.get(at)) {
+            Some(chosen) => (Some(chosen.path.clone()), chosen.why.clone()),
+            None => (otherwise.map(str::to_owned), missing.to_owned()),
+        };
+        // Beside a likely one only others as likely are of use.
+        let others =
+            shown.iter().enumerate().filter(|(at, other)| Some(*at) != chosen && (chosen.is_none() || other.is_likely));
+        let others = others.map(|(_, other)| other);
+        let others = others.take(OTHERS_MAX).map(|other| format!("or {}: {}", yaml::scalar(&other.path), other.why));
+        Self { value, comments: std::iter::once(why).chain(others).collect() }
+    }
+
+    pub(super) fn given(value: &str) -> Self {
+        Self { value: Some(value.to_owned()), comments: Vec::new() }
+    }
+
+    fn is_open(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| value.starts_with("<<"))
+    }
+}
+
+/// What was chosen for an API.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) kind: Kind,
+    pub(super) data: Choice,
+    pub(super) date: Choice,
+    pub(super) next: Choice,
+    pub(super) id: Choice,
+    pub(super) start_name: Choice,
+    /// The start date in the filters, which also says how start dates are written.
+    pub(super) first_start: Option<String>,
+    pub(super) overlap: Choice,
+}
+
+impl Draft {
+    /// Whether nothing is left to find out, but for secrets.
+    pub(super) fn is_complete(&self) -> bool {
+        ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
+    }
+}
+
+/// For whom a config is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// To be compiled here and now: with everything that was given, and no real listener.
+    Asking,
+    /// To be shown: with placeholders for secrets.
+    Showing,
+}
+
+impl Wish {
+    /// The config.
+    pub(super) fn config(&self, draft: &Draft, is_for: For) -> String {
+        let mut text = Text { text: String::new(), is_for };
+        text.head(self.base());
+        let list = if matches!(self.auth, Wished::Token { .. }) { "oauth_apis" } else { "auth_apis" };
+        text.line(0, &format!("{list}:"));
+        draft.kind.why().into_iter().for_each(|why| text.comment(4, why));
+        text.line(2, &format!("- type: {}", draft.kind.name()));
+        text.pair(4, "name", &self.name());
+        self.credentials(&mut text);
+        self.request(&mut text);
+        self.filters(draft, &mut text);
+        text.choice(4, "start_date_name", &draft.start_name);
+        let paths = [("data", &draft.data), ("data_date", &draft.date), ("next_url", &draft.next), ("id", &draft.id)];
+        if paths.iter().any(|(_, choice)| choice.value.is_some()) {
+            text.line(4, "json_paths:");
+        }
+        paths.into_iter().for_each(|(key, choice)| text.choice(6, key, choice));
+        text.line(4, "settings:");
+        text.comment(6, "minutes between two iterations");
+        text.line(6, "time_interval: 5");
+        text.choice(6, "overlap", &draft.overlap);
+        text.text
+    }
+
+    /// Whether the URL itself says where the start date goes.
+    pub(super) fn has_start_mark(&self) -> bool {
+        self.query().any(|(_, value)| value.contains(START_DATE_MARK))
+    }
+
+    /// The host and the last piece of the path.
+    fn name(&self) -> String {
+        let base = self.base();
+        let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let mut pieces = rest.split('/').filter(|piece| !piece.is_empty());
+        let host = pieces.next().and_then(|host| host.split(':').next()).unwrap_or("api");
+        let name: Vec<String> = std::iter::once(host)
+            .chain(pieces.next_back())
+            .map(|piece| piece.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(60).collect())
+            .collect();
+        name.join(" ").trim().to_owned()
+    }
+
+    fn base(&self) -> &str {
+        self.url.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        let query = self.url.split('#').next().and_then(|url| url.split_once('?')).map_or("", |(_, query)| query);
+        query.split('&').filter(|field| !field.is_empty()).map(|field| field.split_once('=').unwrap_or((field, "")))
+    }
+
+    fn credentials(&self, text: &mut Text) {
+        match &self.auth {
+            Wished::None => {
+                let has_own = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+                if !has_own {
+                    text.comment(4, "no credentials were given, so an empty user and key are sent");
+                    text.line(4, "credentials: {id: '', key: ''}");
+                }
+            }
+            Wished::Basic { id, key } => text.credentials(id, key, ["<<ID>>", "<<KEY>>"]),
+            Wished::Token { url, id, key, scope } => {
+                text.credentials(id, key, ["<<CLIENT-ID>>", "<<CLIENT-SECRET>>"]);
+                text.line(4, "token_http_request:");
+                text.pair(6, "url", &text.secretless_url(url));
+                if let Some(scope) = scope {
+                    text.pair(6, "scope", scope);
+                }
+            }
+        }
+    }
+
+    fn request(&self, text: &mut Text) {
+        text.line(4, "http_request:");
+        text.pair(6, "url", self.base());
+        if !self.headers.is_empty() {
+            text.line(6, "headers:");
+        }
+        for (name, value) in &self.headers {
+            let is_public = PUBLIC_HEADERS.contains(&name.to_ascii_lowercase().as_str());
+            let value = if is_public { value.clone() } else { text.hidden(value, &placeholder(name)) };
+            text.pair(8, &yaml::scalar(name), &value);
+        }
+    }
+
+    /// The URL's query, and the first start date.
+    fn filters(&self, draft: &Draft, text: &mut Text) {
+        let first = draft.first_start.as_ref().zip(draft.start_name.value.as_ref());
+        let mut named: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (name, value) in self.query().filter(|(name, _)| first.is_none_or(|(_, start)| start.as_str() != *name)) {
+            match named.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => named.push((name, vec![value])),
+            }
+        }
+        if named.is_empty() && first.is_none() {
+            return;
+        }
+        text.line(4, "filters:");
+        for (name, values) in named {
+            let shown = values.iter().map(|value| match is_secret_name(name) {
+                true => text.hidden(value, &placeholder(name)),
+                false => (*value).to_owned(),
+            });
+            let shown: Vec<String> = shown.map(|value| yaml::scalar(&value)).collect();
+            let value = if let [one] = shown.as_slice() { one.clone() } else { format!("[{}]", shown.join(", ")) };
+            text.line(6, &format!("{}: {value}", yaml::scalar(name)));
+        }
+        if let Some((date, name)) = first {
+            text.comment(6, "where the first iteration begins; start dates are sent in this form");
+            text.pair(6, &yaml::scalar(name), date);
+        }
+    }
+}
+
+/// Text that grows line by line.
+struct Text {
+    text: String,
+    is_for: For,
+}
+
+impl Text {
+    fn head(&mut self, url: &str) {
+        if self.is_for == For::Asking {
+            // Nobody is asked there; a token so short is found in no text.
+            return self.text.push_str("logzio: {url: 'http://127.0.0.1:9', token: '-'}\n");
+        }
+        self.comment(0, &format!("Proposed from the answers of {url}"));
+        self.comment(0, "Put your own values in place of what stands between << and >>, then:");
+        self.comment(0, "  logzio-api-fetcher check --config config.yaml");
+        self.comment(0, "  logzio-api-fetcher probe --config config.yaml");
+        self.line(0, "logzio:");
+        self.line(2, "url: 'https://<<LISTENER-HOST>>:8071'");
+        self.line(2, "token: '<<LOG-SHIPPING-TOKEN>>'");
+    }
+
+    fn line(&mut self, indent: usize, line: &str) {
+        self.text.push_str(&format!("{}{line}\n", " ".repeat(indent)));
+    }
+
+    fn comment(&mut self, indent: usize, comment: &str) {
+        self.line(indent, &format!("# {}", yaml::comment(comment)));
+    }
+
+    fn pair(&mut self, indent: usize, key: &str, value: &str) {
+        self.line(indent, &format!("{key}: {}", yaml::scalar(value)));
+    }
+
+    fn choice(&mut self, indent: usize, key: &str, choice: &Choice) {
+        choice.comments.iter().for_each(|comment| self.comment(indent, comment));
+        choice.value.iter().for_each(|value| self.pair(indent, key, value));
+    }
+
+    fn credentials(&mut self, id: &str, key: &str, placeholders: [&str; 2]) {
+        let [id, key] = [(id, placeholders[0]), (key, placeholders[1])].map(|(text, name)| self.hidden(text, name));
+        self.line(4, "credentials:");
+        if id.starts_with("<<") || key.starts_with("<<") {
+            self.comment(
+                6,
+                "what was given as it is, is not printed; ${VARIABLE} and ${file:/run/secrets/name} work here",
+            );
+        }
+        self.pair(6, "id", &id);
+        self.pair(6, "key", &key);
+    }
+
+    /// A value that may be secret: where it is shown, only what refers to a variable or a file stays.
+    fn hidden(&self, value: &str, placeholder: &str) -> String {
+        let stays = self.is_for == For::Asking || is_reference(value);
+        if stays { value.to_owned() } else { placeholder.to_owned() }
+    }
+
+    /// A token endpoint; its query may hold anything.
+    fn secretless_url(&self, url: &str) -> String {
+        match url.split_once('?') {
+            Some((base, query)) => format!("{base}?{}", self.hidden(query, "<<QUERY>>")),
+            None => url.to_owned(),
+        }
+    }
+}
+
+/// Whether a text is nothing but `${…}`, perhaps behind the name of a scheme.
+fn is_reference(text: &str) -> bool {
+    let mut rest = text;
+    let mut literal = String::new();
+    let mut count = 0_usize;
+    while let Some((before, from_mark)) = rest.split_once("${") {
+        let Some((_, after)) = from_mark.split_once('}') else { return false };
+        literal.push_str(before);
+        literal.push(' ');
+        (rest, count) = (after, count + 1);
+    }
+    literal.push_str(rest);
+    let is_scheme = |word: &str| SCHEMES.contains(&word.to_ascii_lowercase().as_str());
+    count > 0 && literal.split_whitespace().all(is_scheme)
+}
+
+/// A placeholder of that name.
+fn placeholder(name: &str) -> String {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).take(40).collect();
+    if name.is_empty() { "<<VALUE>>".to_owned() } else { format!("<<{}>>", name.to_ascii_uppercase()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_references_to_secrets_stay() {
+        for text in ["${A}", "Bearer ${A}", "${file:/run/a b}", "${A}${B}", "Token  ${A} "] {
+            assert!(is_reference(text), "{text}");
+        }
+        for text in ["", "abc", "Bearer", "Bearer abc${A}", "${A}abc", "${A", "$A", "abc ${A}"] {
+            assert!(!is_reference(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_ends_at_the_first_colon_that_is_its_own() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            assert_eq!(id_and_secret(text), expected.map(|(id, key)| (id.to_owned(), key.to_owned())), "{text}");
+        };
+        check("a:b:c", Some(("a", "b:c")));
+        check("${file:/run/id}:${file:/run/key}", Some(("${file:/run/id}", "${file:/run/key}")));
+        check("a${X}:", Some(("a${X}", "")));
+        check("a", None);
+        check("${file:/run/id}", None);
+        check("${file:/run/id", None);
+    }
+}
