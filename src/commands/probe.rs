@@ -60,12 +60,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
 /// Reads the config. What is wrong with it, or odd, is logged as `once` logs it.
 fn read(path: &Path) -> Result<Config, Exit> {
     let reading = config::load(path);
-    for warning in &reading.findings.warnings {
-        tracing::warn!(config = %warning, "odd config");
-    }
-    for fault in &reading.findings.faults {
-        tracing::error!(config = %fault, "faulty config");
-    }
+    reading.findings.log();
     reading.config.ok_or(Exit::Config)
 }
 

@@ -94,12 +94,7 @@ async fn prepare(path: &Path, stop: &Stop) -> Result<Prepared, Exit> {
 
 fn read(path: &Path) -> Result<(Config, Print), Exit> {
     let (reading, print) = reload::read(path);
-    for warning in &reading.findings.warnings {
-        tracing::warn!(config = %warning, "odd config");
-    }
-    for fault in &reading.findings.faults {
-        tracing::error!(config = %fault, "faulty config");
-    }
+    reading.findings.log();
     Ok((reading.config.ok_or(Exit::Config)?, print))
 }
 

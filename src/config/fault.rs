@@ -24,6 +24,18 @@ pub struct Findings {
     pub warnings: Vec<Fault>,
 }
 
+impl Findings {
+    /// Writes each into the log, for the commands that go on with the config, or can't.
+    pub fn log(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(config = %warning, "odd config");
+        }
+        for fault in &self.faults {
+            tracing::error!(config = %fault, "faulty config");
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {

@@ -77,10 +77,8 @@ impl Daemon {
 
     /// Takes a config over as a whole, or leaves everything as it is.
     fn obey(&mut self, reading: Reading) {
-        let (faults, warnings) = (&reading.findings.faults, &reading.findings.warnings);
-        for fault in faults {
-            tracing::error!(config = %fault, "faulty config");
-        }
+        reading.findings.log();
+        let faults = &reading.findings.faults;
         let Some(new) = reading.config else {
             tracing::error!(
                 faults = faults.len(),
@@ -89,9 +87,6 @@ impl Daemon {
             let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
             return self.services.board.reloaded(shown, Utc::now());
         };
-        for warning in warnings {
-            tracing::warn!(config = %warning, "odd config");
-        }
         let diff = Diff::between(&self.config, &new);
         if diff.is_everything {
             match client(&new.extra_roots, Timeouts::default()) {

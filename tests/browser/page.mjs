@@ -210,6 +210,7 @@ try {
   await (await checkCase(browser, scene, "300-failing", { ok: 260, bad: 30, odd: 10 }, "2s")).stop();
   await browser.complaints();
   const fetcher = await checkCase(browser, scene, "3-failing", { ok: 1, bad: 1, odd: 1 }, "0.5s");
+  writeFileSync(join(shotsFolder, "metrics.txt"), await (await fetch(`${fetcher.url}metrics`)).text());
   await checkRenewal(browser, scene, fetcher);
   console.log(`${checks} checks of the status page in Chromium passed; screenshots are in ${shotsFolder}`);
 } finally {

@@ -49,7 +49,8 @@ for base in $bases; do
   echo "base: $base, $(docker image inspect -f '{{if .RepoDigests}}from its registry{{else}}made on this machine{{end}}' "$base")"
 done
 if docker buildx version > /dev/null 2>&1; then export DOCKER_BUILDKIT=1; else export DOCKER_BUILDKIT=0; fi
-docker build -t "$image" . > "$work/build" 2>&1 || { tail -n 30 "$work/build"; echo "the image can't be built"; exit 1; }
+commit=$(git rev-parse HEAD)
+docker build --build-arg COMMIT="$commit" -t "$image" . > "$work/build" 2>&1 || { tail -n 30 "$work/build"; echo "the image can't be built"; exit 1; }
 
 # --- the mock
 node tests/docker/mock.mjs > "$work/port" &
@@ -99,6 +100,8 @@ above=$(( ($(size "$image") - $(size "$(echo "$bases" | tail -n 1)")) / 1000000 
 check "is at most 30 MB above its base: $above MB" test "$above" -le 30
 demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 doubled' "$work/demo"; }
 check "runs the demo" demo
+version() { docker run --rm "$image" --version | grep -q "(${commit:0:12}, built "; }
+check "knows the commit that it was built from" version
 check "has certificates to trust" docker run --rm --entrypoint grep "$image" -q "BEGIN CERTIFICATE" /etc/ssl/certs/ca-certificates.crt
 
 works() { # NAME FOLDER OWNER [OPTIONS]: it ships, its files belong to OWNER, and it stops with 0.
@@ -170,6 +173,27 @@ hangup() {
   wait_log hangup SIGHUP && is "$(docker inspect -f '{{.State.Running}}' hangup)" true
 }
 check "docker kill -s HUP does not kill" hangup
+edited() {
+  local folder
+  folder=$(directory 1000 quick)
+  start edited -v "$folder":/app/src/shared "$image"
+  wait_log edited 'iteration done' || return 1
+  # As editors do it: another file in the old one's place.
+  sed 's/name: events/name: renamed/' "$folder/config.yaml" > "$folder/new" && mv "$folder/new" "$folder/config.yaml"
+  wait_log edited 'the config has changed.*new="renamed".*removed="events"' && wait_log edited 'iteration done api="renamed"'
+}
+check "an edit of the mounted config.yaml is taken over while it runs" edited
+page() {
+  local folder
+  folder=$(directory 1000 quick)
+  echo "status: {listen: '127.0.0.1:0'}" >> "$folder/config.yaml"
+  start page -v "$folder":/app/src/shared "$image"
+  wait_log page 'the status page is at' || return 1
+  local url
+  url=$(docker logs page 2>&1 | grep -o 'http://127.0.0.1:[0-9]*/')
+  node -e "fetch('$url').then((r) => r.text()).then((t) => process.exit(t.includes('events') ? 0 : 1))"
+}
+check "the status page is served where the config says" page
 docker stop -t 30 hangup > /dev/null
 check "docker logs shows why it stopped" grep -q 'SIGTERM' <(docker logs hangup 2>&1)
 
