@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -217,6 +217,8 @@ impl Listener {
             .post(url)
             .header(CONTENT_TYPE, "application/json")
             .header("Logzio-Shipper", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            // The client says nothing of an empty body's length, and servers may insist (RFC 9110, section 8.6).
+            .header(CONTENT_LENGTH, body.len())
             .body(body);
         let request =
             encoding.into_iter().fold(request, |request, encoding| request.header(CONTENT_ENCODING, encoding));

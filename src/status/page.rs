@@ -171,7 +171,7 @@ fn api_row(mood: Mood, name: &str, api: &ApiStatus, may_be_open: bool, now: Date
                 span .mood { (mood.words()) }
                 span .name { (name) }
                 @match &api.trouble {
-                    Some(trouble) => span .why { (trouble.cause) },
+                    Some(trouble) => span .why { (trouble.advice) },
                     None => { span .flow { (flow(api)) } span .behind { (behind(api, now)) } }
                 }
                 (plot(api))

@@ -15,6 +15,9 @@ fn a_listener_that_takes_the_token_is_right() {
         probe_listener(listener.url()).assert_code(0).assert_says("host and token are right");
         let asked = listener.asked();
         assert_eq!((asked.len(), asked[0].method.as_str(), asked[0].text().as_str()), (1, "POST", ""));
+        let lengths =
+            asked[0].headers.iter().filter(|(name, _)| name == "content-length").map(|(_, value)| value.as_str());
+        assert_eq!(lengths.collect::<Vec<_>>(), ["0"], "servers may insist on a length");
         assert_eq!((asked[0].path.as_str(), asked[0].query.as_str()), ("/", "token=shipping-token-1"));
     }
 }
