@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -27,7 +28,7 @@ pub struct Config {
     /// Where the status page is served (`status.listen`), if it is wanted.
     pub status_listen: Option<SocketAddr>,
     /// The APIs in the order of the config; at least one, and no two of one name.
-    pub apis: Vec<Plan>,
+    pub apis: Vec<Arc<Plan>>,
 }
 
 /// The Logz.io listener.

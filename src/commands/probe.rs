@@ -128,12 +128,8 @@ async fn ask_listener(client: Client, config: &Config) -> Exit {
 /// Each API, a few at a time; the reports come in the order of the config.
 async fn ask_apis(client: Client, config: Config, only: Option<String>) -> Exit {
     let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
-    let asked: Vec<Arc<Plan>> = config
-        .apis
-        .into_iter()
-        .filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim()))
-        .map(Arc::new)
-        .collect();
+    let asked: Vec<Arc<Plan>> =
+        config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();
     if let (Some(only), true) = (&only, asked.is_empty()) {
         tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
         return Exit::Config;

@@ -143,7 +143,7 @@ pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, Account>, serv
     let with_account = config.apis.into_iter().map(|plan| {
         let account = accounts.remove(&plan.name).unwrap_or_else(Account::blank);
         let meter = services.board.take_up(&plan, &account, Utc::now());
-        Api::new(Arc::new(plan), account, meter)
+        Api::new(plan, account, meter)
     });
     with_account.collect()
 }

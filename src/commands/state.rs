@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -52,7 +53,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
 fn restart(
     taken: &mut TakenFolder,
     found: &Found,
-    plans: &[Plan],
+    plans: &[Arc<Plan>],
     name: &str,
     checkpoint: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
@@ -133,12 +134,12 @@ fn no_store() -> Exit {
     Exit::Failed
 }
 
-fn show(taken: &TakenFolder, found: &Found, plans: &[Plan], now: DateTime<Utc>) -> Exit {
+fn show(taken: &TakenFolder, found: &Found, plans: &[Arc<Plan>], now: DateTime<Utc>) -> Exit {
     let named = plans.iter().map(|plan| plan.name.as_str());
     let others = found.accounts.keys().map(String::as_str).filter(|name| !plans.iter().any(|plan| plan.name == *name));
     let unknown = Account::blank();
     for name in named.chain(others) {
-        let plan = plans.iter().find(|plan| plan.name == name);
+        let plan = plans.iter().find(|plan| plan.name == name).map(Arc::as_ref);
         let account = found.accounts.get(name).unwrap_or(&unknown);
         let remembered = taken.store.as_ref().and_then(|store| store.remembered(account.number).ok());
         print(&account_in_words(name, account, plan, remembered.unwrap_or_default(), now));

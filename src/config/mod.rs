@@ -19,6 +19,7 @@ mod secrets;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -139,6 +140,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.scrubber = plan.scrubber.and([listener.token.clone()]);
     }
+    let apis = apis.into_iter().map(Arc::new).collect();
     Some(Config { listener, extra_roots: extra_roots?, status_listen, apis })
 }
 

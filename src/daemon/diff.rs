@@ -1,6 +1,7 @@
 //! What a new config changes in what runs. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::plan::{Config, Plan};
 
@@ -11,9 +12,9 @@ const PAIRS_MAX: usize = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Begin with it.
-    Start(Plan),
+    Start(Arc<Plan>),
     /// Go on with another plan, or another way to the listener, after the iteration under way.
-    Change(Plan),
+    Change(Arc<Plan>),
     /// End it after the iteration under way.
     End,
 }
@@ -34,8 +35,8 @@ impl Diff {
     #[must_use]
     pub fn between(running: &Config, new: &Config) -> Self {
         let is_everything = running.listener != new.listener || running.extra_roots != new.extra_roots;
-        let before: HashMap<&str, &Plan> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
-        let after: HashMap<&str, &Plan> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
+        let before: HashMap<&str, &Arc<Plan>> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
+        let after: HashMap<&str, &Arc<Plan>> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         let ended = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str()));
         let mut steps: BTreeMap<String, Step> = ended.map(|plan| (plan.name.clone(), Step::End)).collect();
         let mut added = Vec::new();
@@ -43,15 +44,25 @@ impl Diff {
             let step = match before.get(plan.name.as_str()) {
                 None => {
                     added.push(plan);
-                    Step::Start(plan.clone())
+                    Step::Start(Arc::clone(plan))
                 }
-                Some(before) if is_everything || *before != plan => Step::Change(plan.clone()),
+                Some(before) if is_everything || *before != plan => Step::Change(Arc::clone(plan)),
                 Some(_) => continue,
             };
             steps.insert(plan.name.clone(), step);
         }
         let removed = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str())).collect::<Vec<_>>();
         Self { steps, renamed: renamed(&removed, &added), is_everything }
+    }
+
+    /// Puts the plans that run in the place of those that are the same, so that none is in memory twice.
+    pub fn keep_unchanged(&self, running: &Config, new: &mut Config) {
+        let running: HashMap<&str, &Arc<Plan>> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
+        for plan in new.apis.iter_mut().filter(|plan| !self.steps.contains_key(&plan.name)) {
+            if let Some(running) = running.get(plan.name.as_str()) {
+                *plan = Arc::clone(running);
+            }
+        }
     }
 
     /// The names of the APIs that start, change and end.
@@ -69,14 +80,14 @@ impl Diff {
 }
 
 /// Those that are the same but for their names, each once.
-fn renamed(removed: &[&Plan], added: &[&Plan]) -> Vec<(String, String)> {
+fn renamed(removed: &[&Arc<Plan>], added: &[&Arc<Plan>]) -> Vec<(String, String)> {
     if removed.len().saturating_mul(added.len()) > PAIRS_MAX {
         return Vec::new();
     }
-    let mut free: Vec<&Plan> = added.to_vec();
+    let mut free: Vec<&Arc<Plan>> = added.to_vec();
     let mut pairs = Vec::new();
     for old in removed {
-        let same = |new: &&Plan| Plan { name: old.name.clone(), ..(*new).clone() } == **old;
+        let same = |new: &&Arc<Plan>| Plan { name: old.name.clone(), ..Plan::clone(new) } == ***old;
         if let Some(at) = free.iter().position(same) {
             pairs.push((old.name.clone(), free.swap_remove(at).name.clone()));
         }

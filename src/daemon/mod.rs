@@ -79,7 +79,7 @@ impl Daemon {
     fn obey(&mut self, reading: Reading) {
         reading.findings.log();
         let faults = &reading.findings.faults;
-        let Some(new) = reading.config else {
+        let Some(mut new) = reading.config else {
             tracing::error!(
                 faults = faults.len(),
                 "the config has changed and can't be used; everything goes on as before"
@@ -88,6 +88,7 @@ impl Daemon {
             return self.services.board.reloaded(shown, Utc::now());
         };
         let diff = Diff::between(&self.config, &new);
+        diff.keep_unchanged(&self.config, &mut new);
         if diff.is_everything {
             match client(&new.extra_roots, Timeouts::default()) {
                 Ok(client) => {
@@ -113,13 +114,12 @@ impl Daemon {
         self.config = new;
     }
 
-    fn start(&mut self, plan: Plan) {
+    fn start(&mut self, plan: Arc<Plan>) {
         // Its task may be about to end: then it goes on instead, or begins anew once it is back.
         if self.crew.contains_key(&plan.name) {
             return self.change(plan);
         }
         let account = self.resting.remove(&plan.name).unwrap_or_else(Account::blank);
-        let plan = Arc::new(plan);
         let (name, meter) = (plan.name.clone(), self.services.board.take_up(&plan, &account, Utc::now()));
         let api = Api::new(Arc::clone(&plan), account, meter);
         let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services)));
@@ -127,10 +127,10 @@ impl Daemon {
         self.tasks.spawn(go_on(api, received));
     }
 
-    fn change(&mut self, plan: Plan) {
+    fn change(&mut self, plan: Arc<Plan>) {
         let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan) };
         self.services.board.change(&plan);
-        orders.send_replace(Order::Work(Arc::new(plan), Arc::clone(&self.services)));
+        orders.send_replace(Order::Work(plan, Arc::clone(&self.services)));
     }
 
     fn end(&mut self, name: &str) {
@@ -141,12 +141,17 @@ impl Daemon {
 
     /// An API is back. Where it was wanted again in the meantime, it begins anew.
     fn take_back(&mut self, api: Option<Api>) {
-        let Some(api) = api else { return };
+        let Some(api) = api else {
+            tracing::error!(
+                "the task of an API ended by a bug; restart the fetcher, and please report it with the lines above"
+            );
+            return;
+        };
         let name = api.plan.name.clone();
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
         self.resting.insert(name.clone(), api.into_account());
         match last {
-            Some(Order::Work(plan, _)) => self.start(Plan::clone(&plan)),
+            Some(Order::Work(plan, _)) => self.start(plan),
             _ => {
                 self.services.board.remove(&name);
                 tracing::info!(api = name, "the API is no longer in the config, and has ended");

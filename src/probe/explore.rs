@@ -2,6 +2,7 @@
 //! names.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Client, StatusCode, Url};
@@ -100,7 +101,7 @@ fn blank(kind: Kind) -> Draft {
     }
 }
 
-fn compile(wish: &Wish, draft: &Draft) -> Result<Plan, NoProposal> {
+fn compile(wish: &Wish, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
     let variable = |name: &str| std::env::var(name).ok();
     let around = Surroundings { variable: &variable, folder: Path::new(".") };
     let reading = config::compile(&wish.config(draft, For::Asking), &around);
@@ -121,7 +122,7 @@ fn type_paths(kind: Kind) -> Option<Paths> {
         Kind::AzureGraph => Wished::Token { url: url.clone(), id, key, scope: None },
     };
     let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };
-    compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths)
+    compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
 }
 
 /// The URL of the first page with nothing in it that speaks of a start date.
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn plan(wish: &Wish, page: &str) -> (String, Plan) {
+    fn plan(wish: &Wish, page: &str) -> (String, Arc<Plan>) {
         let (text, reading) = proposed(wish, page);
         let plan = reading.config.unwrap_or_else(|| panic!("{:#?}\n{text}", reading.findings)).apis.remove(0);
         (text, plan)
@@ -356,7 +357,7 @@ mod tests {
         let page = r#"{"metadata":{"links":{"self":"x"}},"data":[{"id":1,"date":"2024-05-28T12:00:00+00:00"}]}"#;
         let (text, cisco) = plan(&wish("https://api.eu.amp.cisco.com/v1/events?limit=500", basic()), page);
         assert!(text.contains("type: cisco_secure_x") && !text.contains("json_paths"), "{text}");
-        assert_eq!(cisco.paths.next_url.map(|path| path.to_string()), Some("metadata.links.next".to_owned()));
+        assert_eq!(cisco.paths.next_url.as_ref().map(|path| path.to_string()), Some("metadata.links.next".to_owned()));
         let asked = cisco.request.first_url(DateTime::UNIX_EPOCH);
         assert_eq!(
             asked.as_str(),
@@ -366,7 +367,7 @@ mod tests {
         let page = r#"{"@odata.context":"c","value":[{"id":"a","createdDateTime":"2024-05-28T12:00:00.1Z"}]}"#;
         let (text, graph) = plan(&wish("https://graph.microsoft.com/v1.0/auditLogs/signIns?$top=10", token()), page);
         assert!(text.contains("type: azure_graph") && text.contains("data_date: createdDateTime"), "{text}");
-        assert_eq!(graph.paths.next_url.map(|path| path.to_string()), Some("@odata.nextLink".to_owned()));
+        assert_eq!(graph.paths.next_url.as_ref().map(|path| path.to_string()), Some("@odata.nextLink".to_owned()));
         let asked = graph.request.first_url(DateTime::UNIX_EPOCH);
         assert_eq!(asked.query(), Some("$filter=createdDateTime%20ge%201970-01-01T00%3A00%3A00Z&$top=10"));
     }

@@ -1,6 +1,7 @@
 //! Named types are data: each equals the general entry that writes it out.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use logzio_api_fetcher::config::{self, Surroundings};
 use logzio_api_fetcher::plan::Plan;
@@ -9,7 +10,7 @@ use logzio_api_fetcher::record::date;
 use crate::harness::decoded;
 
 #[track_caller]
-fn plan(entry: &str) -> Plan {
+fn plan(entry: &str) -> Arc<Plan> {
     let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{entry}");
     let reading = config::compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") });
     let findings = format!("{:#?}", reading.findings);

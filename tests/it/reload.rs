@@ -322,7 +322,7 @@ fn compiled(text: &str) -> Config {
 }
 
 fn by_name(config: &Config) -> BTreeMap<String, Plan> {
-    config.apis.iter().map(|plan| (plan.name.clone(), plan.clone())).collect()
+    config.apis.iter().map(|plan| (plan.name.clone(), Plan::clone(plan))).collect()
 }
 
 #[test]
@@ -343,8 +343,8 @@ fn the_steps_from_any_config_to_any_other_lead_to_the_other_and_touch_nothing_el
         let mut running = by_name(&old);
         for (name, step) in &diff.steps {
             match step {
-                Step::Start(plan) => prop_assert!(running.insert(name.clone(), plan.clone()).is_none(), "{name} starts twice"),
-                Step::Change(plan) => prop_assert!(running.insert(name.clone(), plan.clone()).is_some(), "{name} doesn't run"),
+                Step::Start(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_none(), "{name} starts twice"),
+                Step::Change(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_some(), "{name} doesn't run"),
                 Step::End => prop_assert!(running.remove(name).is_some(), "{name} doesn't run"),
             }
         }
