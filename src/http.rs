@@ -94,3 +94,26 @@ pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
     }
     scrubber.scrub(&innermost)
 }
+
+/// What to do where nobody answers; `key` is where the config names the host.
+#[must_use]
+pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
+    let cause = cause.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
+    let is_listener = key == "logzio.url";
+    Some(match () {
+        () if has(&["lookup", "name or service", "resolve", "dns"]) => match is_listener {
+            true => "the host's name is unknown: check logzio.url, and the DNS of this machine",
+            false => "the host's name is unknown: check the URL, and the DNS of this machine",
+        },
+        () if has(&["certificate", "unknownissuer"]) => {
+            "the certificate is not trusted: where a private CA vouches for it, name it in tls.ca_file"
+        }
+        () if has(&["refused"]) => "nobody listens there: check host and port, and firewalls in between",
+        () if has(&["tls", "handshake", "corrupt message", "invalidcontenttype"]) => {
+            "no TLS is spoken there: check scheme and port"
+        }
+        () if has(&["too long", "timed out"]) => "check host and port; firewalls and proxies in between may swallow it",
+        () => return None,
+    })
+}

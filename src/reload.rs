@@ -62,7 +62,11 @@ pub fn read(path: &Path) -> (Reading, Print) {
     let text = config::read_file(path);
     let reading = config::compile_file(path, text.as_deref());
     let print = Print::of(text.as_deref(), reading.files.clone());
-    (reading, print)
+    if reading.files.is_empty() {
+        return (reading, print);
+    }
+    // Again, now that it is known which files to look at before: one that changes in between is told by the next look.
+    (config::compile_file(path, text.as_deref()), print)
 }
 
 /// Sends a reading whenever the config has changed from what `print` tells, or a hangup came. Ends with its receiver.

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// The largest body that a mock takes.
 pub(crate) const MOCK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How many connections are served at a time; whoever comes then waits. A browser takes six.
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 32;
 /// How long a request may take to arrive.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection lives, so that those who don't read their answers keep no place. Clients connect again.
@@ -33,6 +33,8 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A request, read whole.
 pub(crate) struct Asked {
     pub(crate) method: Method,
+    /// Whether it came to an address of loopback.
+    pub(crate) is_to_loopback: bool,
     /// Without the query.
     pub(crate) url: String,
     pub(crate) path: String,
@@ -152,6 +154,7 @@ async fn handle(
     let body = timeout(REQUEST_WITHIN, Limited::new(body, body_bytes_max).collect()).await;
     let asked = Asked {
         method: head.method,
+        is_to_loopback: address.ip().is_loopback(),
         url: format!("http://{address}{}", head.uri.path()),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),

@@ -18,6 +18,7 @@ use crate::http::{Timeouts, client};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
 use crate::ship::Listener;
+use crate::words::counted;
 
 /// How many APIs are asked at a time: each answer may be large.
 const AT_A_TIME: usize = 4;
@@ -85,7 +86,7 @@ async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
             if is_complete {
                 return Exit::Clean;
             }
-            tracing::warn!("the config has more placeholders than those of its secrets; its comments say why");
+            tracing::warn!("something is left open besides secrets; the comments say what and why");
             Exit::Failed
         }
         Err(NoProposal::Given(what)) => {
@@ -148,10 +149,13 @@ async fn ask_apis(client: Client, config: Config, only: Option<String>) -> Exit 
                 wrong += usize::from(report.is_wrong());
                 print(report.text());
             }
-            Err(_) => wrong += 1,
+            Err(_) => {
+                wrong += 1;
+                print("! a bug kept an API from being asked; please report it with the lines of the log");
+            }
         }
     }
-    let apis = if count == 1 { "1 API".to_owned() } else { format!("{count} APIs") };
+    let apis = counted(count as u64, "API");
     let verdict = match wrong {
         0 => "all well".to_owned(),
         wrong => format!("{wrong} with something wrong, marked with !"),

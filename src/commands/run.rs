@@ -142,8 +142,9 @@ pub(super) fn take(folder: &Path) -> Result<(TakenFolder, Found), Exit> {
 pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, Account>, services: &Services) -> Vec<Api> {
     let with_account = config.apis.into_iter().map(|plan| {
         let account = accounts.remove(&plan.name).unwrap_or_else(Account::blank);
-        let meter = services.board.take_up(&plan, &account, Utc::now());
-        Api::new(plan, account, meter)
+        let api = Api::new(plan, account);
+        services.board.take_up(&api.plan, api.account(), api.meter(), Utc::now());
+        api
     });
     with_account.collect()
 }

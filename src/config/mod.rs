@@ -145,7 +145,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
 }
 
 fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketAddr> {
-    let listen = section.text("listen").filter(|listen| !listen.value.is_empty())?;
+    let listen = section.text("listen")?;
     let address = listen.value.replacen("localhost:", "127.0.0.1:", 1).parse();
     if address.is_err() {
         let hint = "an IP address and a port, like 127.0.0.1:8080".to_owned();

@@ -38,8 +38,10 @@ pub struct Daemon {
     tasks: JoinSet<Api>,
     /// The tasks under way, by the names of their APIs.
     crew: HashMap<String, watch::Sender<Order>>,
-    /// The accounts of APIs that don't run.
-    resting: BTreeMap<String, Account>,
+    /// The accounts of APIs that haven't run since the process began.
+    accounts: BTreeMap<String, Account>,
+    /// APIs that ended, with what they still have in hand.
+    resting: BTreeMap<String, Api>,
     /// The status page, where the config wants one.
     page: Server,
 }
@@ -49,7 +51,7 @@ impl Daemon {
     #[must_use]
     pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
         let page = Server::new(Arc::clone(&services.board));
-        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), resting: accounts, page }
+        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), accounts, resting: BTreeMap::new(), page }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
@@ -101,8 +103,8 @@ impl Daemon {
                 }
             }
         }
-        tell(&diff);
         self.services.board.reloaded(Vec::new(), Utc::now());
+        tell(&diff);
         for (name, step) in diff.steps {
             match step {
                 Step::Start(plan) => self.start(plan),
@@ -119,9 +121,12 @@ impl Daemon {
         if self.crew.contains_key(&plan.name) {
             return self.change(plan);
         }
-        let account = self.resting.remove(&plan.name).unwrap_or_else(Account::blank);
-        let (name, meter) = (plan.name.clone(), self.services.board.take_up(&plan, &account, Utc::now()));
-        let api = Api::new(Arc::clone(&plan), account, meter);
+        let name = plan.name.clone();
+        let api = self.resting.remove(&name).unwrap_or_else(|| {
+            let account = self.accounts.remove(&name).unwrap_or_else(Account::blank);
+            Api::new(Arc::clone(&plan), account)
+        });
+        self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
         let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services)));
         self.crew.insert(name, orders);
         self.tasks.spawn(go_on(api, received));
@@ -149,7 +154,7 @@ impl Daemon {
         };
         let name = api.plan.name.clone();
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
-        self.resting.insert(name.clone(), api.into_account());
+        self.resting.insert(name.clone(), api);
         match last {
             Some(Order::Work(plan, _)) => self.start(plan),
             _ => {
@@ -173,8 +178,9 @@ fn tell(diff: &Diff) {
         tracing::warn!(
             api = new,
             was = old,
-            "the API looks like one that was renamed; it begins without a checkpoint. To go on where it was: stop, write its \
-             new name into its line in last_start_dates.txt, and start again"
+            "the API looks like one that was renamed: it is a new one, begins without a checkpoint, and ships again what was \
+             shipped by its old name. To rename without that, name it back; then stop, rename it in the config and in \
+             last_start_dates.txt, and start"
         );
     }
 }

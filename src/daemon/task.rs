@@ -44,7 +44,10 @@ pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> A
             return api;
         }
         let interval = api.plan.interval;
-        iterate(&mut api, &services, Next::After(interval)).await;
+        // Whatever happens, the API's task goes on.
+        if AssertUnwindSafe(iterate(&mut api, &services, Next::After(interval))).catch_unwind().await.is_err() {
+            tracing::error!(api = api.plan.name, "a bug around an iteration; please report it with the lines above");
+        }
         tokio::select! {
             biased;
             () = services.stop.requested() => return api,
@@ -61,43 +64,46 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> b
     let name = api.plan.name.clone();
     services.board.begin(&name, begun);
     let outcome = AssertUnwindSafe(api.iterate(services, begun)).catch_unwind().await;
-    let checkpoint = shown(api.checkpoint());
+    let (now, checkpoint) = (Utc::now(), shown(api.checkpoint()));
     let then = next_in_words(next, services.stop.is_requested());
-    let (trouble, ended) = match outcome {
+    let end = |trouble: Option<Trouble>, report: &Report| {
+        let ended = ended_at(begun, report, trouble.is_some());
+        services.board.end(&name, ended, trouble, Standing::of(api.account()), at(next, now), now);
+    };
+    // On the board first: whoever reads the log finds it there.
+    match outcome {
         Ok((Ok(()), report)) => {
+            end(None, &report);
             log_report(&name, &report, &checkpoint);
-            (None, report)
+            true
+        }
+        Ok((Err(error), _)) if error.is_stop() => {
+            services.board.rest(&name);
+            tracing::warn!(
+                api = name,
+                checkpoint,
+                "iteration cut short by the stop; the next start goes on from the checkpoint"
+            );
+            false
         }
         Ok((Err(error), report)) => {
+            let cause = api.plan.scrubber.scrub(&error.to_string());
+            end(Some(Trouble { cause, advice: error.advice(&api.plan.auth) }), &report);
             log_error(&name, &error, &checkpoint, &shown(api.swept_until()), &then);
-            if error.is_stop() {
-                services.board.rest(&name);
-                return false;
-            }
-            (Some(Trouble { cause: error.to_string(), advice: error.advice() }), report)
+            false
         }
         Err(_) => {
+            let advice = "please report it with the lines of the log before it";
+            end(Some(Trouble { cause: "a bug".to_owned(), advice }), &Report::default());
             tracing::error!(
                 api = name,
                 checkpoint,
                 next = then,
                 "iteration ended by a bug; please report it with the lines above"
             );
-            let advice = "please report it with the lines of the log before it";
-            (Some(Trouble { cause: "a bug".to_owned(), advice }), Report::default())
+            false
         }
-    };
-    let is_done = trouble.is_none();
-    let now = Utc::now();
-    services.board.end(
-        &name,
-        ended_at(begun, &ended, !is_done),
-        trouble,
-        Standing::of(api.account()),
-        at(next, now),
-        now,
-    );
-    is_done
+    }
 }
 
 fn ended_at(begun: DateTime<Utc>, report: &Report, is_failed: bool) -> Ended {
@@ -147,9 +153,5 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
 }
 
 fn log_error(api: &str, error: &IterationError, checkpoint: &str, swept_until: &str, next: &str) {
-    if error.is_stop() {
-        tracing::warn!(api, checkpoint, "iteration cut short by the stop; the next start goes on from the checkpoint");
-        return;
-    }
     tracing::error!(api, cause = %error, checkpoint, swept_until, next, "iteration failed");
 }

@@ -4,6 +4,7 @@
 //! What always holds: credentials, headers and bodies of the config go to the configured origin alone; every wait ends;
 //! no message shows a query, a header or a body that was sent.
 
+mod advice;
 mod answer;
 mod next;
 mod once;
@@ -81,27 +82,6 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// What whoever is on call can do about it.
-    #[must_use]
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Broken { .. } => {
-                "check that this machine reaches the API: DNS, firewall, proxy, certificates (tls.ca_file)"
-            }
-            Self::Status { status, .. } => advice_on(*status),
-            Self::TooLarge { .. } => "ask for smaller pages, by a filter like `limit`",
-            Self::Redirect { .. } => "put the URL that it leads to into http_request.url, if that is the API's",
-            Self::Token(cause) => match cause.as_ref() {
-                Self::Status { status, .. } if status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS => {
-                    "check the client id, the secret and the scope of token_http_request; secrets expire"
-                }
-                cause => cause.advice(),
-            },
-            Self::NoToken { .. } => "check token_http_request.url: it must be the token endpoint",
-            Self::Stopped => "nothing; the next start goes on from the checkpoint",
-        }
-    }
-
     /// The status of the answer, where there is one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
@@ -235,23 +215,6 @@ impl Access {
 
     fn by_token(plan: &Plan, token: &Secret) -> Self {
         Self { authorization: header("Bearer", token), scrubber: plan.scrubber.and([token.clone()]) }
-    }
-}
-
-/// What an API's refusal asks for.
-fn advice_on(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED => "check the credentials: they are wrong, have expired, or belong to another region",
-        StatusCode::FORBIDDEN => "give the account of these credentials the right to read this",
-        StatusCode::NOT_FOUND => "check http_request.url: there is nothing at it",
-        StatusCode::BAD_REQUEST => {
-            "check filters, start_date_name and http_request: the API doesn't understand the request"
-        }
-        StatusCode::TOO_MANY_REQUESTS => {
-            "raise settings.time_interval, or ask for larger pages: the API limits requests"
-        }
-        _ if status.is_server_error() => "nothing, if it passes: the API has a trouble of its own; else ask its owner",
-        _ => "check http_request: the API refuses the request",
     }
 }
 

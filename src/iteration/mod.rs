@@ -85,11 +85,11 @@ pub struct Api {
 impl Api {
     /// Before its first iteration.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, account: Account, meter: Arc<Meter>) -> Self {
+    pub fn new(plan: Arc<Plan>, account: Account) -> Self {
         Self {
             plan,
             account,
-            meter,
+            meter: Arc::default(),
             token: TokenCache::default(),
             refused: None,
             is_saved: false,
@@ -115,10 +115,10 @@ impl Api {
         &self.account
     }
 
-    /// What is known of it, to go on with later.
+    /// What counts for it.
     #[must_use]
-    pub fn into_account(self) -> Account {
-        self.account
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// Where the next iteration begins, if it is known.

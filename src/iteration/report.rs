@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 
 use super::PAGES_MAX;
 use crate::fetch::{FetchError, NextLinkError};
+use crate::plan::Auth;
 use crate::record::{PageError, date};
 use crate::ship::{ShipError, Shipped};
 
@@ -122,16 +123,18 @@ impl IterationError {
         }
     }
 
-    /// What whoever is on call can do about it.
+    /// What whoever is on call can do about it. `auth` tells which credentials were sent.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self, auth: &Auth) -> &'static str {
         match self {
-            Self::Fetch { cause, .. } => cause.advice(),
+            Self::Fetch { cause, .. } => {
+                cause.advice(auth).unwrap_or("check http_request, and that this machine reaches the API")
+            }
             Self::StaleLink { .. } => {
                 "nothing, if the next iteration goes through; else ask for smaller pages in filters"
             }
             Self::RefusedStart { .. } => {
-                "move the checkpoint to a later date: `logzio-api-fetcher state rewind NAME DATE`"
+                "stop the fetcher, move the checkpoint to a later date (`logzio-api-fetcher state rewind NAME DATE`), and start it"
             }
             Self::Page { .. } | Self::Undated { .. } | Self::NextLink { .. } => {
                 "compare json_paths with what the API answers: `logzio-api-fetcher probe --api NAME` shows both"

@@ -8,7 +8,7 @@ use reqwest::{Client, Url};
 use super::judge::{self, Edge, Start};
 use super::redact;
 use super::report::{Report, answered, presentable};
-use super::suggest::{self, counted};
+use super::suggest;
 use crate::fetch::{Access, Answer, access_once, next_link, page_once};
 use crate::plan::{Plan, shown_url};
 use crate::query::{Piece, form_decoded};
@@ -17,6 +17,7 @@ use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{Page, PageError, Paths, Record, date};
 use crate::secret::Scrubber;
 use crate::window::{Direction, Known, Window};
+use crate::words::counted;
 
 /// Asks an API once, and says what the config makes of its answer.
 pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report {
@@ -92,7 +93,7 @@ impl Asked<'_> {
         self.start(&records, report).await;
         if let Some(first) = records.first() {
             report.well("sample", "a record, without its values");
-            redact::sample(first.raw, self.scrubber()).iter().for_each(|line| report.more(line));
+            redact::sample(first.raw, self.scrubber(), self.now).iter().for_each(|line| report.more(line));
         }
     }
 
@@ -105,7 +106,7 @@ impl Asked<'_> {
                 Some(records)
             }
             Ok(records) => {
-                report.well("data", &format!("`{}`: {}", paths.data, counted(records.len(), "record")));
+                report.well("data", &format!("`{}`: {}", paths.data, counted(records.len() as u64, "record")));
                 Some(records)
             }
             Err(error) => {
@@ -141,7 +142,10 @@ impl Asked<'_> {
             Some(Direction::Mixed) => "in no order",
             None => "whose order can't be told",
         };
-        report.well("date", &format!("`{path}`: {count} of {} have a readable date, {order}", counted(all, "record")));
+        report.well(
+            "date",
+            &format!("`{path}`: {count} of {} have a readable date, {order}", counted(all as u64, "record")),
+        );
         report.more(&format!("oldest {}, newest {}", date::format(*oldest), date::format(*newest)));
     }
 
@@ -161,7 +165,10 @@ impl Asked<'_> {
                 format!(", {doubled} of them for another time; records of one date and one id are taken for the same")
             }
         };
-        report.well("id", &format!("`{path}`: {} of {} have one{how}", ids.len(), counted(records.len(), "record")));
+        report.well(
+            "id",
+            &format!("`{path}`: {} of {} have one{how}", ids.len(), counted(records.len() as u64, "record")),
+        );
     }
 
     fn next(&self, root: Raw<'_>, page: &Url, report: &mut Report) {
@@ -216,8 +223,9 @@ impl Asked<'_> {
             Err(untold) => return report.well("start", &format!("`{name}`: can't be told, as {untold}")),
         };
         let sent = request.start_format.sent(tried);
-        let again = match again(self.client, self.plan, self.access, tried).await {
-            Ok(again) => again,
+        let control = request.first_url(self.from);
+        let (judged, came) = match judged(self.client, self.plan, self.access, tried, &dates, &control).await {
+            Ok(judged) => judged,
             Err(Again::Refused(refused)) => {
                 report.well("start", &format!("`{name}`: asked again from {} on", date::format(sent)));
                 return report.refused("", &refused, &self.plan.auth);
@@ -227,8 +235,7 @@ impl Asked<'_> {
                 return report.wrong("start", &format!("`{name}`: from {} on, {what}", date::format(sent)));
             }
         };
-        let judged = judge::start(sent, &dates, &again);
-        tell_start(report, &name, &date::format(sent), judged, again.len());
+        tell_start(report, &name, &date::format(sent), judged, came);
     }
 }
 
@@ -277,6 +284,10 @@ fn tell_start(report: &mut Report, name: &str, sent: &str, judged: Start, came: 
             report.well("start", &format!("`{name}`: asked from {sent} on, the newest date, nothing came"));
             report.more("it is honoured and exclusive, or taken for something else: ask again when there is more");
         }
+        Start::Moved => {
+            report.well("start", &format!("`{name}`: asked from {sent} on, nothing older came"));
+            report.more("new records come so fast that it can't be told from chance: ask for larger pages, and again");
+        }
         Start::Undated => {
             report.wrong("start", &format!("`{name}`: asked from {sent} on, no record has a readable date"));
         }
@@ -289,14 +300,29 @@ pub(super) enum Again {
     Unreadable(String),
 }
 
-/// The dates of the records of the first page from another start date on.
-pub(super) async fn again(
+/// Asks from another start date on, and judges by the dates of the page before and, where it is honoured, by those of
+/// the `control` request right after. Gives how many records came, too.
+pub(super) async fn judged(
     client: &Client,
     plan: &Plan,
     access: &Access,
     start: DateTime<Utc>,
-) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
-    let fetched = page_once(client, plan, access, &plan.request.first_url(start)).await;
+    before: &[DateTime<Utc>],
+    control: &Url,
+) -> Result<(Start, usize), Again> {
+    let sent = plan.request.start_format.sent(start);
+    let came = again(client, plan, access, &plan.request.first_url(start)).await?;
+    let judged = judge::start(sent, before, &came);
+    if !matches!(judged, Start::Honoured(_)) {
+        return Ok((judged, came.len()));
+    }
+    let control = again(client, plan, access, control).await?;
+    Ok((judge::confirmed(judged, sent, &control), came.len()))
+}
+
+/// The dates of the records of a page.
+async fn again(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
+    let fetched = page_once(client, plan, access, url).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
     let root = Raw::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;

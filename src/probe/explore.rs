@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Client, StatusCode, Url};
 
-use super::examine::{Again, again, dates, not_json, records};
+use super::examine::{Again, dates, judged, not_json, records};
 use super::judge::{self, Edge, Start};
 use super::propose::{Choice, Draft, For, Kind, Wish, Wished};
 use super::report::advice;
@@ -22,8 +22,8 @@ use crate::record::{Paths, Record, date};
 use crate::secret::Scrubber;
 use crate::window::Direction;
 
-/// What the parameter that takes a start date is usually called. With the token and the first page they make ten
-/// requests, which no API minds.
+/// What the parameter that takes a start date is usually called. With the token, the first page and a control they
+/// make eleven requests, which no API minds.
 const START_NAMES: [&str; 8] =
     ["start_date", "since", "from", "start_time", "startTime", "start", "after", "updated_since"];
 /// How far back a first start date is proposed; as `settings.days_back_fetch` is by default.
@@ -98,6 +98,7 @@ fn blank(kind: Kind) -> Draft {
         start_name: Choice::given("start"),
         first_start: None,
         overlap: Choice::default(),
+        is_start_told: true,
     }
 }
 
@@ -226,13 +227,13 @@ impl Asking<'_> {
                     tried.push(format!("{}{how}", name.map(|n| format!("{n} ")).unwrap_or_default()))
                 }
                 Tried::Untold(why) => {
-                    draft.start_name = open_start(is_known, vec![why]);
+                    draft.open_start(is_known, why);
                     return;
                 }
             }
         }
         let what = if is_known { "the start date was not honoured" } else { "none of the usual names is honoured" };
-        draft.start_name = open_start(is_known, vec![format!("{what}: {}", tried.join(", "))]);
+        draft.open_start(is_known, format!("{what}: {}", tried.join(", ")));
     }
 
     /// A start date as number, where the API writes its dates so.
@@ -260,8 +261,9 @@ impl Asking<'_> {
             Err(why) => return untold(&why.to_string()),
         };
         let sent = format.sent(start);
-        let judged = match again(self.client, &plan, self.access, start).await {
-            Ok(again) => judge::start(sent, &dates, &again),
+        let control = without_start(&plan.request);
+        let judged = match judged(self.client, &plan, self.access, start, &dates, &control).await {
+            Ok((judged, _)) => judged,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
             Err(Again::Refused(refused)) => return refusal(&refused),
         };
@@ -281,6 +283,7 @@ impl Asking<'_> {
             Start::Ignored(_) => Tried::NotThis("ignored"),
             Start::Empty | Start::Unsure => Tried::NotThis("answered with nothing"),
             Start::Undated => Tried::NotThis("answered otherwise"),
+            Start::Moved => untold("new records come faster than they can be compared; ask for larger pages"),
         }
     }
 }
@@ -303,14 +306,6 @@ fn refusal(refused: &Refused) -> Tried {
         }
         _ => Tried::Untold("the API stopped answering, so not every usual name was tried".to_owned()),
     }
-}
-
-fn open_start(is_known: bool, mut comments: Vec<String>) -> Choice {
-    if is_known {
-        return Choice { value: None, comments };
-    }
-    comments.push("name the query parameter that takes a start date; the API's documentation has it".to_owned());
-    Choice { value: Some("<<START-DATE-PARAMETER>>".to_owned()), comments }
 }
 
 #[cfg(test)]

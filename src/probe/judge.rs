@@ -54,6 +54,18 @@ pub enum Start {
     Unsure,
     /// Records came, none of them with a date.
     Undated,
+    /// Nothing older came, but without the start date nothing older comes any more, either: the API has moved on.
+    Moved,
+}
+
+/// Holds a verdict against the answer to a request from long before: what is honoured must have left something out.
+#[must_use]
+pub fn confirmed(judged: Start, sent: DateTime<Utc>, control: &[Option<DateTime<Utc>>]) -> Start {
+    let leaves_out = control.iter().flatten().any(|date| *date < sent);
+    match judged {
+        Start::Honoured(_) if !leaves_out => Start::Moved,
+        judged => judged,
+    }
 }
 
 /// Whether the start date itself belongs to the answer.
@@ -149,6 +161,16 @@ mod tests {
         };
         let dated: Vec<DateTime<Utc>> = seen(before).into_iter().flatten().collect();
         assert_eq!(start(at(sent), &dated, &seen(after)), expected, "{sent} {before:?} {after:?}");
+    }
+
+    #[test]
+    fn what_is_honoured_must_leave_something_out() {
+        let (sent, honoured) = (at("10:00:02"), Start::Honoured(Edge::Exclusive));
+        let dates = |texts: &[&str]| texts.iter().map(|text| Some(at(text))).collect::<Vec<_>>();
+        assert_eq!(confirmed(honoured, sent, &dates(&["10:00:03", "10:00:01"])), honoured);
+        assert_eq!(confirmed(honoured, sent, &dates(&["10:00:09", "10:00:08"])), Start::Moved);
+        assert_eq!(confirmed(honoured, sent, &[None]), Start::Moved);
+        assert_eq!(confirmed(Start::Ignored(2), sent, &[]), Start::Ignored(2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The listener, asked with an empty request.
 
-use super::report::{unreachable_advice, waited};
+use super::report::waited;
+use crate::http::unreachable_advice;
 use crate::ship::{Listener, ShipError};
 
 /// Whether host and token are right, in words, and whether they are.

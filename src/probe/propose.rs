@@ -152,12 +152,25 @@ pub(super) struct Draft {
     /// The start date in the filters, which also says how start dates are written.
     pub(super) first_start: Option<String>,
     pub(super) overlap: Choice,
+    /// Whether it is known that a start date is honoured.
+    pub(super) is_start_told: bool,
 }
 
 impl Draft {
     /// Whether nothing is left to find out, but for secrets.
     pub(super) fn is_complete(&self) -> bool {
-        ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
+        self.is_start_told && ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
+    }
+
+    /// Notes why no start date was found to be honoured; where its name isn't given otherwise, it is left to the user.
+    pub(super) fn open_start(&mut self, is_known: bool, why: String) {
+        self.is_start_told = false;
+        self.start_name = Choice { value: None, comments: vec![why] };
+        if !is_known {
+            let what = "name the query parameter that takes a start date; the API's documentation has it";
+            self.start_name.comments.push(what.to_owned());
+            self.start_name.value = Some("<<START-DATE-PARAMETER>>".to_owned());
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! A record as it may be shown: its keys and its shape, none of its content.
 //!
-//! Text and numbers become their kind and length; written dates, true, false and null stay, as they help to write a
-//! config and tell nothing of a person. Digits alone are no written date: any number passes for UNIX time.
+//! Text and numbers become their kind and length; true, false and null stay, and so do written dates of the last years,
+//! as they help to write a config: older ones may be somebody's birthday. Digits alone are no written date: any number
+//! passes for UNIX time. Keys that look like somebody's address go, too.
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::date;
 use crate::record::json::{Kind, Raw};
@@ -13,13 +16,15 @@ const LINES_MAX: usize = 40;
 const DEPTH_MAX: usize = 4;
 /// How much of a key is shown, in characters.
 const KEY_CHARS_MAX: usize = 60;
+/// How old a date may be that is shown.
+const RECENT: TimeDelta = TimeDelta::days(2 * 365);
 /// The longest text that may be a date.
 const DATE_CHARS_MAX: usize = 40;
 
 /// The lines of a record, indented by two blanks for each level.
 #[must_use]
-pub fn sample(record: Raw<'_>, scrubber: &Scrubber) -> Vec<String> {
-    let mut lines = Lines { lines: Vec::new(), scrubber, is_full: false };
+pub fn sample(record: Raw<'_>, scrubber: &Scrubber, now: DateTime<Utc>) -> Vec<String> {
+    let mut lines = Lines { lines: Vec::new(), scrubber, now, is_full: false };
     lines.value(record, At::default(), "", "");
     if lines.is_full {
         lines.lines.push("… and more".to_owned());
@@ -37,6 +42,7 @@ struct At {
 struct Lines<'s> {
     lines: Vec<String>,
     scrubber: &'s Scrubber,
+    now: DateTime<Utc>,
     is_full: bool,
 }
 
@@ -92,6 +98,10 @@ impl Lines<'_> {
 
     fn key(&self, key: Raw<'_>) -> String {
         let key = key.scalar().unwrap_or_default();
+        // Some answers have data for keys; those of OData have an `@`, too.
+        if key.contains('@') && !key.contains("@odata.") {
+            return format!("‹key, {} characters›", key.chars().count());
+        }
         let shown: String = self.scrubber.scrub(&key).chars().take(KEY_CHARS_MAX).collect();
         shown.replace('\\', "\\\\").replace('"', "\\\"")
     }
@@ -101,7 +111,7 @@ impl Lines<'_> {
             Kind::Number => "‹number›".to_owned(),
             Kind::Text => {
                 let text = raw.scalar().unwrap_or_default();
-                match text.chars().nth(DATE_CHARS_MAX).is_none() && is_written_date(&text) {
+                match text.chars().nth(DATE_CHARS_MAX).is_none() && self.is_recent_date(&text) {
                     true => format!("\"{}\"", self.scrubber.scrub(&text)),
                     false => match text.chars().count() {
                         1 => "‹text, 1 character›".to_owned(),
@@ -112,6 +122,13 @@ impl Lines<'_> {
             // Nothing but true, false and null is left.
             _ => raw.text().to_owned(),
         }
+    }
+}
+
+impl Lines<'_> {
+    fn is_recent_date(&self, text: &str) -> bool {
+        let date = date::parse(text).filter(|_| is_written_date(text));
+        date.is_some_and(|date| self.now.signed_duration_since(date).abs() <= RECENT)
     }
 }
 
@@ -131,7 +148,7 @@ mod tests {
     fn check(record: &str, expected: &str) {
         let scrubber = Scrubber::new([Secret::new("the-secret")]);
         let raw = Raw::parse(record).expect("JSON");
-        assert_eq!(sample(raw, &scrubber).join("\n"), expected);
+        assert_eq!(sample(raw, &scrubber, date::parse("2025-01-01").expect("a date")).join("\n"), expected);
     }
 
     #[test]
@@ -143,6 +160,10 @@ mod tests {
              \"ok\": true,\n  \"none\": null,\n  \"card\": ‹text, 16 characters›,\n  \"day\": ‹text, 8 characters›,\n  \
              \"tags\": [‹text, 1 character›, and 2 more],\n  \"empty\": [],\n  \"o\": {\n    \"p\": [{\n      \
              \"q\": ‹text, 1 character›\n    }, and 1 more]\n  },\n  \"e\": {}\n}",
+        );
+        check(
+            r#"{"born":"1980-02-03","jo@example.com":1,"@odata.type":"x"}"#,
+            "{\n  \"born\": ‹text, 10 characters›,\n  \"‹key, 14 characters›\": ‹number›,\n  \"@odata.type\": ‹text, 1 character›\n}",
         );
         check("\"just text\"", "‹text, 9 characters›");
         check("17", "‹number›");
@@ -162,7 +183,7 @@ mod tests {
         let long = format!("{{\"{}\":1}}", "k".repeat(100_000));
         for record in [deep, nested, wide, long] {
             let raw = Raw::parse(&record).expect("JSON");
-            let lines = sample(raw, &Scrubber::default());
+            let lines = sample(raw, &Scrubber::default(), DateTime::default());
             assert!(lines.len() <= LINES_MAX + 1, "{} lines", lines.len());
             assert!(lines.iter().all(|line| line.chars().count() < 500), "{lines:?}");
         }

@@ -16,6 +16,7 @@ use crate::fetch::{NextLinkError, next_link};
 use crate::record::date;
 use crate::record::json::{Kind, Raw};
 use crate::record::path::JsonPath;
+use crate::words::counted;
 
 /// How deep a walk goes: answers hold their records and links near the top.
 const DEPTH_MAX: usize = 6;
@@ -76,8 +77,8 @@ pub fn records(root: Raw<'_>, now: DateTime<Utc>) -> Vec<Candidate> {
         let has_dates = at < LISTS_DATED_MAX && dates(&first, now).first().is_some_and(|candidate| candidate.is_likely);
         let why = match (is_empty, has_dates) {
             (true, _) => "an empty list on this page".to_owned(),
-            (false, true) => format!("{} with dates", counted(count, "record")),
-            (false, false) => counted(count, "object"),
+            (false, true) => format!("{} with dates", counted(count as u64, "record")),
+            (false, false) => counted(count as u64, "object"),
         };
         let order = (!has_dates, Reverse(count), !is_named, way.depth());
         found.push((order, Found { way, why, is_likely: has_dates || is_named }));
@@ -111,7 +112,7 @@ pub fn dates(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
             _ => 2,
         };
         let what = if is_plausible { "a date" } else { "what reads as a date, but is more likely a number" };
-        let why = format!("{} of {} have {what} here", read.len(), counted(walked.len(), "record"));
+        let why = format!("{} of {} have {what} here", read.len(), counted(walked.len() as u64, "record"));
         let order = (!is_plausible, share, rank, way.depth(), !is_written);
         found.push((order, Found { way, why, is_likely: is_plausible && share < 2 }));
     }
@@ -139,7 +140,7 @@ pub fn ids(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
         if rank == IdRank::Other && (walked.len() < 2 || values.iter().all(reads_as_date)) {
             continue;
         }
-        let why = format!("different in each of {}", counted(walked.len(), "record"));
+        let why = format!("different in each of {}", counted(walked.len() as u64, "record"));
         // An id of somebody else (of a user, a session) would make one record of two.
         found.push(((rank, way.depth()), Found { way, why, is_likely: rank == IdRank::Id }));
     }
@@ -324,10 +325,6 @@ fn may_be_id(raw: Raw<'_>) -> bool {
 fn is_near(date: DateTime<Utc>, now: DateTime<Utc>, days_back: i64) -> bool {
     let ahead = date.signed_duration_since(now);
     ahead > -TimeDelta::days(days_back) && ahead < TimeDelta::days(PLAUSIBLE_DAYS_AHEAD)
-}
-
-pub(super) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// A candidate before its path is written.

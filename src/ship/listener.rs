@@ -9,7 +9,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::batch::Batch;
-use crate::http::{cause, said};
+use crate::http::{cause, said, unreachable_advice};
 use crate::plan;
 use crate::query::encode_component;
 use crate::retry::{self, Retries, Verdict};
@@ -65,9 +65,8 @@ impl ShipError {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => {
-                "check that this machine reaches the listener: logzio.url, DNS, firewall (port 8071), proxy, certificates"
-            }
+            Self::Unreachable { cause, .. } => unreachable_advice(cause, "logzio.url")
+                .unwrap_or("check that this machine reaches the listener: logzio.url, firewall (port 8071), proxy"),
             Self::Token { .. } => {
                 "put a shipping token of your account into logzio.token, and the URL of its region into logzio.url"
             }

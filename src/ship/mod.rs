@@ -37,7 +37,7 @@ pub struct Shipped {
     pub records: u64,
     /// Their lines' bytes, uncompressed.
     pub bytes: u64,
-    /// Records that went to `undelivered.ndjson`.
+    /// Records that can't be delivered; they are in `undelivered.ndjson`.
     pub set_aside: u64,
 }
 
@@ -69,8 +69,10 @@ impl Shipper<'_> {
                 Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, None),
                 Taken::ButSome(counts) => {
                     let refused = self.reason(&piece, counts);
-                    let set_aside = if refused.is_some() { records } else { 0 };
-                    (Shipped { records: counts.successful_lines.min(records), bytes, set_aside }, refused)
+                    let taken = counts.successful_lines.min(records);
+                    // The whole batch is kept, as nobody knows which lines those are.
+                    let set_aside = if refused.is_some() { (records - taken).max(1) } else { 0 };
+                    (Shipped { records: taken, bytes, set_aside }, refused)
                 }
                 Taken::TooLarge if piece.len() == 1 => {
                     self.keep(&piece, now, "the listener says that it is too large").await?;

@@ -10,12 +10,14 @@ use crate::health::Word;
 use crate::meter::{Meter, Totals};
 use crate::plan::{Plan, shown_url};
 use crate::state::{Account, Oddity, Past};
-use crate::window::GapCause;
+use crate::window::{Gap, GapCause};
 
 /// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
 pub const FAILED_ITERATIONS_MIN: u32 = 3;
 /// How many failing APIs a word names.
 const APIS_NAMED_MAX: usize = 5;
+/// How many gaps of an API are shown; `state` lists all.
+const GAPS_MAX: usize = 3;
 /// How many iterations of an API are kept for its plot.
 pub const RECENT_MAX: usize = 60;
 
@@ -64,7 +66,7 @@ pub struct ApiStatus {
     /// What the account says.
     pub standing: Standing,
     /// The last iterations, those before the process began among them; the latest at the end.
-    pub recent: VecDeque<Ended>,
+    pub recent: Arc<VecDeque<Ended>>,
 }
 
 /// What an API does.
@@ -100,10 +102,10 @@ pub struct Standing {
     pub swept_until: Option<DateTime<Utc>>,
     /// How late half of the records, and 99 % of them, were.
     pub lateness: Option<(TimeDelta, TimeDelta)>,
-    /// How many spans of time can't be fetched any more.
-    pub gaps: usize,
-    /// What is odd about it.
-    pub oddities: Vec<Oddity>,
+    /// The last spans of time that can't be fetched any more, the latest first.
+    pub gaps: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    /// What is odd about it, and when that was seen last.
+    pub oddities: Vec<(Oddity, DateTime<Utc>)>,
 }
 
 /// An iteration that ended.
@@ -146,12 +148,14 @@ impl Standing {
     #[must_use]
     pub fn of(account: &Account) -> Self {
         let lateness = &account.lateness;
+        let lost: Vec<Gap> = account.swept.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).collect();
+        let lost = lost.into_iter();
         Self {
             checkpoint: account.checkpoint,
             swept_until: account.swept.until(),
             lateness: lateness.within(0.5).zip(lateness.within(0.99)),
-            gaps: account.swept.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).count(),
-            oddities: account.oddities.keys().copied().collect(),
+            gaps: lost.rev().take(GAPS_MAX).map(|gap| (gap.from, gap.until)).collect(),
+            oddities: account.oddities.iter().map(|(oddity, noticed)| (*oddity, noticed.last)).collect(),
         }
     }
 }
@@ -166,7 +170,7 @@ impl From<&Past> for Ended {
 impl ApiStatus {
     fn new(plan: &Plan, account: &Account, now: DateTime<Utc>) -> Self {
         Self {
-            url: shown_url(&plan.request.url),
+            url: plan.scrubber.scrub(&shown_url(&plan.request.url)),
             interval: plan.interval,
             phase: Phase::Waiting { until: Some(now) },
             totals: Totals::default(),
@@ -177,12 +181,12 @@ impl ApiStatus {
             failures_in_a_row: 0,
             trouble: None,
             standing: Standing::of(account),
-            recent: account.past.iter().map(Ended::from).collect(),
+            recent: Arc::new(account.past.iter().map(Ended::from).collect()),
         }
     }
 
     fn follow(&mut self, plan: &Plan) {
-        self.url = shown_url(&plan.request.url);
+        self.url = plan.scrubber.scrub(&shown_url(&plan.request.url));
         self.interval = plan.interval;
     }
 
@@ -201,13 +205,10 @@ impl Board {
         Self { started: now, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload }) }
     }
 
-    /// Takes an API up; where it is known, its figures go on. Gives what counts for it.
-    pub fn take_up(&self, plan: &Plan, account: &Account, now: DateTime<Utc>) -> Arc<Meter> {
-        let mut noted = self.lock();
-        let new = || Entry { meter: Arc::default(), status: ApiStatus::new(plan, account, now) };
-        let entry = noted.apis.entry(plan.name.clone()).or_insert_with(new);
-        entry.status.follow(plan);
-        Arc::clone(&entry.meter)
+    /// Takes an API up, with what counts for it; where it is known, its figures go on.
+    pub fn take_up(&self, plan: &Plan, account: &Account, meter: &Arc<Meter>, now: DateTime<Utc>) {
+        let new = || Entry { meter: Arc::clone(meter), status: ApiStatus::new(plan, account, now) };
+        self.lock().apis.entry(plan.name.clone()).or_insert_with(new).status.follow(plan);
     }
 
     /// Notes that an API has another plan.
@@ -248,9 +249,11 @@ impl Board {
             }
             status.trouble = trouble;
             status.standing = standing;
-            status.recent.push_back(ended);
-            while status.recent.len() > RECENT_MAX {
-                status.recent.pop_front();
+            // Copied only where somebody looks at it right now.
+            let recent = Arc::make_mut(&mut status.recent);
+            recent.push_back(ended);
+            while recent.len() > RECENT_MAX {
+                recent.pop_front();
             }
         });
     }
@@ -344,7 +347,7 @@ mod tests {
             );
             let config = compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") }).config;
             let plan = config.expect("a config").apis.remove(0);
-            board.take_up(&plan, &Account::default(), DateTime::default());
+            board.take_up(&plan, &Account::default(), &Arc::default(), DateTime::default());
         }
         board
     }

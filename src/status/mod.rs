@@ -10,7 +10,7 @@ mod metrics;
 mod page;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -56,7 +56,13 @@ pub async fn serve_health(board: Arc<Board>) -> io::Result<SocketAddr> {
 
 fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> Reply {
     if !matches!(asked.method, Method::GET | Method::HEAD) {
-        return Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n").with(ALLOW, "GET, HEAD");
+        let reply = Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+        return guarded(reply.with(ALLOW, "GET, HEAD"));
+    }
+    if asked.is_to_loopback && !is_local(asked.header("host")) {
+        // A page from elsewhere whose name suddenly leads here (DNS rebinding) must not read this one.
+        let text = "on loopback only localhost is answered; a proxy before it should send `Host: localhost`\n";
+        return guarded(Reply::text(StatusCode::MISDIRECTED_REQUEST, text));
     }
     let reply = match (asked.path.as_str(), extent) {
         // Whoever answers is alive; that APIs fail is no reason to be started anew.
@@ -76,6 +82,16 @@ fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> R
         _ => Reply::text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz and /readyz\n"),
     };
     guarded(reply)
+}
+
+/// Whether a `Host` header names this machine, whatever its port.
+fn is_local(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// With the headers that keep a browser from making anything else of it.

@@ -23,6 +23,9 @@ const LATE_MIN: TimeDelta = TimeDelta::minutes(10);
 /// How many APIs in trouble are open: where many are, their lines are read first.
 const OPEN_MAX: usize = 10;
 
+/// How long what is odd counts after it was seen.
+const ODD_FOR: TimeDelta = TimeDelta::days(1);
+
 /// How an API fares, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mood {
@@ -39,11 +42,11 @@ enum Mood {
 }
 
 impl Mood {
-    fn of(api: &ApiStatus) -> Self {
+    fn of(api: &ApiStatus, now: DateTime<Utc>) -> Self {
         match api {
             _ if api.is_failing() => Self::Failing,
             _ if api.trouble.is_some() => Self::Troubled,
-            _ if !api.standing.oddities.is_empty() || api.standing.gaps > 0 => Self::Odd,
+            _ if api.standing.oddities.iter().any(|(_, last)| is_fresh(*last, now)) => Self::Odd,
             _ if api.succeeded == 0 => Self::New,
             _ => Self::Well,
         }
@@ -75,7 +78,7 @@ impl Mood {
 #[must_use]
 pub fn page(snapshot: &Snapshot, now: DateTime<Utc>) -> String {
     let mut apis: Vec<(Mood, &String, &ApiStatus)> =
-        snapshot.apis.iter().map(|(name, api)| (Mood::of(api), name, api)).collect();
+        snapshot.apis.iter().map(|(name, api)| (Mood::of(api, now), name, api)).collect();
     // By name within a mood, as they are by name already.
     apis.sort_by_key(|(mood, ..)| *mood);
     let hidden = apis.len().saturating_sub(APIS_SHOWN_MAX);
@@ -183,16 +186,22 @@ fn api_row(mood: Mood, name: &str, api: &ApiStatus, may_be_open: bool, now: Date
                     p .count { (counted(u64::from(api.failures_in_a_row), "failed iteration")) " in a row" }
                 }
             }
-            @for oddity in &api.standing.oddities { p .oddity { (oddity.advice()) } }
-            @if api.standing.gaps > 0 {
-                p .oddity {
-                    (counted(api.standing.gaps as u64, "gap")) ": time that can't be fetched any more; "
-                    code { "logzio-api-fetcher state" } " lists it"
+            @for (oddity, last) in &api.standing.oddities {
+                p .oddity[is_fresh(*last, now)] .past[!is_fresh(*last, now)] {
+                    (oddity.advice()) " (last seen " (ago(*last, now)) ")"
                 }
+            }
+            @for (from, until) in &api.standing.gaps {
+                p .past { "a gap: what lies from " (moment(*from)) " to " (moment(*until)) " can't be fetched any more" }
             }
             (facts(api, now))
         }
     }
+}
+
+/// Whether something odd was seen not long ago.
+fn is_fresh(last: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(last) <= ODD_FOR
 }
 
 /// What the last iteration brought.
@@ -231,8 +240,10 @@ fn facts(api: &ApiStatus, now: DateTime<Utc>) -> Markup {
             @if api.totals.set_aside > 0 {
                 (fact("undeliverable", html! { (counted(api.totals.set_aside, "record")) ", in undelivered.ndjson" }))
             }
-            (fact("newest event", html! { (date_or(standing.checkpoint, "none delivered yet", now)) }))
-            (fact("complete until", html! { (date_or(standing.swept_until, "nothing complete yet", now)) }))
+            (fact("checkpoint, the newest event", html! {
+                (date_or(standing.checkpoint, "none until an iteration is done", now))
+            }))
+            (fact("complete until", html! { (date_or(standing.swept_until, "none until an iteration is done", now)) }))
             (fact("lateness", html! {
                 @match standing.lateness {
                     Some((half, nearly_all)) => { "half within " (span(half)) ", 99 % within " (span(nearly_all)) }

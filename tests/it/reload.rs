@@ -181,6 +181,98 @@ fn an_api_that_is_removed_and_added_again_goes_on_where_it_was() {
     running.stop().assert_code(0);
 }
 
+/// The race that a supervisor must win: its API is wanted again before it has ended.
+#[test]
+fn an_api_that_is_wanted_again_while_it_ends_never_has_two_iterations() {
+    let date = minutes_ago(30);
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let under_way = AtomicUsize::new(0);
+    let api = MockServer::start(move |asked, before| {
+        assert_eq!(under_way.fetch_add(1, Ordering::SeqCst), 0, "two requests at once: {}", asked.path);
+        if before == 0 {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        under_way.fetch_sub(1, Ordering::SeqCst);
+        page(&[&record(1, &date)], None)
+    });
+    let other = MockServer::start(|_, _| page(&[], None));
+    let listener = MockListener::start();
+    let wanted = config_of(api.url(), listener.url(), "shipping-token-1", &[entry("a", "before", "1h")]);
+    let again = config_of(api.url(), listener.url(), "shipping-token-1", &[entry("a", "after", "1h")]);
+    let without = config_of(other.url(), listener.url(), "shipping-token-1", &[entry("b", "b", "1h")]);
+    let running = Fetcher::new(&wanted).start();
+    wait_until("the first request", || asked_of(&api, "before") == 1);
+    for (round, text) in [&without, &again, &without, &again].into_iter().enumerate() {
+        edit_and_tell(&running, text);
+        running.wait_for_log("the config has changed", round + 1);
+    }
+    assert_eq!(asked_of(&api, "after"), 0, "its iteration is still under way");
+    go_on.send(()).unwrap();
+    wait_until("the iteration that is wanted", || asked_of(&api, "after") == 1);
+    running.wait_for_log("iteration done api=\"a\"", 2);
+    assert_eq!(listener.ids(), [1]);
+    running.stop().assert_code(0);
+}
+
+/// Records flow all the while, pages are slow, and the config changes again and again.
+#[test]
+fn no_sequence_of_edits_loses_or_doubles_a_record() {
+    const EDITS: usize = 25;
+    let begun = chrono::Utc::now();
+    // One event every 20 ms; the pages of an API have all events of its own since the start date.
+    let events_until = move |now: chrono::DateTime<chrono::Utc>| (now - begun).num_milliseconds() / 20;
+    let at = move |event: i64| begun + chrono::TimeDelta::milliseconds(event * 20);
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (over, last) = (Arc::clone(&is_over), Arc::new(AtomicUsize::new(usize::MAX)));
+    let last_event = Arc::clone(&last);
+    let api = MockServer::start(move |asked, _| {
+        let now = chrono::Utc::now();
+        let newest = events_until(now).min(last_event.load(Ordering::SeqCst) as i64);
+        let since = asked.raw_field("since").unwrap().replace("%3A", ":").replace("%2B", "+");
+        let since = chrono::DateTime::parse_from_rfc3339(&since).unwrap().to_utc();
+        let number: i64 = asked.path[2..3].parse().unwrap();
+        let records: Vec<String> = (0..=newest)
+            .filter(|event| at(*event) >= since)
+            .map(|event| record((event * 10 + number) as u64, &at(event).to_rfc3339()))
+            .collect();
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        let slow = std::time::Duration::from_millis(if over.load(Ordering::SeqCst) { 0 } else { 60 });
+        Reply::Late(slow, Box::new(page(&records, None)))
+    });
+    let listener = MockListener::start();
+    let mut random = fastrand::Rng::with_seed(20_261_122);
+    let all: Vec<Entry> = (0..3).map(|number| entry(&format!("n{number}"), &format!("n{number}"), "0.03s")).collect();
+    let text =
+        |entries: &[Entry], token: &str| config_of(api.url(), listener.url(), "shipping-token-1", entries) + token;
+    let running = Fetcher::new(&text(&all, "")).start();
+    running.wait_for_log("iteration done", 3);
+    for edit in 1..=EDITS {
+        let mut some: Vec<Entry> = all.iter().filter(|_| random.u8(..4) > 0).cloned().collect();
+        for entry in &mut some {
+            // Another interval, or another path to the same events: both are a change.
+            entry.interval = if random.bool() { "0.03s" } else { "0.04s" };
+            entry.path = format!("n{}{}", &entry.name[1..], if random.bool() { "" } else { "/other" });
+        }
+        if some.is_empty() {
+            some.push(all[0].clone());
+        }
+        edit_and_tell(&running, &text(&some, if random.bool() { "" } else { "tls: {ca_file: }\n" }));
+        running.wait_for_log("SIGHUP: the config is read again", edit);
+    }
+    last.store(events_until(chrono::Utc::now()) as usize, Ordering::SeqCst);
+    is_over.store(true, Ordering::SeqCst);
+    edit_and_tell(&running, &text(&all, ""));
+    let events = last.load(Ordering::SeqCst) as u64 + 1;
+    let expected = 3 * events as usize;
+    listener.wait_for_lines(expected);
+    running.stop().assert_code(0);
+    let ids = listener.ids();
+    let mut once = ids.clone();
+    once.dedup();
+    assert_eq!((ids.len(), once.len()), (expected, expected), "shipped, and different ones of them");
+}
+
 #[test]
 fn an_unchanged_api_keeps_its_token() {
     let api = MockServer::start(|asked, _| match asked.path.as_str() {
@@ -290,6 +382,7 @@ fn after_each_of_many_edits_it_asks_what_a_fresh_start_would() {
     let api = MockServer::start(|_, _| page(&[], None));
     let text = |entries: &[Entry]| config_of(api.url(), "http://127.0.0.1:1", "t", entries);
     let running = Fetcher::new(&text(&configs[0])).start();
+    let mut ended = 0;
     for (round, entries) in configs.iter().enumerate() {
         if round > 0 {
             edit_and_tell(&running, &text(entries));
@@ -300,9 +393,13 @@ fn after_each_of_many_edits_it_asks_what_a_fresh_start_would() {
             };
             wait_until("the change", || done() == round);
         }
+        // Whatever ended has ended; what has changed asks by its new path only after its old iteration.
+        let before = round.checked_sub(1).map(|before| &configs[before]);
+        let gone = |name: &String| !entries.iter().any(|entry| entry.name == *name);
+        ended += before.map_or(0, |before| before.iter().filter(|entry| gone(&entry.name)).count());
+        running.wait_for_log("is no longer in the config, and has ended", ended);
         let wanted = paths_of(entries);
         let asked_since = |from: usize| -> Vec<Asked> { api.asked().split_off(from) };
-        // Those of the config before may have one request under way.
         let from = api.asked().len();
         let settled =
             |asked: &[Asked]| wanted.iter().all(|path| asked.iter().filter(|asked| asked.path == *path).count() >= 2);

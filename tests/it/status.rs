@@ -1,6 +1,7 @@
 //! The status page, the metrics, and who may see what.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use reqwest::header::HeaderMap;
 
@@ -46,11 +47,6 @@ fn page_of(running: &Running, times: usize) -> String {
     let log = running.log();
     let url = log.lines().filter_map(|line| line.split_once(said)).nth(times - 1).unwrap().1;
     url.trim().trim_end_matches('/').to_owned()
-}
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn with_page(config: &str) -> String {
@@ -106,12 +102,9 @@ fn the_page_says_why_nothing_flows_and_what_to_do() {
     let url = page_of(&running, 1);
     wait_until("an API that is called failing", || get(&url).text.contains(">failing<"));
     let shown = get(&url);
-    for text in [
-        "403 Forbidden: *** has no right",
-        "What to do: ",
-        "give the account of these credentials the right",
-        "(1 failing)",
-    ] {
+    for text in
+        ["403 Forbidden: *** has no right", "What to do: ", "check the permissions of the account", "(1 failing)"]
+    {
         shown.assert_has(text);
     }
     let (health, ready) = (get(&format!("{url}/healthz")), get(&format!("{url}/readyz")));
@@ -151,7 +144,9 @@ fn nothing_can_be_changed_from_outside_and_nothing_is_loaded_from_elsewhere() {
     for path in ["/", "/metrics", "/healthz", "/readyz", "/style.css", "/script.js", "/nothing"] {
         let url = format!("{url}{path}");
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            assert_eq!(ask(method, &url).unwrap().status, 405, "{method} {path}");
+            let answer = ask(method, &url).unwrap();
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{method} {path}");
         }
         let answer = get(&url);
         assert_eq!(answer.status, if path == "/nothing" { 404 } else { 200 }, "{path}");
@@ -225,24 +220,52 @@ fn without_the_key_there_is_no_page_and_loopback_has_the_word_on_health_alone() 
     running.stop().assert_code(0);
 }
 
+/// A page from elsewhere whose name is made to lead to loopback would be asked by that name.
+#[test]
+fn on_loopback_only_this_machine_is_answered() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&with_page(&general(api.url(), "http://127.0.0.1:1", ""))).start();
+    let url = page_of(&running, 1);
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    let asked_as = |host: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"] {
+        assert_eq!(asked_as(host), 200, "{host}");
+    }
+    for host in
+        ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example", ""]
+    {
+        assert_eq!(asked_as(host), 421, "{host}");
+    }
+    running.stop().assert_code(0);
+}
+
 #[test]
 fn the_page_moves_begins_and_ends_with_the_config() {
     let api = MockServer::start(|_, _| page(&[], None));
     let plain = general(api.url(), "http://127.0.0.1:1", "").replace("time_interval: 1s", "time_interval: 1h");
-    let at = |port: u16| format!("status: {{listen: 'localhost:{port}'}}\n{plain}");
-    let (first, second) = (free_port(), free_port());
-    let running = Fetcher::new(&at(first)).start();
+    // All of 127.0.0.0/8 is loopback, and port 0 is any that is free.
+    let at = |host: &str| format!("status: {{listen: '{host}:0'}}\n{plain}");
+    let running = Fetcher::new(&at("localhost")).start();
     let change = |text: &str| {
         std::fs::write(running.config_path(), text).unwrap();
         running.signal("HUP");
     };
-    assert_eq!(get(&page_of(&running, 1)).status, 200);
-    change(&at(second));
-    assert_eq!(page_of(&running, 2), format!("http://127.0.0.1:{second}"));
-    assert!(ask("GET", &format!("http://127.0.0.1:{first}/")).is_none(), "the old address still answers");
+    let first = page_of(&running, 1);
+    assert_eq!(get(&first).status, 200);
+    change(&at("127.0.0.2"));
+    let second = page_of(&running, 2);
+    assert!(second.starts_with("http://127.0.0.2:") && get(&second).status == 200, "{second}");
+    assert!(ask("GET", &first).is_none(), "the old address still answers");
     change(&plain);
     running.wait_for_log("the status page is no longer served", 1);
-    wait_until("the end of the page", || ask("GET", &format!("http://127.0.0.1:{second}/")).is_none());
+    wait_until("the end of the page", || ask("GET", &second).is_none());
     assert_eq!(api.asked().len(), 1, "no API notices");
     running.stop().assert_code(0);
 }

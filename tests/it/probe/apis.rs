@@ -62,7 +62,7 @@ fn a_good_api_is_described_with_a_sample_that_shows_no_values() {
     for hidden in ["jo@example.com", "4711", "next-page-token", "page=2"] {
         assert!(!outcome.stdout.contains(hidden), "{}", outcome.stdout);
     }
-    assert_eq!(api.asked().len(), 2, "one page, and one from the middle of it on");
+    assert_eq!(api.asked().len(), 3, "one page, one from the middle of it on, and the first again");
 }
 
 #[test]
@@ -154,6 +154,19 @@ fn an_exclusive_start_is_told() {
 }
 
 #[test]
+fn an_api_that_moves_on_in_between_leaves_it_open_whether_a_start_is_honoured() {
+    // It ignores the start date; each answer has later events alone.
+    let api = MockServer::start(|_, before| {
+        let shift = TimeDelta::minutes(20 * before as i64);
+        let records: Vec<String> = recent(3).iter().map(|date| record(1, &text(&(*date + shift)))).collect();
+        body(&records, None)
+    });
+    let outcome = probe(&general(api.url(), "http://127.0.0.1:1", "")).assert_code(0);
+    assert!(!outcome.stdout.contains("honoured"), "{}", outcome.stdout);
+    outcome.assert_says("it can't be told from chance");
+}
+
+#[test]
 fn a_start_date_that_is_taken_for_something_else_is_wrong() {
     let api = MockServer::start(|_, before| {
         let records: Vec<String> = recent(3).iter().map(|date| record(1, &text(date))).collect();
@@ -208,7 +221,7 @@ fn a_token_is_asked_for_once_and_its_time_is_told() {
     });
     let outcome = probe(&oauth(api.url())).assert_code(0);
     outcome.assert_says("token    200 OK in ").assert_says("it lasts 30 s").assert_says("`since` is honoured");
-    assert_eq!(api.asked().len(), 3, "one token, two pages, though the token is about to end");
+    assert_eq!(api.asked().len(), 4, "one token, three pages, though the token is about to end");
 }
 
 #[test]

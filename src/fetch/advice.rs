@@ -1,0 +1,65 @@
+//! What whoever is on call, or writes a config, can do about a page that didn't come.
+
+use reqwest::StatusCode;
+
+use super::FetchError;
+use crate::http::unreachable_advice;
+use crate::plan::Auth;
+use crate::window::is_too_old;
+
+impl FetchError {
+    /// What can be done about it; nothing where its own words say it. `auth` tells which credentials were sent.
+    #[must_use]
+    pub fn advice(&self, auth: &Auth) -> Option<&'static str> {
+        match self {
+            Self::Token(error) => of_token(error),
+            Self::Status { status, said, .. } => of_status(*status, said, auth),
+            Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
+            _ => None,
+        }
+    }
+}
+
+fn of_token(error: &FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Broken { cause, .. } => return unreachable_advice(cause, "token_http_request.url"),
+        FetchError::Status { .. } => {}
+        _ => return Some("check token_http_request.url: it must be the token endpoint"),
+    }
+    Some(match error.status()? {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "check credentials.id and credentials.key (the secret's value, not its id), and token_http_request.scope; secrets \
+             expire"
+        }
+        StatusCode::NOT_FOUND => "check token_http_request.url",
+        StatusCode::TOO_MANY_REQUESTS => "the token server limits requests: make settings.time_interval longer",
+        status if status.is_server_error() => "the token server has a fault of its own: try again later",
+        _ => return None,
+    })
+}
+
+fn of_status(status: StatusCode, said: &str, auth: &Auth) -> Option<&'static str> {
+    Some(match status {
+        StatusCode::BAD_REQUEST if is_too_old(said) => {
+            "the start date lies too far back: the fetcher looks for the earliest that is taken; lower settings.days_back_fetch"
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            "the API does not take the request: check filters and start_date_name"
+        }
+        StatusCode::UNAUTHORIZED => match auth {
+            Auth::Basic { .. } => "check credentials.id and credentials.key: wrong, expired, or of another region",
+            Auth::OwnHeader => "check the header Authorization in http_request.headers",
+            Auth::Token(_) => {
+                "there is a token, but not for this API: check token_http_request.scope and the permissions"
+            }
+        },
+        StatusCode::FORBIDDEN => {
+            "the credentials are known, but may not read this: check the permissions of the account"
+        }
+        StatusCode::NOT_FOUND => "nothing is there: check http_request.url",
+        StatusCode::METHOD_NOT_ALLOWED => "check http_request.method",
+        StatusCode::TOO_MANY_REQUESTS => "too many requests: try again later, and make settings.time_interval longer",
+        status if status.is_server_error() => "the API has a fault of its own: try again later",
+        _ => return None,
+    })
+}
