@@ -1,6 +1,7 @@
 //! What must never be printed, and the scrubber that takes it out of text that others wrote.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -44,11 +45,11 @@ impl PartialEq for Secret {
     }
 }
 
-/// Takes an API's secrets out of what servers answer, before anybody sees it: some echo what they were sent.
+/// Takes an API's secrets out of what servers answer, before anybody sees it: some echo what they were sent. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scrubber {
     /// Longest first, so that no secret hides a part of another.
-    needles: Vec<Secret>,
+    needles: Arc<[Secret]>,
 }
 
 impl Scrubber {
@@ -65,7 +66,7 @@ impl Scrubber {
         let mut needles: Vec<Secret> = self.needles.iter().cloned().chain(new).collect();
         needles.sort_by(|a, b| b.expose().len().cmp(&a.expose().len()).then_with(|| a.expose().cmp(b.expose())));
         needles.dedup();
-        Self { needles }
+        Self { needles: needles.into() }
     }
 
     /// Foreign text as it may be shown: without secrets, on one line, not too long.
@@ -74,7 +75,7 @@ impl Scrubber {
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for needle in &self.needles {
+        for needle in self.needles.iter() {
             if clean.contains(needle.expose()) {
                 clean = clean.replace(needle.expose(), "***");
             }

@@ -1,5 +1,6 @@
 //! A small HTTP server: for whoever asks the daemon how it is, and for the mocks of `demo`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 /// The largest body that a mock takes.
 pub(crate) const MOCK_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How many connections are served at a time; whoever comes then waits. A browser takes six.
+/// How many connections are served at a time; with more, the oldest ends: those who read nothing keep nobody out. A
+/// browser takes six.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a request may take to arrive.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
@@ -120,9 +122,11 @@ pub(crate) async fn serve_on(
     let Ok(address) = listener.local_addr() else { return };
     let answer = Arc::new(answer);
     let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        while connections.len() >= CONNECTIONS_MAX {
-            connections.join_next().await;
+        by_age.retain(|connection| !connection.is_finished());
+        if by_age.len() >= CONNECTIONS_MAX {
+            by_age.pop_front().inspect(AbortHandle::abort);
         }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -140,7 +144,7 @@ pub(crate) async fn serve_on(
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
         let connection = http.serve_connection(TokioIo::new(stream), service);
-        connections.spawn(timeout(CONNECTION_LIFE_MAX, connection));
+        by_age.push_back(connections.spawn(timeout(CONNECTION_LIFE_MAX, connection)));
     }
 }
 

@@ -9,7 +9,7 @@ mod progress;
 mod run;
 mod state;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,7 +106,14 @@ pub fn folder_of(config: &Path) -> PathBuf {
     }
 }
 
-/// Prints to stdout; a reader that has gone away doesn't matter.
+/// Prints to stdout. A reader that has gone away doesn't matter; where the text can't be written otherwise, as the disk is
+/// full, the process ends: half of a config or of a report is worse than none.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            tracing::error!(%cause, "stdout can't be written");
+            std::process::exit(Exit::Failed.code());
+        }
+        _ => {}
+    }
 }

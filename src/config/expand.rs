@@ -26,6 +26,16 @@ pub(super) enum ExpandError {
     NotClosed,
 }
 
+impl ExpandError {
+    /// What to do about it.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "put the value into that file, readable for the owner of the config's directory",
+            Self::Variable(_) | Self::NotClosed => "set it, or write $${ for a literal ${",
+        }
+    }
+}
+
 /// Fills `${…}` in; `$${` stays as a literal `${`.
 pub(super) fn expand(text: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> {
     let mut out = String::new();

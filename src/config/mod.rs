@@ -78,11 +78,14 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> Reading {
     match text {
         Ok(text) => compile(text, &Surroundings { variable: &variable, folder }),
         Err(what) => {
-            let hint = match what.contains("ermission denied") {
-                true => "it must be readable for the owner of its directory, as whom the fetcher runs",
-                false => {
+            let hint = match () {
+                () if what.contains("ermission denied") => {
+                    "it must be readable for the owner of its directory, as whom the fetcher runs"
+                }
+                () if what.contains("can't be read") => {
                     "mount the directory that holds config.yaml at /app/src/shared, or name the file with --config"
                 }
+                () => "it should be a text file in YAML",
             };
             Reading::unreadable(what.clone(), None, hint)
         }

@@ -105,7 +105,7 @@ impl<'d> Reader<'d> {
         }
         expand::files(text).for_each(|file| self.names_file(file));
         expand::expand(text, around).unwrap_or_else(|error| {
-            let hint = "set it, or write $${ for a literal ${".to_owned();
+            let hint = error.hint().to_owned();
             self.fault(spot, error.to_string(), Some(hint));
             self.void(spot);
             String::new()

@@ -70,6 +70,21 @@ fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
 /// Names that other systems give to fields with secrets in them.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase();
-    let parts = ["secret", "pass", "pwd", "token", "key", "assertion", "auth", "sig", "cred", "code", "session"];
+    let parts = [
+        "secret",
+        "pass",
+        "pwd",
+        "token",
+        "key",
+        "assertion",
+        "auth",
+        "sig",
+        "cred",
+        "code",
+        "session",
+        "jwt",
+        "hmac",
+        "sas",
+    ];
     parts.iter().any(|part| name.contains(part))
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use crate::iteration::{Api, IterationError, Report, Services};
+use crate::iteration::{Api, Report, Services};
 use crate::plan::Plan;
 use crate::state::shown;
 use crate::status::{Ended, Standing, Trouble};
@@ -88,8 +88,10 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> b
         }
         Ok((Err(error), report)) => {
             let cause = api.plan.scrubber.scrub(&error.to_string());
-            end(Some(Trouble { cause, advice: error.advice(&api.plan.auth) }), &report);
-            log_error(&name, &error, &checkpoint, &shown(api.swept_until()), &then);
+            let advice = error.advice(&api.plan.auth);
+            end(Some(Trouble { cause: cause.clone(), advice }), &report);
+            let swept_until = shown(api.swept_until());
+            tracing::error!(api = name, cause, checkpoint, swept_until, next = then, "iteration failed");
             false
         }
         Err(_) => {
@@ -150,8 +152,4 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
             "shipped records have no readable date; check json_paths.data_date"
         );
     }
-}
-
-fn log_error(api: &str, error: &IterationError, checkpoint: &str, swept_until: &str, next: &str) {
-    tracing::error!(api, cause = %error, checkpoint, swept_until, next, "iteration failed");
 }

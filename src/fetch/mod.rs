@@ -118,6 +118,8 @@ pub struct Answer {
     pub was_lossy: bool,
     /// What relative links in it refer to.
     pub base: Url,
+    /// Knows what must not be shown of it.
+    pub secrets: Scrubber,
 }
 
 /// Asks one API for pages.
@@ -192,7 +194,7 @@ async fn try_page(client: &Client, plan: &Plan, access: &Access, url: &Url) -> R
     let has_content = status != StatusCode::NO_CONTENT;
     let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
     let (text, was_lossy) = answer::text(bytes);
-    Ok((Answer { text: has_content.then_some(text), was_lossy, base }, status))
+    Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
 }
 
 /// What makes a request an authorised one.

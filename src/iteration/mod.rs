@@ -160,7 +160,7 @@ impl Api {
             seconds: (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
             records: report.shipped.records,
             pages: report.pages,
-            error: result.as_ref().err().map(ToString::to_string),
+            error: result.as_ref().err().map(|error| plan.scrubber.scrub(&error.to_string())),
         });
         let (checkpoint, remembered_since) = match result {
             Ok(settled) => settled,

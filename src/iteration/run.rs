@@ -13,7 +13,7 @@ use crate::fetch::{Answer, FetchError, Fetcher, next_link};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
-use crate::record::{Fingerprint, Identity, Page, Record, date};
+use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, Record, date};
 use crate::ship::{Batch, Batcher, Shipper};
 use crate::state::{Account, Folder, Oddity};
 use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
@@ -158,11 +158,12 @@ impl<'a> Run<'a> {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
         }
         let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, &self.plan.paths));
-        let read = read.map_err(|cause| IterationError::Page { page, cause })?;
+        let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
+        let read = read.map_err(|cause| IterationError::Page { page, cause: cause.shown(may_show) })?;
         let paths = &self.plan.paths;
         let records: Vec<Record<'_>> =
             read.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect();
-        self.require_dates(&records)?;
+        self.require_dates(&records, may_show)?;
         self.see(&records, now).await;
         self.batch(&records, now).await?;
         let next = self.next(&read, &answer.base)?;
@@ -193,12 +194,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn require_dates(&self, records: &[Record<'_>]) -> Result<(), IterationError> {
+    /// `may_show` tells whether keys may be named.
+    fn require_dates(&self, records: &[Record<'_>], may_show: impl FnOnce() -> bool) -> Result<(), IterationError> {
         match records.first() {
             Some(first) if records.iter().all(|record| record.date.is_none()) => Err(IterationError::Undated {
                 page: self.report.pages,
                 path: self.plan.paths.date.text().to_owned(),
-                there: what_is_there(first.raw),
+                there: if may_show() { what_is_there(first.raw) } else { KEYS_HIDDEN.to_owned() },
             }),
             _ => Ok(()),
         }

@@ -19,6 +19,12 @@ use crate::secret::Scrubber;
 use crate::window::{Direction, Known, Window};
 use crate::words::counted;
 
+/// Dates before this are rather numbers of another kind: 2001-09-09, a billion seconds after 1970.
+const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0) {
+    Some(date) => date,
+    None => DateTime::UNIX_EPOCH,
+};
+
 /// Asks an API once, and says what the config makes of its answer.
 pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report {
     let mut report = Report::begin(&plan.name, &plan.scrubber.scrub(&shown_url(&plan.request.url)));
@@ -135,6 +141,16 @@ impl Asked<'_> {
             }
             return report.suggest("data_date", &candidates, self.scrubber());
         };
+        if *newest < LONG_AGO {
+            let raws: Vec<Raw<'_>> = records.iter().map(|record| record.raw).collect();
+            let better = suggest::dates(&raws, self.now);
+            if better.iter().any(|candidate| candidate.is_likely && candidate.path != path.text()) {
+                let (from, until) = (date::format(*oldest), date::format(*newest));
+                report
+                    .wrong("date", &format!("`{path}`: a number that makes dates from {from} to {until}; is it one?"));
+                return report.suggest("data_date", &better, self.scrubber());
+            }
+        }
         let (all, count) = (records.len(), dates.len());
         let order = match judge::order(&dates) {
             Some(Direction::NewestFirst) => "newest first",

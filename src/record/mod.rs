@@ -11,7 +11,7 @@ mod page;
 pub mod path;
 
 pub use line::{CustomFields, FieldError};
-pub use page::{Page, PageError, Paths};
+pub use page::{KEYS_HIDDEN, Page, PageError, Paths};
 
 use chrono::{DateTime, Utc};
 

@@ -50,6 +50,22 @@ pub enum PageError {
     },
 }
 
+/// What is said in place of the keys of a page that holds a secret.
+pub const KEYS_HIDDEN: &str = "the keys there are not shown, as the answer holds a secret of the config";
+
+impl PageError {
+    /// The same without the page's keys, where they may not be shown.
+    #[must_use]
+    pub fn shown(self, may_show: impl FnOnce() -> bool) -> Self {
+        match self {
+            Self::Data(Missing::Absent { path, .. }) if !may_show() => {
+                Self::Data(Missing::Absent { path, there: KEYS_HIDDEN.to_owned() })
+            }
+            other => other,
+        }
+    }
+}
+
 impl<'a> Page<'a> {
     /// Takes a page's text apart.
     ///

@@ -130,6 +130,17 @@ fn nothing_but_stdout_is_touched_not_even_as_root() {
     }
 }
 
+/// Half of a config or of a script is worse than none.
+#[test]
+fn a_disk_that_is_full_is_a_failure() {
+    for line in ABOUT {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = Command::new(FETCHER).args(line).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("stdout can't be written"), "{line:?}: {said}");
+    }
+}
+
 #[test]
 fn a_reader_that_has_gone_away_does_not_matter() {
     for line in ABOUT {

@@ -34,6 +34,36 @@ fn no_part_of_a_body_is_seen() {
     assert_silent(&outcome.everything());
 }
 
+/// Errors name the keys of an answer, and some answers have what they were sent for keys.
+#[test]
+fn no_secret_that_is_a_key_of_an_answer_is_seen() {
+    let long = "k".repeat(60);
+    let in_place = |key: &str| [format!(r#"{{"{key}":1}}"#), format!(r#"{{"data":[{{"{key}":1}}],"next":null}}"#)];
+    for key in ["the-basic-key", "the\\u002dbasic-key", "dGhlLWlkOnRoZS1iYXNpYy1rZXk=", &long] {
+        for answer in in_place(key) {
+            let api = MockServer::start(move |_, _| Reply::json(&answer));
+            let config = general(api.url(), "http://127.0.0.1:1", "");
+            let config = if key == long { config.replace("the-basic-key", &long) } else { config };
+            let outcome = Fetcher::new(&config).once().assert_code(1).assert_says("the keys there are not shown");
+            let everything = outcome.everything();
+            assert_silent(&everything);
+            assert!(!everything.contains("kkkkk"), "a piece of it is in\n{everything}");
+        }
+    }
+    let oauth = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/token" => Reply::json(r#"{"access_token":"the-access-token"}"#),
+        _ => Reply::json(r#"{"the-access-token":1}"#),
+    });
+    let config = format!(
+        "logzio: {{url: 'http://127.0.0.1:1', token: t}}\noauth_apis:\n- {{type: general, name: a, credentials: {{id: i, key: k}}, \
+         token_http_request: {{url: '{0}/token'}}, http_request: {{url: '{0}/a'}}, start_date_name: since, settings: \
+         {{time_interval: 1}}, json_paths: {{data: data, data_date: date, next_url: next}}}}\n",
+        oauth.url()
+    );
+    let outcome = Fetcher::new(&config).once().assert_code(1).assert_says("the keys there are not shown");
+    assert_silent(&outcome.everything());
+}
+
 /// A key may have blanks around it, which then belong to it.
 #[test]
 fn a_key_with_blanks_is_sent_whole_and_seen_in_no_spelling() {

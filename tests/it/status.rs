@@ -247,6 +247,20 @@ fn on_loopback_only_this_machine_is_answered() {
 }
 
 #[test]
+fn clients_that_say_nothing_keep_nobody_out() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&with_page(&general(api.url(), "http://127.0.0.1:1", ""))).start();
+    let url = page_of(&running, 1);
+    let address = url.strip_prefix("http://").unwrap();
+    let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(get(&format!("{url}/healthz")).status, 200);
+    assert!(begun.elapsed().as_secs() < 5, "it was answered after {:?}", begun.elapsed());
+    drop(idle);
+    running.stop().assert_code(0);
+}
+
+#[test]
 fn the_page_moves_begins_and_ends_with_the_config() {
     let api = MockServer::start(|_, _| page(&[], None));
     let plain = general(api.url(), "http://127.0.0.1:1", "").replace("time_interval: 1s", "time_interval: 1h");

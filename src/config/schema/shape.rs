@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, ListenerUrl, Method, Name, OAuthType,
-    Overlap, Text, Url, filled, nothing, pattern_of,
+    AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl, Method, Name,
+    OAuthType, Overlap, Text, Url, filled, nothing, pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -36,7 +36,7 @@ sections! {
 
     Tls { ca_file: Option<Filled>, }
 
-    Status { listen: Option<Filled>, }
+    Status { listen: Option<Listen>, }
 
     #[schemars(transform = require_of_auth)]
     AuthApi {

@@ -48,6 +48,7 @@ values! {
     Method: spelled_in_any_case(&["GET", "POST"], None);
     Url: json_schema!({ "type": "string", "pattern": or_filled_in(ORIGIN) });
     ListenerUrl: json_schema!({ "type": "string", "pattern": or_filled_in(&format!(r"{ORIGIN}[^?#]*\?*\s*$")) });
+    Listen: json_schema!({ "type": "string", "pattern": or_filled_in(r"^\s*\S*:[0-9]+\s*$") });
     Headers: headers();
     Filters: json_schema!({ "type": "object", "additionalProperties": one_or_more(None) });
     CustomFields: json_schema!({ "type": "object" });
