@@ -111,7 +111,7 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 /// Compiles the text of a config.
 #[must_use]
 pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
-    let document = match Document::parse(text.trim_start_matches('\u{feff}')) {
+    let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
             let is_double = error.what.contains("duplicate entry");
@@ -124,8 +124,9 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
             return Reading::unreadable(format!("it is no valid YAML: {}", error.what), error.line, hint);
         }
     };
+    let mut root = std::mem::take(&mut document.root);
     let reader = Reader::new(&document);
-    let root = reader.expanded(around);
+    reader.fill_in(&mut root, around);
     let config = read_config(&reader, &root, around.folder);
     let config = config.filter(|_| !reader.is_faulty());
     let files = reader.files(around.folder);

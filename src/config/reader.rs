@@ -58,30 +58,31 @@ impl<'d> Reader<'d> {
         self.noted.borrow().files.iter().map(|file| folder.join(file)).collect()
     }
 
-    /// The values with every `${…}` filled in; what can't be, and placeholders, are faults. What is unknown stays as it
-    /// is: it is warned of, and its content is nobody's business.
-    pub(super) fn expanded(&self, around: &Surroundings<'_>) -> Value {
-        self.expand(&self.document.root, &Spot::default(), Place::Top, "", around)
+    /// Fills every `${…}` in, in place; what can't be, and placeholders, are faults. What is unknown stays as it is: it is
+    /// warned of, and its content is nobody's business.
+    pub(super) fn fill_in(&self, root: &mut Value, around: &Surroundings<'_>) {
+        self.expand(root, &Spot::default(), Place::Top, "", around);
     }
 
-    fn expand(&self, value: &Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) -> Value {
+    fn expand(&self, value: &mut Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) {
         match value {
-            Value::String(text) => Value::String(self.expand_text(text, spot, around)),
+            Value::String(text) => self.expand_text(text, spot, around),
             Value::Sequence(items) => {
                 let (place, within) = match within {
                     "auth_apis" => (Place::Auth, ""),
                     "oauth_apis" => (Place::OAuth, ""),
                     other => (place, other),
                 };
-                let items = items.iter().enumerate();
-                items.map(|(at, item)| self.expand(item, &spot.index(at), place, within, around)).collect()
+                for (at, item) in items.iter_mut().enumerate() {
+                    self.expand(item, &spot.index(at), place, within, around);
+                }
             }
             Value::Mapping(pairs) => {
                 let known = reference::known(place, within);
-                let expand_pair = |(key, value): (&Value, &Value)| {
+                for (key, value) in pairs.iter_mut() {
                     let name = key_text(key).unwrap_or_default();
                     if !reference::is_open(within) && !known.contains(&name.as_str()) {
-                        return (key.clone(), value.clone());
+                        continue;
                     }
                     // What stands below a key of the user's own is the user's own, too.
                     let below = match within {
@@ -89,27 +90,26 @@ impl<'d> Reader<'d> {
                         within if reference::is_open(within) => within.to_owned(),
                         within => format!("{within}.{name}"),
                     };
-                    (key.clone(), self.expand(value, &spot.key(&name), place, &below, around))
-                };
-                Value::Mapping(pairs.iter().map(expand_pair).collect())
+                    self.expand(value, &spot.key(&name), place, &below, around);
+                }
             }
-            other => other.clone(),
+            _ => {}
         }
     }
 
-    fn expand_text(&self, text: &str, spot: &Spot, around: &Surroundings<'_>) -> String {
+    fn expand_text(&self, text: &mut String, spot: &Spot, around: &Surroundings<'_>) {
         if let Some(placeholder) = expand::placeholder(text) {
             let hint = "put your own value in its place".to_owned();
             self.fault(spot, format!("the placeholder {placeholder} is still there"), Some(hint));
             self.void(spot);
         }
         expand::files(text).for_each(|file| self.names_file(file));
-        expand::expand(text, around).unwrap_or_else(|error| {
+        *text = expand::expand(text, around).unwrap_or_else(|error| {
             let hint = error.hint().to_owned();
             self.fault(spot, error.to_string(), Some(hint));
             self.void(spot);
             String::new()
-        })
+        });
     }
 
     /// Says that a value, and all below it, is known to be none.
