@@ -9,6 +9,7 @@ mod task;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::{mpsc, watch};
@@ -23,7 +24,7 @@ use crate::plan::{Config, Plan};
 use crate::ship::Listener;
 use crate::state::Account;
 use crate::status::Server;
-use task::{Next, Order, go_on, iterate};
+use task::{Next, Order, go_on, iterate, start_delay};
 
 /// How many names a line of the log lists.
 const NAMES_MAX: usize = 10;
@@ -57,8 +58,8 @@ impl Daemon {
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
     pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>) {
         self.page.listen(self.config.status_listen);
-        for plan in self.config.apis.clone() {
-            self.start(plan);
+        for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
+            self.start(plan, start_delay(place));
         }
         let stop = self.services.stop.clone();
         let all = async {
@@ -105,9 +106,9 @@ impl Daemon {
         }
         self.services.board.reloaded(Vec::new(), Utc::now());
         tell(&diff);
-        for (name, step) in diff.steps {
+        for (place, (name, step)) in diff.steps.into_iter().enumerate() {
             match step {
-                Step::Start(plan) => self.start(plan),
+                Step::Start(plan) => self.start(plan, start_delay(place)),
                 Step::Change(plan) => self.change(plan),
                 Step::End => self.end(&name),
             }
@@ -116,7 +117,7 @@ impl Daemon {
         self.config = new;
     }
 
-    fn start(&mut self, plan: Arc<Plan>) {
+    fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
         // Its task may be about to end: then it goes on instead, or begins anew once it is back.
         if self.crew.contains_key(&plan.name) {
             return self.change(plan);
@@ -129,11 +130,11 @@ impl Daemon {
         self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
         let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services)));
         self.crew.insert(name, orders);
-        self.tasks.spawn(go_on(api, received));
+        self.tasks.spawn(go_on(api, received, delay));
     }
 
     fn change(&mut self, plan: Arc<Plan>) {
-        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan) };
+        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan, Duration::ZERO) };
         self.services.board.change(&plan);
         orders.send_replace(Order::Work(plan, Arc::clone(&self.services)));
     }
@@ -156,7 +157,7 @@ impl Daemon {
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
         self.resting.insert(name.clone(), api);
         match last {
-            Some(Order::Work(plan, _)) => self.start(plan),
+            Some(Order::Work(plan, _)) => self.start(plan, Duration::ZERO),
             _ => {
                 self.services.board.remove(&name);
                 tracing::info!(api = name, "the API is no longer in the config, and has ended");
@@ -198,9 +199,10 @@ fn listed(names: &[&str]) -> String {
 /// One iteration of every API at the same time. Gives the APIs that succeeded, ready for another.
 pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
     let mut tasks = JoinSet::new();
-    for mut api in apis {
+    for (place, mut api) in apis.into_iter().enumerate() {
         let services = Arc::clone(services);
         tasks.spawn(async move {
+            services.stop.wait(start_delay(place)).await;
             let has_succeeded = !services.stop.is_requested() && iterate(&mut api, &services, Next::Nothing).await;
             has_succeeded.then_some(api)
         });

@@ -25,6 +25,9 @@ pub(super) enum Order {
     End,
 }
 
+/// Between the first iterations of two APIs.
+const START_SPACING: Duration = Duration::from_micros(900);
+
 /// What follows an iteration.
 #[derive(Clone, Copy)]
 pub(super) enum Next {
@@ -34,8 +37,18 @@ pub(super) enum Next {
     Nothing,
 }
 
+/// When the API at a place in the config is asked first: the first at once, a thousand within a second, and so on, as
+/// they would all need their memory and their sockets at the same instant.
+pub(super) fn start_delay(place: usize) -> Duration {
+    START_SPACING.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))
+}
+
 /// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it.
-pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> Api {
+pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>, delay: Duration) -> Api {
+    let first = orders.borrow().clone();
+    if let Order::Work(_, services) = first {
+        services.stop.wait(delay).await;
+    }
     loop {
         let order = orders.borrow_and_update().clone();
         let Order::Work(plan, services) = order else { return api };
@@ -44,8 +57,9 @@ pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> A
             return api;
         }
         let interval = api.plan.interval;
-        // Whatever happens, the API's task goes on.
-        if AssertUnwindSafe(iterate(&mut api, &services, Next::After(interval))).catch_unwind().await.is_err() {
+        // Boxed, or an idle API's task would hold the room for it all the time. Whatever happens, that task goes on.
+        let iteration = Box::pin(iterate(&mut api, &services, Next::After(interval)));
+        if AssertUnwindSafe(iteration).catch_unwind().await.is_err() {
             tracing::error!(api = api.plan.name, "a bug around an iteration; please report it with the lines above");
         }
         tokio::select! {
@@ -151,5 +165,17 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
             records = report.undated,
             "shipped records have no readable date; check json_paths.data_date"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_api_is_asked_at_once_and_a_thousand_within_a_second() {
+        assert_eq!(start_delay(0), Duration::ZERO);
+        assert!(start_delay(1) > Duration::ZERO && start_delay(999) < Duration::from_secs(1));
+        assert!(start_delay(usize::MAX) > start_delay(100_000), "no number of APIs is too many");
     }
 }
