@@ -49,7 +49,8 @@ for base in $bases; do
   echo "base: $base, $(docker image inspect -f '{{if .RepoDigests}}from its registry{{else}}made on this machine{{end}}' "$base")"
 done
 if docker buildx version > /dev/null 2>&1; then export DOCKER_BUILDKIT=1; else export DOCKER_BUILDKIT=0; fi
-commit=$(git rev-parse HEAD)
+# Of a tree that is no checkout any number does: it has to come out as it went in.
+commit=$(git rev-parse HEAD 2> /dev/null || echo 0123456789abcdef0123456789abcdef01234567)
 docker build --build-arg COMMIT="$commit" -t "$image" . > "$work/build" 2>&1 || { tail -n 30 "$work/build"; echo "the image can't be built"; exit 1; }
 
 # --- the mock
