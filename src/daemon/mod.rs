@@ -83,12 +83,14 @@ impl Daemon {
         reading.findings.log();
         let faults = &reading.findings.faults;
         let Some(mut new) = reading.config else {
+            // On the board first: whoever reads the log finds it there.
+            let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
+            self.services.board.reloaded(shown, Utc::now());
             tracing::error!(
                 faults = faults.len(),
                 "the config has changed and can't be used; everything goes on as before"
             );
-            let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
-            return self.services.board.reloaded(shown, Utc::now());
+            return;
         };
         let diff = Diff::between(&self.config, &new);
         diff.keep_unchanged(&self.config, &mut new);
