@@ -37,8 +37,9 @@ impl Diff {
         let is_everything = running.listener != new.listener || running.extra_roots != new.extra_roots;
         let before: HashMap<&str, &Arc<Plan>> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         let after: HashMap<&str, &Arc<Plan>> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
-        let ended = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str()));
-        let mut steps: BTreeMap<String, Step> = ended.map(|plan| (plan.name.clone(), Step::End)).collect();
+        let removed: Vec<&Arc<Plan>> =
+            running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str())).collect();
+        let mut steps: BTreeMap<String, Step> = removed.iter().map(|plan| (plan.name.clone(), Step::End)).collect();
         let mut added = Vec::new();
         for plan in &new.apis {
             let step = match before.get(plan.name.as_str()) {
@@ -51,7 +52,6 @@ impl Diff {
             };
             steps.insert(plan.name.clone(), step);
         }
-        let removed = running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str())).collect::<Vec<_>>();
         Self { steps, renamed: renamed(&removed, &added), is_everything }
     }
 

@@ -110,7 +110,10 @@ pub fn page(snapshot: &Snapshot, now: DateTime<Utc>) -> String {
                         (api_row(*mood, name, api, at < OPEN_MAX, now))
                     }
                     @if hidden > 0 {
-                        p .more { (counted(hidden as u64, "more API")) " without trouble; " a href="metrics" { "/metrics" } " has all of them." }
+                        p .more {
+                            (counted(hidden as u64, "more API")) ", none in more trouble than those above; "
+                            a href="metrics" { "/metrics" } " has all of them."
+                        }
                     }
                     @if apis.is_empty() { p .more { "No API runs." } }
                 }
@@ -312,5 +315,47 @@ fn plot(api: &ApiStatus) -> Markup {
                     width=(BAR_STEP - 1) height=(format!("{height:.1}")) {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::meter::Totals;
+    use crate::status::{Reload, Standing, Trouble};
+
+    fn api(failures_in_a_row: u32) -> ApiStatus {
+        let trouble = Trouble { cause: "no luck".to_owned(), advice: "look" };
+        ApiStatus {
+            url: "http://127.0.0.1/".to_owned(),
+            interval: Duration::from_secs(60),
+            phase: Phase::Waiting { until: None },
+            totals: Totals::default(),
+            succeeded: 1,
+            failed: u64::from(failures_in_a_row),
+            took: Duration::ZERO,
+            last_success: None,
+            failures_in_a_row,
+            trouble: (failures_in_a_row > 0).then_some(trouble),
+            standing: Standing::default(),
+            recent: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn of_too_many_apis_those_in_trouble_are_shown_and_the_rest_is_counted() {
+        let now = DateTime::default();
+        let well = (0..APIS_SHOWN_MAX + 4).map(|at| (format!("a{at:05}"), api(0)));
+        let apis = well.chain([("z-fails".to_owned(), api(3)), ("z-failed-once".to_owned(), api(1))]).collect();
+        let reload = Reload { succeeded: now, faults: Vec::new() };
+        let page = page(&Snapshot { started: now, reload, apis }, now);
+        assert_eq!(page.matches("<details").count(), APIS_SHOWN_MAX);
+        assert!(page.contains("6 more APIs, none in more trouble than those above"), "the rest is not counted");
+        let place =
+            |name: &str| page.find(&format!("data-api=\"{name}\"")).unwrap_or_else(|| panic!("{name} is hidden"));
+        assert!(place("z-fails") < place("z-failed-once") && place("z-failed-once") < place("a00000"));
     }
 }
