@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
 use crate::record::date as event_date;
+use crate::secret::Secret;
 use crate::version;
 
 /// Where the config is looked for: in the image the working directory is `/app`.
@@ -99,20 +100,20 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// With --url: user and key for Basic authentication; ${VARIABLE} and ${file:PATH} are filled in
-    #[arg(long, value_name = "ID:KEY", requires = "url", conflicts_with_all = ["token_url", "client", "scope"])]
-    pub basic: Option<String>,
+    #[arg(long, value_name = "ID:KEY", requires = "url", conflicts_with_all = ["token_url", "client", "scope"], value_parser = secret)]
+    pub basic: Option<Secret>,
     /// With --url: the token endpoint, for OAuth 2.0 client credentials
     #[arg(long, value_name = "URL", requires_all = ["url", "client"])]
     pub token_url: Option<String>,
     /// With --token-url: client id and secret
-    #[arg(long, value_name = "ID:SECRET", requires = "token_url")]
-    pub client: Option<String>,
+    #[arg(long, value_name = "ID:SECRET", requires = "token_url", value_parser = secret)]
+    pub client: Option<Secret>,
     /// With --token-url: the scope to ask for
     #[arg(long, value_name = "SCOPE", requires = "token_url")]
     pub scope: Option<String>,
     /// With --url: a header of every request, like 'Authorization: Token ${API_TOKEN}'; may be given several times
-    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url")]
-    pub headers: Vec<String>,
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url", value_parser = secret)]
+    pub headers: Vec<Secret>,
 }
 
 /// What to do with the state.
@@ -146,6 +147,11 @@ impl Options {
     }
 }
 
+/// What may hold a secret can't be printed from here on.
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
 fn date(text: &str) -> Result<DateTime<Utc>, String> {
     event_date::parse_written(text).ok_or_else(|| "it is no date; like 2026-01-31T10:00:00Z".to_owned())
 }
@@ -154,4 +160,22 @@ fn date(text: &str) -> Result<DateTime<Utc>, String> {
 fn grace(text: &str) -> Result<Duration, String> {
     let with_unit = if text.trim().parse::<f64>().is_ok() { format!("{}s", text.trim()) } else { text.to_owned() };
     parse_duration(&with_unit).map_err(|what| format!("{what}; like 30s or 2m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_as_a_secret_is_never_printed() {
+        for given in [
+            &["--basic", "me:the-key"][..],
+            &["--token-url", "https://login.example", "--client", "me:the-key"],
+            &["--header", "Authorization: the-key"],
+        ] {
+            let line = ["fetcher", "probe", "--url", "https://api.example"].iter().chain(given);
+            let printed = format!("{:?}", Cli::try_parse_from(line).expect("it is understood"));
+            assert!(printed.contains("***") && !printed.contains("the-key"), "{printed}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::config;
 use crate::http::{Timeouts, client};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
+use crate::secret::Secret;
 use crate::ship::Listener;
 use crate::words::counted;
 
@@ -102,7 +103,7 @@ async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
 
 /// What the command line gives; what is wrong with it is told without its values.
 fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
-    let pair = |text: &str, what| id_and_secret(text).ok_or(what);
+    let pair = |given: &Secret, what| id_and_secret(given.expose()).ok_or(what);
     let auth = match (&arguments.basic, &arguments.token_url, &arguments.client) {
         (Some(basic), _, _) => {
             let (id, key) = pair(basic, "--basic should be like 'ID:KEY'")?;
@@ -114,8 +115,10 @@ fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
         }
         _ => Wished::None,
     };
-    let header =
-        |text: &String| text.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let header = |given: &Secret| {
+        let (name, value) = given.expose().split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
     let headers: Option<Vec<(String, String)>> = arguments.headers.iter().map(header).collect();
     Ok(Wish { url: url.trim().to_owned(), auth, headers: headers.ok_or("--header should be like 'NAME: VALUE'")? })
 }
