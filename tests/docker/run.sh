@@ -83,7 +83,10 @@ YAML
 }
 # The command of the page; only the network is the host's, where the mock is.
 start() { containers+=("$1"); docker run -d --name "$1" --network host "${@:2}" > /dev/null; }
-wait_log() { for _ in $(seq 100); do docker logs "$1" 2>&1 | grep -q "$2" && return 0; sleep 0.1; done; return 1; }
+# No pipe into `grep -q`: it goes at the first match, and what still writes to it then fails the whole line.
+wrote() { grep -q "$2" <<< "$(docker logs "$1" 2>&1)"; }
+wait_log() { for _ in $(seq 100); do wrote "$1" "$2" && return 0; sleep 0.1; done; says "$1" "$2"; }
+says() { wrote "$1" "$2" || { echo "        no '$2' in the log of $1, which ends with:"; docker logs "$1" 2>&1 | tail -n 3 | cut -c 1-300; return 1; }; }
 wait_health() { for _ in $(seq 200); do [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" = "$2" ] && return 0; sleep 0.1; done; return 1; }
 exit_code() { docker inspect -f '{{.State.ExitCode}}' "$1"; }
 owners() { stat -c %u "$1/last_start_dates.txt" "$1/.logzio-api-fetcher.lock" | sort -u; }
@@ -101,7 +104,7 @@ above=$(( ($(size "$image") - $(size "$(echo "$bases" | tail -n 1)")) / 1000000 
 check "is at most 30 MB above its base: $above MB" test "$above" -le 30
 demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 doubled' "$work/demo"; }
 check "runs the demo" demo
-version() { docker run --rm "$image" --version | grep -q "(${commit:0:12}, built "; }
+version() { grep -q "(${commit:0:12}, built " <<< "$(docker run --rm "$image" --version)"; }
 check "knows the commit that it was built from" version
 check "has certificates to trust" docker run --rm --entrypoint grep "$image" -q "BEGIN CERTIFICATE" /etc/ssl/certs/ca-certificates.crt
 
@@ -109,13 +112,13 @@ works() { # NAME FOLDER OWNER [OPTIONS]: it ships, its files belong to OWNER, an
   local before
   before=$(count)
   start "$1" -v "$2":/app/src/shared "${@:4}" "$image"
-  wait_log "$1" 'iteration done' || { docker logs "$1" 2>&1 | tail -n 3; return 1; }
+  wait_log "$1" 'iteration done' || return 1
   docker stop -t 30 "$1" > /dev/null
   is "$(exit_code "$1")" 0 && is "$(owners "$2")" "$3" && [ "$(count)" -gt "$before" ]
 }
 refused() { # NAME TEXT [OPTIONS]: it ends with 2 and says TEXT.
   start "$1" "${@:3}" "$image"
-  is "$(docker wait "$1")" 2 && docker logs "$1" 2>&1 | grep -q "$2"
+  is "$(docker wait "$1")" 2 && says "$1" "$2"
 }
 
 echo "the owner of the directory"
@@ -155,7 +158,7 @@ during() {
   start during -v "$folder":/app/src/shared "$image"
   for _ in $(seq 100); do [ "$(asked)" -gt 0 ] && break; sleep 0.1; done
   docker stop -t 30 during > /dev/null
-  is "$(exit_code during)" 0 && docker logs during 2>&1 | grep -q 'iteration done.*records=5' && grep -q 'events: 20' "$folder/last_start_dates.txt"
+  is "$(exit_code during)" 0 && says during 'iteration done.*records=5' && grep -q 'events: 20' "$folder/last_start_dates.txt"
 }
 check "docker stop during an iteration: it ends, with 0" during
 hanging() {
@@ -164,7 +167,7 @@ hanging() {
   local begun=$SECONDS
   docker stop -t 30 hanging > /dev/null
   local took=$((SECONDS - begun))
-  is "$(exit_code hanging)" 0 && [ "$took" -lt 30 ] && docker logs hanging 2>&1 | grep -q 'cut short by the stop' && echo "        gone after $took s"
+  is "$(exit_code hanging)" 0 && [ "$took" -lt 30 ] && says hanging 'cut short by the stop' && echo "        gone after $took s"
 }
 check "docker stop with an API that hangs: cut in time, with 0" hanging
 hangup() {
@@ -196,7 +199,7 @@ page() {
 }
 check "the status page is served where the config says" page
 docker stop -t 30 hangup > /dev/null
-check "docker logs shows why it stopped" grep -q 'SIGTERM' <(docker logs hangup 2>&1)
+check "docker logs shows why it stopped" says hangup SIGTERM
 
 echo "health"
 healthy() {
@@ -208,7 +211,7 @@ hung() { docker kill -s STOP healthy > /dev/null && wait_health healthy unhealth
 check "unhealthy when it hangs" hung
 failing() {
   start failing --health-interval 1s --health-start-period 0s -v "$(directory 1000 bad)":/app/src/shared "$image"
-  wait_health failing unhealthy && docker inspect -f '{{json .State.Health.Log}}' failing | grep -q 'not allowed'
+  wait_health failing unhealthy && grep -q 'not allowed' <<< "$(docker inspect -f '{{json .State.Health.Log}}' failing)"
 }
 check "unhealthy when every API has been failing, and says why" failing
 
