@@ -14,9 +14,12 @@ use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
 use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, Record, date};
-use crate::ship::{Batch, Batcher, Shipper};
+use crate::ship::{Batch, Batcher, Outbox, Packed, Shipper, cant_compress};
 use crate::state::{Account, Folder, Oddity};
 use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
+
+/// How many batches may wait to be sent while the next page is read: so much of the compression goes on meanwhile.
+const BEHIND_MAX: usize = 1;
 
 /// One iteration under way.
 pub(super) struct Run<'a> {
@@ -29,8 +32,9 @@ pub(super) struct Run<'a> {
     order: Order,
     sieve: Sieve,
     batcher: Batcher,
-    /// Batches that are full.
-    ready: Vec<Batch>,
+    outbox: Outbox,
+    /// How many batches this page filled.
+    filled: usize,
     seen: Seen,
     /// The fingerprints of the page before: where a list grows, the next page begins with them.
     page_before: HashSet<Fingerprint>,
@@ -70,6 +74,7 @@ impl<'a> Run<'a> {
         window: Window,
         now: DateTime<Utc>,
     ) -> Self {
+        let outbox = Outbox::new(shipper.listener.press());
         Self {
             plan,
             folder,
@@ -80,7 +85,8 @@ impl<'a> Run<'a> {
             order: Order::default(),
             sieve: Sieve::default(),
             batcher: Batcher::default(),
-            ready: Vec::new(),
+            outbox,
+            filled: 0,
             seen: Seen::default(),
             page_before: HashSet::new(),
             is_measured: false,
@@ -104,7 +110,11 @@ impl<'a> Run<'a> {
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.window.start, self.now)),
             };
             match taken {
-                Ok(Some(next)) => fetched = alongside(self.ship_ready(), fetcher.page(&next)).await?,
+                Ok(Some(next)) => {
+                    // One page ahead: what earlier pages filled goes first.
+                    self.ship_until(self.filled).await?;
+                    fetched = self.ship_alongside(fetcher.page(&next)).await?;
+                }
                 Ok(None) => return self.ship_rest().await,
                 Err(error) => {
                     // What is in hand is good, whatever happened after it.
@@ -152,6 +162,7 @@ impl<'a> Run<'a> {
     /// Reads a page and puts its new records into batches. Gives the next page's URL.
     async fn take_in(&mut self, answer: Answer, now: DateTime<Utc>) -> Result<Option<Url>, IterationError> {
         self.report.pages += 1;
+        self.filled = 0;
         self.meter.add_page();
         let page = self.report.pages;
         if answer.was_lossy {
@@ -268,7 +279,7 @@ impl<'a> Run<'a> {
             self.plan.custom_fields.append_line(record.raw, &mut line);
             self.sieve.send(record.fingerprint);
             match self.batcher.push(&line, record.identity()) {
-                Ok(full) => self.ready.extend(full),
+                Ok(full) => self.enqueue(full),
                 Err(_) => {
                     self.shipper.keep_too_long(&line, self.now).await?;
                     self.remember(vec![record.identity()]).await;
@@ -306,30 +317,81 @@ impl<'a> Run<'a> {
         fingerprints.into_iter().for_each(|fingerprint| self.sieve.acknowledge(fingerprint));
     }
 
-    async fn ship_rest(&mut self) -> Result<(), IterationError> {
-        self.ready.extend(self.batcher.finish());
-        self.ship_ready().await
+    /// Puts a full batch behind those that wait to be shipped.
+    fn enqueue(&mut self, batch: Option<Batch>) {
+        self.filled += usize::from(batch.is_some());
+        batch.into_iter().for_each(|batch| self.outbox.push(batch));
     }
 
-    async fn ship_ready(&mut self) -> Result<(), IterationError> {
-        for batch in std::mem::take(&mut self.ready) {
-            let mut pieces = vec![batch];
-            while let Some(done) = self.shipper.ship_next(&mut pieces, self.now).await? {
-                let shipped = done.shipped;
-                self.report.shipped.records += shipped.records;
-                self.report.shipped.bytes += shipped.bytes;
-                self.report.shipped.set_aside += shipped.set_aside;
-                self.meter.add_records(shipped.records, shipped.bytes);
-                self.meter.add_set_aside(shipped.set_aside);
-                match done.refused {
-                    None => self.remember(done.piece.identities().collect()).await,
-                    Some(reason) => {
-                        self.refused = Some(Refused { piece: done.piece, reason });
-                        self.keep_refused().await?;
+    async fn ship_rest(&mut self) -> Result<(), IterationError> {
+        let rest = self.batcher.finish();
+        self.enqueue(rest);
+        self.ship_until(0).await
+    }
+
+    /// Ships batches until so many are left.
+    async fn ship_until(&mut self, left: usize) -> Result<(), IterationError> {
+        while self.outbox.len() > left {
+            let packed = self.outbox.next().await.map_err(cant_compress)?;
+            self.ship(packed).await?;
+        }
+        Ok(())
+    }
+
+    /// Ships and fetches at the same time. A failure to ship ends both at once; one to fetch waits for what is being
+    /// sent. When the page is there, it can be read while the last batches are still being compressed.
+    async fn ship_alongside<T>(&mut self, fetch: impl Future<Output = T>) -> Result<T, IterationError> {
+        tokio::pin!(fetch);
+        loop {
+            let packed = tokio::select! {
+                fetched = &mut fetch => {
+                    self.ship_until(BEHIND_MAX).await?;
+                    return Ok(fetched);
+                }
+                packed = self.outbox.next(), if !self.outbox.is_empty() => packed.map_err(cant_compress)?,
+            };
+            let fetched = {
+                let ship = self.ship(packed);
+                tokio::pin!(ship);
+                tokio::select! {
+                    shipped = &mut ship => {
+                        shipped?;
+                        None
+                    }
+                    fetched = &mut fetch => {
+                        ship.await?;
+                        Some(fetched)
                     }
                 }
-                tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
+            };
+            if let Some(fetched) = fetched {
+                self.ship_until(BEHIND_MAX).await?;
+                return Ok(fetched);
             }
+        }
+    }
+
+    /// Ships a batch, and remembers what was delivered before anything else is shipped.
+    async fn ship(&mut self, packed: Packed) -> Result<(), IterationError> {
+        let mut pieces = vec![packed];
+        while let Some(done) = self.shipper.ship_next(&mut pieces, self.now).await? {
+            let shipped = done.shipped;
+            self.report.shipped.records += shipped.records;
+            self.report.shipped.bytes += shipped.bytes;
+            self.report.shipped.set_aside += shipped.set_aside;
+            self.meter.add_records(shipped.records, shipped.bytes);
+            self.meter.add_set_aside(shipped.set_aside);
+            match done.refused {
+                None => {
+                    self.remember(done.piece.identities().collect()).await;
+                    self.batcher.reuse(done.piece);
+                }
+                Some(reason) => {
+                    self.refused = Some(Refused { piece: done.piece, reason });
+                    self.keep_refused().await?;
+                }
+            }
+            tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
         }
         Ok(())
     }
@@ -351,20 +413,5 @@ fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
     match cause {
         FetchError::Status { status, said, .. } if *status == StatusCode::BAD_REQUEST && is_too_old(said) => Some(said),
         _ => None,
-    }
-}
-
-/// Ships and fetches at the same time. A failure to ship ends both at once; a failure to fetch waits for the shipping.
-async fn alongside<T, E>(ship: impl Future<Output = Result<(), E>>, fetch: impl Future<Output = T>) -> Result<T, E> {
-    tokio::pin!(ship, fetch);
-    tokio::select! {
-        shipped = &mut ship => {
-            shipped?;
-            Ok(fetch.await)
-        }
-        fetched = &mut fetch => {
-            ship.await?;
-            Ok(fetched)
-        }
     }
 }

@@ -7,6 +7,8 @@ use crate::record::Identity;
 pub const BATCH_BYTES_MAX: usize = 1_048_576;
 /// The longest line that the listener takes.
 pub const LINE_BYTES_MAX: usize = 500_000;
+/// How many empty batches are kept to be filled again: as many as are on their way while records come evenly.
+const SPARE_MAX: usize = 3;
 
 /// Lines on their way to the listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +92,8 @@ impl Batch {
 #[derive(Debug, Default)]
 pub struct Batcher {
     open: Batch,
+    /// Empty ones, with memory.
+    spare: Vec<Batch>,
 }
 
 impl Batcher {
@@ -102,14 +106,27 @@ impl Batcher {
             return Err(TooLong { bytes: line.len() });
         }
         let is_full = self.open.text.len() + line.len() + 1 > BATCH_BYTES_MAX;
-        let full = (is_full && !self.open.is_empty()).then(|| std::mem::take(&mut self.open));
+        let full = if is_full { self.finish() } else { None };
         self.open.push(line, identity);
         Ok(full)
     }
 
     /// The batch that is not full yet, if it has a line.
     pub fn finish(&mut self) -> Option<Batch> {
-        (!self.open.is_empty()).then(|| std::mem::take(&mut self.open))
+        if self.open.is_empty() {
+            return None;
+        }
+        let empty = self.spare.pop().unwrap_or_default();
+        Some(std::mem::replace(&mut self.open, empty))
+    }
+
+    /// Takes a batch back that is done with, to fill its memory again.
+    pub fn reuse(&mut self, mut done: Batch) {
+        if self.spare.len() < SPARE_MAX {
+            done.text.clear();
+            done.entries.clear();
+            self.spare.push(done);
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! One batch to the listener, and what became of it.
 
-use std::io::Write;
+use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::batch::Batch;
+use super::gzip::Press;
 use crate::http::{cause, said, unreachable_advice};
 use crate::plan;
 use crate::query::encode_component;
@@ -132,6 +131,7 @@ pub struct Listener {
     url: Secret,
     shown_url: String,
     scrubber: Scrubber,
+    press: Arc<Press>,
 }
 
 impl Listener {
@@ -144,6 +144,7 @@ impl Listener {
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
             shown_url: plan::shown_url(&listener.url),
             scrubber: Scrubber::new([listener.token.clone()]),
+            press: Arc::default(),
         }
     }
 
@@ -153,7 +154,7 @@ impl Listener {
     /// [`ShipError::Token`] where the token is refused, [`ShipError::Unreachable`] where nobody answers, and
     /// [`ShipError::Status`] where the answer is not that of a listener.
     pub(crate) async fn check(&self) -> Result<StatusCode, ShipError> {
-        let response = self.send(Vec::new(), None).await?;
+        let response = self.send(Bytes::new(), None).await?;
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -168,13 +169,17 @@ impl Listener {
         }
     }
 
-    /// Sends a batch, again and again where that may help.
-    pub(super) async fn deliver(&self, batch: &Batch, stop: &Stop, api: &str) -> Result<Taken, ShipError> {
-        let body =
-            compress(batch.text()).map_err(|cause| ShipError::Local { what: "a batch can't be compressed", cause })?;
+    /// Compresses what goes there.
+    #[must_use]
+    pub fn press(&self) -> Arc<Press> {
+        Arc::clone(&self.press)
+    }
+
+    /// Sends a compressed batch, again and again where that may help.
+    pub(super) async fn deliver(&self, body: &Bytes, stop: &Stop, api: &str) -> Result<Taken, ShipError> {
         let mut retries = Retries::new(retry::LISTENER);
         loop {
-            let (error, verdict) = match stop.until_end(self.post(&body)).await {
+            let (error, verdict) = match stop.until_end(self.post(body)).await {
                 None => return Err(ShipError::Stopped),
                 Some(Ok(taken)) => return Ok(taken),
                 Some(Err(failure)) => failure,
@@ -187,8 +192,8 @@ impl Listener {
         }
     }
 
-    async fn post(&self, body: &[u8]) -> Result<Taken, (ShipError, Verdict)> {
-        let sent = self.send(body.to_vec(), Some("gzip")).await;
+    async fn post(&self, body: &Bytes) -> Result<Taken, (ShipError, Verdict)> {
+        let sent = self.send(body.clone(), Some("gzip")).await;
         let response = sent.map_err(|error| match error {
             ShipError::Unreachable { .. } => (error, Verdict::Retry { asked: None }),
             _ => (error, Verdict::End),
@@ -209,7 +214,7 @@ impl Listener {
         }
     }
 
-    async fn send(&self, body: Vec<u8>, encoding: Option<&'static str>) -> Result<Response, ShipError> {
+    async fn send(&self, body: Bytes, encoding: Option<&'static str>) -> Result<Response, ShipError> {
         let url = Url::parse(self.url.expose()).map_err(|_| self.status_error(StatusCode::BAD_REQUEST, ""))?;
         let request = self
             .client
@@ -237,10 +242,4 @@ impl Listener {
 
 fn is_web_page(body: &str) -> bool {
     body.trim_start().starts_with('<')
-}
-
-fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::default());
-    encoder.write_all(text)?;
-    encoder.finish()
 }

@@ -5,13 +5,17 @@
 //! `undelivered.ndjson` before it counts as done.
 
 mod batch;
+mod gzip;
 mod listener;
+mod outbox;
 mod undelivered;
 
 use chrono::{DateTime, Utc};
 
 pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
+pub use gzip::{Packed, Packer, Press};
 pub use listener::{Listener, ShipError};
+pub use outbox::Outbox;
 pub use undelivered::{FILE_BYTES_MAX, FILE_NAME as UNDELIVERED_FILE_NAME, ROTATED_FILE_NAME, Undelivered};
 
 use crate::stop::Stop;
@@ -58,14 +62,14 @@ impl Shipper<'_> {
     ///
     /// # Errors
     /// [`ShipError`], where the piece could not be delivered.
-    pub async fn ship_next(&self, pieces: &mut Vec<Batch>, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
+    pub async fn ship_next(&self, pieces: &mut Vec<Packed>, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
         // Each split leaves two halves, so there is never more than one piece per halving.
-        while let Some(piece) = pieces.pop() {
+        while let Some(Packed { batch: piece, body }) = pieces.pop() {
             if self.stop.is_cut() {
                 return Err(ShipError::Stopped);
             }
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
-            let (shipped, refused) = match self.listener.deliver(&piece, self.stop, self.api).await? {
+            let (shipped, refused) = match self.listener.deliver(&body, self.stop, self.api).await? {
                 Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, None),
                 Taken::ButSome(counts) => {
                     let refused = self.reason(&piece, counts);
@@ -79,7 +83,9 @@ impl Shipper<'_> {
                     (Shipped { records: 0, bytes: 0, set_aside: 1 }, None)
                 }
                 Taken::TooLarge => {
-                    pieces.extend(piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten());
+                    for half in piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten() {
+                        pieces.push(self.listener.press().pack(half).await.map_err(cant_compress)?);
+                    }
                     continue;
                 }
             };
@@ -138,4 +144,10 @@ impl Shipper<'_> {
         let kept = self.undelivered.keep(self.api, now, reason, lines).await;
         kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })
     }
+}
+
+/// A batch that can't be compressed.
+#[must_use]
+pub fn cant_compress(cause: std::io::Error) -> ShipError {
+    ShipError::Local { what: "a batch can't be compressed", cause }
 }

@@ -1,0 +1,208 @@
+//! The cases, and the table of what came out.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::Utc;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use super::floor;
+use super::mock::Wire;
+use super::process::{Daemon, Mock, Usage, once};
+use super::records::Pages;
+
+/// How long an idle daemon is watched.
+const IDLE_FOR: Duration = Duration::from_secs(20);
+/// How long it has to settle before.
+const SETTLE_FOR: Duration = Duration::from_secs(5);
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Quick,
+    Full,
+}
+
+/// So many records in all, from so many APIs.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    pub apis: u64,
+    pub records: u64,
+}
+
+/// How records are known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KnownBy {
+    Id,
+    /// The hash of the whole record.
+    Content,
+}
+
+/// What a case gave.
+struct Outcome {
+    usage: Usage,
+    floor: floor::Floor,
+    wire_bytes: u64,
+}
+
+pub fn run(extent: Extent) {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let pages = Pages::new(Utc::now());
+    let bench = Bench { folder, pages };
+    let idle = bench.idle_rss_mb();
+    println!("one record in JSON: {}", bench.pages.page(0, 1, 0, None));
+    println!("an idle process (one API without records): {idle:.1} MB resident at its peak\n");
+    println!("{}", head());
+    let loads = [(1, 10_000), (1, 100_000), (1, 1_000_000), (100, 100_000), (1_000, 100_000), (10_000, 100_000)];
+    for (apis, records) in loads.into_iter().take(if extent == Extent::Quick { 1 } else { usize::MAX }) {
+        bench.row(Load { apis, records }, Wire::Http, KnownBy::Id, idle);
+    }
+    if extent == Extent::Quick {
+        return;
+    }
+    let load = Load { apis: 1, records: 100_000 };
+    bench.row(load, Wire::Http, KnownBy::Content, idle);
+    bench.row(load, Wire::Https, KnownBy::Id, idle);
+    bench.row(load, Wire::Http2, KnownBy::Id, idle);
+    bench.row(Load { apis: 1, records: 1_000_000 }, Wire::Https, KnownBy::Id, idle);
+    println!();
+    bench.threads(load);
+    println!();
+    for apis in [1, 100, 1_000, 10_000] {
+        bench.idle(apis);
+    }
+}
+
+fn head() -> String {
+    "| records | APIs | wire | known by | CPU s | floor s | ratio | wall s | peak MB | above idle | wire MB | floor MB |\n\
+     |---|---|---|---|---|---|---|---|---|---|---|---|"
+        .to_owned()
+}
+
+struct Bench {
+    folder: TempDir,
+    pages: Pages,
+}
+
+impl Bench {
+    fn row(&self, load: Load, wire: Wire, known_by: KnownBy, idle: f64) {
+        let Outcome { usage, floor, wire_bytes } = self.case(load, wire, known_by);
+        let known_by = if known_by == KnownBy::Id { "id" } else { "content" };
+        println!(
+            "| {} | {} | {} | {known_by} | {:.3} | {:.3} | {:.2} | {:.3} | {:.1} | {:.1} | {:.2} | {:.2} |",
+            load.records,
+            load.apis,
+            wire.name(),
+            usage.cpu_seconds,
+            floor.cpu_seconds,
+            usage.cpu_seconds / floor.cpu_seconds,
+            usage.wall_seconds,
+            usage.peak_rss_mb,
+            usage.peak_rss_mb - idle,
+            wire_bytes as f64 / 1e6,
+            floor.wire_bytes as f64 / 1e6,
+        );
+    }
+
+    fn case(&self, load: Load, wire: Wire, known_by: KnownBy) -> Outcome {
+        let mock = Mock::start(wire, self.folder.path());
+        let folder = self.config(&mock, load, known_by);
+        let usage = once(folder.path());
+        let arrived = mock.arrived();
+        let records = load.records / load.apis * load.apis;
+        assert_eq!((arrived.lines, arrived.ids), (records, records), "each record must arrive, once");
+        let floor = floor::measure(&self.pages, load);
+        Outcome { usage, floor, wire_bytes: arrived.wire_bytes }
+    }
+
+    /// A process that has everything but records.
+    fn idle_rss_mb(&self) -> f64 {
+        let mock = Mock::start(Wire::Http, self.folder.path());
+        let folder = self.config(&mock, Load { apis: 1, records: 0 }, KnownBy::Id);
+        once(folder.path()).peak_rss_mb
+    }
+
+    /// Which threads do the work: `state` is the store of what was delivered.
+    fn threads(&self, load: Load) {
+        let mock = Mock::start(Wire::Http, self.folder.path());
+        let folder = self.config(&mock, load, KnownBy::Id);
+        let daemon = Daemon::start(folder.path());
+        let is_done = || !fs::read_to_string(folder.path().join("last_start_dates.txt")).unwrap_or_default().is_empty();
+        while !is_done() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let threads = daemon.threads();
+        let all: f64 = threads.iter().map(|(_, seconds)| seconds).sum();
+        let store: f64 = threads.iter().filter(|(name, _)| name == "state").map(|(_, seconds)| seconds).sum();
+        let share = store / (all - store) * 100.0;
+        println!(
+            "the store of what was delivered: {store:.3} s of CPU, {share:.1} % on top of the rest ({all:.3} s in all)"
+        );
+    }
+
+    /// Many APIs that have nothing to tell.
+    fn idle(&self, apis: u64) {
+        let mock = Mock::start(Wire::Http, self.folder.path());
+        let folder = self.config(&mock, Load { apis, records: 0 }, KnownBy::Id);
+        let daemon = Daemon::start(folder.path());
+        let asked = mock.wait_until_asked(apis);
+        let since = |at: Option<u64>| at.unwrap().saturating_sub(daemon.started_ns) as f64 / 1e6;
+        std::thread::sleep(SETTLE_FOR);
+        let before = daemon.cpu_seconds();
+        std::thread::sleep(IDLE_FOR);
+        let share = (daemon.cpu_seconds() - before) / IDLE_FOR.as_secs_f64() * 100.0;
+        println!(
+            "{apis} idle APIs: first asked after {:.0} ms, all after {:.0} ms; then {:.1} MB resident, {share:.2} % of a core",
+            since(asked.first_ns),
+            since(asked.last_ns),
+            daemon.rss_mb(),
+        );
+    }
+
+    fn config(&self, mock: &Mock, load: Load, known_by: KnownBy) -> TempDir {
+        let url = &mock.url;
+        let mut config = format!("logzio: {{url: '{url}', token: shipping-token}}\n");
+        if url.starts_with("https") {
+            let ca = self.folder.path().join("ca.pem");
+            let _ = writeln!(config, "tls: {{ca_file: {}}}", ca.display());
+        }
+        config.push_str("auth_apis:\n");
+        let id = if known_by == KnownBy::Id { ", id: id" } else { "" };
+        let records = load.records / load.apis;
+        for api in 0..load.apis {
+            let _ = write!(
+                config,
+                "  - type: general
+    name: events {api}
+    credentials: {{id: user, key: password}}
+    start_date_name: start_date
+    http_request: {{url: '{url}/events/{api}/{records}'}}
+    json_paths: {{data: data, data_date: date, next_url: metadata.links.next{id}}}
+    filters: {{start_date: '2020-01-01T00:00:00Z'}}
+    custom_fields: {{type: cisco}}
+    settings: {{time_interval: 60m}}
+"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.yaml"), config).unwrap();
+        folder
+    }
+}
+
+/// A private CA in `ca.pem`, and a certificate of its for loopback.
+fn certificates(folder: &Path) {
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    fs::write(folder.join("leaf.pem"), leaf.pem()).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+}

@@ -1,0 +1,107 @@
+//! Compression of batches, beside the threads that talk to the network.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use libdeflater::{CompressionLvl, Compressor};
+use tokio::sync::Semaphore;
+
+use super::batch::Batch;
+
+/// libdeflate's level.
+const LEVEL: i32 = 1;
+/// A batch up to this size is compressed where it is, in a fifth of a millisecond at most; for a larger one the way to
+/// another thread pays.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// How many batches are compressed at the same time where nobody knows how many cores there are.
+const TURNS_DEFAULT: usize = 2;
+
+/// Compresses one batch after the other, in the same memory.
+pub struct Packer {
+    compressor: Compressor,
+    room: Vec<u8>,
+}
+
+impl Packer {
+    /// With its memory.
+    ///
+    /// # Errors
+    /// Where libdeflate doesn't know the level.
+    pub fn new() -> io::Result<Self> {
+        let level = CompressionLvl::new(LEVEL).map_err(|_| io::Error::other("libdeflate has no such level"))?;
+        Ok(Self { compressor: Compressor::new(level), room: Vec::new() })
+    }
+
+    /// Text as one gzip member (RFC 1952).
+    ///
+    /// # Errors
+    /// Where libdeflate needs more room than it says.
+    pub fn pack(&mut self, text: &[u8]) -> io::Result<Bytes> {
+        let bound = self.compressor.gzip_compress_bound(text.len());
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
+        }
+        let size = self.compressor.gzip_compress(text, &mut self.room).map_err(io::Error::other)?;
+        Ok(Bytes::copy_from_slice(self.room.get(..size).unwrap_or_default()))
+    }
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer").field("room_bytes", &self.room.len()).finish_non_exhaustive()
+    }
+}
+
+/// A batch that is ready to be sent.
+#[derive(Debug)]
+pub struct Packed {
+    /// The batch.
+    pub batch: Batch,
+    /// The same as one gzip member.
+    pub body: Bytes,
+}
+
+/// Compresses the batches of all APIs, as many at a time as there are cores.
+#[derive(Debug)]
+pub struct Press {
+    turns: Semaphore,
+    turns_max: usize,
+    /// Whoever compresses takes one out; at most as many as there are turns stay.
+    idle: Mutex<Vec<Packer>>,
+}
+
+impl Default for Press {
+    fn default() -> Self {
+        let turns_max = std::thread::available_parallelism().map_or(TURNS_DEFAULT, usize::from);
+        Self { turns: Semaphore::new(turns_max), turns_max, idle: Mutex::default() }
+    }
+}
+
+impl Press {
+    /// Compresses a batch.
+    ///
+    /// # Errors
+    /// Where it can't be compressed, or the process ends.
+    pub async fn pack(self: Arc<Self>, batch: Batch) -> io::Result<Packed> {
+        if batch.text().len() <= INLINE_BYTES_MAX {
+            return self.pack_here(batch);
+        }
+        let press = Arc::clone(&self);
+        let _turn = press.turns.acquire().await.map_err(io::Error::other)?;
+        tokio::task::spawn_blocking(move || self.pack_here(batch)).await?
+    }
+
+    fn pack_here(&self, batch: Batch) -> io::Result<Packed> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut packer = taken.map_or_else(Packer::new, Ok)?;
+        let body = packer.pack(batch.text())?;
+        let mut idle = idle();
+        if idle.len() < self.turns_max {
+            idle.push(packer);
+        }
+        Ok(Packed { batch, body })
+    }
+}
