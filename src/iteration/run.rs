@@ -168,17 +168,16 @@ impl<'a> Run<'a> {
         if answer.was_lossy {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
         }
-        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, &self.plan.paths));
+        let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
+        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, paths, fields));
         let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
         let read = read.map_err(|cause| IterationError::Page { page, cause: cause.shown(may_show) })?;
-        let paths = &self.plan.paths;
-        let records: Vec<Record<'_>> =
-            read.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect();
-        self.require_dates(&records, may_show)?;
-        self.see(&records, now).await;
-        self.batch(&records, now).await?;
+        let records = &read.records;
+        self.require_dates(records, may_show)?;
+        self.see(records, now).await;
+        self.batch(records, now).await?;
         let next = self.next(&read, &answer.base)?;
-        self.require_new_page(&records, next.is_some())?;
+        self.require_new_page(records, next.is_some())?;
         let next = next.filter(|_| !self.order.has_left(&self.window));
         if next.is_some() && page >= PAGES_MAX {
             return Err(IterationError::TooManyPages);
@@ -276,7 +275,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             line.clear();
-            self.plan.custom_fields.append_line(record.raw, &mut line);
+            record.append_line(&self.plan.custom_fields, &mut line);
             self.sieve.send(record.fingerprint);
             match self.batcher.push(&line, record.identity()) {
                 Ok(full) => self.enqueue(full),

@@ -14,7 +14,7 @@ use crate::plan::{Plan, shown_url};
 use crate::query::{Piece, form_decoded};
 use crate::record::json::Raw;
 use crate::record::path::{JsonPath, what_is_there};
-use crate::record::{Page, PageError, Paths, Record, date};
+use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
 use crate::secret::Scrubber;
 use crate::window::{Direction, Known, Window};
 use crate::words::counted;
@@ -204,7 +204,7 @@ impl Asked<'_> {
         };
         let whole = JsonPath::parse("$").ok();
         let paths = whole.map(|whole| Paths { data: whole, ..self.plan.paths.clone() });
-        let Some(read) = paths.map(|paths| Page::read(root.text(), &paths)) else { return };
+        let Some(read) = paths.map(|paths| Page::read(root.text(), &paths, &CustomFields::default())) else { return };
         match read.map(|page| page.next_url) {
             Ok(Some(link)) => match next_link(&link, page, configured) {
                 Ok(url) => {
@@ -349,8 +349,7 @@ async fn again(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Resu
 /// The records of a page, whatever its next link.
 pub(super) fn records<'p>(root: Raw<'p>, paths: &Paths) -> Result<Vec<Record<'p>>, PageError> {
     let without_link = Paths { next_url: None, ..paths.clone() };
-    let page = Page::read(root.text(), &without_link)?;
-    Ok(page.records.iter().map(|raw| Record::read(*raw, &paths.date, paths.id.as_ref())).collect())
+    Ok(Page::read(root.text(), &without_link, &CustomFields::default())?.records)
 }
 
 pub(super) fn dates(records: &[Record<'_>]) -> Vec<DateTime<Utc>> {

@@ -18,7 +18,7 @@ use crate::plan::{Auth, Plan, Request, StartFormat};
 use crate::query::Piece;
 use crate::record::json::{Kind as JsonKind, Raw};
 use crate::record::path::JsonPath;
-use crate::record::{Paths, Record, date};
+use crate::record::{Paths, date};
 use crate::secret::Scrubber;
 use crate::window::Direction;
 
@@ -180,7 +180,12 @@ impl Seen<'_> {
         let mut choice = Choice::of(&candidates, self.scrubber, Some("<<DATE-PATH>>"), missing);
         let path = choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
         let dates: Vec<DateTime<Utc>> = path
-            .map(|path| records.iter().filter_map(|raw| Record::read(*raw, &path, None).date).collect())
+            .map(|path| {
+                records
+                    .iter()
+                    .filter_map(|raw| path.first(*raw).and_then(Raw::scalar).and_then(|text| date::parse(&text)))
+                    .collect()
+            })
             .unwrap_or_default();
         let order = match judge::order(&dates) {
             Some(Direction::NewestFirst) => "; newest first",

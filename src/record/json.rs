@@ -1,6 +1,6 @@
 //! Walks JSON text without building values.
 //!
-//! A [`Raw`] is a slice of the page that is known to be one valid JSON value: [`Raw::parse`] is the only way in, and
+//! A [`Raw`] is a slice of the page that is known to be one valid JSON value: a scan of the text is the only way in, and
 //! everything below it hands out sub-slices of the same text. So a 19-digit id, a float's last zero, the order of keys
 //! and every escape reach the listener as the API sent them.
 //!
@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+
+use super::scan::Scan;
 
 /// One valid JSON value, as the API sent it, without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,17 @@ impl<'a> Raw<'a> {
     /// # Errors
     /// Where the text is no valid JSON (RFC 8259); the error tells line and column.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<&RawValue>(text).map(|value| Self(value.get().trim_ascii()))
+        let mut scan = Scan::new(text);
+        match scan.value().and_then(|value| scan.end().map(|()| value)) {
+            Ok(value) => Ok(value),
+            // Only to tell where and why.
+            Err(_) => serde_json::from_str::<&RawValue>(text).map(|value| Self(value.get().trim_ascii())),
+        }
+    }
+
+    /// Takes text that a scan has passed as one value.
+    pub(super) fn of_valid(text: &'a str) -> Self {
+        Self(text)
     }
 
     /// The text of the value.
@@ -89,13 +101,13 @@ impl<'a> Raw<'a> {
     /// The members of an object, in their order; none for any other kind.
     #[must_use]
     pub fn members(self) -> Members<'a> {
-        Members(Cursor::inside(self, Kind::Object))
+        Members(Inside::of(self, Kind::Object))
     }
 
     /// The elements of an array, in their order; none for any other kind.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
-        Elements(Cursor::inside(self, Kind::Array))
+        Elements(Inside::of(self, Kind::Array))
     }
 
     /// The value of the first member with this key.
@@ -128,97 +140,46 @@ impl<'a> Raw<'a> {
 
 /// Iterates over an object's members.
 #[derive(Clone, Debug)]
-pub struct Members<'a>(Cursor<'a>);
+pub struct Members<'a>(Inside<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
-        let key = self.0.value()?;
-        let value = self.0.value()?;
+        let Inside { scan, is_first } = &mut self.0;
+        let key = scan.key(std::mem::take(is_first)).ok()??.raw;
+        let value = scan.value().ok()?;
         Some(Member { key, value })
     }
 }
 
 /// Iterates over an array's elements.
 #[derive(Clone, Debug)]
-pub struct Elements<'a>(Cursor<'a>);
+pub struct Elements<'a>(Inside<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Raw<'a>;
 
     fn next(&mut self) -> Option<Raw<'a>> {
-        self.0.value()
+        let Inside { scan, is_first } = &mut self.0;
+        scan.element(std::mem::take(is_first)).ok()?.then(|| scan.value().ok())?
     }
 }
 
-/// A place between the brackets of a container.
+/// A place between the brackets of a container. As the value is valid, the scan finds nothing invalid; behind the closing
+/// bracket, and in what is no such container, it finds nothing at all.
 #[derive(Clone, Debug)]
-struct Cursor<'a> {
-    text: &'a str,
-    at: usize,
+struct Inside<'a> {
+    scan: Scan<'a>,
+    is_first: bool,
 }
 
-impl<'a> Cursor<'a> {
-    fn inside(raw: Raw<'a>, kind: Kind) -> Self {
-        let at = if raw.kind() == kind { 1 } else { raw.0.len() };
-        Self { text: raw.0, at }
+impl<'a> Inside<'a> {
+    fn of(raw: Raw<'a>, kind: Kind) -> Self {
+        let mut scan = Scan::new(if raw.kind() == kind { raw.0 } else { "" });
+        scan.open(kind);
+        Self { scan, is_first: true }
     }
-
-    /// The next value, past white space, commas and colons; nothing at the closing bracket.
-    fn value(&mut self) -> Option<Raw<'a>> {
-        let bytes = self.text.as_bytes();
-        while matches!(bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':') {
-            self.at += 1;
-        }
-        if matches!(bytes.get(self.at)?, b'}' | b']') {
-            return None;
-        }
-        let start = self.at;
-        self.at = value_end(bytes, start);
-        self.text.get(start..self.at).map(Raw)
-    }
-}
-
-/// The end of the value that starts at `start`.
-fn value_end(bytes: &[u8], start: usize) -> usize {
-    let mut depth = 0_usize;
-    let mut at = start;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(bytes, at);
-                if depth == 0 {
-                    return at;
-                }
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                if depth <= 1 {
-                    return if depth == 1 { at + 1 } else { at };
-                }
-                depth -= 1;
-            }
-            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    at.min(bytes.len())
-}
-
-/// The place after the closing quote of the string whose opening quote is at `start`.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

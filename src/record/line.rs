@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::json::{Kind, Member, Raw};
+use super::scan::Key;
 
 /// The `type` of a record whose API sets none in `custom_fields`.
 const TYPE_DEFAULT: &str = "api_fetcher";
@@ -19,6 +20,13 @@ pub struct CustomFields {
 #[derive(Debug, thiserror::Error)]
 #[error("it can't be written as JSON")]
 pub struct FieldError(#[from] serde_json::Error);
+
+/// None of one's own: only the `type` that every record has.
+impl Default for CustomFields {
+    fn default() -> Self {
+        Self { keys: vec!["type".to_owned()], members: format!("\"type\":\"{TYPE_DEFAULT}\"") }
+    }
+}
 
 impl CustomFields {
     /// From names and JSON values; `type` is added where it isn't among them.
@@ -51,7 +59,7 @@ impl CustomFields {
             self.close(line, true);
             return;
         }
-        let overridden: Vec<Member<'_>> = record.members().filter(|m| self.overrides(m.key)).collect();
+        let overridden: Vec<Member<'_>> = record.members().filter(|m| self.overrides_raw(m.key)).collect();
         if overridden.is_empty() {
             let inside = record.text().strip_suffix('}').unwrap_or_default();
             append_compact(inside.trim_ascii_end(), line);
@@ -60,7 +68,7 @@ impl CustomFields {
         }
         line.push(b'{');
         let mut kept = 0_usize;
-        for member in record.members().filter(|m| !self.overrides(m.key)) {
+        for member in record.members().filter(|m| !self.overrides_raw(m.key)) {
             if kept > 0 {
                 line.push(b',');
             }
@@ -70,7 +78,19 @@ impl CustomFields {
         self.close(line, kept > 0);
     }
 
-    fn overrides(&self, key: Raw<'_>) -> bool {
+    /// Appends the line of an object that has members, but no line breaks and none that is overridden.
+    pub(super) fn append_plain(&self, record: Raw<'_>, line: &mut Vec<u8>) {
+        let inside = record.text().strip_suffix('}').unwrap_or_default();
+        line.extend_from_slice(inside.trim_ascii_end().as_bytes());
+        self.close(line, true);
+    }
+
+    /// Whether one of the fields has this key.
+    pub(super) fn overrides(&self, key: &Key<'_>) -> bool {
+        self.keys.iter().any(|own| key.is(own))
+    }
+
+    fn overrides_raw(&self, key: Raw<'_>) -> bool {
         self.keys.iter().any(|own| key.is_text(own))
     }
 

@@ -9,14 +9,16 @@ pub mod json;
 mod line;
 mod page;
 pub mod path;
+mod scan;
 
 pub use line::{CustomFields, FieldError};
 pub use page::{KEYS_HIDDEN, Page, PageError, Paths};
 
 use chrono::{DateTime, Utc};
 
-use json::Raw;
-use path::JsonPath;
+use json::{Kind, Raw};
+use path::{Head, JsonPath, Sighting};
+use scan::{Invalid, Scan};
 
 /// What tells two records apart: 16 bytes of BLAKE3 over the event date and the id, or over the whole record.
 ///
@@ -63,14 +65,20 @@ pub struct Record<'a> {
     pub date: Option<DateTime<Utc>>,
     /// What tells it from others.
     pub fingerprint: Fingerprint,
+    /// Whether its line is its bytes with the custom fields behind them: an object, without line breaks, without a key
+    /// that a custom field overrides.
+    is_plain: bool,
 }
 
 impl<'a> Record<'a> {
     /// Reads what the paths name in a record.
     #[must_use]
-    pub fn read(raw: Raw<'a>, date_path: &JsonPath, id_path: Option<&JsonPath>) -> Self {
-        let date = date_path.first(raw).and_then(Raw::scalar).and_then(|text| date::parse(&text));
-        let id = id_path.and_then(|path| path.first(raw));
+    pub fn read(raw: Raw<'a>, paths: &Paths) -> Self {
+        Self::of(raw, paths.date.first(raw), paths.id.as_ref().and_then(|path| path.first(raw)))
+    }
+
+    fn of(raw: Raw<'a>, date: Option<Raw<'a>>, id: Option<Raw<'a>>) -> Self {
+        let date = date.and_then(Raw::scalar).and_then(|text| date::parse(&text));
         let fingerprint = match (id, date) {
             (Some(id), Some(date)) => {
                 let second = date.timestamp().to_le_bytes();
@@ -80,12 +88,64 @@ impl<'a> Record<'a> {
             (Some(id), None) => Fingerprint::of(&[b"id", id.text().as_bytes()]),
             (None, _) => Fingerprint::of(&[b"record", raw.text().as_bytes()]),
         };
-        Self { raw, date, fingerprint }
+        Self { raw, date, fingerprint, is_plain: false }
     }
 
     /// Which record it is.
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { fingerprint: self.fingerprint, date: self.date }
+    }
+
+    /// Appends the record's line, without its line break.
+    pub fn append_line(&self, fields: &CustomFields, line: &mut Vec<u8>) {
+        if self.is_plain {
+            fields.append_plain(self.raw, line);
+        } else {
+            fields.append_line(self.raw, line);
+        }
+    }
+}
+
+/// What is looked for in each record.
+#[derive(Debug)]
+struct Wanted<'p> {
+    paths: &'p Paths,
+    date: Option<Head<'p>>,
+    id: Option<Head<'p>>,
+    fields: &'p CustomFields,
+}
+
+impl<'p> Wanted<'p> {
+    fn new(paths: &'p Paths, fields: &'p CustomFields) -> Self {
+        Self { paths, date: paths.date.head(), id: paths.id.as_ref().and_then(JsonPath::head), fields }
+    }
+
+    /// Passes a record, once.
+    fn read<'a>(&self, scan: &mut Scan<'a>) -> Result<Record<'a>, Invalid> {
+        scan.peek();
+        let start = scan.at();
+        scan.has_breaks = false;
+        if !scan.open(Kind::Object) {
+            return Ok(Record::read(scan.value()?, self.paths));
+        }
+        let (mut date, mut id) = (Sighting::default(), Sighting::default());
+        let (mut is_overridden, mut has_members) = (false, false);
+        while let Some(key) = scan.key(!has_members)? {
+            has_members = true;
+            let value = scan.value()?;
+            if let Some(head) = &self.date {
+                head.see(&mut date, &key, value);
+            }
+            if let Some(head) = &self.id {
+                head.see(&mut id, &key, value);
+            }
+            is_overridden |= self.fields.overrides(&key);
+        }
+        let raw = scan.since(start);
+        let date = self.date.map_or_else(|| self.paths.date.first(raw), |head| head.first(date));
+        let id = self.paths.id.as_ref().and_then(|path| self.id.map_or_else(|| path.first(raw), |head| head.first(id)));
+        let is_plain = has_members && !is_overridden && !scan.has_breaks;
+        Ok(Record { is_plain, ..Record::of(raw, date, id) })
     }
 }

@@ -1,7 +1,10 @@
 //! One page of an answer: its records and where the next page is.
 
 use super::json::{Kind, Raw};
-use super::path::{JsonPath, Missing};
+use super::line::CustomFields;
+use super::path::{Head, JsonPath, Keys, Missing, Sighting};
+use super::scan::{Invalid, Scan};
+use super::{Record, Wanted};
 
 /// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
 const RECORDS_MAX: usize = 1_000_000;
@@ -23,7 +26,7 @@ pub struct Paths {
 #[derive(Debug)]
 pub struct Page<'a> {
     /// The records in the order of the page.
-    pub records: Vec<Raw<'a>>,
+    pub records: Vec<Record<'a>>,
     /// The next page's URL as the API wrote it; absolute or relative.
     pub next_url: Option<String>,
 }
@@ -72,26 +75,25 @@ impl<'a> Page<'a> {
     /// An array at the data path is its elements, a single value one record, `null` none. Text without any content (an
     /// answer of status 204) is a page without records.
     ///
+    /// Where the data path is nothing but keys, as nearly all are, everything is done in one pass over the text.
+    ///
     /// # Errors
     /// [`PageError`], where the text is no JSON or lacks what the paths name.
-    pub fn read(text: &'a str, paths: &Paths) -> Result<Self, PageError> {
+    pub fn read(text: &'a str, paths: &Paths, fields: &CustomFields) -> Result<Self, PageError> {
+        let wanted = Wanted::new(paths, fields);
+        if let Some(read) = Pass::new(text, paths, &wanted).and_then(Pass::page) {
+            return read;
+        }
         let root = Raw::parse(text).map_err(PageError::NotJson)?;
-        let mut records = Vec::new();
+        let mut records = Records::default();
         for found in paths.data.all(root)? {
             match found.kind() {
-                Kind::Array => {
-                    let left = RECORDS_MAX + 1 - records.len().min(RECORDS_MAX);
-                    records.extend(found.elements().filter(|element| !element.is_null()).take(left));
-                }
-                Kind::Null => {}
-                _ => records.push(found),
+                Kind::Array => found.elements().for_each(|element| records.add(Record::read(element, paths))),
+                _ => records.add(Record::read(found, paths)),
             }
         }
-        if records.len() > RECORDS_MAX {
-            return Err(PageError::TooMany);
-        }
-        let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(root, path))?;
-        Ok(Self { records, next_url })
+        let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(path, path.first(root)))?;
+        Ok(Self { records: records.all()?, next_url })
     }
 
     /// A page without records that nothing follows.
@@ -101,9 +103,129 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The records of a page, as they are passed.
+#[derive(Default)]
+struct Records<'a> {
+    found: Vec<Record<'a>>,
+    are_too_many: bool,
+}
+
+impl<'a> Records<'a> {
+    /// Passes a value that is a list of records, or a record.
+    fn scan(&mut self, scan: &mut Scan<'a>, wanted: &Wanted<'_>) -> Result<(), Invalid> {
+        if !scan.open(Kind::Array) {
+            let record = wanted.read(scan)?;
+            self.add(record);
+            return Ok(());
+        }
+        let mut is_first = true;
+        while scan.element(std::mem::take(&mut is_first))? {
+            let record = wanted.read(scan)?;
+            self.add(record);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: Record<'a>) {
+        if record.raw.is_null() {
+            return;
+        }
+        self.are_too_many |= self.found.len() >= RECORDS_MAX;
+        if !self.are_too_many {
+            self.found.push(record);
+        }
+    }
+
+    fn all(self) -> Result<Vec<Record<'a>>, PageError> {
+        if self.are_too_many { Err(PageError::TooMany) } else { Ok(self.found) }
+    }
+}
+
+/// One pass over a page.
+struct Pass<'a, 'p> {
+    scan: Scan<'a>,
+    wanted: &'p Wanted<'p>,
+    data: Keys<'p>,
+    next_url: Option<&'p JsonPath>,
+    /// Where that begins with a key.
+    next_head: Option<Head<'p>>,
+    next: Sighting<'a>,
+    records: Records<'a>,
+    /// The data path has two meanings here, and the other one counts.
+    has_literal: bool,
+}
+
+impl<'a, 'p> Pass<'a, 'p> {
+    /// Before the first byte; nothing where the paths ask for more than one pass.
+    fn new(text: &'a str, paths: &'p Paths, wanted: &'p Wanted<'p>) -> Option<Self> {
+        let next_url = paths.next_url.as_ref();
+        Some(Self {
+            scan: Scan::new(text),
+            wanted,
+            data: paths.data.as_keys()?,
+            next_url,
+            next_head: next_url.and_then(JsonPath::head),
+            next: Sighting::default(),
+            records: Records::default(),
+            has_literal: false,
+        })
+    }
+
+    /// The whole page; nothing where it isn't as expected, and everything has to be looked at again.
+    fn page(mut self) -> Option<Result<Page<'a>, PageError>> {
+        self.scan.peek();
+        let start = self.scan.at();
+        let keys = std::mem::take(&mut self.data.keys);
+        let has_data = self.level(&keys, true).ok()?;
+        let root = self.scan.since(start);
+        self.scan.end().ok()?;
+        if !has_data || self.has_literal {
+            return None;
+        }
+        let next_url = self.next_url.map_or(Ok(None), |path| {
+            let found = match self.next_head {
+                Some(head) if root.kind() == Kind::Object && !keys.is_empty() => head.first(self.next),
+                _ => path.first(root),
+            };
+            next_url(path, found)
+        });
+        Some(next_url.and_then(|next_url| Ok(Page { records: self.records.all()?, next_url })))
+    }
+
+    /// Passes a value below which the data stand, as the keys say. Whether they do.
+    fn level(&mut self, keys: &[&str], is_root: bool) -> Result<bool, Invalid> {
+        let [data_key, rest @ ..] = keys else {
+            self.records.scan(&mut self.scan, self.wanted)?;
+            return Ok(true);
+        };
+        if !self.scan.open(Kind::Object) {
+            self.scan.value()?;
+            return Ok(false);
+        }
+        let (mut is_met, mut has_data, mut is_first) = (false, false, true);
+        while let Some(key) = self.scan.key(std::mem::take(&mut is_first))? {
+            self.scan.peek();
+            let start = self.scan.at();
+            if !is_met && key.is(data_key) {
+                is_met = true;
+                has_data = self.level(rest, false)?;
+            } else {
+                self.scan.value()?;
+            }
+            if is_root {
+                self.has_literal |= self.data.literal.is_some_and(|literal| key.is(literal));
+                if let Some(head) = &self.next_head {
+                    head.see(&mut self.next, &key, self.scan.since(start));
+                }
+            }
+        }
+        Ok(has_data)
+    }
+}
+
 /// The next link: absent, null, false and empty text all mean that this page is the last.
-fn next_url(root: Raw<'_>, path: &JsonPath) -> Result<Option<String>, PageError> {
-    let Some(found) = path.first(root) else { return Ok(None) };
+fn next_url(path: &JsonPath, found: Option<Raw<'_>>) -> Result<Option<String>, PageError> {
+    let Some(found) = found else { return Ok(None) };
     let wrong = |found| Err(PageError::NextUrl { path: path.text().to_owned(), found });
     match found.kind() {
         Kind::Text => {
@@ -117,5 +239,100 @@ fn next_url(root: Raw<'_>, path: &JsonPath) -> Result<Option<String>, PageError>
         Kind::Object => wrong("an object"),
         Kind::Array if found.elements().next().is_none() => Ok(None),
         Kind::Array => wrong("an array"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As [`Page::read`] does it, but one look after the other: everything is parsed, then found, then read.
+    fn read_slowly<'a>(text: &'a str, paths: &Paths) -> Result<Page<'a>, PageError> {
+        let root = Raw::parse(text).map_err(PageError::NotJson)?;
+        let mut records = Vec::new();
+        for found in paths.data.all(root)? {
+            let elements = found.elements().filter(|element| !element.is_null());
+            match found.kind() {
+                Kind::Array => records.extend(elements.map(|element| Record::read(element, paths))),
+                Kind::Null => {}
+                _ => records.push(Record::read(found, paths)),
+            }
+        }
+        let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(path, path.first(root)))?;
+        Ok(Page { records, next_url })
+    }
+
+    fn lines(page: &Page<'_>, append: impl Fn(&Record<'_>, &mut Vec<u8>)) -> Vec<String> {
+        let line = |record| {
+            let mut line = Vec::new();
+            append(record, &mut line);
+            String::from_utf8_lossy(&line).into_owned()
+        };
+        page.records.iter().map(line).collect()
+    }
+
+    #[test]
+    fn one_pass_finds_what_one_look_after_the_other_finds() {
+        let key = || prop::sample::select(vec!["a", "a.b", "b", "date", "id", "type", "ty\\u0070e", "next", "x"]);
+        let leaf = prop::sample::select(vec![
+            "1",
+            "null",
+            "\"2026-01-02T03:04:05Z\"",
+            "\"?page=2\"",
+            "false",
+            "[]",
+            "{}",
+            "{ }",
+            "\"\"",
+            "{\"type\":\n1}",
+        ]);
+        let value = leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, move |inner| {
+            let member = (key(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(","))),
+                prop::collection::vec(member, 0..5).prop_map(|all| format!("{{{} }}", all.join(",\n"))),
+            ]
+        });
+        let path = |all: Vec<&'static str>| prop::sample::select(all);
+        let paths = (
+            path(vec!["a", "a.b", "$.a.b", "$", "a[0]", "a[*]", "$.a[?@.x]", "x.a.b"]),
+            path(vec!["date", "a.date", "a.b", "[0]"]),
+            path(vec!["id", "a.b", "$..id", "x"]),
+            path(vec!["next", "a.next", "$.b.next", "a[0]"]),
+        );
+        let fields = CustomFields::new(&[("type".to_owned(), "t".into()), ("x".to_owned(), 1.into())]).expect("plain");
+        proptest!(ProptestConfig::with_cases(3_000), |(text in value, (data, date, id, next) in paths)| {
+            let path = |text| JsonPath::parse(text).expect("a path");
+            let paths = Paths { data: path(data), date: path(date), id: Some(path(id)), next_url: Some(path(next)) };
+            match (Page::read(&text, &paths, &fields), read_slowly(&text, &paths)) {
+                (Ok(page), Ok(slow)) => {
+                    prop_assert_eq!(&page.next_url, &slow.next_url);
+                    let identities = |page: &Page<'_>| page.records.iter().map(Record::identity).collect::<Vec<_>>();
+                    prop_assert_eq!(identities(&page), identities(&slow));
+                    let fast = lines(&page, |record, line| record.append_line(&fields, line));
+                    prop_assert_eq!(fast, lines(&slow, |record, line| fields.append_line(record.raw, line)));
+                }
+                (Err(one), Err(other)) => prop_assert_eq!(one.to_string(), other.to_string()),
+                (one, other) => prop_assert!(false, "{:?} and {:?}", one.map(|_| ()), other.map(|_| ())),
+            }
+        });
+    }
+
+    #[test]
+    fn a_million_records_are_a_page_and_one_more_is_too_many() {
+        let paths = Paths {
+            data: JsonPath::parse("$").expect("a path"),
+            date: JsonPath::parse("date").expect("a path"),
+            id: None,
+            next_url: None,
+        };
+        let read = |records: usize| {
+            let text = format!("[{}null]", "1,".repeat(records));
+            Page::read(&text, &paths, &CustomFields::default()).map(|page| page.records.len())
+        };
+        assert_eq!(read(RECORDS_MAX).expect("all of them"), RECORDS_MAX);
+        assert!(matches!(read(RECORDS_MAX + 1), Err(PageError::TooMany)));
     }
 }

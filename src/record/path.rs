@@ -13,6 +13,7 @@ use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 
 use super::json::{Kind, Raw};
+use super::scan::Key;
 
 /// How many keys an error names.
 const KEYS_NAMED_MAX: usize = 20;
@@ -167,6 +168,74 @@ impl JsonPath {
             },
             _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
         }
+    }
+}
+
+/// A path of nothing but keys, for whoever passes them in their order.
+#[derive(Clone, Debug)]
+pub(super) struct Keys<'p> {
+    /// The whole path as one key of the root, which counts before the others.
+    pub(super) literal: Option<&'p str>,
+    /// One key below the other; none for the root itself.
+    pub(super) keys: Vec<&'p str>,
+}
+
+/// The beginning of a path that begins with a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'p> {
+    literal: Option<&'p str>,
+    key: &'p str,
+    rest: &'p [Step],
+}
+
+/// What the members of an object have for a path, as they are passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sighting<'a> {
+    literal: Option<Raw<'a>>,
+    first: Option<Raw<'a>>,
+}
+
+impl JsonPath {
+    /// The path as keys, where it has nothing else.
+    pub(super) fn as_keys(&self) -> Option<Keys<'_>> {
+        let Form::Steps { literal, steps } = &self.form else { return None };
+        let key = |step| if let &Step::Key(ref key) = step { Some(key.as_str()) } else { None };
+        let keys: Option<Vec<&str>> = steps.iter().map(key).collect();
+        Some(Keys { literal: literal.as_deref(), keys: keys? })
+    }
+
+    /// The beginning of the path, where that is a key.
+    pub(super) fn head(&self) -> Option<Head<'_>> {
+        match &self.form {
+            Form::Steps { literal, steps } => match steps.as_slice() {
+                [Step::Key(key), rest @ ..] => Some(Head { literal: literal.as_deref(), key, rest }),
+                _ => None,
+            },
+            Form::Query { .. } => None,
+        }
+    }
+}
+
+impl Head<'_> {
+    /// Looks at a member of the root; of equal keys the first counts.
+    pub(super) fn see<'a>(&self, sighting: &mut Sighting<'a>, key: &Key<'a>, value: Raw<'a>) {
+        if sighting.first.is_none() && key.is(self.key) {
+            sighting.first = Some(value);
+        }
+        if sighting.literal.is_none() && self.literal.is_some_and(|literal| key.is(literal)) {
+            sighting.literal = Some(value);
+        }
+    }
+
+    /// What [`JsonPath::first`] finds in an object whose members were all seen.
+    pub(super) fn first<'a>(&self, sighting: Sighting<'a>) -> Option<Raw<'a>> {
+        let found = match (sighting.literal, sighting.first, self.rest) {
+            (Some(literal), _, _) => Some(literal),
+            (None, first, []) => first,
+            (None, Some(first), rest) => walk(first, rest).ok()?.into_iter().find(|value| !value.is_null()),
+            (None, None, _) => None,
+        };
+        found.filter(|value| !value.is_null())
     }
 }
 

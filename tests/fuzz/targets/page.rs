@@ -10,14 +10,16 @@ fuzz_target!(|text: &str| {
     let (Some(data), Some(id), Some(page)) = (lines.next(), lines.next(), lines.next()) else { return };
     let (Ok(data), Ok(id)) = (JsonPath::parse(data), JsonPath::parse(id)) else { return };
     let date = JsonPath::parse("date").expect("a path");
-    let paths = Paths { data, date: date.clone(), id: Some(id.clone()), next_url: Some(id.clone()) };
-    let Ok(read) = Page::read(page, &paths) else { return };
+    let paths = Paths { data, date, id: Some(id.clone()), next_url: Some(id) };
     let fields = [("type".to_owned(), "x".into()), ("a".to_owned(), 1.into())];
     let fields = CustomFields::new(&fields).expect("plain values");
-    for raw in read.records {
-        let record = Record::read(raw, &date, Some(&id));
-        let mut line = Vec::new();
-        fields.append_line(record.raw, &mut line);
+    let Ok(read) = Page::read(page, &paths, &fields) else { return };
+    for record in read.records {
+        assert_eq!(record.identity(), Record::read(record.raw, &paths).identity(), "both ways to read it");
+        let (mut line, mut slowly) = (Vec::new(), Vec::new());
+        record.append_line(&fields, &mut line);
+        fields.append_line(record.raw, &mut slowly);
+        assert_eq!(line, slowly, "both ways to write it");
         assert!(!line.contains(&b'\n'));
         let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(&line);
         // One level deeper than the page, where the limit of the reader lies.
