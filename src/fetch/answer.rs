@@ -10,9 +10,14 @@ use crate::http::cause;
 use crate::plan::shown_url;
 use crate::secret::{Scrubber, Secret};
 
+/// How much room is made at once for a body that says how long it is.
+const PROMISED_BYTES_MAX: usize = 1024 * 1024;
+
 /// The body, up to a limit.
 pub(super) async fn read(mut response: Response, url: &Url, max: usize) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
+    // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
+    let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),

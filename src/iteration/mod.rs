@@ -5,6 +5,7 @@
 //! an iteration that begins again ships only what is missing. The checkpoint moves once, at the end, when the listener has
 //! everything.
 
+mod delivery;
 mod report;
 mod run;
 mod watch;
@@ -196,13 +197,15 @@ impl Api {
         };
         let is_measured = self.was_looked_at(now);
         let remembered = services.folder.remembered(self.account.number).await;
-        let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
-        run.is_measured = is_measured;
-        run.observed.remembered = remembered;
-        run.refused = self.refused.take();
-        let read = run.pages(&fetcher).await;
-        let (window, report, newest, observed) = (run.window, run.report, run.newest, run.observed);
-        self.refused = run.refused;
+        let (read, window, report, newest, observed) = {
+            let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
+            run.is_measured = is_measured;
+            run.observed.remembered = remembered;
+            run.refused = self.refused.take();
+            let read = run.pages(&fetcher).await;
+            self.refused = run.refused;
+            (read, run.window, run.report, run.newest, run.observed)
+        };
         if let Err(error) = read {
             return (Err(error), report);
         }

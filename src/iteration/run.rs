@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url};
 
 use super::PAGES_MAX;
+use super::delivery::Delivery;
 use super::report::{IterationError, Report};
 use super::watch::Observed;
 use crate::fetch::{Answer, FetchError, Fetcher, next_link};
@@ -14,25 +15,24 @@ use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
 use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, Record, date};
-use crate::ship::{Batch, Batcher, Outbox, Packed, Shipper, cant_compress};
-use crate::state::{Account, Folder, Oddity};
+use crate::ship::{Batch, Batcher, Done, Shipper, TooLong};
+use crate::state::{Account, Folder, Oddity, Remembering};
 use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
 
-/// How many batches may wait to be sent while the next page is read: so much of the compression goes on meanwhile.
-const BEHIND_MAX: usize = 1;
+/// How many batches may be on their way while the next page is read: one that is sent, and one that is compressed.
+const BEHIND_MAX: usize = 2;
 
 /// One iteration under way.
 pub(super) struct Run<'a> {
     plan: &'a Plan,
     folder: &'a Folder,
-    shipper: Shipper<'a>,
+    delivery: Delivery<'a>,
     meter: &'a Meter,
     account: &'a mut Account,
     now: DateTime<Utc>,
     order: Order,
     sieve: Sieve,
     batcher: Batcher,
-    outbox: Outbox,
     /// How many batches this page filled.
     filled: usize,
     seen: Seen,
@@ -74,18 +74,16 @@ impl<'a> Run<'a> {
         window: Window,
         now: DateTime<Utc>,
     ) -> Self {
-        let outbox = Outbox::new(shipper.listener.press());
         Self {
             plan,
             folder,
-            shipper,
+            delivery: Delivery::new(shipper, now),
             meter,
             account,
             now,
             order: Order::default(),
             sieve: Sieve::default(),
             batcher: Batcher::default(),
-            outbox,
             filled: 0,
             seen: Seen::default(),
             page_before: HashSet::new(),
@@ -265,7 +263,6 @@ impl<'a> Run<'a> {
         if !again.is_empty() {
             self.folder.see_again(self.account.number, self.account.iteration, again).await;
         }
-        let mut line = Vec::new();
         let known = is_new.iter().filter(|is_new| !**is_new).count() as u64;
         self.report.known += known;
         self.meter.add_known(known);
@@ -274,14 +271,13 @@ impl<'a> Run<'a> {
             if !is_new {
                 continue;
             }
-            line.clear();
-            record.append_line(&self.plan.custom_fields, &mut line);
             self.sieve.send(record.fingerprint);
-            match self.batcher.push(&line, record.identity()) {
+            let append = |line: &mut Vec<u8>| record.append_line(&self.plan.custom_fields, line);
+            match self.batcher.push(append, record.identity()) {
                 Ok(full) => self.enqueue(full),
-                Err(_) => {
-                    self.shipper.keep_too_long(&line, self.now).await?;
-                    self.remember(vec![record.identity()]).await;
+                Err(TooLong { line }) => {
+                    self.delivery.shipper.keep_too_long(&line, self.now).await?;
+                    self.remember(vec![record.identity()]).await.end().await;
                     self.report.shipped.set_aside += 1;
                     self.meter.add_set_aside(1);
                 }
@@ -309,99 +305,77 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Remembers that records were delivered, or set aside.
-    async fn remember(&mut self, identities: Vec<Identity>) {
-        let fingerprints: Vec<Fingerprint> = identities.iter().map(|identity| identity.fingerprint).collect();
-        self.folder.remember(self.account.number, self.account.iteration, identities).await;
-        fingerprints.into_iter().for_each(|fingerprint| self.sieve.acknowledge(fingerprint));
+    /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
+    async fn remember(&mut self, identities: Vec<Identity>) -> Remembering {
+        identities.iter().for_each(|identity| self.sieve.acknowledge(identity.fingerprint));
+        self.folder.remember(self.account.number, self.account.iteration, identities).await
     }
 
-    /// Puts a full batch behind those that wait to be shipped.
+    /// Puts a full batch behind those that are on their way.
     fn enqueue(&mut self, batch: Option<Batch>) {
         self.filled += usize::from(batch.is_some());
-        batch.into_iter().for_each(|batch| self.outbox.push(batch));
+        batch.into_iter().for_each(|batch| self.delivery.push(batch));
     }
 
     async fn ship_rest(&mut self) -> Result<(), IterationError> {
         let rest = self.batcher.finish();
         self.enqueue(rest);
-        self.ship_until(0).await
+        self.ship_until(0).await?;
+        self.delivery.remembered().await;
+        Ok(())
     }
 
-    /// Ships batches until so many are left.
+    /// Ships until so many batches are left.
     async fn ship_until(&mut self, left: usize) -> Result<(), IterationError> {
-        while self.outbox.len() > left {
-            let packed = self.outbox.next().await.map_err(cant_compress)?;
-            self.ship(packed).await?;
+        while self.delivery.len() > left {
+            let done = self.delivery.next().await?;
+            self.note(done).await?;
         }
         Ok(())
     }
 
-    /// Ships and fetches at the same time. A failure to ship ends both at once; one to fetch waits for what is being
-    /// sent. When the page is there, it can be read while the last batches are still being compressed.
+    /// Ships while something is fetched. A failure to ship ends both at once.
     async fn ship_alongside<T>(&mut self, fetch: impl Future<Output = T>) -> Result<T, IterationError> {
         tokio::pin!(fetch);
-        loop {
-            let packed = tokio::select! {
-                fetched = &mut fetch => {
-                    self.ship_until(BEHIND_MAX).await?;
-                    return Ok(fetched);
-                }
-                packed = self.outbox.next(), if !self.outbox.is_empty() => packed.map_err(cant_compress)?,
+        let fetched = loop {
+            let done = tokio::select! {
+                fetched = &mut fetch => break fetched,
+                done = self.delivery.next() => done?,
             };
-            let fetched = {
-                let ship = self.ship(packed);
-                tokio::pin!(ship);
-                tokio::select! {
-                    shipped = &mut ship => {
-                        shipped?;
-                        None
-                    }
-                    fetched = &mut fetch => {
-                        ship.await?;
-                        Some(fetched)
-                    }
-                }
-            };
-            if let Some(fetched) = fetched {
-                self.ship_until(BEHIND_MAX).await?;
-                return Ok(fetched);
-            }
-        }
+            self.note(done).await?;
+        };
+        self.ship_until(BEHIND_MAX).await?;
+        Ok(fetched)
     }
 
-    /// Ships a batch, and remembers what was delivered before anything else is shipped.
-    async fn ship(&mut self, packed: Packed) -> Result<(), IterationError> {
-        let mut pieces = vec![packed];
-        while let Some(done) = self.shipper.ship_next(&mut pieces, self.now).await? {
-            let shipped = done.shipped;
-            self.report.shipped.records += shipped.records;
-            self.report.shipped.bytes += shipped.bytes;
-            self.report.shipped.set_aside += shipped.set_aside;
-            self.meter.add_records(shipped.records, shipped.bytes);
-            self.meter.add_set_aside(shipped.set_aside);
-            match done.refused {
-                None => {
-                    self.remember(done.piece.identities().collect()).await;
-                    self.batcher.reuse(done.piece);
-                }
-                Some(reason) => {
-                    self.refused = Some(Refused { piece: done.piece, reason });
-                    self.keep_refused().await?;
-                }
+    /// Notes a delivery. It is on its way to the disk before anything else is shipped.
+    async fn note(&mut self, Done { piece, shipped, refused }: Done) -> Result<(), IterationError> {
+        self.report.shipped.records += shipped.records;
+        self.report.shipped.bytes += shipped.bytes;
+        self.report.shipped.set_aside += shipped.set_aside;
+        self.meter.add_records(shipped.records, shipped.bytes);
+        self.meter.add_set_aside(shipped.set_aside);
+        match refused {
+            None => {
+                let remembering = self.remember(piece.identities().collect()).await;
+                self.delivery.remember(shipped.records, remembering);
+                self.batcher.reuse(piece);
+                Ok(())
             }
-            tracing::debug!(api = self.plan.name, records = shipped.records, "a batch is delivered and remembered");
+            Some(reason) => {
+                self.refused = Some(Refused { piece, reason });
+                self.keep_refused().await
+            }
         }
-        Ok(())
     }
 
     /// Keeps what the listener refused in a file, and remembers it then.
     async fn keep_refused(&mut self) -> Result<(), IterationError> {
         if let Some(Refused { piece, reason }) = &self.refused {
-            self.shipper.keep(piece, self.now, reason).await?;
+            self.delivery.shipper.keep(piece, self.now, reason).await?;
             let identities = piece.identities().collect();
             self.refused = None;
-            self.remember(identities).await;
+            self.remember(identities).await.end().await;
         }
         Ok(())
     }

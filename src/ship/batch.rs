@@ -29,8 +29,8 @@ struct Entry {
 /// A line that no batch may hold.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// How long it is.
-    pub bytes: usize,
+    /// Without a line break.
+    pub line: Vec<u8>,
 }
 
 impl Batch {
@@ -80,12 +80,6 @@ impl Batch {
         }
         Some((Batch { text, entries }, Batch { text: tail_text, entries: tail }))
     }
-
-    fn push(&mut self, line: &[u8], identity: Identity) {
-        self.text.extend_from_slice(line);
-        self.text.push(b'\n');
-        self.entries.push(Entry { end: self.text.len(), identity });
-    }
 }
 
 /// Fills batches line by line.
@@ -97,27 +91,36 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Adds a line. Gives a batch that is full now, the line being the first of the next.
+    /// Adds a line, which `append` writes behind those that are there. Gives a batch that is full now, the line being the
+    /// first of the next.
     ///
     /// # Errors
-    /// Where the line is longer than [`LINE_BYTES_MAX`]; it is in no batch then.
-    pub fn push(&mut self, line: &[u8], identity: Identity) -> Result<Option<Batch>, TooLong> {
-        if line.len() > LINE_BYTES_MAX {
-            return Err(TooLong { bytes: line.len() });
+    /// The line, where it is longer than [`LINE_BYTES_MAX`]; it is in no batch then.
+    pub fn push(&mut self, append: impl FnOnce(&mut Vec<u8>), identity: Identity) -> Result<Option<Batch>, TooLong> {
+        let start = self.open.text.len();
+        append(&mut self.open.text);
+        let bytes = self.open.text.len().saturating_sub(start);
+        if bytes > LINE_BYTES_MAX {
+            return Err(TooLong { line: self.open.text.split_off(start) });
         }
-        let is_full = self.open.text.len() + line.len() + 1 > BATCH_BYTES_MAX;
-        let full = if is_full { self.finish() } else { None };
-        self.open.push(line, identity);
+        self.open.text.push(b'\n');
+        let is_full = self.open.text.len() > BATCH_BYTES_MAX && !self.open.is_empty();
+        let full = if is_full { self.cut(start) } else { None };
+        self.open.entries.push(Entry { end: self.open.text.len(), identity });
         Ok(full)
+    }
+
+    /// The open batch without what was written behind `start`, which begins the next one.
+    fn cut(&mut self, start: usize) -> Option<Batch> {
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.text.extend_from_slice(self.open.text.get(start..)?);
+        self.open.text.truncate(start);
+        Some(std::mem::replace(&mut self.open, next))
     }
 
     /// The batch that is not full yet, if it has a line.
     pub fn finish(&mut self) -> Option<Batch> {
-        if self.open.is_empty() {
-            return None;
-        }
-        let empty = self.spare.pop().unwrap_or_default();
-        Some(std::mem::replace(&mut self.open, empty))
+        (!self.open.is_empty()).then(|| std::mem::replace(&mut self.open, self.spare.pop().unwrap_or_default()))
     }
 
     /// Takes a batch back that is done with, to fill its memory again.
@@ -151,9 +154,9 @@ mod tests {
             let mut batches = Vec::new();
             let mut too_long = 0;
             for (number, line) in lines.iter().enumerate() {
-                match batcher.push(line, identity(number)) {
+                match batcher.push(|text| text.extend_from_slice(line), identity(number)) {
                     Ok(full) => batches.extend(full),
-                    Err(error) => { prop_assert!(error.bytes > LINE_BYTES_MAX); too_long += 1; }
+                    Err(error) => { prop_assert_eq!(&error.line, line); too_long += 1; }
                 }
             }
             batches.extend(batcher.finish());
@@ -171,7 +174,9 @@ mod tests {
     fn halves_have_all_the_lines_in_order() {
         let mut batcher = Batcher::default();
         for number in 0..5_usize {
-            batcher.push(number.to_string().as_bytes(), identity(number)).expect("a short line");
+            batcher
+                .push(|text| text.extend_from_slice(number.to_string().as_bytes()), identity(number))
+                .expect("a short line");
         }
         let whole = batcher.finish().expect("five lines");
         let (head, tail) = whole.clone().split().expect("more than one line");

@@ -22,7 +22,7 @@ use crate::stop::Stop;
 use listener::{Counts, Taken};
 
 /// Ships the batches of one API.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Shipper<'a> {
     /// Where to.
     pub listener: &'a Listener,

@@ -31,6 +31,20 @@ const REOPEN_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Keeper(mpsc::Sender<Request>);
 
+/// Something is on its way to the disk.
+#[derive(Debug)]
+pub struct Remembering(Option<oneshot::Receiver<()>>);
+
+impl Remembering {
+    /// Waits until it is there, or can't get there. To give up the wait loses nothing.
+    pub async fn end(&mut self) {
+        if let Some(answer) = &mut self.0 {
+            let _ = answer.await;
+            self.0 = None;
+        }
+    }
+}
+
 /// What the thread is asked.
 #[derive(Debug)]
 enum Request {
@@ -111,8 +125,10 @@ impl Keeper {
         self.ask(|reply| Request::Counts { number, identities, reply }).await.ok_or_else(closed)
     }
 
-    pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
-        self.ask(|reply| Request::Remember { number, iteration, identities, reply }).await;
+    pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.0.send(Request::Remember { number, iteration, identities, reply }).await;
+        Remembering(sent.ok().map(|()| answer))
     }
 
     pub(super) async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
@@ -173,6 +189,11 @@ impl Work {
         for request in requests {
             match request {
                 Request::Counts { number, identities, reply } => {
+                    // Whoever asks knows what came before.
+                    if writes.iter().any(|write| matches!(write, Write::Remember { number: of, .. } if *of == number)) {
+                        self.write(std::mem::take(&mut writes));
+                        answer_all(std::mem::take(&mut later));
+                    }
                     let _ = reply.send(self.counts(number, &identities));
                 }
                 Request::Remembered { number, reply } => {

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 
 pub use account::{Account, Edit, Noticed, Oddity, Past, Sweep};
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
-pub use keeper::Settlement;
+pub use keeper::{Remembering, Settlement};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
     Write as StoreWrite,
@@ -235,9 +235,10 @@ impl Folder {
         if identities.is_empty() { Ok(Vec::new()) } else { self.keeper.counts(number, identities).await }
     }
 
-    /// Remembers that records were delivered; on the disk, where it can be written.
-    pub async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
-        self.keeper.remember(number, iteration, identities).await;
+    /// Begins to remember that records were delivered; on the disk, where it can be written. Whatever is asked from now on
+    /// knows of it.
+    pub async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
+        self.keeper.remember(number, iteration, identities).await
     }
 
     /// Notes that records without a date came again, so that they stay remembered.

@@ -16,8 +16,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
+    Builder, Database, Error, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
+    Table, TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -308,9 +308,13 @@ impl Store {
             return Ok(vec![0; identities.len()]);
         }
         let table = transaction.open_table(DELIVERED)?;
+        let between = few_between(number, identities, &table)?;
         let counts = identities.iter().map(|identity| {
-            let seen = table.get(key(number, identity))?;
-            Ok(seen.map(|seen| seen.value().0).unwrap_or_default())
+            let key = key(number, identity);
+            match &between {
+                Some(few) if identity.date.is_some() => Ok(few.get(&(key.1, *key.2)).copied().unwrap_or_default()),
+                _ => Ok(table.get(key)?.map(|seen| seen.value().0).unwrap_or_default()),
+            }
         });
         counts.collect()
     }
@@ -406,6 +410,28 @@ fn all_of(number: u64) -> std::ops::RangeInclusive<(u64, i64, &'static [u8; 16])
     (number, i64::MIN, &[0; 16])..=(number, i64::MAX, &[u8::MAX; 16])
 }
 
+/// What is remembered between the first and the last date of a page, where that is little: mostly it is nothing, and one
+/// look at the table tells that of all its records.
+fn few_between(
+    number: u64,
+    identities: &[Identity],
+    table: &ReadOnlyTable<Key, Seen>,
+) -> Result<Option<HashMap<(i64, [u8; 16]), u32>>, Error> {
+    let dates = || identities.iter().filter(|identity| identity.date.is_some()).map(|identity| key(number, identity).1);
+    let (Some(first), Some(last)) = (dates().min(), dates().max()) else { return Ok(None) };
+    let few_max = identities.len().saturating_mul(2);
+    let mut few = HashMap::new();
+    for entry in table.range((number, first, &[0; 16])..=(number, last, &[u8::MAX; 16]))? {
+        let (key, seen) = entry?;
+        if few.len() >= few_max {
+            return Ok(None);
+        }
+        let (_, date, fingerprint) = key.value();
+        few.insert((date, *fingerprint), seen.value().0);
+    }
+    Ok(Some(few))
+}
+
 /// Gives how many of them are new.
 fn remember(
     number: u64,
@@ -414,11 +440,15 @@ fn remember(
     delivered: &mut Table<'_, Key, Seen>,
 ) -> Result<u64, Error> {
     let mut added = 0;
-    for identity in identities {
-        let key = key(number, identity);
-        let before = delivered.get(key)?.map(|seen| seen.value().0);
-        added += u64::from(before.is_none());
-        delivered.insert(key, (before.unwrap_or_default().saturating_add(1), iteration))?;
+    let mut keys: Vec<_> = identities.iter().map(|identity| key(number, identity)).collect();
+    // In the order of the table, so that neighbours go to the same place.
+    keys.sort_unstable();
+    for key in keys {
+        let before = delivered.insert(key, (1, iteration))?.map(|seen| seen.value().0);
+        match before {
+            None => added += 1,
+            Some(before) => drop(delivered.insert(key, (before.saturating_add(1), iteration))?),
+        }
     }
     Ok(added)
 }
