@@ -53,10 +53,12 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         roots.add(certificate.clone())?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
+    let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // The server chooses (RFC 7301): HTTP/2 carries the requests of many APIs over one connection.
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())

@@ -21,6 +21,7 @@ mod fetching;
 mod gaps;
 mod harness;
 mod health;
+mod http2;
 mod memory;
 mod oauth;
 mod presets;
@@ -32,7 +33,6 @@ mod secrets;
 mod shipping;
 mod state;
 mod state_command;
-
 mod status;
 mod stopping;
 mod store;

@@ -5,7 +5,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, Tls, general, minutes_ago, page, record};
 
 /// A private CA, and a certificate of its for loopback.
-fn private_ca() -> (String, Tls) {
+pub fn private_ca() -> (String, Tls) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();

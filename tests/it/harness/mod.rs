@@ -4,7 +4,7 @@ mod fetcher;
 mod server;
 
 pub use fetcher::{Fetcher, Outcome, Running};
-pub use server::{Asked, MockListener, MockServer, Reply, Tls};
+pub use server::{Asked, MockListener, MockServer, Reply, Tls, unpack};
 
 use std::time::{Duration, Instant};
 

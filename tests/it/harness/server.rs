@@ -96,6 +96,11 @@ impl Tls {
             .unwrap();
         Self(Arc::new(config))
     }
+
+    /// For a server of another kind.
+    pub fn config(&self) -> ServerConfig {
+        ServerConfig::clone(&self.0)
+    }
 }
 
 type Handler = dyn Fn(&Asked, usize) -> Reply + Send + Sync;
@@ -257,10 +262,16 @@ fn write_reply(stream: &mut impl Write, reply: Reply) -> std::io::Result<()> {
     stream.flush()
 }
 
+/// What a body was before it was compressed.
+pub fn unpack(body: &[u8]) -> String {
+    let mut text = String::new();
+    GzDecoder::new(body).read_to_string(&mut text).expect("the body is gzip");
+    text
+}
+
 /// The lines of a batch.
 fn unzipped(asked: &Asked) -> String {
-    let mut text = String::new();
-    GzDecoder::new(asked.body.as_slice()).read_to_string(&mut text).expect("the body is gzip");
+    let text = unpack(&asked.body);
     assert!(text.ends_with('\n') && text.len() <= 1_048_576, "{} bytes", text.len());
     assert_eq!(asked.query, "token=shipping-token-1");
     text
