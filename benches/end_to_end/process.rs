@@ -28,12 +28,19 @@ pub fn fetcher() -> &'static str {
     env!("CARGO_BIN_EXE_logzio-api-fetcher")
 }
 
+/// A command of it, with what the image sets.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(fetcher());
+    command.args(arguments).env("MALLOC_ARENA_MAX", "1").stdout(Stdio::null());
+    command
+}
+
 /// Runs the fetcher to its end and prints what it used: a process of its own, as the system tells the usage of all
 /// children together.
 pub fn measure(arguments: &[&str]) {
     let begun = Instant::now();
     let log = File::create(Path::new(arguments.last().unwrap()).with_file_name("log")).unwrap();
-    let status = Command::new(fetcher()).args(arguments).stdout(Stdio::null()).stderr(log).status().unwrap();
+    let status = command(arguments).stderr(log).status().unwrap();
     let wall_seconds = begun.elapsed().as_secs_f64();
     assert!(status.success(), "the fetcher ended with {status}");
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
@@ -66,8 +73,8 @@ impl Daemon {
     pub fn start(folder: &Path) -> Self {
         let log = File::create(folder.join("log")).unwrap();
         let started_ns = monotonic_ns();
-        let mut command = Command::new(fetcher());
-        command.args(["--level", "WARN", "--config"]).arg(folder.join("config.yaml")).stdout(Stdio::null()).stderr(log);
+        let mut command = command(&["--level", "WARN", "--config"]);
+        command.arg(folder.join("config.yaml")).stderr(log);
         Self { child: command.spawn().unwrap(), started_ns }
     }
 

@@ -81,10 +81,9 @@ impl<'t> Document<'t> {
             line: error.location().map(|at| at.line()),
             what: without_values(error.to_string()),
         };
-        let mut root: Value = serde_yaml::from_str(text).map_err(syntax)?;
-        if let Ok(as_written) = (AsWritten { like: &root }).deserialize(serde_yaml::Deserializer::from_str(text)) {
-            root = as_written;
-        }
+        let values = || serde_yaml::from_str::<Value>(text).map_err(syntax);
+        let as_written = (AsWritten { like: values()? }).deserialize(serde_yaml::Deserializer::from_str(text));
+        let mut root = as_written.or_else(|_| values())?;
         for _ in 0..MERGE_DEPTH_MAX {
             root.apply_merge().map_err(syntax)?;
             if !has_merge(&root) {
@@ -227,12 +226,13 @@ fn has_merge(value: &Value) -> bool {
 }
 
 /// Reads the text once more, beside its values, and wraps numbers and booleans into a tag that is their text as it is
-/// written: `1e5` where the value is 100000.0. The user's own tags go.
-struct AsWritten<'v> {
-    like: &'v Value,
+/// written: `1e5` where the value is 100000.0. The user's own tags go. The values are used up on the way: a config of
+/// ten thousand APIs is in memory once.
+struct AsWritten {
+    like: Value,
 }
 
-impl<'de> DeserializeSeed<'de> for AsWritten<'_> {
+impl<'de> DeserializeSeed<'de> for AsWritten {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
@@ -241,17 +241,17 @@ impl<'de> DeserializeSeed<'de> for AsWritten<'_> {
                 let text = String::deserialize(from)?;
                 // A tag can't be empty, and neither can a number.
                 let tag = Tag::new(text);
-                Ok(Value::Tagged(Box::new(TaggedValue { tag, value: self.like.clone() })))
+                Ok(Value::Tagged(Box::new(TaggedValue { tag, value: self.like })))
             }
             Value::Mapping(_) => from.deserialize_map(self),
             Value::Sequence(_) => from.deserialize_seq(self),
-            Value::Tagged(tagged) => AsWritten { like: &tagged.value }.deserialize(from),
-            Value::Null | Value::String(_) => IgnoredAny::deserialize(from).map(|_| self.like.clone()),
+            Value::Tagged(tagged) => AsWritten { like: tagged.value }.deserialize(from),
+            Value::Null | Value::String(_) => IgnoredAny::deserialize(from).map(|_| self.like),
         }
     }
 }
 
-impl<'de> Visitor<'de> for AsWritten<'_> {
+impl<'de> Visitor<'de> for AsWritten {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,9 +260,11 @@ impl<'de> Visitor<'de> for AsWritten<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut pairs = Mapping::new();
-        for (key, value) in self.like.as_mapping().into_iter().flatten() {
-            map.next_key::<IgnoredAny>()?;
-            pairs.insert(key.clone(), map.next_value_seed(AsWritten { like: value })?);
+        if let Value::Mapping(like) = self.like {
+            for (key, like) in like {
+                map.next_key::<IgnoredAny>()?;
+                pairs.insert(key, map.next_value_seed(AsWritten { like })?);
+            }
         }
         map.next_key::<IgnoredAny>()?;
         Ok(Value::Mapping(pairs))
@@ -270,8 +272,10 @@ impl<'de> Visitor<'de> for AsWritten<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        for like in self.like.as_sequence().into_iter().flatten() {
-            items.extend(seq.next_element_seed(AsWritten { like })?);
+        if let Value::Sequence(like) = self.like {
+            for like in like {
+                items.extend(seq.next_element_seed(AsWritten { like })?);
+            }
         }
         seq.next_element::<IgnoredAny>()?;
         Ok(Value::Sequence(items))

@@ -26,7 +26,7 @@ pub(super) enum Order {
 }
 
 /// Between the first iterations of two APIs.
-const START_SPACING: Duration = Duration::from_micros(900);
+const START_SPACING: Duration = Duration::from_micros(700);
 
 /// What follows an iteration.
 #[derive(Clone, Copy)]
