@@ -31,8 +31,8 @@
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
 //! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
-//! | [`record`] | JSON paths, event dates, fingerprints and the lines that are shipped; pure |
-//! | [`ship`] | batches, the listener, and `undelivered.ndjson` |
+//! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
+//! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
 //! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |

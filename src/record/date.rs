@@ -161,12 +161,15 @@ fn nanoseconds(fraction: &str) -> u32 {
 struct Scan<'a>(&'a [u8]);
 
 impl<'a> Scan<'a> {
-    /// A number of exactly `count` digits.
+    /// A number of exactly `count` digits, four at most.
     fn digits(&mut self, count: usize) -> Option<u32> {
         let (digits, rest) = self.0.split_at_checked(count)?;
-        let number = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
+        let number = digits.iter().try_fold(0_u32, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| number * 10 + u32::from(digit))
+        })?;
         self.0 = rest;
-        number.parse().ok()
+        Some(number)
     }
 
     /// All the digits that come next, at least one.

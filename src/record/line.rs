@@ -59,23 +59,28 @@ impl CustomFields {
             self.close(line, true);
             return;
         }
-        let overridden: Vec<Member<'_>> = record.members().filter(|m| self.overrides_raw(m.key)).collect();
-        if overridden.is_empty() {
-            let inside = record.text().strip_suffix('}').unwrap_or_default();
-            append_compact(inside.trim_ascii_end(), line);
-            self.close(line, record.members().next().is_some());
-            return;
-        }
         line.push(b'{');
-        let mut kept = 0_usize;
-        for member in record.members().filter(|m| !self.overrides_raw(m.key)) {
-            if kept > 0 {
-                line.push(b',');
+        let mut has_members = false;
+        // Neighbours that stay are copied together.
+        let mut kept: Option<(usize, usize)> = None;
+        let mut copy = |kept: Option<(usize, usize)>, line: &mut Vec<u8>| {
+            if let Some(text) = kept.and_then(|(start, end)| record.text().get(start..end)) {
+                if std::mem::replace(&mut has_members, true) {
+                    line.push(b',');
+                }
+                append_compact(text, line);
             }
-            kept += 1;
-            append_compact(member_text(record, member), line);
+        };
+        for Member { key, value } in record.members() {
+            if self.overrides_raw(key) {
+                copy(kept.take(), line);
+            } else {
+                let end = value.offset_in(record) + value.text().len();
+                kept = Some((kept.map_or(key.offset_in(record), |(start, _)| start), end));
+            }
         }
-        self.close(line, kept > 0);
+        copy(kept, line);
+        self.close(line, has_members);
     }
 
     /// Appends the line of an object that has members, but no line breaks and none that is overridden.
@@ -83,6 +88,11 @@ impl CustomFields {
         let inside = record.text().strip_suffix('}').unwrap_or_default();
         line.extend_from_slice(inside.trim_ascii_end().as_bytes());
         self.close(line, true);
+    }
+
+    /// The keys of the fields.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
     }
 
     /// Whether one of the fields has this key.
@@ -108,13 +118,6 @@ impl fmt::Debug for CustomFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CustomFields").field(&self.keys).finish()
     }
-}
-
-/// A member's bytes in its record, from the key's first quote to the value's end.
-fn member_text<'a>(record: Raw<'a>, member: Member<'_>) -> &'a str {
-    let start = member.key.offset_in(record);
-    let end = member.value.offset_in(record) + member.value.text().len();
-    record.text().get(start..end).unwrap_or_default()
 }
 
 /// Appends JSON text, leaving out white space with line breaks in it. In valid JSON such breaks stand between tokens,

@@ -18,7 +18,10 @@ use chrono::{DateTime, Utc};
 
 use json::{Kind, Raw};
 use path::{Head, JsonPath, Sighting};
-use scan::{Invalid, Scan};
+use scan::{Invalid, Lengths, Scan};
+
+/// How much is hashed at once.
+const SHORT_BYTES_MAX: usize = 128;
 
 /// What tells two records apart: 16 bytes of BLAKE3 over the event date and the id, or over the whole record.
 ///
@@ -30,14 +33,24 @@ impl Fingerprint {
     /// Of several byte strings, each of which counts for itself.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
+        // An id and its date fit in here, and are hashed at once, which takes a third of the time.
+        let mut short = [0; SHORT_BYTES_MAX];
+        let mut left = short.as_mut_slice();
+        let mut put = |bytes: &[u8]| left.split_off_mut(..bytes.len()).map(|room| room.copy_from_slice(bytes));
+        let fits = parts.iter().all(|part| put(&length(part)).and_then(|()| put(part)).is_some());
+        let left = left.len();
+        if let Some(all) = short.get(..SHORT_BYTES_MAX - left).filter(|_| fits) {
+            return Self::cut(&blake3::hash(all));
+        }
         let mut hasher = blake3::Hasher::new();
         for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            hasher.update(&length(part)).update(part);
         }
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        Self(bytes)
+        Self::cut(&hasher.finalize())
+    }
+
+    fn cut(hash: &blake3::Hash) -> Self {
+        Self(hash.as_bytes().first_chunk().copied().unwrap_or_default())
     }
 
     /// The sixteen bytes.
@@ -45,6 +58,11 @@ impl Fingerprint {
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
+}
+
+/// What comes before a part, so that it can't be taken for another one.
+fn length(part: &[u8]) -> [u8; 8] {
+    (part.len() as u64).to_le_bytes()
 }
 
 /// Which record it is: by this it is known again.
@@ -114,11 +132,15 @@ struct Wanted<'p> {
     date: Option<Head<'p>>,
     id: Option<Head<'p>>,
     fields: &'p CustomFields,
+    lengths: Lengths,
 }
 
 impl<'p> Wanted<'p> {
     fn new(paths: &'p Paths, fields: &'p CustomFields) -> Self {
-        Self { paths, date: paths.date.head(), id: paths.id.as_ref().and_then(JsonPath::head), fields }
+        let (date, id) = (paths.date.head(), paths.id.as_ref().and_then(JsonPath::head));
+        let keys = [&date, &id].into_iter().flatten().flat_map(Head::keys);
+        let lengths = Lengths::of(keys.chain(fields.keys()));
+        Self { paths, date, id, fields, lengths }
     }
 
     /// Passes a record, once.
@@ -134,6 +156,9 @@ impl<'p> Wanted<'p> {
         while let Some(key) = scan.key(!has_members)? {
             has_members = true;
             let value = scan.value()?;
+            if !self.lengths.may_have(&key) {
+                continue;
+            }
             if let Some(head) = &self.date {
                 head.see(&mut date, &key, value);
             }

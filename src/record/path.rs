@@ -125,15 +125,7 @@ impl JsonPath {
     /// The keys on the way, where the path has nothing but keys.
     #[must_use]
     pub fn keys(&self) -> Option<Vec<&str>> {
-        let Form::Steps { steps, .. } = &self.form else { return None };
-        let keys: Option<Vec<&str>> = steps
-            .iter()
-            .map(|step| match step {
-                Step::Key(key) => Some(key.as_str()),
-                Step::Index(_) | Step::Each => None,
-            })
-            .collect();
-        keys.filter(|keys| !keys.is_empty())
+        self.as_keys().map(|path| path.keys).filter(|keys| !keys.is_empty())
     }
 
     /// Every value at the path; none where a `null` stands in the way.
@@ -199,8 +191,11 @@ impl JsonPath {
     /// The path as keys, where it has nothing else.
     pub(super) fn as_keys(&self) -> Option<Keys<'_>> {
         let Form::Steps { literal, steps } = &self.form else { return None };
-        let key = |step| if let &Step::Key(ref key) = step { Some(key.as_str()) } else { None };
-        let keys: Option<Vec<&str>> = steps.iter().map(key).collect();
+        let keys = steps.iter().map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) | Step::Each => None,
+        });
+        let keys: Option<Vec<&str>> = keys.collect();
         Some(Keys { literal: literal.as_deref(), keys: keys? })
     }
 
@@ -216,7 +211,12 @@ impl JsonPath {
     }
 }
 
-impl Head<'_> {
+impl<'p> Head<'p> {
+    /// The keys that it looks for.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'p str> {
+        [Some(self.key), self.literal].into_iter().flatten()
+    }
+
     /// Looks at a member of the root; of equal keys the first counts.
     pub(super) fn see<'a>(&self, sighting: &mut Sighting<'a>, key: &Key<'a>, value: Raw<'a>) {
         if sighting.first.is_none() && key.is(self.key) {

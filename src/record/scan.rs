@@ -54,6 +54,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes the byte if it comes next.
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let is_there = self.byte() == Some(byte);
         self.at += usize::from(is_there);
@@ -67,6 +68,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The key of the next member, and past its colon; nothing past the closing bracket. `is_first` is for the first.
+    #[inline]
     pub(super) fn key(&mut self, is_first: bool) -> Result<Option<Key<'a>>, Invalid> {
         if !self.goes_on(is_first, b'}')? {
             return Ok(None);
@@ -83,6 +85,7 @@ impl<'a> Scan<'a> {
         self.goes_on(is_first, b']')
     }
 
+    #[inline(always)]
     fn goes_on(&mut self, is_first: bool, close: u8) -> Result<bool, Invalid> {
         self.blank();
         if self.take(close) {
@@ -142,6 +145,7 @@ impl<'a> Scan<'a> {
     }
 
     /// After a value: past the brackets that close, up to where the next value begins. Whether there is one.
+    #[inline(always)]
     fn close_or_go_on(&mut self) -> Result<bool, Invalid> {
         while let Some(kind) = self.open.last() {
             let is_object = *kind == Kind::Object;
@@ -165,16 +169,19 @@ impl<'a> Scan<'a> {
     }
 
     /// Past a key and its colon.
+    #[inline(always)]
     fn member(&mut self) -> Result<(), Invalid> {
         self.string()?;
         self.colon()
     }
 
+    #[inline(always)]
     fn colon(&mut self) -> Result<(), Invalid> {
         self.blank();
         if self.take(b':') { Ok(()) } else { Err(Invalid) }
     }
 
+    #[inline(always)]
     fn blank(&mut self) {
         while let Some(byte @ (b' ' | b'\n' | b'\t' | b'\r')) = self.byte() {
             self.has_breaks |= matches!(byte, b'\n' | b'\r');
@@ -182,6 +189,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline(always)]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -221,6 +229,7 @@ impl<'a> Scan<'a> {
     }
 
     /// RFC 8259, section 7. An escape may stand for half a character: that is the reader's business.
+    #[inline(always)]
     fn string(&mut self) -> Result<StringEnd, Invalid> {
         if !self.take(b'"') {
             return Err(Invalid);
@@ -244,19 +253,19 @@ impl<'a> Scan<'a> {
     }
 
     /// Up to the next quote, backslash or control character.
+    #[inline(always)]
     fn plain(&mut self) {
-        let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (chunks, tail) = rest.as_chunks::<8>();
+        for (passed, chunk) in chunks.iter().enumerate() {
             let special = special(u64::from_le_bytes(*chunk));
             if special != 0 {
-                self.at += (special.trailing_zeros() / 8) as usize;
+                self.at += passed * 8 + (special.trailing_zeros() / 8) as usize;
                 return;
             }
-            self.at += 8;
         }
-        while bytes.get(self.at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            self.at += 1;
-        }
+        let plain = tail.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
+        self.at += chunks.len() * 8 + plain;
     }
 
     fn escape(&mut self) -> Result<(), Invalid> {
@@ -290,6 +299,28 @@ pub(super) struct Key<'a> {
     /// With its quotes.
     pub(super) raw: Raw<'a>,
     has_escapes: bool,
+}
+
+/// The lengths of the keys that somebody looks for, one bit each. Most keys of a record have another one, and need no
+/// closer look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lengths(u64);
+
+impl Lengths {
+    pub(super) fn of<'k>(keys: impl Iterator<Item = &'k str>) -> Self {
+        Self(keys.fold(0, |bits, key| bits | Self::bit(key.len())))
+    }
+
+    /// Whether this may be one of the keys.
+    #[inline(always)]
+    pub(super) fn may_have(self, key: &Key<'_>) -> bool {
+        key.has_escapes || self.0 & Self::bit(key.raw.text().len().saturating_sub(2)) != 0
+    }
+
+    /// The last bit is for all that are longer.
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
+    }
 }
 
 impl Key<'_> {
