@@ -13,6 +13,12 @@ use crate::secret::Scrubber;
 /// How much of an answer is read that only says what went wrong.
 const SAID_BYTES_MAX: usize = 64 * 1024;
 
+/// A connection of HTTP/2 carries everything that goes to a host, and a request that takes too long doesn't end it: so it
+/// is asked for a sign of life this often while it is in use (RFC 9113, section 6.7),
+const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
+/// and given up without one within this time.
+const HTTP2_PING_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long to wait for others.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -65,6 +71,8 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.idle)
         .timeout(timeouts.whole)
+        .http2_keep_alive_interval(HTTP2_PING_EVERY)
+        .http2_keep_alive_timeout(HTTP2_PING_WITHIN)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .build()?;
     Ok(client)

@@ -16,8 +16,10 @@ use super::records::Pages;
 
 /// How long an idle daemon is watched.
 const IDLE_FOR: Duration = Duration::from_secs(20);
-/// How long it has to settle before.
-const SETTLE_FOR: Duration = Duration::from_secs(5);
+/// How long it has to settle before; threads that nobody needs end after ten seconds.
+const SETTLE_FOR: Duration = Duration::from_secs(15);
+/// A daemon that uses nothing for so long has done its work.
+const QUIET_FOR: Duration = Duration::from_millis(500);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,16 @@ impl Bench {
         let is_done = || !fs::read_to_string(folder.path().join("last_start_dates.txt")).unwrap_or_default().is_empty();
         while !is_done() {
             std::thread::sleep(Duration::from_millis(10));
+        }
+        // What follows the checkpoint belongs to it: what can't come again is forgotten, and the file made smaller.
+        let mut used = daemon.cpu_seconds();
+        loop {
+            std::thread::sleep(QUIET_FOR);
+            let now = daemon.cpu_seconds();
+            if now - used < 0.001 {
+                break;
+            }
+            used = now;
         }
         let threads = daemon.threads();
         let all: f64 = threads.iter().map(|(_, seconds)| seconds).sum();

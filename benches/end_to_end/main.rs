@@ -4,7 +4,7 @@
 //! `cargo bench --bench end_to_end` prints one line per case; with `-- quick` only the smallest. What is measured:
 //!
 //! - CPU: user and system time of the whole process, from `exec` to its end;
-//! - the floor: one thread finds the records of the same pages, adds the custom fields, and compresses the same batches by
+//! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and compresses the same batches by
 //!   the same means, without network, dates, memory of what was delivered, or checkpoint;
 //! - memory: the largest resident size, and how much that is above a process that finds no record;
 //! - what arrived: every case ends with the question whether the listener has each record once.

@@ -89,12 +89,13 @@ impl Daemon {
     pub fn threads(&self) -> Vec<(String, f64)> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let of = |task: PathBuf| {
-            let name = fs::read_to_string(task.join("comm")).unwrap();
-            let used = fs::read_to_string(task.join("schedstat")).unwrap();
-            let ns: f64 = used.split(' ').next().unwrap().parse().unwrap();
-            (name.trim().to_owned(), ns / 1e9)
+            // A thread may end while it is looked at.
+            let name = fs::read_to_string(task.join("comm")).ok()?;
+            let used = fs::read_to_string(task.join("schedstat")).ok()?;
+            let ns: f64 = used.split(' ').next()?.parse().ok()?;
+            Some((name.trim().to_owned(), ns / 1e9))
         };
-        tasks.map(|task| of(task.unwrap().path())).collect()
+        tasks.filter_map(|task| of(task.unwrap().path())).collect()
     }
 
     pub fn cpu_seconds(&self) -> f64 {

@@ -114,7 +114,7 @@ pub(super) fn assemble(
         Exit::Config
     })?;
     let services = Services {
-        listener: Listener::new(client.clone(), &config.listener),
+        listener: Arc::new(Listener::new(client.clone(), &config.listener)),
         client,
         undelivered: Undelivered::new(folder),
         folder: Arc::new(taken.keep().map_err(|cause| {

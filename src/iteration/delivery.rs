@@ -1,12 +1,10 @@
 //! The batches of one iteration on their way: compressed, sent, remembered, in their order and one at a time.
 //!
-//! Nothing here goes on by itself: whoever asks for the next delivery drives it, and may give up the wait at any time.
-
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+//! What is being sent goes on by itself, so that nobody's timeouts pass while a page is read or the disk is slow. The next
+//! batch goes when somebody asks for the next delivery, who may give up the wait at any time.
 
 use chrono::{DateTime, Utc};
+use tokio::task::JoinSet;
 
 use crate::ship::{Batch, Done, Outbox, Packed, ShipError, Shipper, cant_compress};
 use crate::state::Remembering;
@@ -15,22 +13,24 @@ use crate::state::Remembering;
 type Sent = (Vec<Packed>, Result<Option<Done>, ShipError>);
 
 /// Batches on their way.
-pub(super) struct Delivery<'a> {
-    pub(super) shipper: Shipper<'a>,
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) shipper: Shipper,
     /// When the iteration began.
     now: DateTime<Utc>,
     outbox: Outbox,
     /// What is left of the batch whose turn it is.
     pieces: Vec<Packed>,
-    sending: Option<Pin<Box<dyn Future<Output = Sent> + Send + 'a>>>,
+    /// One task at most; it ends with the iteration.
+    sending: JoinSet<Sent>,
     /// What was delivered is on its way to the disk; nothing else is sent until it is there.
     remembering: Option<(u64, Remembering)>,
 }
 
-impl<'a> Delivery<'a> {
-    pub(super) fn new(shipper: Shipper<'a>, now: DateTime<Utc>) -> Self {
+impl Delivery {
+    pub(super) fn new(shipper: Shipper, now: DateTime<Utc>) -> Self {
         let outbox = Outbox::new(shipper.listener.press());
-        Self { shipper, now, outbox, pieces: Vec::new(), sending: None, remembering: None }
+        Self { shipper, now, outbox, pieces: Vec::new(), sending: JoinSet::new(), remembering: None }
     }
 
     /// Puts a batch behind the others.
@@ -40,7 +40,7 @@ impl<'a> Delivery<'a> {
 
     /// How many batches are not delivered yet.
     pub(super) fn len(&self) -> usize {
-        self.outbox.len() + usize::from(self.sending.is_some() || !self.pieces.is_empty())
+        self.outbox.len() + usize::from(!self.sending.is_empty() || !self.pieces.is_empty())
     }
 
     /// Notes that so many delivered records are on their way to the disk.
@@ -55,23 +55,22 @@ impl<'a> Delivery<'a> {
     pub(super) async fn next(&mut self) -> Result<Done, ShipError> {
         loop {
             self.remembered().await;
-            if let Some(sending) = &mut self.sending {
-                let (pieces, done) = sending.await;
-                (self.sending, self.pieces) = (None, pieces);
-                match done? {
-                    Some(done) => return Ok(done),
-                    None => continue,
+            if let Some(sent) = self.sending.join_next().await {
+                let (pieces, done) = sent.map_err(|ended| cant_send(ended.into()))?;
+                self.pieces = pieces;
+                if let Some(done) = done? {
+                    return Ok(done);
                 }
             }
             if self.pieces.is_empty() {
                 let packed = self.outbox.next().await.map_err(cant_compress)?;
                 self.pieces.push(packed);
             }
-            let (shipper, now, mut pieces) = (self.shipper, self.now, std::mem::take(&mut self.pieces));
-            self.sending = Some(Box::pin(async move {
+            let (shipper, now, mut pieces) = (self.shipper.clone(), self.now, std::mem::take(&mut self.pieces));
+            self.sending.spawn(async move {
                 let done = shipper.ship_next(&mut pieces, now).await;
                 (pieces, done)
-            }));
+            });
         }
     }
 
@@ -85,8 +84,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl fmt::Debug for Delivery<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("batches", &self.len()).finish_non_exhaustive()
-    }
+/// The task that sends ended before its time, as nothing but the end of the process makes it.
+fn cant_send(cause: std::io::Error) -> ShipError {
+    ShipError::Local { what: "a batch can't be sent", cause }
 }

@@ -41,7 +41,7 @@ pub struct Services {
     /// The connections to the APIs.
     pub client: Client,
     /// The way to the listener.
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     /// What can't be delivered.
     pub undelivered: Undelivered,
     /// The checkpoints, and what was delivered.
@@ -58,7 +58,7 @@ impl Services {
     pub fn connected(&self, client: Client, listener: Listener) -> Self {
         Self {
             client,
-            listener,
+            listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
             folder: Arc::clone(&self.folder),
             stop: self.stop.clone(),
@@ -190,10 +190,10 @@ impl Api {
     ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
         let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token };
         let shipper = Shipper {
-            listener: &services.listener,
-            undelivered: &services.undelivered,
-            stop: &services.stop,
-            api: &plan.name,
+            listener: Arc::clone(&services.listener),
+            undelivered: services.undelivered.clone(),
+            stop: services.stop.clone(),
+            api: plan.name.clone(),
         };
         let is_measured = self.was_looked_at(now);
         let remembered = services.folder.remembered(self.account.number).await;

@@ -26,7 +26,7 @@ const BEHIND_MAX: usize = 2;
 pub(super) struct Run<'a> {
     plan: &'a Plan,
     folder: &'a Folder,
-    delivery: Delivery<'a>,
+    delivery: Delivery,
     meter: &'a Meter,
     account: &'a mut Account,
     now: DateTime<Utc>,
@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         plan: &'a Plan,
         folder: &'a Folder,
-        shipper: Shipper<'a>,
+        shipper: Shipper,
         meter: &'a Meter,
         account: &'a mut Account,
         window: Window,

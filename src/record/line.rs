@@ -61,10 +61,11 @@ impl CustomFields {
         }
         line.push(b'{');
         let mut has_members = false;
-        // Neighbours that stay are copied together.
-        let mut kept: Option<(usize, usize)> = None;
-        let mut copy = |kept: Option<(usize, usize)>, line: &mut Vec<u8>| {
-            if let Some(text) = kept.and_then(|(start, end)| record.text().get(start..end)) {
+        // Neighbours that stay are copied together, the first ones with the blanks before them.
+        let (mut start, mut end) = (Some(1), 1);
+        let mut copy = |start: Option<usize>, end: usize, line: &mut Vec<u8>| {
+            let kept = start.filter(|_| end > 1).and_then(|start| record.text().get(start..end));
+            if let Some(text) = kept {
                 if std::mem::replace(&mut has_members, true) {
                     line.push(b',');
                 }
@@ -73,13 +74,13 @@ impl CustomFields {
         };
         for Member { key, value } in record.members() {
             if self.overrides_raw(key) {
-                copy(kept.take(), line);
+                copy(start.take(), end, line);
             } else {
-                let end = value.offset_in(record) + value.text().len();
-                kept = Some((kept.map_or(key.offset_in(record), |(start, _)| start), end));
+                start = start.or(Some(key.offset_in(record)));
+                end = value.offset_in(record) + value.text().len();
             }
         }
-        copy(kept, line);
+        copy(start, end, line);
         self.close(line, has_members);
     }
 

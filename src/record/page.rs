@@ -292,7 +292,8 @@ mod tests {
             let member = (key(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
             prop_oneof![
                 prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(","))),
-                prop::collection::vec(member, 0..5).prop_map(|all| format!("{{{} }}", all.join(",\n"))),
+                (prop::collection::vec(member, 0..5), prop::sample::select(vec!["", " ", "\t"]))
+                    .prop_map(|(all, blank)| format!("{{{blank}{} }}", all.join(",\n"))),
             ]
         });
         let path = |all: Vec<&'static str>| prop::sample::select(all);

@@ -154,10 +154,7 @@ impl JsonPath {
     #[must_use]
     pub fn first<'a>(&self, root: Raw<'a>) -> Option<Raw<'a>> {
         match &self.form {
-            Form::Steps { literal: None, steps } => match steps.as_slice() {
-                [Step::Key(key)] => root.member(key).filter(|value| !value.is_null()),
-                _ => walk(root, steps).ok()?.into_iter().find(|value| !value.is_null()),
-            },
+            Form::Steps { literal: None, steps } => below(root, steps),
             _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
         }
     }
@@ -232,7 +229,7 @@ impl<'p> Head<'p> {
         let found = match (sighting.literal, sighting.first, self.rest) {
             (Some(literal), _, _) => Some(literal),
             (None, first, []) => first,
-            (None, Some(first), rest) => walk(first, rest).ok()?.into_iter().find(|value| !value.is_null()),
+            (None, Some(first), rest) => below(first, rest),
             (None, None, _) => None,
         };
         found.filter(|value| !value.is_null())
@@ -421,6 +418,20 @@ fn quoted(text: &str, quote: char) -> Result<(String, &str), PathError> {
         }
     }
     Err(PathError::NotClosed(quote))
+}
+
+/// The first value at the end of the steps that is not `null`, if there is one.
+fn below<'a>(root: Raw<'a>, steps: &[Step]) -> Option<Raw<'a>> {
+    if steps.contains(&Step::Each) {
+        return walk(root, steps).ok()?.into_iter().find(|value| !value.is_null());
+    }
+    // Without branches there is nothing to collect.
+    let end = steps.iter().try_fold(root, |raw, step| match step {
+        Step::Key(key) => raw.member(key),
+        Step::Index(index) => element(raw, *index),
+        Step::Each => None,
+    });
+    end.filter(|value| !value.is_null())
 }
 
 /// Follows steps; the error tells what stands where the way ends.

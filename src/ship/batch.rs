@@ -101,7 +101,11 @@ impl Batcher {
         append(&mut self.open.text);
         let bytes = self.open.text.len().saturating_sub(start);
         if bytes > LINE_BYTES_MAX {
-            return Err(TooLong { line: self.open.text.split_off(start) });
+            let line = self.open.text.get(start..).unwrap_or_default().to_vec();
+            self.open.text.truncate(start);
+            // Such a line may be as long as a page.
+            self.open.text.shrink_to(BATCH_BYTES_MAX + LINE_BYTES_MAX);
+            return Err(TooLong { line });
         }
         self.open.text.push(b'\n');
         let is_full = self.open.text.len() > BATCH_BYTES_MAX && !self.open.is_empty();

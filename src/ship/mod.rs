@@ -10,6 +10,8 @@ mod listener;
 mod outbox;
 mod undelivered;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
@@ -22,16 +24,16 @@ use crate::stop::Stop;
 use listener::{Counts, Taken};
 
 /// Ships the batches of one API.
-#[derive(Clone, Copy, Debug)]
-pub struct Shipper<'a> {
+#[derive(Clone, Debug)]
+pub struct Shipper {
     /// Where to.
-    pub listener: &'a Listener,
+    pub listener: Arc<Listener>,
     /// What can't be shipped.
-    pub undelivered: &'a Undelivered,
+    pub undelivered: Undelivered,
     /// Ends every wait.
-    pub stop: &'a Stop,
+    pub stop: Stop,
     /// Whose records they are.
-    pub api: &'a str,
+    pub api: String,
 }
 
 /// What became of a batch's records.
@@ -56,7 +58,7 @@ pub struct Done {
     pub refused: Option<String>,
 }
 
-impl Shipper<'_> {
+impl Shipper {
     /// Delivers the next piece: the last of `pieces`, or a part of it where the listener wants less at a time. Gives
     /// nothing where no piece is left.
     ///
@@ -69,7 +71,7 @@ impl Shipper<'_> {
                 return Err(ShipError::Stopped);
             }
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
-            let (shipped, refused) = match self.listener.deliver(&body, self.stop, self.api).await? {
+            let (shipped, refused) = match self.listener.deliver(&body, &self.stop, &self.api).await? {
                 Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, None),
                 Taken::ButSome(counts) => {
                     let refused = self.reason(&piece, counts);
@@ -141,7 +143,7 @@ impl Shipper<'_> {
         reason: &str,
         lines: impl Iterator<Item = &'l [u8]>,
     ) -> Result<(), ShipError> {
-        let kept = self.undelivered.keep(self.api, now, reason, lines).await;
+        let kept = self.undelivered.keep(&self.api, now, reason, lines).await;
         kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })
     }
 }

@@ -162,6 +162,24 @@ impl Keeper {
     }
 }
 
+/// Adds what came before the question, and is written after it.
+fn add_waiting(writes: &[Write], number: u64, identities: &[Identity], counts: &mut [u32]) {
+    let mut waiting: HashMap<Identity, u32> = HashMap::new();
+    for write in writes {
+        if let Write::Remember { number: of, identities, .. } = write
+            && *of == number
+        {
+            identities.iter().for_each(|identity| *waiting.entry(*identity).or_default() += 1);
+        }
+    }
+    if waiting.is_empty() {
+        return;
+    }
+    for (count, identity) in counts.iter_mut().zip(identities) {
+        *count = count.saturating_add(waiting.get(identity).copied().unwrap_or_default());
+    }
+}
+
 /// The thread is gone.
 fn closed() -> io::Error {
     io::Error::other("the state is closed")
@@ -189,12 +207,9 @@ impl Work {
         for request in requests {
             match request {
                 Request::Counts { number, identities, reply } => {
-                    // Whoever asks knows what came before.
-                    if writes.iter().any(|write| matches!(write, Write::Remember { number: of, .. } if *of == number)) {
-                        self.write(std::mem::take(&mut writes));
-                        answer_all(std::mem::take(&mut later));
-                    }
-                    let _ = reply.send(self.counts(number, &identities));
+                    let mut counts = self.counts(number, &identities);
+                    add_waiting(&writes, number, &identities, &mut counts);
+                    let _ = reply.send(counts);
                 }
                 Request::Remembered { number, reply } => {
                     let _ = reply.send(self.remembered(number));

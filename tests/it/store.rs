@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::{Fingerprint, Identity};
-use logzio_api_fetcher::state::{Account, Change, Store, StoreWrite};
+use logzio_api_fetcher::state::{Account, Change, Store, StoreWrite, TakenFolder};
 
 const ONE: u64 = 1;
 const OTHER: u64 = 2;
@@ -111,4 +111,38 @@ fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
     assert_eq!(store.counts(ONE, &[identity(1), identity(2)]).unwrap(), [2, 1]);
     assert_eq!((store.remembered(ONE).unwrap(), store.remembered(OTHER).unwrap()), (2, 0));
     assert_eq!(store.undo(None).unwrap(), None);
+}
+
+#[test]
+fn counts_a_page_as_record_by_record() {
+    use proptest::prelude::*;
+    let numbers = || prop::collection::vec((0_u64..60, any::<bool>()), 0..40);
+    let identities = |numbers: &[(u64, bool)]| -> Vec<Identity> {
+        numbers.iter().map(|&(number, is_dated)| if is_dated { identity(number) } else { undated(number) }).collect()
+    };
+    proptest!(ProptestConfig::with_cases(64), |(delivered in numbers(), more in 0_u64..200, page in numbers())| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("store")).unwrap();
+        // Of the same seconds, so that a page's span may hold far more than the page.
+        let others = (0..more).map(|other| Identity { fingerprint: Fingerprint::of(&[b"other", &[other as u8]]), ..identity(other % 60) });
+        let (delivered, page) = (identities(&delivered), identities(&page));
+        write(&mut store, &[remember(ONE, delivered.iter().copied().chain(others)), remember(OTHER, page.iter().copied())]);
+        let one_by_one: Vec<u32> =
+            page.iter().map(|identity| delivered.iter().filter(|known| *known == identity).count() as u32).collect();
+        prop_assert_eq!(store.counts(ONE, &page).unwrap(), one_by_one);
+    });
+}
+
+/// Whoever asks need not have waited for the disk.
+#[tokio::test]
+async fn what_is_on_its_way_to_the_disk_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (taken, _) = TakenFolder::open(folder.path(), Utc::now()).unwrap();
+    let kept = taken.keep().unwrap();
+    for number in 0..200 {
+        let mut remembering = kept.remember(ONE, 1, vec![identity(number)]).await;
+        assert_eq!(kept.counts(ONE, vec![identity(number)]).await.unwrap(), [1], "record {number}");
+        remembering.end().await;
+    }
+    kept.close().await;
 }
