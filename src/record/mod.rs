@@ -33,7 +33,7 @@ impl Fingerprint {
     /// Of several byte strings, each of which counts for itself.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
-        // An id and its date fit in here, and are hashed at once, which takes a third of the time.
+        // An id and its date fit in here, and are hashed at once, without the large state of a hasher.
         let mut short = [0; SHORT_BYTES_MAX];
         let mut left = short.as_mut_slice();
         let mut put = |bytes: &[u8]| left.split_off_mut(..bytes.len()).map(|room| room.copy_from_slice(bytes));

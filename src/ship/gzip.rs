@@ -6,12 +6,12 @@
 //!
 //! | means, level | CPU s | MB on the wire | to build it |
 //! |---|---|---|---|
-//! | igzip (ISA-L) 0 / 1 / 3 | 0.16 / 0.17 / 0.44 | 43.2 / 32.0 / 32.1 | autotools, nasm; 25 s |
+//! | igzip (ISA-L) 0 / 1 / 3 | 0.16 / 0.17 / 0.44 | 43.2 / 32.0 / 32.1 | autotools, nasm |
 //! | zlib-ng 1 / 2 / 3 / 6 | 0.37 / 0.53 / 0.72 / 1.19 | 44.1 / 31.6 / 30.5 / 29.1 | cmake |
 //! | zlib-rs 1 / 2 / 3 / 6 | 0.40 / 0.64 / 0.81 / 1.16 | 44.1 / 31.6 / 30.5 / 29.1 | nothing but Rust |
-//! | libdeflate 1 / 3 / 5 / 6 | 0.46 / 0.63 / 0.69 / 0.88 | 32.2 / 30.4 / 28.7 / 28.2 | a C compiler; 2 s |
+//! | libdeflate 1 / 3 / 5 / 6 | 0.46 / 0.63 / 0.69 / 0.88 | 32.2 / 30.4 / 28.7 / 28.2 | a C compiler |
 //!
-//! libdeflate at level 1 it is: what the others need 0.53 s and more for, by a library that is maintained, with nothing
+//! libdeflate at level 1 it is: about what zlib needs 0.53 s and more for, by a library that is maintained, with nothing
 //! to install. Level 5 would save a tenth of the bytes for half as much CPU again. igzip needs a third of it, but the one
 //! crate for it was released last in October 2024 and asks for tools that few machines have; it is to be looked at again
 //! when that changes.
@@ -28,8 +28,8 @@ use super::batch::Batch;
 
 /// libdeflate's level, as the table above has it.
 const LEVEL: i32 = 1;
-/// A batch up to this size is compressed where it is, in a fifth of a millisecond at most; for a larger one the way to
-/// another thread pays.
+/// A batch up to this size is compressed where it is, in a quarter of a millisecond (a full batch takes 4 ms); for a larger
+/// one the way to another thread pays.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// How many batches are compressed at the same time where nobody knows how many cores there are.
 const TURNS_DEFAULT: usize = 2;
