@@ -7,6 +7,7 @@
 
 mod account;
 mod checkpoints;
+mod delivered;
 mod keeper;
 mod store;
 

@@ -16,12 +16,13 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, Error, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    Table, TableDefinition, WriteTransaction,
+    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::delivered::{self, DELIVERED, How, Seen};
 use crate::record::Identity;
 
 /// The file's name, beside the config.
@@ -41,23 +42,14 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How much of it is read at once.
 const COPY_CHUNK_BYTES: usize = 64 * 1024;
-/// After so many forgotten records the file is made smaller: they took some 5 MB.
+/// After so many forgotten records the file is made smaller: they took some 3 MB.
 const COMPACT_AFTER: u64 = 50_000;
 /// A file larger than this has room for what was forgotten before it was opened.
 const COMPACT_ABOVE_BYTES: u64 = 8 * 1024 * 1024;
-/// What a record takes in the file.
-const RECORD_BYTES: u64 = 80;
+/// What a record takes in the file, with the room that it grows by.
+const RECORD_BYTES: u64 = 60;
 /// The layout of the tables.
-const LAYOUT: u64 = 1;
-/// The date under which records without one are kept.
-const UNDATED: i64 = i64::MIN;
-
-/// Account number, event date in microseconds, fingerprint.
-type Key = (u64, i64, &'static [u8; 16]);
-/// How often it was delivered, and in which iteration it came last.
-type Seen = (u32, u32);
-
-const DELIVERED: TableDefinition<'_, Key, Seen> = TableDefinition::new("delivered");
+const LAYOUT: u64 = 2;
 const REMEMBERED: TableDefinition<'_, u64, u64> = TableDefinition::new("remembered");
 const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
 const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
@@ -308,16 +300,7 @@ impl Store {
         if remembered.unwrap_or_default() == 0 {
             return Ok(vec![0; identities.len()]);
         }
-        let table = transaction.open_table(DELIVERED)?;
-        let between = few_between(number, identities, &table)?;
-        let counts = identities.iter().map(|identity| {
-            let key = key(number, identity);
-            match &between {
-                Some(few) if identity.date.is_some() => Ok(few.get(&(key.1, *key.2)).copied().unwrap_or_default()),
-                _ => Ok(table.get(key)?.map(|seen| seen.value().0).unwrap_or_default()),
-            }
-        });
-        counts.collect()
+        delivered::counts(number, identities, &transaction.open_table(DELIVERED)?)
     }
 
     /// The mark of the last write, by which one whose end is uncertain can be looked up.
@@ -342,7 +325,8 @@ impl Store {
             for write in writes {
                 match write {
                     Write::Remember { number, iteration, identities } => {
-                        let added = remember(*number, *iteration, identities, &mut delivered)?;
+                        let seen = identities.iter().map(|identity| Seen::once(identity, *iteration)).collect();
+                        let added = delivered::add(*number, seen, How::Deliver, &mut delivered)?;
                         let count = add(*number, i128::from(added), &mut remembered)?;
                         if count > self.remembered_max {
                             let (forgotten, since) = forget_middle(*number, count, &mut delivered)?;
@@ -352,7 +336,8 @@ impl Store {
                         }
                     }
                     Write::SeeAgain { number, iteration, identities } => {
-                        see_again(*number, *iteration, identities, &mut delivered)?;
+                        let seen = identities.iter().map(|identity| Seen::once(identity, *iteration)).collect();
+                        delivered::add(*number, seen, How::SeeAgain, &mut delivered)?;
                     }
                     Write::Forget { number, before, iteration } => {
                         let forgotten = forget(*number, *before, *iteration, &mut delivered)?;
@@ -402,99 +387,25 @@ impl Store {
     }
 }
 
-fn key(number: u64, identity: &Identity) -> (u64, i64, &[u8; 16]) {
-    (number, identity.date.map_or(UNDATED, |date| date.timestamp_micros()), identity.fingerprint.bytes())
-}
-
-/// Everything of an account, in the order of dates.
-fn all_of(number: u64) -> std::ops::RangeInclusive<(u64, i64, &'static [u8; 16])> {
-    (number, i64::MIN, &[0; 16])..=(number, i64::MAX, &[u8::MAX; 16])
-}
-
-/// How often records were delivered, by date and fingerprint.
-type Few = HashMap<(i64, [u8; 16]), u32>;
-
-/// What is remembered between the first and the last date of a page, where that is little: mostly it is nothing, and one
-/// look at the table tells that of all its records.
-fn few_between(number: u64, identities: &[Identity], table: &ReadOnlyTable<Key, Seen>) -> Result<Option<Few>, Error> {
-    let dates = || identities.iter().filter(|identity| identity.date.is_some()).map(|identity| key(number, identity).1);
-    let (Some(first), Some(last)) = (dates().min(), dates().max()) else { return Ok(None) };
-    let few_max = identities.len().saturating_mul(2);
-    let mut few = Few::new();
-    for entry in table.range((number, first, &[0; 16])..=(number, last, &[u8::MAX; 16]))? {
-        let (key, seen) = entry?;
-        if few.len() >= few_max {
-            return Ok(None);
-        }
-        let (_, date, fingerprint) = key.value();
-        few.insert((date, *fingerprint), seen.value().0);
-    }
-    Ok(Some(few))
-}
-
-/// Gives how many of them are new.
-fn remember(
-    number: u64,
-    iteration: u32,
-    identities: &[Identity],
-    delivered: &mut Table<'_, Key, Seen>,
-) -> Result<u64, Error> {
-    let mut added = 0;
-    let mut keys: Vec<_> = identities.iter().map(|identity| key(number, identity)).collect();
-    // In the order of the table, so that neighbours go to the same place.
-    keys.sort_unstable();
-    for key in keys {
-        let before = delivered.insert(key, (1, iteration))?.map(|seen| seen.value().0);
-        match before {
-            None => added += 1,
-            Some(before) => drop(delivered.insert(key, (before.saturating_add(1), iteration))?),
-        }
-    }
-    Ok(added)
-}
-
-fn see_again(
-    number: u64,
-    iteration: u32,
-    identities: &[Identity],
-    delivered: &mut Table<'_, Key, Seen>,
-) -> Result<(), Error> {
-    for identity in identities {
-        let key = key(number, identity);
-        let times = delivered.get(key)?.map(|seen| seen.value().0);
-        if let Some(times) = times {
-            delivered.insert(key, (times, iteration))?;
-        }
-    }
-    Ok(())
-}
-
 fn forget(
     number: u64,
     before: DateTime<Utc>,
     iteration: u32,
-    delivered: &mut Table<'_, Key, Seen>,
+    delivered: &mut delivered::Table<'_>,
 ) -> Result<u64, Error> {
-    let mut forgotten = 0;
-    let before = before.timestamp_micros();
-    delivered.retain_in((number, i64::MIN, &[0; 16])..(number, before, &[0; 16]), |(_, date, _), (_, seen_in)| {
-        let is_kept = date == UNDATED && seen_in >= iteration;
-        forgotten += u64::from(!is_kept);
-        is_kept
-    })?;
-    Ok(forgotten)
+    let end = delivered::beginning_of(before.timestamp_micros());
+    delivered::retain(number, end, delivered, |seen| !seen.is_dated() && seen.iteration >= iteration)
 }
 
 /// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
 /// all are kept.
-fn forget_middle(number: u64, count: u64, delivered: &mut Table<'_, Key, Seen>) -> Result<(u64, i64), Error> {
-    let (mut at, mut forgotten, mut last) = (0, 0, UNDATED);
-    delivered.retain_in(all_of(number), |(_, date, _), _| {
+fn forget_middle(number: u64, count: u64, delivered: &mut delivered::Table<'_>) -> Result<(u64, i64), Error> {
+    let (mut at, mut last) = (0, i64::MIN);
+    let forgotten = delivered::retain(number, delivered::LAST, delivered, |seen| {
         at += 1;
         let is_kept = at <= count / 4 || at > count - count / 4;
         if !is_kept {
-            forgotten += 1;
-            last = date;
+            last = seen.place.0;
         }
         is_kept
     })?;
@@ -513,10 +424,10 @@ fn add(number: u64, change: i128, remembered: &mut Table<'_, u64, u64>) -> Resul
 
 fn remove_account(
     number: u64,
-    delivered: &mut Table<'_, Key, Seen>,
+    delivered: &mut delivered::Table<'_>,
     remembered: &mut Table<'_, u64, u64>,
 ) -> Result<(), Error> {
-    delivered.retain_in(all_of(number), |_, _| false)?;
+    delivered::clear(number, delivered)?;
     remembered.remove(number)?;
     Ok(())
 }
@@ -550,19 +461,11 @@ fn take_back(transaction: &WriteTransaction, written: Option<DateTime<Utc>>) -> 
     if let Some(current) = current.filter(|current| current.number != change.before.number) {
         let mut delivered = transaction.open_table(DELIVERED)?;
         let mut remembered = transaction.open_table(REMEMBERED)?;
-        let mut moved = Vec::new();
-        for entry in delivered.extract_from_if(all_of(current.number), |_, _| true)? {
-            let (key, seen) = entry?;
-            let (_, date, fingerprint) = key.value();
-            moved.push((date, *fingerprint, seen.value()));
-        }
         let mut added = 0;
-        for (date, fingerprint, seen) in moved {
-            let key = (change.before.number, date, &fingerprint);
-            let before = delivered.get(key)?.map(|seen| seen.value().0);
-            added += u64::from(before.is_none());
-            delivered.insert(key, (before.unwrap_or_default().max(seen.0), seen.1))?;
-        }
+        delivered::drain(current.number, &mut delivered, |moved, delivered| {
+            added += delivered::add(change.before.number, moved, How::Unite, delivered)?;
+            Ok(())
+        })?;
         remembered.remove(current.number)?;
         add(change.before.number, i128::from(added), &mut remembered)?;
     }
