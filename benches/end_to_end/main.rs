@@ -1,11 +1,13 @@
 //! The real binary against a mock API and a mock listener in another process, beside the least that any correct fetcher
 //! must do with the same bytes.
 //!
-//! `cargo bench --bench end_to_end` prints one line per case; with `-- quick` only the smallest. What is measured:
+//! `cargo bench --bench end_to_end` prints one line per case; with `-- quick` only the smallest, with
+//! `-- only 100000` one API with so many records. What is measured:
 //!
 //! - CPU: user and system time of the whole process, from `exec` to its end;
 //! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and compresses the same batches by
 //!   the same means, without network, dates, memory of what was delivered, or checkpoint;
+//! - medians of three rounds, but for a million records;
 //! - memory: the largest resident size, and how much that is above a process that finds no record;
 //! - what arrived: every case ends with the question whether the listener has each record once.
 
@@ -26,7 +28,8 @@ fn main() {
         ["mock", wire, folder] => mock::serve(mock::Wire::of(wire), folder.as_ref()),
         ["measure", arguments @ ..] => process::measure(arguments),
         ["quick"] => cases::run(cases::Extent::Quick),
+        ["only", records] => cases::run(cases::Extent::Only(records.parse().expect("a number of records"))),
         [] => cases::run(cases::Extent::Full),
-        other => panic!("unknown arguments: {other:?}; there is `quick`"),
+        other => panic!("unknown arguments: {other:?}; there are `quick` and `only RECORDS`"),
     }
 }

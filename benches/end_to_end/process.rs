@@ -28,10 +28,14 @@ pub fn fetcher() -> &'static str {
     env!("CARGO_BIN_EXE_logzio-api-fetcher")
 }
 
+/// What the image sets.
+const ENVIRONMENT: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "4194304"), ("MALLOC_MMAP_THRESHOLD_", "2097152")];
+
 /// A command of it, with what the image sets.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(fetcher());
-    command.args(arguments).env("MALLOC_ARENA_MAX", "1").stdout(Stdio::null());
+    command.args(arguments).envs(ENVIRONMENT).stdout(Stdio::null());
     command
 }
 

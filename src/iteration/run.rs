@@ -1,9 +1,10 @@
 //! One iteration under way: its pages, its batches, what it remembers.
 
-use std::collections::HashSet;
 use std::future::Future;
+use std::pin::{Pin, pin};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{MaybeDone, maybe_done};
 use reqwest::{StatusCode, Url};
 
 use super::PAGES_MAX;
@@ -14,12 +15,13 @@ use crate::fetch::{Answer, FetchError, Fetcher, next_link};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
-use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, Record, date};
-use crate::ship::{Batch, Batcher, Done, Shipper, TooLong};
+use crate::record::{Fingerprint, FingerprintSet, Identity, KEYS_HIDDEN, Page, Record, date};
+use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, Done, Shipper, TooLong};
 use crate::state::{Account, Folder, Oddity, Remembering};
 use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
 
-/// How many batches may be on their way while the next page is read: one that is sent, and one that is compressed.
+/// How many batches may be on their way while a page is split and the next one fetched: one that is sent, and one that is
+/// compressed. Where a page alone fills a batch, those of earlier pages are delivered before the next is asked for.
 const BEHIND_MAX: usize = 2;
 
 /// One iteration under way.
@@ -33,11 +35,9 @@ pub(super) struct Run<'a> {
     order: Order,
     sieve: Sieve,
     batcher: Batcher,
-    /// How many batches this page filled.
-    filled: usize,
     seen: Seen,
     /// The fingerprints of the page before: where a list grows, the next page begins with them.
-    page_before: HashSet<Fingerprint>,
+    page_before: FingerprintSet,
     /// Whether new records tell how late they are.
     pub(super) is_measured: bool,
     /// What the listener refused and could not be kept in a file yet.
@@ -59,8 +59,8 @@ pub(super) struct Refused {
 /// What came before in this iteration, as 16 bytes each.
 #[derive(Default)]
 struct Seen {
-    links: HashSet<Fingerprint>,
-    pages: HashSet<Fingerprint>,
+    links: FingerprintSet,
+    pages: FingerprintSet,
 }
 
 impl<'a> Run<'a> {
@@ -84,9 +84,8 @@ impl<'a> Run<'a> {
             order: Order::default(),
             sieve: Sieve::default(),
             batcher: Batcher::default(),
-            filled: 0,
             seen: Seen::default(),
-            page_before: HashSet::new(),
+            page_before: FingerprintSet::default(),
             is_measured: false,
             refused: None,
             window,
@@ -104,15 +103,11 @@ impl<'a> Run<'a> {
         loop {
             let page = self.report.pages + 1;
             let taken = match fetched {
-                Ok(answer) => self.take_in(answer, Utc::now()).await,
+                Ok(answer) => self.take_in(answer, fetcher, Utc::now()).await,
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.window.start, self.now)),
             };
             match taken {
-                Ok(Some(next)) => {
-                    // One page ahead: what earlier pages filled goes first.
-                    self.ship_until(self.filled).await?;
-                    fetched = self.ship_alongside(fetcher.page(&next)).await?;
-                }
+                Ok(Some(next)) => fetched = next,
                 Ok(None) => return self.ship_rest().await,
                 Err(error) => {
                     // What is in hand is good, whatever happened after it.
@@ -157,10 +152,14 @@ impl<'a> Run<'a> {
         Ok(answer)
     }
 
-    /// Reads a page and puts its new records into batches. Gives the next page's URL.
-    async fn take_in(&mut self, answer: Answer, now: DateTime<Utc>) -> Result<Option<Url>, IterationError> {
+    /// Reads a page and puts its new records into batches; the next one is fetched meanwhile. Gives what came of that.
+    async fn take_in(
+        &mut self,
+        answer: Answer,
+        fetcher: &Fetcher<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Result<Answer, FetchError>>, IterationError> {
         self.report.pages += 1;
-        self.filled = 0;
         self.meter.add_page();
         let page = self.report.pages;
         if answer.was_lossy {
@@ -173,14 +172,22 @@ impl<'a> Run<'a> {
         let records = &read.records;
         self.require_dates(records, may_show)?;
         self.see(records, now).await;
-        self.batch(records, now).await?;
-        let next = self.next(&read, &answer.base)?;
-        self.require_new_page(records, next.is_some())?;
-        let next = next.filter(|_| !self.order.has_left(&self.window));
-        if next.is_some() && page >= PAGES_MAX {
-            return Err(IterationError::TooManyPages);
-        }
-        Ok(next)
+        let next = match self.next(&read, &answer.base) {
+            Ok(Some(next)) => next,
+            other => {
+                self.batch(records, now).await?;
+                return other.map(|_| None);
+            }
+        };
+        // One page ahead: what earlier pages filled goes first.
+        let is_small = answer.text.as_ref().is_some_and(|text| text.len() < BATCH_BYTES_MAX);
+        self.ship_until(if is_small { BEHIND_MAX } else { 0 }).await?;
+        let mut fetch = pin!(maybe_done(fetcher.page(&next)));
+        self.batch_alongside(records, now, fetch.as_mut()).await?;
+        drop(read);
+        drop(answer);
+        self.ship_alongside(fetch.as_mut()).await?;
+        Ok(fetch.take_output())
     }
 
     /// Learns from the dates of a page.
@@ -214,15 +221,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn next(&mut self, page: &Page<'_>, base: &Url) -> Result<Option<Url>, IterationError> {
-        let Some(link) = &page.next_url else { return Ok(None) };
+    /// The URL of the next page that is wanted.
+    fn next(&mut self, read: &Page<'_>, base: &Url) -> Result<Option<Url>, IterationError> {
         let page = self.report.pages;
-        let next = next_link(link, base, &self.plan.request.url);
-        let next = next.map_err(|cause| IterationError::NextLink { page, cause })?;
-        if !self.seen.links.insert(Fingerprint::of(&[next.as_str().as_bytes()])) {
+        let next = match &read.next_url {
+            Some(link) => {
+                let next = next_link(link, base, &self.plan.request.url);
+                Some(next.map_err(|cause| IterationError::NextLink { page, cause })?)
+            }
+            None => None,
+        };
+        let is_known =
+            |next: &Url, seen: &mut FingerprintSet| !seen.insert(Fingerprint::of(&[next.as_str().as_bytes()]));
+        if next.as_ref().is_some_and(|next| is_known(next, &mut self.seen.links)) {
             return Err(IterationError::Circle { page, what: "its next link" });
         }
-        Ok(Some(next))
+        self.require_new_page(&read.records, next.is_some())?;
+        let next = next.filter(|_| !self.order.has_left(&self.window));
+        if next.is_some() && page >= PAGES_MAX { Err(IterationError::TooManyPages) } else { Ok(next) }
     }
 
     /// A page whose records all came before, in the same order, is the beginning of a circle if more follow.
@@ -313,7 +329,6 @@ impl<'a> Run<'a> {
 
     /// Puts a full batch behind those that are on their way.
     fn enqueue(&mut self, batch: Option<Batch>) {
-        self.filled += usize::from(batch.is_some());
         batch.into_iter().for_each(|batch| self.delivery.push(batch));
     }
 
@@ -332,6 +347,23 @@ impl<'a> Run<'a> {
             self.note(done).await?;
         }
         Ok(())
+    }
+
+    /// Puts a page's records into batches while the next page is fetched.
+    async fn batch_alongside(
+        &mut self,
+        records: &[Record<'_>],
+        now: DateTime<Utc>,
+        mut fetch: Pin<&mut MaybeDone<impl Future>>,
+    ) -> Result<(), IterationError> {
+        let mut batched = pin!(self.batch(records, now));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut fetch, if fetch.as_mut().output_mut().is_none() => {}
+                batched = &mut batched => return batched,
+            }
+        }
     }
 
     /// Ships while something is fetched. A failure to ship ends both at once.

@@ -5,12 +5,14 @@
 //! where an RFC 9535 path asks for more than steps.
 
 pub mod date;
+mod fingerprint;
 pub mod json;
 mod line;
 mod page;
 pub mod path;
 mod scan;
 
+pub use fingerprint::{Fingerprint, FingerprintMap, FingerprintSet, FirstBytes};
 pub use line::{CustomFields, FieldError};
 pub use page::{KEYS_HIDDEN, Page, PageError, Paths};
 
@@ -19,51 +21,6 @@ use chrono::{DateTime, Utc};
 use json::{Kind, Raw};
 use path::{Head, JsonPath, Sighting};
 use scan::{Invalid, Lengths, Scan};
-
-/// How much is hashed at once.
-const SHORT_BYTES_MAX: usize = 128;
-
-/// What tells two records apart: 16 bytes of BLAKE3 over the event date and the id, or over the whole record.
-///
-/// A cryptographic hash, because a record's content may be chosen by somebody who would like another one to vanish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint([u8; 16]);
-
-impl Fingerprint {
-    /// Of several byte strings, each of which counts for itself.
-    #[must_use]
-    pub fn of(parts: &[&[u8]]) -> Self {
-        // An id and its date fit in here, and are hashed at once, without the large state of a hasher.
-        let mut short = [0; SHORT_BYTES_MAX];
-        let mut left = short.as_mut_slice();
-        let mut put = |bytes: &[u8]| left.split_off_mut(..bytes.len()).map(|room| room.copy_from_slice(bytes));
-        let fits = parts.iter().all(|part| put(&length(part)).and_then(|()| put(part)).is_some());
-        let left = left.len();
-        if let Some(all) = short.get(..SHORT_BYTES_MAX - left).filter(|_| fits) {
-            return Self::cut(&blake3::hash(all));
-        }
-        let mut hasher = blake3::Hasher::new();
-        for part in parts {
-            hasher.update(&length(part)).update(part);
-        }
-        Self::cut(&hasher.finalize())
-    }
-
-    fn cut(hash: &blake3::Hash) -> Self {
-        Self(hash.as_bytes().first_chunk().copied().unwrap_or_default())
-    }
-
-    /// The sixteen bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-/// What comes before a part, so that it can't be taken for another one.
-fn length(part: &[u8]) -> [u8; 8] {
-    (part.len() as u64).to_le_bytes()
-}
 
 /// Which record it is: by this it is known again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,9 +56,12 @@ impl<'a> Record<'a> {
         let date = date.and_then(Raw::scalar).and_then(|text| date::parse(&text));
         let fingerprint = match (id, date) {
             (Some(id), Some(date)) => {
-                let second = date.timestamp().to_le_bytes();
-                let nanosecond = date.timestamp_subsec_nanos().to_le_bytes();
-                Fingerprint::of(&[b"id", id.text().as_bytes(), &second, &nanosecond])
+                // Beside an id of up to 38 bytes, a quoted UUID, short enough for one block of BLAKE3.
+                let mut moment = [0; 12];
+                let (second, nanosecond) = moment.split_at_mut(8);
+                second.copy_from_slice(&date.timestamp().to_le_bytes());
+                nanosecond.copy_from_slice(&date.timestamp_subsec_nanos().to_le_bytes());
+                Fingerprint::of(&[b"id", id.text().as_bytes(), &moment])
             }
             (Some(id), None) => Fingerprint::of(&[b"id", id.text().as_bytes()]),
             (None, _) => Fingerprint::of(&[b"record", raw.text().as_bytes()]),

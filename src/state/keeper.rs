@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::account::Account;
 use super::checkpoints::CheckpointFile;
 use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
-use crate::record::{Fingerprint, Identity, date};
+use crate::record::{Fingerprint, FingerprintMap, Identity, date};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;
@@ -164,19 +164,19 @@ impl Keeper {
 
 /// Adds what came before the question, and is written after it.
 fn add_waiting(writes: &[Write], number: u64, identities: &[Identity], counts: &mut [u32]) {
-    let mut waiting: HashMap<Identity, u32> = HashMap::new();
+    let mut waiting = FingerprintMap::<u32>::default();
     for write in writes {
         if let Write::Remember { number: of, identities, .. } = write
             && *of == number
         {
-            identities.iter().for_each(|identity| *waiting.entry(*identity).or_default() += 1);
+            identities.iter().for_each(|identity| *waiting.entry(identity.fingerprint).or_default() += 1);
         }
     }
     if waiting.is_empty() {
         return;
     }
     for (count, identity) in counts.iter_mut().zip(identities) {
-        *count = count.saturating_add(waiting.get(identity).copied().unwrap_or_default());
+        *count = count.saturating_add(waiting.get(&identity.fingerprint).copied().unwrap_or_default());
     }
 }
 

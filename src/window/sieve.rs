@@ -1,14 +1,12 @@
 //! Which records of an iteration are new.
 
-use std::collections::HashMap;
-
-use crate::record::Fingerprint;
+use crate::record::{Fingerprint, FingerprintMap};
 
 /// Tells new records from those that are under way to the listener already. What was delivered is known elsewhere, on
 /// the disk; here is only what isn't acknowledged yet, a few batches.
 #[derive(Debug, Default)]
 pub struct Sieve {
-    under_way: HashMap<Fingerprint, u32>,
+    under_way: FingerprintMap<u32>,
 }
 
 impl Sieve {
@@ -16,7 +14,7 @@ impl Sieve {
     /// page holds `n` times, those count that were neither delivered nor are under way: the same record on two pages is
     /// one.
     pub fn admit(&self, page: impl Iterator<Item = (Fingerprint, u32)>) -> Vec<bool> {
-        let mut on_page: HashMap<Fingerprint, u32> = HashMap::new();
+        let mut on_page = FingerprintMap::<u32>::default();
         let new = page.map(|(fingerprint, delivered)| {
             let seen = on_page.entry(fingerprint).or_default();
             *seen += 1;

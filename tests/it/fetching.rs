@@ -1,6 +1,8 @@
 //! How APIs are asked: authentication, pages, retries, redirects, limits.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -305,6 +307,34 @@ fn bytes_that_are_no_utf8_are_replaced_and_warned_of() {
     let listener = MockListener::start();
     Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("no UTF-8");
     assert!(listener.lines()[0].contains("caf\u{fffd}"));
+}
+
+/// Pages that fill no batch are read while two batches are on their way, and no further.
+#[test]
+fn small_pages_are_not_read_far_ahead_of_a_slow_listener() {
+    const PAGES: usize = 30;
+    let (date, padding) = (minutes_ago(5), "x".repeat(200_000));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&asked);
+    let api = MockServer::start(move |_, before| {
+        counting.fetch_add(1, Ordering::SeqCst);
+        let record = |n| format!(r#"{{"id":{},"date":"{date}","p":"{padding}"}}"#, before * 2 + n);
+        page(&[&record(0), &record(1)], (before + 1 < PAGES).then(|| format!("?p={before}")).as_deref())
+    });
+    let at_second = Arc::new(AtomicUsize::new(0));
+    let (noted, asked) = (Arc::clone(&at_second), Arc::clone(&asked));
+    let listener = MockListener::answering(move |_, before| {
+        if before == 1 {
+            noted.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        let answer = Reply::status(200, "");
+        if before == 0 { Reply::Late(Duration::from_millis(1_500), Box::new(answer)) } else { answer }
+    });
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+    assert_eq!(listener.lines().len(), 2 * PAGES);
+    // A batch holds five such records: three are full after eight pages. One page is in hand, and one on its way.
+    let asked = at_second.load(Ordering::SeqCst);
+    assert!((5..=10).contains(&asked), "{asked} of {PAGES} pages were asked for when the second batch came");
 }
 
 #[test]
