@@ -144,8 +144,10 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.scrubber = plan.scrubber.and([listener.token.clone()]);
     }
-    let apis = apis.into_iter().map(Arc::new).collect();
-    Some(Config { listener, extra_roots: extra_roots?, status_listen, apis })
+    // Collected at once, they would stay in the memory of the plans, a hundred times as large.
+    let mut shared = Vec::with_capacity(apis.len());
+    shared.extend(apis.into_iter().map(Arc::new));
+    Some(Config { listener, extra_roots: extra_roots?, status_listen, apis: shared })
 }
 
 fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketAddr> {
