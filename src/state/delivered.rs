@@ -108,12 +108,18 @@ pub(super) fn counts(
     table: &impl ReadableTable<Key, Value>,
 ) -> Result<Vec<u32>, Error> {
     let mut places: Vec<(Place, usize)> = identities.iter().map(place).zip(0..).collect();
-    places.sort_unstable();
     let mut counts = vec![0; identities.len()];
-    let mut chunk = None;
+    let (Some((first, _)), Some((last, _))) = (places.iter().min(), places.iter().max()) else { return Ok(counts) };
+    let chunk = Chunk::of(number, *first, table)?;
+    // Mostly nothing is known between the first and the last record of a page, and one look tells that of all of them.
+    if chunk.reaches(*last) && chunk.is_before(*first)? {
+        return Ok(counts);
+    }
+    places.sort_unstable();
+    let mut chunk = Some(chunk);
     for (place, at) in places {
         let chunk = match &mut chunk {
-            Some(chunk) if Chunk::reaches(chunk, place) => chunk,
+            Some(chunk) if chunk.reaches(place) => chunk,
             other => other.insert(Chunk::of(number, place, table)?),
         };
         if let (Some(seen), Some(count)) = (chunk.find(place)?, counts.get_mut(at)) {
@@ -142,6 +148,12 @@ impl<'t> Chunk<'t> {
     /// Whether a place that doesn't lie before the one that this chunk was looked for is in it, too.
     fn reaches(&self, place: Place) -> bool {
         self.end.is_none_or(|end| place < end)
+    }
+
+    /// Whether all that is in it lies before a place.
+    fn is_before(&self, place: Place) -> Result<bool, Error> {
+        let Some(packed) = &self.packed else { return Ok(true) };
+        Ok(records(packed.value())?.last().is_none_or(|last| Seen::read(last).place < place))
     }
 
     fn find(&self, place: Place) -> Result<Option<Seen>, Error> {
