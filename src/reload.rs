@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -24,22 +25,25 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Print {
     files: BTreeSet<PathBuf>,
-    hash: blake3::Hash,
+    /// SHA-256.
+    hash: Vec<u8>,
 }
 
 impl Print {
     fn of(text: Result<&str, &String>, files: BTreeSet<PathBuf>) -> Self {
-        let mut hasher = blake3::Hasher::new();
+        let mut hash = digest::Context::new(&digest::SHA256);
         let mut add = |part: Result<&[u8], &str>| {
             let (kind, bytes) = part.map_or_else(|error| (0_u8, error.as_bytes()), |bytes| (1, bytes));
-            hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+            hash.update(&[kind]);
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
         };
         add(text.map(str::as_bytes).map_err(String::as_str));
         for file in &files {
             let content = read_small(file);
             add(content.as_deref().map_err(String::as_str));
         }
-        Self { hash: hasher.finalize(), files }
+        Self { hash: hash.finish().as_ref().to_vec(), files }
     }
 
     /// The same config, as it is now.

@@ -56,7 +56,7 @@ impl<'a> Record<'a> {
         let date = date.and_then(Raw::scalar).and_then(|text| date::parse(&text));
         let fingerprint = match (id, date) {
             (Some(id), Some(date)) => {
-                // Beside an id of up to 38 bytes, a quoted UUID, short enough for one block of BLAKE3.
+                // Beside an id of up to 29 bytes, short enough for one block of SHA-256.
                 let mut moment = [0; 12];
                 let (second, nanosecond) = moment.split_at_mut(8);
                 second.copy_from_slice(&date.timestamp().to_le_bytes());
