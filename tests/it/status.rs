@@ -286,7 +286,9 @@ fn the_page_moves_begins_and_ends_with_the_config() {
 
 #[test]
 fn an_address_that_is_taken_keeps_no_record_waiting() {
-    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    // From a range of which the system gives none by itself: no other test gets it once it is free.
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(20_000..30_000)).take(1_000);
+    let taken = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
     let port = taken.local_addr().unwrap().port();
     let date = minutes_ago(5);
     let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
