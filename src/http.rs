@@ -19,6 +19,18 @@ const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
 /// and given up without one within this time.
 const HTTP2_PING_WITHIN: Duration = Duration::from_secs(20);
 
+/// How much of an answer a server of HTTP/2 may send before it is read; most pages need a round trip or two,
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// and how much of all answers on a connection: enough for more of them than servers take at a time, so that those that
+/// wait for their turn hold none up whose turn it is (RFC 9113, section 5.2).
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * HTTP2_STREAM_WINDOW_BYTES;
+
+/// How many connections to a host are kept for later: no more are busy at a time where answers are long. Each keeps a buffer
+/// of up to 400 KB,
+const IDLE_CONNECTIONS_MAX: usize = 32;
+/// and for so long: an iteration's next request comes within seconds.
+const IDLE_CONNECTION_FOR: Duration = Duration::from_secs(30);
+
 /// How long to wait for others.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
@@ -71,8 +83,12 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.idle)
         .timeout(timeouts.whole)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_CONNECTION_FOR)
         .http2_keep_alive_interval(HTTP2_PING_EVERY)
         .http2_keep_alive_timeout(HTTP2_PING_WITHIN)
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .build()?;
     Ok(client)

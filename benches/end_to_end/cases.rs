@@ -25,8 +25,8 @@ const QUIET_FOR: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Quick,
-    /// So many records of one API, again and again.
-    Only(u64),
+    /// So many records of so many APIs, again and again.
+    Only(Load, Wire),
     Full,
 }
 
@@ -35,7 +35,7 @@ const ROUNDS: usize = 3;
 const LARGE_RECORDS: u64 = 1_000_000;
 
 /// So many records in all, from so many APIs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     pub apis: u64,
     pub records: u64,
@@ -72,8 +72,8 @@ pub fn run(extent: Extent) {
     println!("one record in JSON: {}", bench.pages.page(0, 1, 0, None));
     println!("an idle process (one API without records): {idle:.1} MB resident at its peak\n");
     println!("{}", head());
-    if let Extent::Only(records) = extent {
-        return (0..ROUNDS).for_each(|_| bench.row(Load { apis: 1, records }, Wire::Http, KnownBy::Id, idle));
+    if let Extent::Only(load, wire) = extent {
+        return (0..ROUNDS).for_each(|_| bench.row(load, wire, KnownBy::Id, idle));
     }
     let loads = [(1, 10_000), (1, 100_000), (1, 1_000_000), (100, 100_000), (1_000, 100_000), (10_000, 100_000)];
     for (apis, records) in loads.into_iter().take(if extent == Extent::Quick { 1 } else { usize::MAX }) {
@@ -86,6 +86,7 @@ pub fn run(extent: Extent) {
     bench.row(load, Wire::Http, KnownBy::Content, idle);
     bench.row(load, Wire::Https, KnownBy::Id, idle);
     bench.row(load, Wire::Http2, KnownBy::Id, idle);
+    bench.row(Load { apis: 100, records: 100_000 }, Wire::Http2, KnownBy::Id, idle);
     bench.row(Load { apis: 1, records: 1_000_000 }, Wire::Https, KnownBy::Id, idle);
     println!();
     bench.threads(load);

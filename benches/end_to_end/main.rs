@@ -2,7 +2,7 @@
 //! must do with the same bytes.
 //!
 //! `cargo bench --bench end_to_end` prints one line per case; with `-- quick` only the smallest, with
-//! `-- only 100000` one API with so many records. What is measured:
+//! `-- only 100000 1 http` that many records of so many APIs over HTTP, `https` or `http2`. What is measured:
 //!
 //! - CPU: user and system time of the whole process, from `exec` to its end;
 //! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and compresses the same batches by
@@ -28,8 +28,11 @@ fn main() {
         ["mock", wire, folder] => mock::serve(mock::Wire::of(wire), folder.as_ref()),
         ["measure", arguments @ ..] => process::measure(arguments),
         ["quick"] => cases::run(cases::Extent::Quick),
-        ["only", records] => cases::run(cases::Extent::Only(records.parse().expect("a number of records"))),
+        ["only", records, apis, wire] => {
+            let load = cases::Load { records: records.parse().unwrap(), apis: apis.parse().unwrap() };
+            cases::run(cases::Extent::Only(load, mock::Wire::of(wire)));
+        }
         [] => cases::run(cases::Extent::Full),
-        other => panic!("unknown arguments: {other:?}; there are `quick` and `only RECORDS`"),
+        other => panic!("unknown arguments: {other:?}; there are `quick` and `only RECORDS APIS WIRE`"),
     }
 }

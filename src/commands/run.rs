@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::daemon::{self, Daemon};
+use crate::fetch::Seats;
 use crate::http::{Timeouts, client};
 use crate::iteration::{Api, Services};
 use crate::plan::Config;
@@ -123,6 +124,7 @@ pub(super) fn assemble(
         })?),
         stop,
         board: Arc::new(Board::new(Utc::now())),
+        seats: Seats::default(),
     };
     Ok((found.accounts, Arc::new(services)))
 }

@@ -8,6 +8,7 @@ mod advice;
 mod answer;
 mod next;
 mod once;
+mod seat;
 mod send;
 mod token;
 
@@ -16,6 +17,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
+use seat::NoSeat;
+pub use seat::{SEATS, Seat, Seats};
 pub use token::TokenCache;
 
 use crate::http;
@@ -76,6 +79,9 @@ pub enum FetchError {
         /// What the answer says, scrubbed.
         said: String,
     },
+    /// Too many other APIs are at work, and none gets on.
+    #[error("{SEATS} other APIs have pages in memory, and none was done with them for {} minutes", seat::WAIT_MAX.as_secs() / 60)]
+    NoSeat,
     /// The grace window is over.
     #[error("stopped before the answer came")]
     Stopped,
@@ -133,6 +139,8 @@ pub struct Fetcher<'a> {
     pub stop: &'a Stop,
     /// Where the API's access token is kept.
     pub token: &'a TokenCache,
+    /// Where its pages may be in memory.
+    pub seat: Seat,
 }
 
 impl Fetcher<'_> {
@@ -141,7 +149,22 @@ impl Fetcher<'_> {
     /// # Errors
     /// [`FetchError`] of the last try.
     pub async fn page(&self, url: &Url) -> Result<Answer, FetchError> {
-        self.stop.until_cut(self.page_with_retries(url)).await.unwrap_or(Err(FetchError::Stopped))
+        let page = self.seat.patiently(self.stop.until_cut(self.page_with_retries(url)));
+        page.await.unwrap_or(Err(FetchError::Stopped))
+    }
+
+    /// The same where others wait for the seat: they come first, and the API is asked when its turn comes. What it would
+    /// answer sooner would lie in the buffers of its connection, some 400 KB of it.
+    ///
+    /// # Errors
+    /// [`FetchError`] of the last try.
+    pub async fn page_in_turn(&self, url: &Url) -> Result<Answer, FetchError> {
+        self.seat.give_back();
+        match self.stop.until_cut(self.seat.take()).await {
+            Some(Ok(())) => self.page(url).await,
+            Some(Err(NoSeat)) => Err(FetchError::NoSeat),
+            None => Err(FetchError::Stopped),
+        }
     }
 
     async fn page_with_retries(&self, url: &Url) -> Result<Answer, FetchError> {
@@ -176,12 +199,25 @@ impl Fetcher<'_> {
             }
             _ => Access::by_config(self.plan),
         };
-        Ok(try_page(self.client, self.plan, &access, url).await?.0)
+        Ok(try_page(self.client, self.plan, &access, url, Some(&self.seat)).await?.0)
     }
 }
 
-/// One request, with its redirects.
-async fn try_page(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Result<(Answer, StatusCode), Failure> {
+/// One request, with its redirects. Who has many of them at a time reads the body in a seat.
+async fn try_page(
+    client: &Client,
+    plan: &Plan,
+    access: &Access,
+    url: &Url,
+    seat: Option<&Seat>,
+) -> Result<(Answer, StatusCode), Failure> {
+    let sit = async || {
+        let Some(seat) = seat else { return Ok(()) };
+        if seat.has_to_wait() {
+            tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
+        }
+        seat.take().await.map_err(|NoSeat| Failure::end(FetchError::NoSeat))
+    };
     let (request, scrubber) = (&plan.request, &access.scrubber);
     let mut headers = request.headers.clone();
     headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
@@ -192,7 +228,10 @@ async fn try_page(client: &Client, plan: &Plan, access: &Access, url: &Url) -> R
         return Err(status_failure(response, url, scrubber).await);
     }
     let has_content = status != StatusCode::NO_CONTENT;
+    sit().await?;
     let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
+    // It may have come so slowly that the seat is somebody else's.
+    sit().await?;
     let (text, was_lossy) = answer::text(bytes);
     Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
 }

@@ -71,7 +71,7 @@ pub(crate) async fn page_once(
     url: &Url,
 ) -> Result<(Answer, Call), Refused> {
     let begun = Instant::now();
-    match try_page(client, plan, access, url).await {
+    match try_page(client, plan, access, url, None).await {
         Ok((answer, status)) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
         Err(failure) => Err(Refused::after(begun, failure)),
     }

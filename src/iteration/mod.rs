@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 pub use report::{IterationError, Report};
 
-use crate::fetch::{Fetcher, TokenCache};
+use crate::fetch::{Fetcher, Seat, Seats, TokenCache};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::date;
@@ -50,6 +50,8 @@ pub struct Services {
     pub stop: Stop,
     /// How the APIs fare, for whoever watches.
     pub board: Arc<Board>,
+    /// Where pages may be in memory.
+    pub seats: Seats,
 }
 
 impl Services {
@@ -63,6 +65,7 @@ impl Services {
             folder: Arc::clone(&self.folder),
             stop: self.stop.clone(),
             board: Arc::clone(&self.board),
+            seats: self.seats.clone(),
         }
     }
 }
@@ -188,7 +191,8 @@ impl Api {
         window: Window,
         now: DateTime<Utc>,
     ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
-        let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token };
+        let seat = Seat::new(&services.seats);
+        let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token, seat };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

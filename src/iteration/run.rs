@@ -179,6 +179,15 @@ impl<'a> Run<'a> {
                 return other.map(|_| None);
             }
         };
+        if fetcher.seat.is_wanted() {
+            self.batch(records, now).await?;
+            drop(read);
+            drop(answer);
+            // Nothing of this iteration stays in memory.
+            self.ship_rest().await?;
+            self.batcher = Batcher::default();
+            return Ok(Some(fetcher.page_in_turn(&next).await));
+        }
         // One page ahead: what earlier pages filled goes first.
         let is_small = answer.text.as_ref().is_some_and(|text| text.len() < BATCH_BYTES_MAX);
         self.ship_until(if is_small { BEHIND_MAX } else { 0 }).await?;

@@ -29,6 +29,7 @@ mod probe;
 mod records;
 mod reload;
 mod schema;
+mod seats;
 mod secrets;
 mod shipping;
 mod state;

@@ -55,6 +55,8 @@ pub enum Reply {
     Close,
     /// Says nothing until the test is over.
     Hang,
+    /// Begins, and says no more until the test is over.
+    Stall(Vec<u8>),
     /// Answers after a while.
     Late(Duration, Box<Reply>),
 }
@@ -242,6 +244,11 @@ fn write_reply(stream: &mut impl Write, reply: Reply) -> std::io::Result<()> {
     let (status, headers, body, claimed) = match reply {
         Reply::Full { status, headers, body } => (status, headers, body.clone(), body.len()),
         Reply::CutOff(body) => (200, Vec::new(), body.clone(), body.len() + 1000),
+        Reply::Stall(body) => {
+            write_reply(stream, Reply::CutOff(body))?;
+            std::thread::sleep(Duration::from_secs(120));
+            return Ok(());
+        }
         Reply::ClaimsLess(body) => (200, Vec::new(), body.clone(), body.len() / 2),
         Reply::Hang => {
             std::thread::sleep(Duration::from_secs(120));
