@@ -16,7 +16,7 @@ use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
 use crate::record::{Fingerprint, FingerprintSet, Identity, KEYS_HIDDEN, Page, Record, date};
-use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, Done, Shipper, TooLong};
+use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, Done, ShipError, Shipper, TooLong};
 use crate::state::{Account, Folder, Oddity, Remembering};
 use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
 
@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     order: Order,
     sieve: Sieve,
     batcher: Batcher,
+    /// Whether a batch could not be delivered, or what was refused of it not be kept.
+    has_failed: bool,
     seen: Seen,
     /// The fingerprints of the page before: where a list grows, the next page begins with them.
     page_before: FingerprintSet,
@@ -84,6 +86,7 @@ impl<'a> Run<'a> {
             order: Order::default(),
             sieve: Sieve::default(),
             batcher: Batcher::default(),
+            has_failed: false,
             seen: Seen::default(),
             page_before: FingerprintSet::default(),
             is_measured: false,
@@ -110,8 +113,10 @@ impl<'a> Run<'a> {
                 Ok(Some(next)) => fetched = next,
                 Ok(None) => return self.ship_rest().await,
                 Err(error) => {
-                    // What is in hand is good, whatever happened after it.
-                    self.ship_rest().await?;
+                    // What is in hand is good, whatever happened after it; but a listener that failed is left alone.
+                    if !self.has_failed {
+                        self.ship_rest().await?;
+                    }
                     return Err(error);
                 }
             }
@@ -196,7 +201,11 @@ impl<'a> Run<'a> {
         drop(read);
         drop(answer);
         self.ship_alongside(fetch.as_mut()).await?;
-        Ok(fetch.take_output())
+        match fetch.take_output() {
+            Some(fetched) => Ok(Some(fetched)),
+            // It is over in any case; where it were not, there is a next page all the same.
+            None => Ok(Some(fetcher.page(&next).await)),
+        }
     }
 
     /// Learns from the dates of a page.
@@ -352,7 +361,7 @@ impl<'a> Run<'a> {
     /// Ships until so many batches are left.
     async fn ship_until(&mut self, left: usize) -> Result<(), IterationError> {
         while self.delivery.len() > left {
-            let done = self.delivery.next().await?;
+            let done = self.delivery.next().await;
             self.note(done).await?;
         }
         Ok(())
@@ -381,7 +390,7 @@ impl<'a> Run<'a> {
         let fetched = loop {
             let done = tokio::select! {
                 fetched = &mut fetch => break fetched,
-                done = self.delivery.next() => done?,
+                done = self.delivery.next() => done,
             };
             self.note(done).await?;
         };
@@ -389,8 +398,17 @@ impl<'a> Run<'a> {
         Ok(fetched)
     }
 
-    /// Notes a delivery. It is on its way to the disk before anything else is shipped.
-    async fn note(&mut self, Done { piece, shipped, refused }: Done) -> Result<(), IterationError> {
+    /// Notes what became of a batch. What was delivered is on its way to the disk before anything else is shipped.
+    async fn note(&mut self, done: Result<Done, ShipError>) -> Result<(), IterationError> {
+        let noted = match done {
+            Ok(done) => self.note_done(done).await,
+            Err(error) => Err(error.into()),
+        };
+        self.has_failed |= noted.is_err();
+        noted
+    }
+
+    async fn note_done(&mut self, Done { piece, shipped, refused }: Done) -> Result<(), IterationError> {
         self.report.shipped.records += shipped.records;
         self.report.shipped.bytes += shipped.bytes;
         self.report.shipped.set_aside += shipped.set_aside;

@@ -16,6 +16,17 @@ fn api_with(count: u64, padding: usize) -> MockServer {
     MockServer::start(move |_, _| page(&records.iter().map(String::as_str).collect::<Vec<_>>(), None))
 }
 
+/// The same on several pages, of which each fills more than a batch.
+fn pages_with(pages: usize) -> MockServer {
+    let (date, padding) = (minutes_ago(5), "x".repeat(400_000));
+    MockServer::start(move |_, before| {
+        let record = |n: usize| format!(r#"{{"id":{},"date":"{date}","p":"{padding}"}}"#, before * 6 + n + 1);
+        let records: Vec<String> = (0..6).map(record).collect();
+        let next = (before + 1 < pages).then(|| format!("?p={before}"));
+        page(&records.iter().map(String::as_str).collect::<Vec<_>>(), next.as_deref())
+    })
+}
+
 fn all(count: u64) -> Vec<u64> {
     (1..=count).collect()
 }
@@ -45,6 +56,25 @@ fn a_checkpoint_moves_only_when_the_listener_has_everything() {
         let expected = if status == 404 { "answered 404" } else { "refuses the token" };
         outcome.assert_says(expected);
     }
+}
+
+#[test]
+fn a_listener_that_refuses_a_batch_gets_no_other_of_this_iteration() {
+    for pages in [1, 3] {
+        let (api, listener) = (pages_with(pages), MockListener::answering(|_, _| Reply::status(401, "bad")));
+        Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1).assert_says("refuses the token");
+        assert_eq!(listener.asked().len(), 1, "{pages} pages");
+    }
+}
+
+#[test]
+fn what_was_refused_and_cannot_be_kept_holds_the_next_batch_up() {
+    let refusing = r#"{"malformedLines": 1, "successfulLines": 1, "oversizedLines": 0, "emptyLogLines": 0}"#;
+    let (api, listener) = (pages_with(3), MockListener::answering(move |_, _| Reply::status(400, refusing)));
+    let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
+    std::fs::create_dir(fetcher.path().join("undelivered.ndjson")).unwrap();
+    fetcher.once().assert_code(1).assert_says("can't be kept in undelivered.ndjson");
+    assert_eq!(listener.asked().len(), 1, "the first is remembered as neither delivered nor kept");
 }
 
 #[test]
