@@ -21,13 +21,13 @@ const HTTP2_PING_WITHIN: Duration = Duration::from_secs(20);
 
 /// How much of an answer a server of HTTP/2 may send before it is read; most pages need a round trip or two,
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-/// and how much of all answers on a connection: enough for more of them than servers take at a time, so that those that
-/// wait for their turn hold none up whose turn it is (RFC 9113, section 5.2).
+/// and how much of all answers on a connection: enough for 256 of them, more than servers mostly take at a time, so that
+/// those that wait for their turn hold none up whose turn it is (RFC 9113, section 5.2).
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * HTTP2_STREAM_WINDOW_BYTES;
 
-/// How many connections to a host are kept for later: no more are busy at a time where answers are long. Each keeps a buffer
-/// of up to 400 KB,
-const IDLE_CONNECTIONS_MAX: usize = 32;
+/// How many connections to a host are kept for later: twice as many as read long answers at a time. Each keeps a buffer of
+/// up to 400 KB,
+const IDLE_CONNECTIONS_MAX: usize = 64;
 /// and for so long: an iteration's next request comes within seconds.
 const IDLE_CONNECTION_FOR: Duration = Duration::from_secs(30);
 

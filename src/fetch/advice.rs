@@ -15,9 +15,6 @@ impl FetchError {
             Self::Token(error) => of_token(error),
             Self::Status { status, said, .. } => of_status(*status, said, auth),
             Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
-            Self::NoSeat => {
-                Some("look why the listener takes nothing: the log tells of each batch that is tried again")
-            }
             _ => None,
         }
     }

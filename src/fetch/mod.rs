@@ -17,7 +17,6 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
-use seat::NoSeat;
 pub use seat::{SEATS, Seat, Seats};
 pub use token::TokenCache;
 
@@ -30,6 +29,9 @@ use send::{Beyond, Outgoing, send};
 
 /// The largest page that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A page that is no longer needs no seat.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,6 @@ pub enum FetchError {
         /// What the answer says, scrubbed.
         said: String,
     },
-    /// Too many other APIs are at work, and none gets on.
-    #[error("{SEATS} other APIs have pages in memory, and none was done with them for {} minutes", seat::WAIT_MAX.as_secs() / 60)]
-    NoSeat,
     /// The grace window is over.
     #[error("stopped before the answer came")]
     Stopped,
@@ -161,8 +160,7 @@ impl Fetcher<'_> {
     pub async fn page_in_turn(&self, url: &Url) -> Result<Answer, FetchError> {
         self.seat.give_back();
         match self.stop.until_cut(self.seat.take()).await {
-            Some(Ok(())) => self.page(url).await,
-            Some(Err(NoSeat)) => Err(FetchError::NoSeat),
+            Some(_) => self.page(url).await,
             None => Err(FetchError::Stopped),
         }
     }
@@ -211,13 +209,6 @@ async fn try_page(
     url: &Url,
     seat: Option<&Seat>,
 ) -> Result<(Answer, StatusCode), Failure> {
-    let sit = async || {
-        let Some(seat) = seat else { return Ok(()) };
-        if seat.has_to_wait() {
-            tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
-        }
-        seat.take().await.map_err(|NoSeat| Failure::end(FetchError::NoSeat))
-    };
     let (request, scrubber) = (&plan.request, &access.scrubber);
     let mut headers = request.headers.clone();
     headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
@@ -228,10 +219,14 @@ async fn try_page(
         return Err(status_failure(response, url, scrubber).await);
     }
     let has_content = status != StatusCode::NO_CONTENT;
-    sit().await?;
+    let is_small = response.content_length().is_some_and(|bytes| bytes <= SMALL_BYTES_MAX);
+    if let Some(seat) = seat.filter(|_| has_content && !is_small) {
+        if seat.has_to_wait() {
+            tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
+        }
+        seat.take().await;
+    }
     let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
-    // It may have come so slowly that the seat is somebody else's.
-    sit().await?;
     let (text, was_lossy) = answer::text(bytes);
     Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
 }

@@ -2,24 +2,27 @@
 //!
 //! A page that is read, its records and its batches take some megabytes, and when a thousand APIs have much to tell at the
 //! same time, after a night without network, they would take gigabytes. So an answer's body is read by whoever has one of
-//! the [`SEATS`]. An iteration keeps its seat to its end, unless others wait when it has taken in a page, or its own API
-//! keeps it waiting. Every API is asked all the same; only what it answers has to wait.
+//! the [`SEATS`]. An iteration keeps its seat to its end, unless others wait when it has taken in a page, or when its own
+//! API keeps it waiting. Every API is asked all the same; only what it answers has to wait.
+//!
+//! This keeps memory small, and nobody from its work: who has waited for [`WAIT_MAX`] goes on without a seat.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// How many iterations have pages in memory: enough to keep two cores and a listener busy, in some 100 MB.
+/// How many iterations have pages in memory: enough to keep two cores and a listener busy. With pages of a megabyte they
+/// take some 150 MB.
 pub const SEATS: usize = 32;
-/// How long an API may keep a seat empty: longer than a page takes.
+/// How long an API may keep a seat from others: longer than a page takes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an answer waits for a seat: as long as a batch is tried to be delivered, which is what takes longest.
-pub const WAIT_MAX: Duration = Duration::from_secs(300);
+/// How long an answer waits for a seat: less than servers wait for who doesn't read, which is mostly a minute.
+const WAIT_MAX: Duration = Duration::from_secs(45);
 
 /// The seats, shared by all APIs.
 #[derive(Clone, Debug)]
@@ -37,12 +40,17 @@ struct Shared {
 #[derive(Debug)]
 pub struct Seat {
     seats: Seats,
-    taken: Mutex<Option<OwnedSemaphorePermit>>,
+    taken: Mutex<Option<Taken>>,
 }
 
-/// Nobody gave a seat back.
 #[derive(Debug)]
-pub struct NoSeat;
+struct Taken {
+    _permit: OwnedSemaphorePermit,
+    since: Instant,
+}
+
+/// Counts somebody who waits, also where the wait is given up.
+struct Waiting<'a>(&'a AtomicUsize);
 
 impl Default for Seats {
     fn default() -> Self {
@@ -56,9 +64,6 @@ impl Seats {
         Self(Arc::new(Shared { free, waiting, patience, wait_max }))
     }
 }
-
-/// Counts somebody who waits, also where the wait is given up.
-struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
@@ -80,20 +85,18 @@ impl Seat {
         Self { seats: seats.clone(), taken: Mutex::default() }
     }
 
-    /// Takes one, if it has none; who came first gets it first.
-    ///
-    /// # Errors
-    /// Where none is given back for [`WAIT_MAX`].
-    pub async fn take(&self) -> Result<(), NoSeat> {
+    /// Takes one, if it has none; who came first gets it first. Gives whether it has one now.
+    pub async fn take(&self) -> bool {
         if self.taken().is_some() {
-            return Ok(());
+            return true;
         }
         let Shared { free, waiting, wait_max, .. } = &*self.seats.0;
         let waits = Waiting::new(waiting);
         let permit = timeout(*wait_max, Arc::clone(free).acquire_owned()).await;
         drop(waits);
-        *self.taken() = Some(permit.map_err(|_| NoSeat)?.map_err(|_| NoSeat)?);
-        Ok(())
+        let Ok(Ok(permit)) = permit else { return false };
+        *self.taken() = Some(Taken { _permit: permit, since: Instant::now() });
+        true
     }
 
     /// Whether it has none, and none is free.
@@ -113,18 +116,26 @@ impl Seat {
         self.seats.0.waiting.load(Ordering::Relaxed) > 0 && self.taken().is_some()
     }
 
-    /// Does what an API may keep waiting; its seat isn't kept empty meanwhile.
+    /// Does what an API may keep waiting. A seat that others want isn't kept from them for long.
     pub async fn patiently<T>(&self, work: impl Future<Output = T>) -> T {
+        let patience = self.seats.0.patience;
+        let begun = Instant::now();
         let mut work = pin!(work);
         loop {
-            match timeout(self.seats.0.patience, work.as_mut()).await {
-                Ok(done) => return done,
-                Err(_) => self.give_back(),
+            let since = self.taken().as_ref().map(|taken| taken.since.max(begun));
+            let left = since.map_or(patience, |since| patience.saturating_sub(since.elapsed()));
+            if left.is_zero() && self.is_wanted() {
+                self.give_back();
+            }
+            // Looked at again, as somebody may begin to wait at any time.
+            let look = if left.is_zero() { patience } else { left };
+            if let Ok(done) = timeout(look, work.as_mut()).await {
+                return done;
             }
         }
     }
 
-    fn taken(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,7 +156,7 @@ mod tests {
         let seats = Seats::new(2, patience, wait_max);
         let (one, other) = (Seat::new(&seats), Seat::new(&seats));
         for seat in [&one, &other, &one] {
-            seat.take().await.expect("a seat, or the one that it has");
+            assert!(seat.take().await, "a seat, or the one that it has");
         }
         (one, other, Seat::new(&seats))
     }
@@ -161,15 +172,15 @@ mod tests {
             one.give_back();
             assert!(!one.is_wanted(), "it has none any more");
         });
-        assert!(taken.is_ok() && !other.is_wanted(), "nobody waits any more");
+        assert!(taken && !other.is_wanted(), "nobody waits any more");
         drop(late);
-        one.take().await.expect("a seat comes back with the end of its iteration");
+        assert!(one.take().await, "a seat comes back with the end of its iteration");
     }
 
     #[tokio::test]
     async fn nobody_waits_for_ever_and_who_gives_up_is_not_counted() {
         let (one, _other, late) = filled(LONG, SHORT).await;
-        assert!(late.take().await.is_err());
+        assert!(!late.take().await, "it goes on without");
         assert!(!one.is_wanted());
         let (one, _other, late) = filled(LONG, LONG).await;
         assert!(timeout(SHORT, late.take()).await.is_err(), "given up from outside");
@@ -177,12 +188,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_that_keeps_its_seat_waiting_loses_it() {
+    async fn an_api_that_keeps_a_wanted_seat_waiting_loses_it() {
         let (one, _other, late) = filled(SHORT, LONG).await;
         tokio::select! {
             () = one.patiently(pending()) => {}
-            taken = late.take() => assert!(taken.is_ok()),
+            taken = late.take() => assert!(taken),
         }
         assert_eq!(one.patiently(async { 7 }).await, 7);
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_nobody_wants_is_kept() {
+        let (one, other, _) = filled(SHORT, LONG).await;
+        assert!(timeout(5 * SHORT, one.patiently(pending::<()>())).await.is_err());
+        drop(other);
+        let late = [Seat::new(&one.seats), Seat::new(&one.seats)];
+        assert!(late[0].take().await);
+        assert!(late[1].has_to_wait(), "it still has it");
     }
 }
