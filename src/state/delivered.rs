@@ -101,6 +101,16 @@ pub(super) fn beginning_of(micros: i64) -> Place {
     (micros, [0; 16])
 }
 
+/// Looks whether every chunk can be read.
+pub(super) fn check(table: &impl ReadableTable<Key, Value>) -> Result<(), Error> {
+    for entry in table.iter()? {
+        if records(entry?.1.value())?.is_empty() {
+            return Err(damaged());
+        }
+    }
+    Ok(())
+}
+
 /// How often each of these records was delivered, in their order.
 pub(super) fn counts(
     number: u64,
@@ -458,6 +468,7 @@ mod tests {
             table.insert(key(1, &FIRST), packed).expect("it is inserted");
             let gone = retain(1, LAST, &mut table, |_| false);
             assert!(matches!(gone, Err(Error::Corrupted(_))), "{gone:?}");
+            assert!(check(&table).is_err(), "it is found when the store is opened");
         }
         // Unsorted: it ends all the same.
         let mut packed = Vec::new();

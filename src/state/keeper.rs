@@ -395,11 +395,15 @@ impl Work {
 
 impl Unsaved {
     fn writes(&self) -> Vec<Write> {
-        let mut writes = Vec::new();
+        let mut delivered: HashMap<(u64, u32), Vec<Identity>> = HashMap::new();
         for ((number, _), (identity, times, iteration)) in &self.delivered {
-            let identities = vec![*identity; *times as usize];
-            writes.push(Write::Remember { number: *number, iteration: *iteration, identities });
+            let together = delivered.entry((*number, *iteration)).or_default();
+            together.extend(std::iter::repeat_n(*identity, *times as usize));
         }
+        let delivered = delivered.into_iter();
+        let mut writes: Vec<Write> = delivered
+            .map(|((number, iteration), identities)| Write::Remember { number, iteration, identities })
+            .collect();
         for ((number, _), (identity, iteration)) in &self.again {
             let identities = vec![*identity];
             writes.push(Write::SeeAgain { number: *number, iteration: *iteration, identities });

@@ -29,7 +29,7 @@ use crate::record::Identity;
 pub const FILE_NAME: &str = ".logzio-api-fetcher.store";
 /// What a damaged file is called afterwards.
 pub const DAMAGED_FILE_NAME: &str = ".logzio-api-fetcher.store.damaged";
-/// How many delivered records of one API are remembered, some 150 MB. Beyond it the middle half by date is forgotten: the
+/// How many delivered records of one API are remembered, some 120 MB. Beyond it the middle half by date is forgotten: the
 /// ends hold the edge and what was delivered last, in whatever order pages come. What is forgotten may be shipped twice
 /// after a crash, never lost; an overlap with more in it is cut.
 pub const REMEMBERED_MAX: u64 = 2_000_000;
@@ -258,6 +258,7 @@ impl Store {
                 .filter(|number| number.as_ref().map_or(true, |number| !referred.contains(number)))
                 .collect::<Result<_, _>>()?;
             let mut delivered = transaction.open_table(DELIVERED)?;
+            delivered::check(&delivered)?;
             for number in orphans {
                 remove_account(number, &mut delivered, &mut remembered)?;
             }
