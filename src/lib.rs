@@ -18,6 +18,11 @@
 //! One way, page by page; a whole iteration is never in memory. One task per API, and iterations of one API never
 //! overlap.
 //!
+//! While a page is split, the next one is fetched and the batches before it are compressed and sent: one page ahead, no
+//! more. Pages that are smaller than a batch are read while up to two batches are on their way; to wait for each batch would
+//! leave a core idle while the other compresses. And at most [`fetch::SEATS`] iterations have pages in memory as long as
+//! APIs and listener get on: so a thousand APIs that catch up need no more than a hundred.
+//!
 //! # The rooms
 //!
 //! | room | what happens there |
@@ -47,6 +52,7 @@
 //!
 //! - What the listener acknowledged is on the disk before the next batch of the API goes, as long as there is a disk to
 //!   write to: a crash doubles one batch at most.
+//! - A listener that refused a batch, or was down too long, gets no other one of that iteration.
 //! - A checkpoint moves only when the listener has acknowledged every record of the iteration, and never backwards.
 //! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
 //! - A record's bytes are shipped as the API sent them.

@@ -205,8 +205,11 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
         let services = Arc::clone(services);
         tasks.spawn(async move {
             services.stop.wait(start_delay(place)).await;
-            let has_succeeded = !services.stop.is_requested() && iterate(&mut api, &services, Next::Nothing).await;
-            has_succeeded.then_some(api)
+            if services.stop.is_requested() {
+                return None;
+            }
+            // Boxed, or the task would hold the room for it while it waits for its turn.
+            Box::pin(iterate(&mut api, &services, Next::Nothing)).await.then_some(api)
         });
     }
     let mut succeeded = Vec::new();

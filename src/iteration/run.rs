@@ -184,6 +184,7 @@ impl<'a> Run<'a> {
                 return other.map(|_| None);
             }
         };
+        // Requests are boxed, or the room for each would be part of every iteration.
         if fetcher.seat.is_wanted() {
             self.batch(records, now).await?;
             drop(read);
@@ -191,12 +192,12 @@ impl<'a> Run<'a> {
             // Nothing of this iteration stays in memory.
             self.ship_rest().await?;
             self.batcher = Batcher::default();
-            return Ok(Some(fetcher.page_in_turn(&next).await));
+            return Ok(Some(Box::pin(fetcher.page_in_turn(&next)).await));
         }
         // One page ahead: what earlier pages filled goes first.
         let is_small = answer.text.as_ref().is_some_and(|text| text.len() < BATCH_BYTES_MAX);
         self.ship_until(if is_small { BEHIND_MAX } else { 0 }).await?;
-        let mut fetch = pin!(maybe_done(fetcher.page(&next)));
+        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&next))));
         self.batch_alongside(records, now, fetch.as_mut()).await?;
         drop(read);
         drop(answer);
