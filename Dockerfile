@@ -24,7 +24,7 @@ COPY --from=build /build/target/release/logzio-api-fetcher /usr/local/bin/
 # The config is looked for in src/shared below this, so the directory is mounted at /app/src/shared.
 WORKDIR /app
 # One arena for all threads: what a thread gives back can be used by the others. A config of ten thousand APIs then needs
-# nearly a third less memory, and nothing gets slower. The memory of a page is kept for the next one, up to 4 MiB: where
+# a quarter less memory, and nothing gets slower. The memory of a page is kept for the next one, up to 4 MiB: where
 # the system takes it back each time, reading costs a tenth more.
 ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=4194304 MALLOC_MMAP_THRESHOLD_=2097152
 # It starts as root, and becomes the owner of the mounted directory before it reads the config.

@@ -30,9 +30,6 @@ use send::{Beyond, Outgoing, send};
 /// The largest page that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A page that is no longer needs no seat.
-const SMALL_BYTES_MAX: u64 = 64 * 1024;
-
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -219,8 +216,7 @@ async fn try_page(
         return Err(status_failure(response, url, scrubber).await);
     }
     let has_content = status != StatusCode::NO_CONTENT;
-    let is_small = response.content_length().is_some_and(|bytes| bytes <= SMALL_BYTES_MAX);
-    if let Some(seat) = seat.filter(|_| has_content && !is_small) {
+    if let Some(seat) = seat.filter(|seat| has_content && !seat.is_waived(response.content_length())) {
         if seat.has_to_wait() {
             tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
         }

@@ -5,11 +5,12 @@
 //! the [`SEATS`]. An iteration keeps its seat to its end, unless others wait when it has taken in a page, or when its own
 //! API keeps it waiting. Every API is asked all the same; only what it answers has to wait.
 //!
-//! This keeps memory small, and nobody from its work: who has waited for [`WAIT_MAX`] goes on without a seat.
+//! This keeps memory small while APIs and listener get on, and nobody from its work: who has waited for [`WAIT_MAX`] goes on
+//! without a seat.
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub const SEATS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer waits for a seat: less than servers wait for who doesn't read, which is mostly a minute.
 const WAIT_MAX: Duration = Duration::from_secs(45);
+
+/// Not worth a seat.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
 
 /// The seats, shared by all APIs.
 #[derive(Clone, Debug)]
@@ -41,6 +45,7 @@ struct Shared {
 pub struct Seat {
     seats: Seats,
     taken: Mutex<Option<Taken>>,
+    has_read: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -82,7 +87,7 @@ impl Seat {
     /// None yet.
     #[must_use]
     pub fn new(seats: &Seats) -> Self {
-        Self { seats: seats.clone(), taken: Mutex::default() }
+        Self { seats: seats.clone(), taken: Mutex::default(), has_read: AtomicBool::new(false) }
     }
 
     /// Takes one, if it has none; who came first gets it first. Gives whether it has one now.
@@ -97,6 +102,12 @@ impl Seat {
         let Ok(Ok(permit)) = permit else { return false };
         *self.taken() = Some(Taken { _permit: permit, since: Instant::now() });
         true
+    }
+
+    /// Whether an answer is read without a seat: the first of an iteration, if it is small. Mostly it is the only one, and
+    /// many small ones fill batches, too.
+    pub fn is_waived(&self, bytes: Option<u64>) -> bool {
+        !self.has_read.swap(true, Ordering::Relaxed) && bytes.is_some_and(|bytes| bytes <= SMALL_BYTES_MAX)
     }
 
     /// Whether it has none, and none is free.
@@ -195,6 +206,18 @@ mod tests {
             taken = late.take() => assert!(taken),
         }
         assert_eq!(one.patiently(async { 7 }).await, 7);
+    }
+
+    #[test]
+    fn only_a_small_first_answer_needs_none() {
+        let seats = Seats::default();
+        let of = |answers: &[Option<u64>]| {
+            let seat = Seat::new(&seats);
+            answers.iter().map(|bytes| seat.is_waived(*bytes)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[Some(100), Some(100)]), [true, false]);
+        assert_eq!(of(&[Some(SMALL_BYTES_MAX + 1), Some(100)]), [false, false]);
+        assert_eq!(of(&[None]), [false]);
     }
 
     #[tokio::test]

@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
     /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
     async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.window.start;
-        let refused = match fetcher.page(&self.first_url(wanted)).await {
+        let refused = match Box::pin(fetcher.page(&self.first_url(wanted))).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => cause,
             other => return other,
         };
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         let mut probe = Probe::new(wanted, said, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
-            match fetcher.page(&self.first_url(start)).await {
+            match Box::pin(fetcher.page(&self.first_url(start))).await {
                 Ok(answer) => {
                     probe.accept(start);
                     earliest = Some((start, answer));
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
         match fetch.take_output() {
             Some(fetched) => Ok(Some(fetched)),
             // It is over in any case; where it were not, there is a next page all the same.
-            None => Ok(Some(fetcher.page(&next).await)),
+            None => Ok(Some(Box::pin(fetcher.page(&next)).await)),
         }
     }
 

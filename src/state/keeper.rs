@@ -404,10 +404,12 @@ impl Unsaved {
         let mut writes: Vec<Write> = delivered
             .map(|((number, iteration), identities)| Write::Remember { number, iteration, identities })
             .collect();
+        let mut again: HashMap<(u64, u32), Vec<Identity>> = HashMap::new();
         for ((number, _), (identity, iteration)) in &self.again {
-            let identities = vec![*identity];
-            writes.push(Write::SeeAgain { number: *number, iteration: *iteration, identities });
+            again.entry((*number, *iteration)).or_default().push(*identity);
         }
+        let again = again.into_iter();
+        writes.extend(again.map(|((number, iteration), identities)| Write::SeeAgain { number, iteration, identities }));
         let accounts = self.accounts.iter();
         writes.extend(accounts.map(|(name, account)| Write::Save { name: name.clone(), account: account.clone() }));
         writes
