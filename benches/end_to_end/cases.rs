@@ -30,7 +30,7 @@ pub enum Extent {
     Full,
 }
 
-/// How often a case is measured, of which the medians are shown; a large one is steady by itself.
+/// How often a case is measured, of which the medians are shown; a large one takes too long for it.
 const ROUNDS: usize = 3;
 const LARGE_RECORDS: u64 = 1_000_000;
 

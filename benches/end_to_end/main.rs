@@ -5,8 +5,8 @@
 //! `-- only 100000 1 http` that many records of so many APIs over HTTP, `https` or `http2`. What is measured:
 //!
 //! - CPU: user and system time of the whole process, from `exec` to its end;
-//! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and compresses the same batches by
-//!   the same means, without network, dates, memory of what was delivered, or checkpoint;
+//! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and
+//!   compresses the same batches by the same means, without network, dates, memory of what was delivered, or checkpoint;
 //! - medians of three rounds, but for a million records;
 //! - memory: the largest resident size, and how much that is above a process that finds no record;
 //! - what arrived: every case ends with the question whether the listener has each record once.

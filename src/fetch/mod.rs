@@ -216,7 +216,7 @@ async fn try_page(
         return Err(status_failure(response, url, scrubber).await);
     }
     let has_content = status != StatusCode::NO_CONTENT;
-    if let Some(seat) = seat.filter(|seat| has_content && !seat.is_waived(response.content_length())) {
+    if let Some(seat) = seat.filter(|seat| has_content && !seat.waive(response.content_length())) {
         if seat.has_to_wait() {
             tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
         }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::{Fingerprint, Identity};
-use logzio_api_fetcher::state::{Account, Change, Store, StoreWrite, TakenFolder};
+use logzio_api_fetcher::state::{Account, Change, OpenError, Store, StoreWrite, TakenFolder};
 
 const ONE: u64 = 1;
 const OTHER: u64 = 2;
@@ -85,6 +85,24 @@ fn the_file_gets_small_again() {
     write(&mut store, &[StoreWrite::Forget { number: ONE, before: Utc::now(), iteration: 2 }]);
     store.compact().unwrap();
     assert!(size() < 500_000, "{}", size());
+}
+
+/// What no write of ours leaves behind, under sound checksums.
+#[test]
+fn records_that_cannot_be_read_are_damage_when_it_is_opened() {
+    let table: redb::TableDefinition<'_, (u64, i64, &[u8; 16]), &[u8]> = redb::TableDefinition::new("delivered chunks");
+    for packed in [[7_u8; 33].as_slice(), &[]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        write(&mut Store::open(&path).unwrap(), &[remember(ONE, [identity(1)])]);
+        let database = redb::Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(table).unwrap().insert((OTHER, 0, &[0; 16]), packed).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let opened = Store::open(&path).map(drop);
+        assert!(matches!(opened, Err(OpenError::Damaged(_))), "{} bytes: {opened:?}", packed.len());
+    }
 }
 
 #[test]
