@@ -18,7 +18,11 @@ mod records;
 
 fn paths() -> Paths {
     let path = |text| JsonPath::parse(text).unwrap();
-    Paths { data: path("data"), date: path("date"), id: Some(path("id")), next_url: Some(path("metadata.links.next")) }
+    Paths {
+        id: Some(path("id")),
+        next_url: Some(path("metadata.links.next")),
+        ..Paths::new(path("data"), path("date"))
+    }
 }
 
 fn fields(all: &[(&str, &str)]) -> CustomFields {

@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::query::{Piece, QueryField, encode_component};
 use crate::record::date::floor_to_second;
-use crate::record::{CustomFields, Paths};
+use crate::record::{CustomFields, Fingerprint, Paths};
 use crate::secret::{Scrubber, Secret};
 
 /// The whole config, compiled.
@@ -131,18 +131,34 @@ pub struct StartRule {
     pub back: TimeDelta,
     /// How far before the checkpoint to look again (`settings.overlap`).
     pub overlap: Overlap,
+    /// How a start date is written: what is sent again lies one unit of it before the checkpoint.
+    pub format: StartFormat,
 }
 
 /// How far before the checkpoint to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
+    /// Not beyond one unit of the start date, as records have no id by which they are known again.
+    Unit,
     /// As far as the config says.
     Fixed(TimeDelta),
     /// As far as records have been late (`auto`).
-    Measured,
+    Measured {
+        /// How far until enough of them are measured.
+        until_measured: TimeDelta,
+    },
 }
 
 impl StartFormat {
+    /// The span between two start dates that differ when they are written; at least a second, as many APIs keep no less.
+    #[must_use]
+    pub fn unit(self) -> TimeDelta {
+        match self {
+            Self::Day => TimeDelta::days(1),
+            Self::Offset | Self::Zulu | Self::UnixSeconds | Self::UnixMilliseconds => TimeDelta::seconds(1),
+        }
+    }
+
     /// The instant that the API gets to see of a start date.
     #[must_use]
     pub fn sent(self, date: DateTime<Utc>) -> DateTime<Utc> {
@@ -162,6 +178,17 @@ impl StartFormat {
             Self::UnixSeconds => date.timestamp().to_string(),
             Self::UnixMilliseconds => date.timestamp_millis().to_string(),
         }
+    }
+}
+
+impl Plan {
+    /// What tells whether the requests are still those that a saved place belongs to; credentials may change.
+    #[must_use]
+    pub fn requests_fingerprint(&self) -> Fingerprint {
+        let Request { method, url, query, headers: _, body, start_format } = &self.request;
+        let rest = format!("{query:?} {start_format:?} {:?}", self.paths);
+        let body = body.as_ref().map(Secret::expose).unwrap_or_default();
+        Fingerprint::of(&[method.as_str(), url.as_str(), &rest, body].map(str::as_bytes))
     }
 }
 

@@ -166,8 +166,11 @@ fn account_in_words(name: &str, account: &Account, plan: Option<&Plan>, remember
         let overlap = span(plan.start.overlap.span(&account.lateness));
         let how = match plan.start.overlap {
             Overlap::Fixed(_) => String::new(),
-            Overlap::Measured if account.lateness.measures() < MEASURES_MIN => ", until more is measured".to_owned(),
-            Overlap::Measured => ", as late as 99 % of the records".to_owned(),
+            Overlap::Unit => ", as records have no json_paths.id".to_owned(),
+            Overlap::Measured { .. } if account.lateness.measures() < MEASURES_MIN => {
+                ", until more is measured".to_owned()
+            }
+            Overlap::Measured { .. } => ", as late as 99 % of the records".to_owned(),
         };
         line("overlap", format!("{overlap}{how}"));
     }

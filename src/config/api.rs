@@ -13,7 +13,7 @@ use super::reference::Place;
 use super::secrets::scrubber;
 use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
-use crate::record::{CustomFields, Paths};
+use crate::record::{CustomFields, ErrorRule, Paths};
 
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: f64 = 14.0;
@@ -54,14 +54,15 @@ impl<'r, 'd> Entries<'r, 'd> {
         let fields = entry.fields("custom_fields");
         let custom_fields = CustomFields::new(&fields).ok();
         let back = self.days_back(&entry.section("settings"));
-        let overlap = self.overlap(&entry.section("settings"), preset);
+        let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
+        let overlap = self.overlap(&entry.section("settings"), preset, has_id);
         let (request, configured) = request?;
         let auth = auth?;
         Some(Plan {
             scrubber: scrubber(&request, &auth, &entry.section("credentials")),
             name: name?,
             interval: interval?,
-            start: StartRule { configured, back, overlap },
+            start: StartRule { configured, back, overlap, format: request.start_format },
             paths: paths?,
             custom_fields: custom_fields?,
             auth,
@@ -118,16 +119,22 @@ impl<'r, 'd> Entries<'r, 'd> {
         TimeDelta::from_std(span).unwrap_or_default()
     }
 
-    fn overlap(&self, settings: &Section<'r, 'd>, preset: &Preset) -> Overlap {
+    /// By an id a record is known again, so that looking back ships nothing twice.
+    fn overlap(&self, settings: &Section<'r, 'd>, preset: &Preset, has_id: bool) -> Overlap {
+        let measured = Overlap::Measured { until_measured: preset.overlap };
         if settings.text("overlap").is_some_and(|text| text.value.eq_ignore_ascii_case("auto")) {
-            return Overlap::Measured;
+            return measured;
         }
         let given = settings.minutes("overlap").map(|(span, _)| TimeDelta::from_std(span).unwrap_or_default());
-        given.map_or(preset.overlap, Overlap::Fixed)
+        given.map_or(if has_id { measured } else { Overlap::Unit }, Overlap::Fixed)
     }
 
     fn paths(&self, section: &Section<'r, 'd>, preset: &Preset) -> Option<Paths> {
-        let data = self.path(section.required_filled("data", preset.data));
+        // A mark behind the path: a page may lack the list.
+        let data = section.required_filled("data", preset.data);
+        let marked = data.as_ref().and_then(|text| text.value.strip_suffix('?')).map(str::to_owned);
+        let is_data_optional = marked.is_some();
+        let data = self.path(data.map(|text| Text { value: marked.unwrap_or(text.value), ..text }));
         let date = self.path(section.required_filled("data_date", preset.data_date));
         let optional = |key: &str, preset: Option<&str>| {
             let own = section.text(key).filter(|text| !text.value.is_empty());
@@ -139,7 +146,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         if next_url.is_none() {
             self.reader.warn(&section.spot.key("next_url"), "absent: only the first page of an answer is read", None);
         }
-        Some(Paths { data: data?, date: date?, id, next_url })
+        let error = match (section.is_null("error"), optional("error", None)) {
+            (true, _) => ErrorRule::Never,
+            (false, None) => ErrorRule::Usual,
+            (false, Some(path)) => ErrorRule::At(path),
+        };
+        Some(Paths { data: data?, date: date?, id, next_url, is_data_optional, error })
     }
 
     fn path(&self, text: Option<Text>) -> Option<JsonPath> {

@@ -2,8 +2,6 @@
 
 use chrono::TimeDelta;
 
-use crate::plan::Overlap;
-
 /// What a type fills in where the entry itself says nothing.
 pub(super) struct Preset {
     /// The `type` of the config.
@@ -14,8 +12,8 @@ pub(super) struct Preset {
     pub(super) data_date: Option<&'static str>,
     pub(super) next_url: Option<&'static str>,
     pub(super) id: Option<&'static str>,
-    /// `settings.overlap`
-    pub(super) overlap: Overlap,
+    /// `settings.overlap` until enough is measured.
+    pub(super) overlap: TimeDelta,
     /// OData: filter names begin with `$`, and the start date is a clause of `$filter`.
     pub(super) odata: bool,
 }
@@ -29,7 +27,7 @@ pub(super) const GENERAL: Preset = Preset {
     data_date: None,
     next_url: None,
     id: None,
-    overlap: Overlap::Fixed(TimeDelta::zero()),
+    overlap: TimeDelta::minutes(1),
     odata: false,
 };
 
@@ -51,7 +49,7 @@ const AZURE_GRAPH: Preset = Preset {
     data: Some("value"),
     next_url: Some("@odata.nextLink"),
     id: Some("id"),
-    overlap: Overlap::Measured,
+    overlap: TimeDelta::minutes(15),
     odata: true,
     ..GENERAL
 };

@@ -234,6 +234,11 @@ impl<'r, 'd> Section<'r, 'd> {
         self.value(key).is_some()
     }
 
+    /// Whether a key is there, and null.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.map.and_then(|map| map.get(key)).is_some_and(Value::is_null)
+    }
+
     /// The value of a key; null is absent.
     pub(super) fn value(&self, key: &str) -> Option<&'r Value> {
         self.map?.get(key).filter(|value| !value.is_null())

@@ -109,8 +109,18 @@ pub const KEYS: &[Key] = &[
         "required; `azure_graph`: as `json_paths.data_date`",
         "The query parameter that takes the start date (`azure_graph`: the field that `$filter` compares). Not needed where a filter holds `{start_date}`.",
     ),
-    key("json_paths.data", Auth, "required; `cisco_secure_x`: `data`", "Where a page holds its records."),
-    key("json_paths.data", OAuth, "required; `azure_graph`: `value`", "Where a page holds its records."),
+    key(
+        "json_paths.data",
+        Auth,
+        "required; `cisco_secure_x`: `data`",
+        "Where a page holds its records. With a `?` behind it a page may lack the list.",
+    ),
+    key(
+        "json_paths.data",
+        OAuth,
+        "required; `azure_graph`: `value`",
+        "Where a page holds its records. With a `?` behind it a page may lack the list.",
+    ),
     key("json_paths.data_date", Auth, "required; `cisco_secure_x`: `date`", "Where a record holds its date."),
     key("json_paths.data_date", OAuth, "required", "Where a record holds its date."),
     key(
@@ -132,6 +142,12 @@ pub const KEYS: &[Key] = &[
         "Where a record holds what tells it from others of the same date.",
     ),
     key(
+        "json_paths.error",
+        Both,
+        "`error`, `errors`, `success: false`, `status: error`",
+        "Where an answer of status 200 says that it failed: any value there but null, false and empty ones. `null`: it never does.",
+    ),
+    key(
         "settings.time_interval",
         Both,
         "required",
@@ -141,7 +157,7 @@ pub const KEYS: &[Key] = &[
     key(
         "settings.overlap",
         Both,
-        "0; `azure_graph`: `auto`",
+        "`auto` where records have an `id`, else one unit of the start date",
         "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
     ),
     key(

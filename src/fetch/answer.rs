@@ -2,12 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Response, Url};
 use serde_json::Value;
 
 use super::{Failure, FetchError};
 use crate::http::cause;
 use crate::plan::shown_url;
+use crate::record::date;
 use crate::secret::{Scrubber, Secret};
 
 /// How much room is made at once for a body that says how long it is.
@@ -40,8 +43,13 @@ pub(super) fn text(bytes: Vec<u8>) -> (String, bool) {
     }
 }
 
+/// The API's clock (`Date`, RFC 9110, section 6.6.1), if the answer tells it.
+pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    date::parse_written(headers.get(DATE)?.to_str().ok()?)
+}
+
 /// The part of an error's body that people wrote for people, as `: …`; empty where it says nothing.
-pub(super) fn words(body: &str, scrubber: &Scrubber) -> String {
+pub(crate) fn words(body: &str, scrubber: &Scrubber) -> String {
     let words = serde_json::from_str::<Value>(body).ok().and_then(|json| error_of(&json));
     let words = scrubber.scrub(words.as_deref().unwrap_or(body));
     if words.is_empty() { words } else { format!(": {words}") }

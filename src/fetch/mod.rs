@@ -12,9 +12,11 @@ mod seat;
 mod send;
 mod token;
 
+use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 
+pub(crate) use answer::words as error_words;
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
 pub use seat::{SEATS, Seat, Seats};
@@ -25,6 +27,7 @@ use crate::plan::{Auth, Plan, shown_url};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
+use crate::window::Moment;
 use send::{Beyond, Outgoing, send};
 
 /// The largest page that is read, decoded.
@@ -122,6 +125,10 @@ pub struct Answer {
     pub base: Url,
     /// Knows what must not be shown of it.
     pub secrets: Scrubber,
+    /// When it was asked for, by our clock and the API's.
+    pub moment: Moment,
+    /// Whether a header names a next page (RFC 8288).
+    pub has_next_header: bool,
 }
 
 /// Asks one API for pages.
@@ -210,11 +217,14 @@ async fn try_page(
     let mut headers = request.headers.clone();
     headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
     let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
+    let asked_at = Utc::now();
     let (response, base) = send(client, &outgoing, url, scrubber).await?;
     let status = response.status();
     if !status.is_success() {
         return Err(status_failure(response, url, scrubber).await);
     }
+    let moment = Moment::new(asked_at, answer::date(response.headers()));
+    let has_next_header = next::is_in_header(response.headers());
     let has_content = status != StatusCode::NO_CONTENT;
     if let Some(seat) = seat.filter(|seat| has_content && !seat.waive(response.content_length())) {
         if seat.has_to_wait() {
@@ -224,7 +234,8 @@ async fn try_page(
     }
     let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
     let (text, was_lossy) = answer::text(bytes);
-    Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
+    let (text, secrets) = (has_content.then_some(text), scrubber.clone());
+    Ok((Answer { text, was_lossy, base, secrets, moment, has_next_header }, status))
 }
 
 /// What makes a request an authorised one.

@@ -1,6 +1,7 @@
 //! The next page's URL: resolved, and held to the configured origin.
 
 use reqwest::Url;
+use reqwest::header::{HeaderMap, LINK};
 
 /// Why a next link isn't followed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +41,38 @@ pub fn next_link(link: &str, page: &Url, configured: &Url) -> Result<Url, NextLi
     Ok(url)
 }
 
+/// Whether a `Link` header names a next page (RFC 8288), and doesn't say that it has no results, as Sentry's does.
+#[must_use]
+pub(super) fn is_in_header(headers: &HeaderMap) -> bool {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(",<"));
+    let mut links = links.flat_map(|text| text.split(", <"));
+    links.any(|link| {
+        let parameters: Vec<String> =
+            link.split(';').skip(1).map(|part| part.trim().to_lowercase().replace(['"', '\''], "")).collect();
+        let is_next = parameters
+            .iter()
+            .any(|part| part.strip_prefix("rel=").is_some_and(|rel| rel.split_whitespace().any(|rel| rel == "next")));
+        is_next && !parameters.iter().any(|part| part == "results=false")
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn a_next_page_in_a_header_is_seen() {
+        let has = |values: &[&'static str]| {
+            let all = values.iter().map(|value| (LINK, HeaderValue::from_static(value)));
+            is_in_header(&all.collect::<HeaderMap>())
+        };
+        assert!(has(&["<https://a/1?x=1,2>; rel=\"prev\", <https://a/2>; rel=\"next\""]));
+        assert!(has(&["</v1?page=2>; rel=next"]) && has(&["<a>; rel=prev", "<b>; title=x; rel='next last'"]));
+        assert!(!has(&[]) && !has(&["<https://a/1>; rel=\"self\""]) && !has(&["<https://a/next>; rel=\"last\""]));
+        assert!(!has(&["<https://a/2>; rel=\"next\"; results=\"false\"; cursor=\"0:100:0\""]));
+    }
 
     #[track_caller]
     fn check(link: &str, expected: Result<&str, NextLinkError>) {

@@ -20,20 +20,30 @@ pub use report::{IterationError, Report};
 
 use crate::fetch::{Fetcher, Seat, Seats, TokenCache};
 use crate::meter::Meter;
-use crate::plan::Plan;
+use crate::plan::{Overlap, Plan};
 use crate::record::date;
 use crate::ship::{Listener, Shipper, Undelivered};
 use crate::state::{Account, Folder, Past, Settlement, Sweep};
 use crate::status::Board;
 use crate::stop::Stop;
-use crate::window::{Beginning, Gap, GapCause, Window, is_future, next_checkpoint};
+use crate::window::{Beginning, Course, Gap, GapCause, Stall, Window, is_future, next_checkpoint};
 use run::{Refused, Run};
-use watch::Observed;
+use watch::{Observed, STRANGE_EDGES_MIN};
 
-/// The most pages of one iteration: far more than a day of any API, and an end to any loop that is no repetition.
-pub const PAGES_MAX: u64 = 100_000;
+/// For so many iterations in a row a checkpoint stays where errors came beside the records.
+const TOLD_ERRORS_MAX: u32 = 3;
 /// Beyond two intervals and this, an API was looked away from: what surfaced meanwhile says nothing about lateness.
 const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
+
+/// The checkpoint, and since when everything delivered is remembered.
+type Moved = (Option<DateTime<Utc>>, DateTime<Utc>);
+
+/// An iteration that was cut.
+struct Cut {
+    error: IterationError,
+    /// Where the checkpoint moves all the same.
+    moved: Option<Moved>,
+}
 
 /// What iterations share.
 #[derive(Debug)]
@@ -152,35 +162,34 @@ impl Api {
         if !std::mem::replace(&mut self.is_saved, true) {
             services.folder.save(&plan.name, self.account.clone()).await;
         }
+        self.account.first_iteration.get_or_insert(now);
         let is_wide = self.is_wide(now);
         let overlap = if is_wide { plan.start.overlap.retention() } else { self.overlap() };
         let window = Window::open(&plan.start, &self.account.known(overlap, now), now);
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
-        let (result, mut report) = self.sweep(services, &plan, window, now).await;
+        let (result, mut report) = self.sweep(services, &plan, window, is_wide, now).await;
         report.took = begun.elapsed();
         self.account.remember(Past {
             at: now,
             seconds: (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
             records: report.shipped.records,
             pages: report.pages,
-            error: result.as_ref().err().map(|error| plan.scrubber.scrub(&error.to_string())),
+            error: result.as_ref().err().map(|cut| plan.scrubber.scrub(&cut.error.to_string())),
         });
-        let (checkpoint, remembered_since) = match result {
-            Ok(settled) => settled,
-            Err(error) => {
-                services.folder.save(&plan.name, self.account.clone()).await;
-                return (Err(error), report);
-            }
+        let (failure, moved) = match result {
+            Ok(settled) => (None, Some(settled)),
+            Err(Cut { error, moved }) => (Some(error), moved),
         };
-        if is_wide {
-            self.account.wide_look = self.account.last_sweep;
-        }
+        let Some((checkpoint, remembered_since)) = moved else {
+            services.folder.save(&plan.name, self.account.clone()).await;
+            return (failure.map_or(Ok(()), Err), report);
+        };
         let (name, account) = (plan.name.clone(), self.account.clone());
         let settlement = Settlement { name, account, checkpoint, remembered_since };
         let settled = services.folder.settle(settlement).await.map(|account| self.account = account);
         report.took = begun.elapsed();
-        (settled.map_err(IterationError::State), report)
+        (failure.map_or(settled.map_err(IterationError::State), Err), report)
     }
 
     /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
@@ -189,8 +198,9 @@ impl Api {
         services: &Services,
         plan: &Plan,
         window: Window,
+        is_wide: bool,
         now: DateTime<Utc>,
-    ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
+    ) -> (Result<Moved, Cut>, Report) {
         let seat = Seat::new(&services.seats);
         let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token, seat };
         let shipper = Shipper {
@@ -199,24 +209,78 @@ impl Api {
             stop: services.stop.clone(),
             api: plan.name.clone(),
         };
-        let is_measured = self.was_looked_at(now);
         let remembered = services.folder.remembered(self.account.number).await;
-        let (read, window, report, newest, observed) = {
-            let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
-            run.is_measured = is_measured;
-            run.observed.remembered = remembered;
-            run.refused = self.refused.take();
-            let read = run.pages(&fetcher).await;
-            self.refused = run.refused;
-            (read, run.window, run.report, run.newest, run.observed)
-        };
-        if let Err(error) = read {
-            return (Err(error), report);
+        let was_resumed = self.account.progress.is_some();
+        let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
+        run.observed.remembered = remembered;
+        run.refused = self.refused.take();
+        let read = run.pages(&fetcher).await;
+        let (course, is_newest_first) = (run.chain.course(), run.chain.is_newest_first());
+        let is_delivered = !run.has_failed;
+        let Run { refused, window, report, observed, .. } = run;
+        self.refused = refused;
+        let is_look = is_wide && !was_resumed;
+        if report.pages > 0 {
+            self.account.lookback.add(report.pages, observed.back, is_look, now);
         }
+        if let Err(error) = read {
+            let moved = self.cut(&error, &window, is_look, (course, is_delivered), report.pages, now);
+            return (Err(Cut { error, moved }), report);
+        }
+        match is_newest_first {
+            Some(true) => self.account.sorted = Some(now),
+            Some(false) => self.account.sorted = None,
+            None => {}
+        }
+        self.note_sweep(&window, course.newest, &observed, now);
+        if is_wide {
+            self.account.wide_look = self.account.last_sweep;
+        }
+        (self.account.progress, self.account.stall) = (None, Stall::default());
+        self.account.newest = self.account.newest.max(course.newest);
+        // What an error beside records left out may come yet.
+        let is_held = observed.has_told_error && self.account.told_errors <= TOLD_ERRORS_MAX;
+        let newest = course.checkpoint().filter(|_| !is_held);
         let checkpoint = next_checkpoint(self.account.checkpoint, newest);
-        self.note_sweep(&window, newest, &observed, now);
-        let settled = (checkpoint, self.remembered_since(&window, checkpoint, now));
-        (Ok(settled), report)
+        (Ok((checkpoint, self.remembered_since(&window, checkpoint, now))), report)
+    }
+
+    /// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no
+    /// further, and everything before the last page was delivered oldest first.
+    fn cut(
+        &mut self,
+        error: &IterationError,
+        window: &Window,
+        is_look: bool,
+        (course, is_delivered): (Course, bool),
+        pages: u64,
+        now: DateTime<Utc>,
+    ) -> Option<Moved> {
+        let account = &mut self.account;
+        if error.is_answer()
+            && let Some(progress) = &mut account.progress
+        {
+            progress.answered = now;
+        }
+        if error.voids_progress() {
+            account.progress = None;
+        }
+        if is_look {
+            // A look that is cut is dropped; the next iteration begins without it.
+            account.progress = None;
+            account.wide_look = Some(Sweep { start: window.start, at: now });
+            return None;
+        }
+        let is_stalled = pages > 0 && !error.is_stop() && account.stall.add(account.checkpoint, course.pages);
+        let reached = course.newest_before_last.filter(|_| is_stalled && is_delivered && course.is_rising());
+        let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
+        (account.progress, account.stall) = (None, Stall::default());
+        tracing::warn!(
+            api = self.plan.name,
+            checkpoint = date::format(checkpoint),
+            "the pages can't be read to their end; as they come oldest first, the checkpoint moves to what is delivered"
+        );
+        Some((Some(checkpoint), self.remembered_since(window, Some(checkpoint), now)))
     }
 
     /// Since when everything delivered must stay remembered, after a complete sweep of a window.
@@ -238,14 +302,24 @@ impl Api {
 
     /// Whether this iteration looks back as far as a measured overlap can.
     fn is_wide(&self, now: DateTime<Utc>) -> bool {
-        let last = self.account.wide_look.map(|look| look.at);
+        let Account { wide_look, first_iteration, remembered_since, checkpoint, lookback, .. } = &self.account;
+        let last = wide_look.map(|look| look.at);
         // Without memory it would ship again whatever it sees.
-        let has_memory = self.account.remembered_since.is_some() && self.account.checkpoint.is_some();
-        has_memory && self.plan.start.overlap.is_wide_look_due(last, now)
+        let has_memory = remembered_since.is_some() && checkpoint.is_some();
+        let may_look = has_memory && !self.does_ship_again() && lookback.is_wide_affordable();
+        may_look && self.plan.start.overlap.is_wide_look_due(*first_iteration, last, now)
     }
 
     fn overlap(&self) -> TimeDelta {
-        self.plan.start.overlap.span(&self.account.lateness)
+        let overlap = self.plan.start.overlap;
+        let is_measured = matches!(overlap, Overlap::Measured { .. });
+        let is_too_much = self.does_ship_again() || !self.account.lookback.is_affordable();
+        if is_measured && is_too_much { TimeDelta::zero() } else { overlap.span(&self.account.lateness) }
+    }
+
+    /// Whether what is read twice is shipped twice, as its records differ at each read.
+    fn does_ship_again(&self) -> bool {
+        self.account.strange_edges >= STRANGE_EDGES_MIN
     }
 
     /// Whether the API was asked not long ago, so that what is new surfaced since.
@@ -268,6 +342,13 @@ impl Api {
         if let Some(wanted) = window.out_of_reach.filter(|_| account.swept.until().is_none()) {
             account.swept.add(wanted, wanted, GapCause::Moved);
         }
+        for oddity in watch::judge(account, observed, now) {
+            tracing::warn!(api, "{}", oddity.advice());
+        }
+        // Where records may be missing nothing is called complete.
+        if account.oddities.keys().any(|oddity| oddity.hides_records()) {
+            return;
+        }
         // What surfaced while it ran was swept, too.
         let until = newest.map_or(now, |newest| newest.max(now));
         if let Some(gap) = account.swept.add(window.start, until, window.gap_cause) {
@@ -275,9 +356,6 @@ impl Api {
             if gap.cause == GapCause::OutOfReach {
                 self.meter.add_gap();
             }
-        }
-        for oddity in watch::judge(account, observed, now) {
-            tracing::warn!(api, "{}", oddity.advice());
         }
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
-use super::PAGES_MAX;
 use crate::fetch::{FetchError, NextLinkError};
 use crate::plan::Auth;
 use crate::record::{PageError, date};
 use crate::ship::{ShipError, Shipped};
+use crate::window::{EMPTY_PAGES_MAX, PAGES_MAX};
 
 /// A refused request that begins further back than this may have been refused for that.
 const LONG_AGO: TimeDelta = TimeDelta::days(1);
@@ -88,17 +88,36 @@ pub enum IterationError {
         /// Why.
         cause: NextLinkError,
     },
+    /// What stands at the next link's place is no link.
+    #[error("page {page}: json path `{path}` finds a token where the next page's URL should be")]
+    NextToken {
+        /// Which, from 1.
+        page: u64,
+        /// The path of the config.
+        path: String,
+    },
     /// The pages go in a circle.
-    #[error("page {page}: {what} came before in this iteration, so its pages would never end")]
+    #[error("page {page}: the same request was answered by the same records before, so the pages would never end")]
     Circle {
         /// Which, from 1.
         page: u64,
-        /// The next link, or the page.
-        what: &'static str,
     },
-    /// More than [`PAGES_MAX`].
-    #[error("there are more than {PAGES_MAX} pages")]
-    TooManyPages,
+    /// More than [`PAGES_MAX`], or more than [`EMPTY_PAGES_MAX`] empty ones.
+    #[error(
+        "a pause at page {page}: an iteration reads {PAGES_MAX} pages, and follows {EMPTY_PAGES_MAX} empty ones; the next one goes on from here"
+    )]
+    Pause {
+        /// Which, from 1.
+        page: u64,
+    },
+    /// An answer of status 200 says that it failed.
+    #[error("page {page}: the answer has status 200 and tells of an error{said}")]
+    ToldError {
+        /// Which, from 1.
+        page: u64,
+        /// What it says, scrubbed.
+        said: String,
+    },
     /// A batch could not be delivered.
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -110,6 +129,12 @@ pub enum IterationError {
     /// What was delivered can't be looked up, so that nothing may be shipped.
     #[error("what was delivered can't be looked up: {0}; restart the fetcher")]
     Memory(io::Error),
+}
+
+/// A status that says of a link that it is of no use; not that of a limit, of a passing trouble, or of who asks.
+pub(super) fn is_refusal(status: StatusCode) -> bool {
+    let passes = [401, 403, 407, 408, 409, 419, 423, 425, 429].contains(&status.as_u16());
+    status.is_client_error() && !passes
 }
 
 impl IterationError {
@@ -139,12 +164,37 @@ impl IterationError {
             Self::Page { .. } | Self::Undated { .. } | Self::NextLink { .. } => {
                 "compare json_paths with what the API answers: `logzio-api-fetcher probe --api NAME` shows both"
             }
-            Self::Circle { .. } | Self::TooManyPages => {
+            Self::NextToken { .. } => {
+                "only links to the next page can be followed yet; where the answer has one, name it in json_paths.next_url"
+            }
+            Self::ToldError { .. } => {
+                "read what the API says; where that is no error, set json_paths.error to null, or to the path of its errors"
+            }
+            Self::Circle { .. } => {
                 "check json_paths.next_url: it must name the link to the next page, which the last page lacks"
             }
+            Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
             Self::Ship(error) => error.advice(),
             Self::State(_) => "make room on the disk, or mend the rights of the config's folder",
             Self::Memory(_) => "restart the fetcher",
+        }
+    }
+
+    /// Whether the place where it was cut is no good any more: the server refuses it, or it leads nowhere.
+    pub(super) fn voids_progress(&self) -> bool {
+        match self {
+            Self::StaleLink { .. } | Self::RefusedStart { .. } | Self::Circle { .. } | Self::NextLink { .. } => true,
+            Self::Fetch { cause, .. } => cause.status().is_some_and(is_refusal),
+            _ => false,
+        }
+    }
+
+    /// Whether the API answered, be it with a limit.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Fetch { cause, .. } => cause.status().is_some(),
+            Self::Ship(_) | Self::State(_) | Self::Memory(_) => false,
+            _ => true,
         }
     }
 

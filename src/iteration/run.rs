@@ -1,5 +1,6 @@
 //! One iteration under way: its pages, its batches, what it remembers.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 
@@ -7,22 +8,28 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{MaybeDone, maybe_done};
 use reqwest::{StatusCode, Url};
 
-use super::PAGES_MAX;
 use super::delivery::Delivery;
-use super::report::{IterationError, Report};
+use super::report::{IterationError, Report, is_refusal};
 use super::watch::Observed;
-use crate::fetch::{Answer, FetchError, Fetcher, next_link};
+use crate::fetch::{Answer, FetchError, Fetcher, error_words, next_link};
 use crate::meter::Meter;
 use crate::plan::Plan;
+use crate::record::answer::{More, is_link, more};
+use crate::record::json::{Kind, Raw};
 use crate::record::path::what_is_there;
-use crate::record::{Fingerprint, FingerprintSet, Identity, KEYS_HIDDEN, Page, Record, date};
+use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, PageError, Record, date};
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, Done, ShipError, Shipper, TooLong};
 use crate::state::{Account, Folder, Oddity, Remembering};
-use crate::window::{Order, Probe, Reach, Sieve, Window, is_future, is_too_old};
+use crate::window::{
+    Chain, Moment, Probe, Progress, Proof, Reach, Seen, Sieve, Sight, Step, Window, is_future, is_too_old,
+};
 
 /// How many batches may be on their way while a page is split and the next one fetched: one that is sent, and one that is
 /// compressed. Where a page alone fills a batch, those of earlier pages are delivered before the next is asked for.
 const BEHIND_MAX: usize = 2;
+/// A page below this size is shipped by itself while the next is fetched, so that its place is saved soon; larger ones fill
+/// batches together.
+const SMALL_PAGE_BYTES: usize = 128 * 1024;
 
 /// One iteration under way.
 pub(super) struct Run<'a> {
@@ -32,20 +39,17 @@ pub(super) struct Run<'a> {
     meter: &'a Meter,
     account: &'a mut Account,
     now: DateTime<Utc>,
-    order: Order,
     sieve: Sieve,
     batcher: Batcher,
+    places: Places,
+    /// Whether the next page is the last one of an iteration that was cut, asked for again.
+    is_proof: bool,
     /// Whether a batch could not be delivered, or what was refused of it not be kept.
-    has_failed: bool,
-    seen: Seen,
-    /// The fingerprints of the page before: where a list grows, the next page begins with them.
-    page_before: FingerprintSet,
-    /// Whether new records tell how late they are.
-    pub(super) is_measured: bool,
+    pub(super) has_failed: bool,
     /// What the listener refused and could not be kept in a file yet.
     pub(super) refused: Option<Refused>,
+    pub(super) chain: Chain,
     pub(super) window: Window,
-    pub(super) newest: Option<DateTime<Utc>>,
     pub(super) report: Report,
     pub(super) observed: Observed,
 }
@@ -58,11 +62,30 @@ pub(super) struct Refused {
     reason: String,
 }
 
-/// What came before in this iteration, as 16 bytes each.
+/// A page that was asked for.
+#[derive(Clone)]
+struct Asked {
+    url: Url,
+    /// The link to it; nothing for the first page.
+    link: Option<String>,
+}
+
+/// Where an iteration can go on, behind pages whose records are not all delivered yet.
 #[derive(Default)]
-struct Seen {
-    links: FingerprintSet,
-    pages: FingerprintSet,
+struct Places {
+    /// By the number of records that were put into batches before.
+    waiting: VecDeque<(u64, Progress)>,
+    batched: u64,
+    delivered: u64,
+}
+
+impl Places {
+    /// Notes that records were delivered. Gives the last place that they complete.
+    fn deliver(&mut self, records: u64) -> Option<Progress> {
+        self.delivered = self.delivered.saturating_add(records);
+        let complete = self.waiting.partition_point(|(batched, _)| *batched <= self.delivered);
+        self.waiting.drain(..complete).next_back().map(|(_, place)| place)
+    }
 }
 
 impl<'a> Run<'a> {
@@ -76,6 +99,7 @@ impl<'a> Run<'a> {
         window: Window,
         now: DateTime<Utc>,
     ) -> Self {
+        let chain = Chain::new(account.sorted, now);
         Self {
             plan,
             folder,
@@ -83,34 +107,39 @@ impl<'a> Run<'a> {
             meter,
             account,
             now,
-            order: Order::default(),
             sieve: Sieve::default(),
             batcher: Batcher::default(),
+            places: Places::default(),
+            is_proof: false,
             has_failed: false,
-            seen: Seen::default(),
-            page_before: FingerprintSet::default(),
-            is_measured: false,
             refused: None,
+            chain,
             window,
-            newest: None,
             report: Report::default(),
             observed: Observed::default(),
         }
     }
 
-    /// Every page, from the first request on; at the end everything is delivered.
+    /// Every page, from the first request on, or from where the last iteration was cut; at the end everything is
+    /// delivered.
     pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
         self.keep_refused().await?;
-        let mut fetched = self.first_page(fetcher).await;
-        self.seen.links.insert(Fingerprint::of(&[self.first_url(self.window.start).as_str().as_bytes()]));
+        self.places = Places::default();
+        let (mut asked, mut fetched) = match self.resume(fetcher).await {
+            Some(resumed) => resumed,
+            None => {
+                let fetched = self.first_page(fetcher).await;
+                (Asked { url: self.first_url(self.window.start), link: None }, fetched)
+            }
+        };
         loop {
-            let page = self.report.pages + 1;
+            let page = self.chain.course().pages + 1;
             let taken = match fetched {
-                Ok(answer) => self.take_in(answer, fetcher, Utc::now()).await,
+                Ok(answer) => self.take_in(answer, &asked, fetcher, Utc::now()).await,
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.window.start, self.now)),
             };
             match taken {
-                Ok(Some(next)) => fetched = next,
+                Ok(Some((next, answer))) => (asked, fetched) = (next, answer),
                 Ok(None) => return self.ship_rest().await,
                 Err(error) => {
                     // What is in hand is good, whatever happened after it; but a listener that failed is left alone.
@@ -119,6 +148,71 @@ impl<'a> Run<'a> {
                     }
                     return Err(error);
                 }
+            }
+        }
+    }
+
+    /// Goes on where the last iteration was cut. Gives nothing where it wasn't, or where the place doesn't prove itself:
+    /// then the window begins again, and what was delivered of it is known.
+    async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(Asked, Result<Answer, FetchError>)> {
+        let progress = self.account.progress.clone()?;
+        let asked = self.asked_to_resume(&progress);
+        let fetched = match &asked {
+            Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
+                Box::pin(fetcher.page(&asked.url)).await
+            }
+            _ => return self.begin_again(),
+        };
+        let is_proved = match &fetched {
+            Ok(answer) => self.proves(answer, &progress).await,
+            Err(cause) if cause.status().is_some_and(is_refusal) => false,
+            Err(_) => true,
+        };
+        if !is_proved {
+            return self.begin_again();
+        }
+        self.is_proof = matches!(progress.proof(), Proof::Again(_));
+        self.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, self.is_proof);
+        self.window = progress.window;
+        tracing::debug!(
+            api = self.plan.name,
+            page = progress.course.pages,
+            "going on where the last iteration was cut"
+        );
+        asked.map(|asked| (asked, fetched))
+    }
+
+    fn begin_again<T>(&mut self) -> Option<T> {
+        self.account.progress = None;
+        tracing::info!(
+            api = self.plan.name,
+            "the place where the last iteration was cut can't be found again; the window begins again, and what was \
+             delivered of it is left out"
+        );
+        None
+    }
+
+    fn asked_to_resume(&self, progress: &Progress) -> Option<Asked> {
+        let (Proof::Behind(link) | Proof::Again(Some(link))) = progress.proof() else {
+            return Some(Asked { url: self.first_url(progress.window.start), link: None });
+        };
+        let configured = &self.plan.request.url;
+        Some(Asked { url: next_link(link, configured, configured).ok()?, link: Some(link.to_owned()) })
+    }
+
+    /// Whether an answer shows that pages go on as they did.
+    async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
+        let Some(text) = answer.text.as_deref() else { return false };
+        let Ok(page) = Page::read(text, &self.plan.paths, &self.plan.custom_fields) else { return false };
+        match progress.proof() {
+            Proof::Again(_) => {
+                let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
+                progress.is_proved(&records, page.next_url.is_some())
+            }
+            Proof::Behind(_) => {
+                let identities = page.records.iter().map(Record::identity).collect();
+                let delivered = self.folder.counts(self.account.number, identities).await.unwrap_or_default();
+                delivered.contains(&0)
             }
         }
     }
@@ -161,11 +255,72 @@ impl<'a> Run<'a> {
     async fn take_in(
         &mut self,
         answer: Answer,
+        asked: &Asked,
         fetcher: &Fetcher<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<Result<Answer, FetchError>>, IterationError> {
+    ) -> Result<Option<(Asked, Result<Answer, FetchError>)>, IterationError> {
         self.report.pages += 1;
         self.meter.add_page();
+        let read = self.read(&answer)?;
+        let records = &read.records;
+        let next = self.next(&read, &answer);
+        let seen = self.see(records, now).await;
+        let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment);
+        let (place, next) = match (next, step) {
+            (Ok(Some(next)), Step::On { .. }) => (self.place(asked, &next, &seen, &answer, now), next),
+            (next, step) => {
+                self.note_last(&answer, records.len());
+                self.batch(records, now).await?;
+                return match (next, step) {
+                    (Err(error), _) => Err(error),
+                    (Ok(_), Step::Circle) => Err(IterationError::Circle { page: self.chain.course().pages }),
+                    (Ok(Some(next)), Step::Pause) => {
+                        let place = self.place(asked, &next, &seen, &answer, now);
+                        self.wait_at(place).await;
+                        Err(IterationError::Pause { page: self.chain.course().pages })
+                    }
+                    (Ok(_), _) => Ok(None),
+                };
+            }
+        };
+        drop(seen);
+        // Requests are boxed, or the room for each would be part of every iteration.
+        if fetcher.seat.is_wanted() {
+            self.batch(records, now).await?;
+            self.wait_at(place).await;
+            drop(read);
+            drop(answer);
+            // Nothing of this iteration stays in memory.
+            self.ship_rest().await?;
+            self.batcher = Batcher::default();
+            let fetched = Box::pin(fetcher.page_in_turn(&next.url)).await;
+            return Ok(Some((next, fetched)));
+        }
+        // One page ahead: what earlier pages filled goes first.
+        let bytes = answer.text.as_ref().map_or(0, String::len);
+        let (is_small, fills_batches) = (bytes < SMALL_PAGE_BYTES, bytes >= BATCH_BYTES_MAX);
+        self.ship_until(if is_small || fills_batches { 0 } else { BEHIND_MAX }).await?;
+        let url = next.url.clone();
+        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&url))));
+        self.batch_alongside(records, now, fetch.as_mut()).await?;
+        drop(read);
+        drop(answer);
+        if is_small {
+            let small = self.batcher.finish();
+            self.enqueue(small);
+        }
+        self.wait_at(place).await;
+        self.ship_alongside(fetch.as_mut()).await?;
+        let fetched = match fetch.take_output() {
+            Some(fetched) => fetched,
+            // It is over in any case; where it were not, there is a next page all the same.
+            None => Box::pin(fetcher.page(&url)).await,
+        };
+        Ok(Some((next, fetched)))
+    }
+
+    /// A page's records and what it says beside them; an error where it says that it failed, or lacks its list.
+    fn read<'p>(&mut self, answer: &'p Answer) -> Result<Page<'p>, IterationError> {
         let page = self.report.pages;
         if answer.was_lossy {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
@@ -173,65 +328,110 @@ impl<'a> Run<'a> {
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
         let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, paths, fields));
         let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
-        let read = read.map_err(|cause| IterationError::Page { page, cause: cause.shown(may_show) })?;
-        let records = &read.records;
-        self.require_dates(records, may_show)?;
-        self.see(records, now).await;
-        let next = match self.next(&read, &answer.base) {
-            Ok(Some(next)) => next,
-            other => {
-                self.batch(records, now).await?;
-                return other.map(|_| None);
+        let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
+        let read = read.map_err(unreadable)?;
+        if let Some(told) = read.error {
+            let said = error_words(told.text(), &answer.secrets);
+            if read.records.is_empty() {
+                return Err(IterationError::ToldError { page, said });
             }
-        };
-        // Requests are boxed, or the room for each would be part of every iteration.
-        if fetcher.seat.is_wanted() {
-            self.batch(records, now).await?;
-            drop(read);
-            drop(answer);
-            // Nothing of this iteration stays in memory.
-            self.ship_rest().await?;
-            self.batcher = Batcher::default();
-            return Ok(Some(Box::pin(fetcher.page_in_turn(&next)).await));
+            if !std::mem::replace(&mut self.observed.has_told_error, true) {
+                tracing::warn!(api = self.plan.name, page, "the answer tells of an error beside its records{said}");
+            }
         }
-        // One page ahead: what earlier pages filled goes first.
-        let is_small = answer.text.as_ref().is_some_and(|text| text.len() < BATCH_BYTES_MAX);
-        self.ship_until(if is_small { BEHIND_MAX } else { 0 }).await?;
-        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&next))));
-        self.batch_alongside(records, now, fetch.as_mut()).await?;
-        drop(read);
-        drop(answer);
-        self.ship_alongside(fetch.as_mut()).await?;
-        match fetch.take_output() {
-            Some(fetched) => Ok(Some(fetched)),
-            // It is over in any case; where it were not, there is a next page all the same.
-            None => Ok(Some(Box::pin(fetcher.page(&next)).await)),
+        match read.absent {
+            Some(_) if paths.is_data_optional => {}
+            Some(absent) if absent.has_other_list || !self.account.has_found_list => {
+                return Err(unreadable(absent.missing.into()));
+            }
+            Some(_) => self.observed.has_left_out = true,
+            None => self.account.has_found_list |= answer.text.is_some(),
+        }
+        self.require_dates(&read.records, may_show)?;
+        Ok(Page { absent: None, ..read })
+    }
+
+    /// What the chain makes of a page. The server keeps the position where the same link comes again.
+    fn step(&mut self, seen: &[Seen], asked: &Asked, next: Option<&Asked>, moment: Moment) -> Step {
+        let request = |asked: &Asked| Fingerprint::of(&[asked.url.as_str().as_bytes()]);
+        let sight = Sight { request: request(asked), moment, records: seen, next: next.map(request) };
+        let step = self.chain.see(&sight);
+        self.observed.pages = self.chain.pages();
+        self.observed.direction = self.chain.course().direction();
+        step
+    }
+
+    /// The place behind a page. A link that holds a secret is not saved: then the window begins again.
+    fn place(
+        &self,
+        asked: &Asked,
+        next: &Asked,
+        seen: &[Seen],
+        answer: &Answer,
+        now: DateTime<Utc>,
+    ) -> Option<Progress> {
+        let link = next.link.clone().filter(|link| !answer.secrets.finds_in(link))?;
+        let requests = self.plan.requests_fingerprint();
+        let place = Progress::new(requests, self.window, asked.link.clone(), link, self.chain.course());
+        let records: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
+        Some(place.proved_by(&records, self.is_proof && self.chain.pages() == 1, now))
+    }
+
+    /// Saves a place, once everything before it is delivered.
+    async fn wait_at(&mut self, place: Option<Progress>) {
+        let Some(place) = place else { return };
+        self.places.waiting.push_back((self.places.batched, place));
+        if let Some(place) = self.places.deliver(0) {
+            self.account.progress = Some(place);
+            drop(self.folder.save_soon(&self.plan.name, self.account.clone()).await);
         }
     }
 
-    /// Learns from the dates of a page.
-    async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) {
+    /// Learns from the dates of a page, and tells which of its records lie below the window.
+    async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Vec<Seen> {
         let dates = || records.iter().filter_map(|record| record.date);
         let newest = self.window.see_dates(dates(), now);
-        let first_seen = records.iter().filter(|record| !self.page_before.contains(&record.fingerprint));
-        self.order.see(first_seen.filter_map(|record| record.date));
-        self.page_before = records.iter().map(|record| record.fingerprint).collect();
         let sent = self.plan.request.start_format.sent(self.window.start);
         let is_odd = |date: &DateTime<Utc>| *date < sent && self.window.is_below(*date);
         self.observed.before_start += dates().filter(is_odd).count() as u64;
-        self.observed.pages = self.report.pages;
-        self.observed.direction = self.order.direction();
+        self.observed.records = records.len() as u64;
+        if let Some(checkpoint) = self.account.checkpoint.filter(|_| !records.is_empty()) {
+            let unit = self.plan.start.format.unit();
+            let is_back = dates().all(|date| date < date::before(checkpoint, unit));
+            self.observed.back += u64::from(is_back);
+        }
         // The floor of a first window outlives the process: the same one after a crash, and nothing is left out.
         if let (Some(beginning), Some(_)) = (&mut self.account.beginning, newest) {
             beginning.newest = newest;
             self.folder.save(&self.plan.name, self.account.clone()).await;
         }
+        let seen = |record: &Record<'_>| Seen {
+            fingerprint: record.fingerprint,
+            date: record.date,
+            is_below: record.date.is_some_and(|date| self.window.is_below(date)),
+        };
+        records.iter().map(seen).collect()
     }
 
-    /// `may_show` tells whether keys may be named.
+    /// What the last page shows of others that nothing follows.
+    fn note_last(&mut self, answer: &Answer, records: usize) {
+        if self.account.has_found_next || self.observed.has_followed || records == 0 {
+            return;
+        }
+        let root = answer.text.as_deref().and_then(|text| Raw::parse(text).ok());
+        let shown = root.and_then(|root| more(root, records));
+        // A total may count something else.
+        let is_sure = shown.is_some_and(|more| !matches!(more, More::Count(_)));
+        self.observed.shows_more = answer.has_next_header || is_sure;
+    }
+
+    /// A first page where no record has a date can't be what the config means. `may_show` tells whether keys may be named.
     fn require_dates(&self, records: &[Record<'_>], may_show: impl FnOnce() -> bool) -> Result<(), IterationError> {
+        // Behind dated records those without a date are believed, but not something that is no record at all.
+        let is_later = self.chain.course().has_dates();
+        let is_odd = |record: &Record<'_>| record.date.is_none() && !(is_later && record.raw.kind() == Kind::Object);
         match records.first() {
-            Some(first) if records.iter().all(|record| record.date.is_none()) => Err(IterationError::Undated {
+            Some(first) if records.iter().all(is_odd) => Err(IterationError::Undated {
                 page: self.report.pages,
                 path: self.plan.paths.date.text().to_owned(),
                 there: if may_show() { what_is_there(first.raw) } else { KEYS_HIDDEN.to_owned() },
@@ -240,52 +440,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The URL of the next page that is wanted.
-    fn next(&mut self, read: &Page<'_>, base: &Url) -> Result<Option<Url>, IterationError> {
+    /// The next page that a page names.
+    fn next(&mut self, read: &Page<'_>, answer: &Answer) -> Result<Option<Asked>, IterationError> {
         let page = self.report.pages;
-        let next = match &read.next_url {
-            Some(link) => {
-                let next = next_link(link, base, &self.plan.request.url);
-                Some(next.map_err(|cause| IterationError::NextLink { page, cause })?)
-            }
-            None => None,
-        };
-        let is_known =
-            |next: &Url, seen: &mut FingerprintSet| !seen.insert(Fingerprint::of(&[next.as_str().as_bytes()]));
-        if next.as_ref().is_some_and(|next| is_known(next, &mut self.seen.links)) {
-            return Err(IterationError::Circle { page, what: "its next link" });
+        let Some(link) = &read.next_url else { return Ok(None) };
+        if !is_link(link) {
+            let path = self.plan.paths.next_url.as_ref().map(|path| path.text().to_owned()).unwrap_or_default();
+            return Err(IterationError::NextToken { page, path });
         }
-        self.require_new_page(&read.records, next.is_some())?;
-        let next = next.filter(|_| !self.order.has_left(&self.window));
-        if next.is_some() && page >= PAGES_MAX { Err(IterationError::TooManyPages) } else { Ok(next) }
-    }
-
-    /// A page whose records all came before, in the same order, is the beginning of a circle if more follow.
-    fn require_new_page(&mut self, records: &[Record<'_>], is_followed: bool) -> Result<(), IterationError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let parts: Vec<&[u8]> = records.iter().map(|record| record.fingerprint.bytes().as_slice()).collect();
-        if !self.seen.pages.insert(Fingerprint::of(&parts)) && is_followed {
-            return Err(IterationError::Circle { page: self.report.pages, what: "its records" });
-        }
-        Ok(())
+        let url = next_link(link, &answer.base, &self.plan.request.url)
+            .map_err(|cause| IterationError::NextLink { page, cause })?;
+        (self.account.has_found_next, self.observed.has_followed) = (true, true);
+        Ok(Some(Asked { link: Some(url.to_string()), url }))
     }
 
     /// Leaves out what is older than the window or known, and puts the rest into batches.
     async fn batch(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Result<(), IterationError> {
         let mut in_window = Vec::with_capacity(records.len());
         for record in records {
-            let Some(date) = record.date else {
-                in_window.push(*record);
-                continue;
-            };
-            if self.window.is_below(date) {
+            if record.date.is_some_and(|date| self.window.is_below(date)) {
                 self.report.older += 1;
                 continue;
-            }
-            if !is_future(date, now) {
-                self.newest = self.newest.max(Some(date));
             }
             in_window.push(*record);
         }
@@ -309,7 +484,10 @@ impl<'a> Run<'a> {
             self.sieve.send(record.fingerprint);
             let append = |line: &mut Vec<u8>| record.append_line(&self.plan.custom_fields, line);
             match self.batcher.push(append, record.identity()) {
-                Ok(full) => self.enqueue(full),
+                Ok(full) => {
+                    self.places.batched += 1;
+                    self.enqueue(full);
+                }
                 Err(TooLong { line }) => {
                     self.delivery.shipper.keep_too_long(&line, self.now).await?;
                     self.remember(vec![record.identity()]).await.end().await;
@@ -323,6 +501,7 @@ impl<'a> Run<'a> {
 
     /// Counts what tells something about the API.
     fn observe(&mut self, record: &Record<'_>, is_new: bool, now: DateTime<Utc>) {
+        self.observed.new += u64::from(is_new);
         let Some(date) = record.date else {
             self.report.undated += u64::from(is_new);
             return;
@@ -335,15 +514,22 @@ impl<'a> Run<'a> {
         self.observed.future += u64::from(is_new && is_ahead);
         let looks = [self.account.last_sweep, self.account.wide_look];
         let was_swept = looks.into_iter().flatten().any(|look| date >= look.start);
-        if is_new && !is_ahead && self.is_measured && was_swept {
-            self.account.lateness.add(now.signed_duration_since(date));
+        // How late it is, the newest record tells that was delivered before, not the clock: a source may be late throughout.
+        if let Some(newest) = self.account.newest.filter(|_| is_new && !is_ahead && was_swept) {
+            self.account.lateness.add(newest.signed_duration_since(date));
         }
     }
 
     /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
     async fn remember(&mut self, identities: Vec<Identity>) -> Remembering {
         identities.iter().for_each(|identity| self.sieve.acknowledge(identity.fingerprint));
-        self.folder.remember(self.account.number, self.account.iteration, identities).await
+        match self.places.deliver(0) {
+            None => self.folder.remember(self.account.number, self.account.iteration, identities).await,
+            Some(place) => {
+                self.account.progress = Some(place);
+                self.folder.remember_with(&self.plan.name, self.account.clone(), identities).await
+            }
+        }
     }
 
     /// Puts a full batch behind those that are on their way.
@@ -417,6 +603,7 @@ impl<'a> Run<'a> {
         self.meter.add_set_aside(shipped.set_aside);
         match refused {
             None => {
+                self.places.delivered = self.places.delivered.saturating_add(piece.len() as u64);
                 let remembering = self.remember(piece.identities().collect()).await;
                 self.delivery.remember(shipped.records, remembering);
                 self.batcher.reuse(piece);
@@ -433,8 +620,9 @@ impl<'a> Run<'a> {
     async fn keep_refused(&mut self) -> Result<(), IterationError> {
         if let Some(Refused { piece, reason }) = &self.refused {
             self.delivery.shipper.keep(piece, self.now, reason).await?;
-            let identities = piece.identities().collect();
+            let identities: Vec<Identity> = piece.identities().collect();
             self.refused = None;
+            self.places.delivered = self.places.delivered.saturating_add(identities.len() as u64);
             self.remember(identities).await.end().await;
         }
         Ok(())

@@ -6,7 +6,12 @@ use crate::state::{Account, Oddity};
 use crate::window::Direction;
 
 /// How many iterations in a row must know no record of the edge again: one may be chance.
-const STRANGE_EDGES_MIN: u32 = 2;
+pub(super) const STRANGE_EDGES_MIN: u32 = 2;
+
+/// So many iterations in a row must show what is ordinary once: a page that is full by chance, a list that is left out.
+const REPEATED_MIN: u32 = 3;
+/// A page with fewer records is hardly full.
+const FULL_PAGE_MIN: u64 = 10;
 
 /// What one complete iteration saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +30,20 @@ pub(super) struct Observed {
     pub(super) direction: Option<Direction>,
     /// How many pages there were.
     pub(super) pages: u64,
+    /// How many of them held nothing but what lies before the checkpoint.
+    pub(super) back: u64,
+    /// Records of the last page.
+    pub(super) records: u64,
+    /// How many records were new.
+    pub(super) new: u64,
+    /// Whether the last page shows that more follows, beside the configured link.
+    pub(super) shows_more: bool,
+    /// Whether a link was followed.
+    pub(super) has_followed: bool,
+    /// Whether a page lacked the list of records, and its path isn't marked as optional.
+    pub(super) has_left_out: bool,
+    /// Whether a page told of an error beside its records.
+    pub(super) has_told_error: bool,
 }
 
 /// Notes what is odd in the account. Gives what is to be told.
@@ -44,14 +63,34 @@ pub(super) fn judge(account: &mut Account, observed: &Observed, now: DateTime<Ut
     if observed.before_start > 0 {
         odd.push(Oddity::StartIgnored);
     }
+    if observed.shows_more {
+        odd.push(Oddity::MoreUnread);
+    }
+    let stands_still = is_full(account, observed) && observed.new == 0 && !observed.has_followed;
+    account.standing_still = if stands_still { account.standing_still.saturating_add(1) } else { 0 };
+    account.page_records_max = account.page_records_max.max(observed.records);
+    account.lists_left_out = if observed.has_left_out { account.lists_left_out.saturating_add(1) } else { 0 };
+    account.told_errors = if observed.has_told_error { account.told_errors.saturating_add(1) } else { 0 };
+    odd.extend((account.standing_still >= REPEATED_MIN).then_some(Oddity::StandsStill));
+    odd.extend((account.lists_left_out >= REPEATED_MIN).then_some(Oddity::ListLeftOut));
+    odd.extend(observed.has_told_error.then_some(Oddity::ErrorsBeside));
     if let Some(direction) = observed.direction.filter(|_| observed.pages > 1) {
         let was = account.direction.replace(direction);
         if was == Some(Direction::NewestFirst) && direction != Direction::NewestFirst {
             odd.push(Oddity::OrderChanged);
         }
     }
+    // What may hide records is over when it isn't seen any more.
+    account.oddities.retain(|known, _| !known.hides_records() || odd.contains(known));
     odd.retain(|oddity| account.notice(*oddity, now));
     odd
+}
+
+/// Whether a page has as many records as APIs give at most: as many as any before, and a number that people choose.
+fn is_full(account: &Account, observed: &Observed) -> bool {
+    let records = observed.records;
+    let is_chosen = records.is_multiple_of(10) || records.is_multiple_of(25) || records.is_power_of_two();
+    records >= FULL_PAGE_MIN && is_chosen && records >= account.page_records_max
 }
 
 #[cfg(test)]
@@ -85,6 +124,28 @@ mod tests {
         check(&[mixed, down], &[]);
         check(&[of(Direction::NewestFirst, 1), of(Direction::Mixed, 1)], &[]);
         check(&[down, Observed::default(), down], &[]);
+    }
+
+    #[test]
+    fn a_full_page_of_known_records_without_a_way_on_is_told_of_when_it_comes_again() {
+        let full = Observed { records: 100, ..Observed::default() };
+        check(&[full, full, full], &[Oddity::StandsStill]);
+        check(&[full, full, Observed { new: 1, ..full }, full, full], &[]);
+        check(&[Observed { records: 3, ..full }; 5], &[]);
+        check(&[Observed { records: 37, ..full }; 5], &[]);
+        check(&[Observed { has_followed: true, ..full }; 5], &[]);
+        check(&[Observed { records: 200, new: 9, ..full }, full, full, full], &[]);
+    }
+
+    #[test]
+    fn what_may_hide_records_is_told_and_over_when_it_is_gone() {
+        let more = Observed { shows_more: true, ..Observed::default() };
+        check(&[more, more], &[Oddity::MoreUnread]);
+        check(&[more, Observed::default(), more], &[Oddity::MoreUnread, Oddity::MoreUnread]);
+        let left_out = Observed { has_left_out: true, ..Observed::default() };
+        check(&[left_out, left_out], &[]);
+        check(&[left_out; 3], &[Oddity::ListLeftOut]);
+        check(&[Observed { has_told_error: true, ..Observed::default() }], &[Oddity::ErrorsBeside]);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use super::judge::{self, Edge, Start};
 use super::redact;
 use super::report::{Report, answered, presentable};
 use super::suggest;
-use crate::fetch::{Access, Answer, access_once, next_link, page_once};
+use crate::fetch::{Access, Answer, access_once, error_words, next_link, page_once};
 use crate::plan::{Plan, shown_url};
 use crate::query::{Piece, form_decoded};
+use crate::record::answer::{More, is_link, more};
 use crate::record::json::Raw;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
@@ -89,18 +90,50 @@ impl Asked<'_> {
             Ok(root) => root,
             Err(error) => return report.wrong("data", &not_json(text, &error)),
         };
+        self.error(root, report);
         let records = self.data(root, report);
         if let Some(records) = &records {
             self.dates(root, records, report);
             self.ids(records, report);
         }
-        self.next(root, &answer.base, report);
+        let count = records.as_ref().map_or(0, Vec::len);
+        self.next(root, answer, count, report);
         let Some(records) = records.filter(|records| !records.is_empty()) else { return };
         self.start(&records, report).await;
         if let Some(first) = records.first() {
             report.well("sample", "a record, without its values");
             redact::sample(first.raw, self.scrubber(), self.now).iter().for_each(|line| report.more(line));
         }
+    }
+
+    /// What an answer of status 200 says of an error.
+    fn error(&self, root: Raw<'_>, report: &mut Report) {
+        let page =
+            Page::read(root.text(), &Paths { next_url: None, ..self.plan.paths.clone() }, &CustomFields::default());
+        if let Some(told) = page.ok().and_then(|page| page.error) {
+            let said = error_words(told.text(), self.scrubber());
+            report.wrong("error", &format!("the answer tells of an error, although its status is good{said}"));
+            report.more("where that is no error, set json_paths.error to null, or to the path of the API's errors");
+        }
+    }
+
+    /// What shows that more follows, where no link is followed.
+    fn unread(&self, root: Raw<'_>, answer: &Answer, records: usize, report: &mut Report) {
+        if answer.has_next_header {
+            report.wrong(
+                "next",
+                "a header `Link` names a next page (rel=\"next\"), and links in headers are not followed yet",
+            );
+            return report.more("only this page is read: what follows it is missing");
+        }
+        let Some(more) = more(root, records).filter(|more| !self.scrubber().finds_in(more.path())) else { return };
+        let what = match more {
+            More::Link(_) => "looks like a link to a next page",
+            More::Token(_) => "looks like a token for a next page, which can't be sent yet",
+            More::Flag(_) | More::Count(_) => "says that there is more than this page",
+        };
+        report.wrong("next", &format!("`{}` {what}", more.path()));
+        report.more("only this page is read: what follows it is missing");
     }
 
     fn data<'p>(&self, root: Raw<'p>, report: &mut Report) -> Option<Vec<Record<'p>>> {
@@ -187,8 +220,8 @@ impl Asked<'_> {
         );
     }
 
-    fn next(&self, root: Raw<'_>, page: &Url, report: &mut Report) {
-        let (configured, scrubber) = (&self.plan.request.url, self.scrubber());
+    fn next(&self, root: Raw<'_>, answer: &Answer, records: usize, report: &mut Report) {
+        let (page, configured, scrubber) = (&answer.base, &self.plan.request.url, self.scrubber());
         let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured)
             .into_iter()
             .filter(|candidate| candidate.is_likely && !finds_null(&candidate.path, root))
@@ -199,13 +232,20 @@ impl Asked<'_> {
                 report.wrong("next", "json_paths.next_url is absent, so this page is the only one that is read");
                 return report.suggest("next_url", &likely, scrubber);
             }
-            return report
-                .well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
+            report.well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
+            return self.unread(root, answer, records, report);
         };
         let whole = JsonPath::parse("$").ok();
         let paths = whole.map(|whole| Paths { data: whole, ..self.plan.paths.clone() });
         let Some(read) = paths.map(|paths| Page::read(root.text(), &paths, &CustomFields::default())) else { return };
         match read.map(|page| page.next_url) {
+            Ok(Some(link)) if !is_link(&link) => {
+                report.wrong(
+                    "next",
+                    &format!("`{path}`: a token, and no link to the next page; only links are followed yet"),
+                );
+                report.suggest("next_url", &likely, scrubber);
+            }
             Ok(Some(link)) => match next_link(&link, page, configured) {
                 Ok(url) => {
                     let url = scrubber.scrub(&shown_url(&url));
@@ -217,7 +257,10 @@ impl Asked<'_> {
                 report.wrong("next", &format!("`{path}` finds nothing, but something else looks like a next link"));
                 report.suggest("next_url", &likely, scrubber);
             }
-            Ok(None) => report.well("next", &format!("`{path}`: none, so this is the last page")),
+            Ok(None) => {
+                report.well("next", &format!("`{path}`: none, so this is the last page"));
+                self.unread(root, answer, records, report);
+            }
             Err(error) => {
                 report.wrong("next", &scrubber.scrub(&error.to_string()));
                 report.suggest("next_url", &likely, scrubber);
@@ -349,7 +392,11 @@ async fn again(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Resu
 /// The records of a page, whatever its next link.
 pub(super) fn records<'p>(root: Raw<'p>, paths: &Paths) -> Result<Vec<Record<'p>>, PageError> {
     let without_link = Paths { next_url: None, ..paths.clone() };
-    Ok(Page::read(root.text(), &without_link, &CustomFields::default())?.records)
+    let page = Page::read(root.text(), &without_link, &CustomFields::default())?;
+    match page.absent {
+        Some(absent) if !paths.is_data_optional => Err(absent.missing.into()),
+        _ => Ok(page.records),
+    }
 }
 
 pub(super) fn dates(records: &[Record<'_>]) -> Vec<DateTime<Utc>> {

@@ -9,7 +9,7 @@ use crate::window::{Direction, Order};
 #[must_use]
 pub fn order(dates: &[DateTime<Utc>]) -> Option<Direction> {
     let mut order = Order::default();
-    order.see(dates.iter().copied());
+    dates.iter().for_each(|date| order.see(*date));
     order.direction()
 }
 

@@ -4,6 +4,7 @@
 //! a record is a slice of the page, and its bytes are shipped as they came; nothing on this path builds values, except
 //! where an RFC 9535 path asks for more than steps.
 
+pub mod answer;
 pub mod date;
 mod fingerprint;
 pub mod json;
@@ -14,7 +15,7 @@ mod scan;
 
 pub use fingerprint::{Fingerprint, FingerprintMap, FingerprintSet, FirstBytes};
 pub use line::{CustomFields, FieldError};
-pub use page::{KEYS_HIDDEN, Page, PageError, Paths};
+pub use page::{Absent, ErrorRule, KEYS_HIDDEN, Page, PageError, Paths};
 
 use chrono::{DateTime, Utc};
 

@@ -1,5 +1,6 @@
 //! One page of an answer: its records and where the next page is.
 
+use super::answer;
 use super::json::{Kind, Raw};
 use super::line::CustomFields;
 use super::path::{Head, JsonPath, Keys, Missing, Sighting};
@@ -20,6 +21,22 @@ pub struct Paths {
     pub id: Option<JsonPath>,
     /// From the page: the next page's URL.
     pub next_url: Option<JsonPath>,
+    /// Whether a page may lack the place of the records (`data: items?`).
+    pub is_data_optional: bool,
+    /// From the page: an error that it tells of.
+    pub error: ErrorRule,
+}
+
+/// How an answer of status 200 says that it failed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ErrorRule {
+    /// As most do: `error`, `errors`, `success: false` or `status: error` at the top.
+    #[default]
+    Usual,
+    /// It never does (`json_paths.error: null`).
+    Never,
+    /// By a value at this path that is not null, false or empty.
+    At(JsonPath),
 }
 
 /// A page, taken apart.
@@ -29,6 +46,19 @@ pub struct Page<'a> {
     pub records: Vec<Record<'a>>,
     /// The next page's URL as the API wrote it; absolute or relative.
     pub next_url: Option<String>,
+    /// What stands where the answer tells of an error.
+    pub error: Option<Raw<'a>>,
+    /// Set where the place of the records is missing; there are no records then.
+    pub absent: Option<Absent>,
+}
+
+/// The place of the records is missing.
+#[derive(Debug)]
+pub struct Absent {
+    /// The error that it is, unless something speaks for an empty list.
+    pub missing: Missing,
+    /// Whether the page holds another list that isn't empty: the records may be there.
+    pub has_other_list: bool,
 }
 
 /// Why a page can't be used.
@@ -69,11 +99,19 @@ impl PageError {
     }
 }
 
+impl Paths {
+    /// Where records and their dates stand; nothing else is known.
+    #[must_use]
+    pub fn new(data: JsonPath, date: JsonPath) -> Self {
+        Self { data, date, id: None, next_url: None, is_data_optional: false, error: ErrorRule::default() }
+    }
+}
+
 impl<'a> Page<'a> {
     /// Takes a page's text apart.
     ///
-    /// An array at the data path is its elements, a single value one record, `null` none. Text without any content (an
-    /// answer of status 204) is a page without records.
+    /// An array at the data path is its elements, a single value one record; `null`, `{}` and `""` are none. Where the path
+    /// leads nowhere, the page tells so, and whoever knows the API decides.
     ///
     /// Where the data path is nothing but keys, as nearly all are, everything is done in one pass over the text.
     ///
@@ -86,20 +124,32 @@ impl<'a> Page<'a> {
         }
         let root = Raw::parse(text).map_err(PageError::NotJson)?;
         let mut records = Records::default();
-        for found in paths.data.all(root)? {
-            match found.kind() {
-                Kind::Array => found.elements().for_each(|element| records.add(Record::read(element, paths))),
-                _ => records.add(Record::read(found, paths)),
+        let absent = match paths.data.all(root) {
+            Ok(all) => {
+                for found in all.into_iter().filter(|found| !is_nothing(*found)) {
+                    match found.kind() {
+                        Kind::Array => found.elements().for_each(|element| records.add(Record::read(element, paths))),
+                        _ => records.add(Record::read(found, paths)),
+                    }
+                }
+                None
             }
-        }
+            Err(missing @ Missing::Absent { .. }) if !paths.data.ends_in_nothing(root) => {
+                Some(Absent { missing, has_other_list: answer::holds_a_list(root) })
+            }
+            Err(Missing::Absent { .. }) => None,
+            Err(missing) => return Err(missing.into()),
+        };
         let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(path, path.first(root)))?;
-        Ok(Self { records: records.all()?, next_url })
+        let records = records.all()?;
+        let error = answer::error(root, paths, !records.is_empty());
+        Ok(Self { records, next_url, error, absent })
     }
 
     /// A page without records that nothing follows.
     #[must_use]
     pub fn empty() -> Self {
-        Self { records: Vec::new(), next_url: None }
+        Self { records: Vec::new(), next_url: None, error: None, absent: None }
     }
 }
 
@@ -115,7 +165,9 @@ impl<'a> Records<'a> {
     fn scan(&mut self, scan: &mut Scan<'a>, wanted: &Wanted<'_>) -> Result<(), Invalid> {
         if !scan.open(Kind::Array) {
             let record = wanted.read(scan)?;
-            self.add(record);
+            if !is_nothing(record.raw) {
+                self.add(record);
+            }
             return Ok(());
         }
         let mut is_first = true;
@@ -153,6 +205,10 @@ struct Pass<'a, 'p> {
     records: Records<'a>,
     /// The data path has two meanings here, and the other one counts.
     has_literal: bool,
+    error: &'p ErrorRule,
+    paths: &'p Paths,
+    /// Whether a member of the root is called as those that tell of an error.
+    may_tell_error: bool,
 }
 
 impl<'a, 'p> Pass<'a, 'p> {
@@ -168,6 +224,9 @@ impl<'a, 'p> Pass<'a, 'p> {
             next: Sighting::default(),
             records: Records::default(),
             has_literal: false,
+            error: &paths.error,
+            paths,
+            may_tell_error: false,
         })
     }
 
@@ -189,7 +248,12 @@ impl<'a, 'p> Pass<'a, 'p> {
             };
             next_url(path, found)
         });
-        Some(next_url.and_then(|next_url| Ok(Page { records: self.records.all()?, next_url })))
+        Some(next_url.and_then(|next_url| {
+            let records = self.records.all()?;
+            let is_told = self.may_tell_error || matches!(self.error, ErrorRule::At(_));
+            let error = if is_told { answer::error(root, self.paths, !records.is_empty()) } else { None };
+            Ok(Page { records, next_url, error, absent: None })
+        }))
     }
 
     /// Passes a value below which the data stand, as the keys say. Whether they do.
@@ -213,6 +277,7 @@ impl<'a, 'p> Pass<'a, 'p> {
                 self.scan.value()?;
             }
             if is_root {
+                self.may_tell_error |= answer::ERROR_KEYS.iter().any(|name| key.is(name));
                 self.has_literal |= self.data.literal.is_some_and(|literal| key.is(literal));
                 if let Some(head) = &self.next_head {
                     head.see(&mut self.next, &key, self.scan.since(start));
@@ -220,6 +285,16 @@ impl<'a, 'p> Pass<'a, 'p> {
             }
         }
         Ok(has_data)
+    }
+}
+
+/// What stands for no records at the place of the list: null, and what languages write that know no empty list.
+fn is_nothing(found: Raw<'_>) -> bool {
+    match found.kind() {
+        Kind::Null => true,
+        Kind::Text => found.scalar().is_some_and(|text| text.trim().is_empty()),
+        Kind::Object => found.members().next().is_none(),
+        _ => false,
     }
 }
 
@@ -252,16 +327,27 @@ mod tests {
     fn read_slowly<'a>(text: &'a str, paths: &Paths) -> Result<Page<'a>, PageError> {
         let root = Raw::parse(text).map_err(PageError::NotJson)?;
         let mut records = Vec::new();
-        for found in paths.data.all(root)? {
-            let elements = found.elements().filter(|element| !element.is_null());
-            match found.kind() {
-                Kind::Array => records.extend(elements.map(|element| Record::read(element, paths))),
-                Kind::Null => {}
-                _ => records.push(Record::read(found, paths)),
+        let mut absent = None;
+        match paths.data.all(root) {
+            Ok(all) => {
+                for found in all {
+                    let elements = found.elements().filter(|element| !element.is_null());
+                    match found.kind() {
+                        Kind::Array => records.extend(elements.map(|element| Record::read(element, paths))),
+                        _ if is_nothing(found) => {}
+                        _ => records.push(Record::read(found, paths)),
+                    }
+                }
             }
+            Err(missing @ Missing::Absent { .. }) if !paths.data.ends_in_nothing(root) => {
+                absent = Some(Absent { missing, has_other_list: answer::holds_a_list(root) });
+            }
+            Err(Missing::Absent { .. }) => {}
+            Err(missing) => return Err(missing.into()),
         }
         let next_url = paths.next_url.as_ref().map_or(Ok(None), |path| next_url(path, path.first(root)))?;
-        Ok(Page { records, next_url })
+        let error = answer::error(root, paths, !records.is_empty());
+        Ok(Page { records, next_url, error, absent })
     }
 
     fn lines(page: &Page<'_>, append: impl Fn(&Record<'_>, &mut Vec<u8>)) -> Vec<String> {
@@ -275,7 +361,21 @@ mod tests {
 
     #[test]
     fn one_pass_finds_what_one_look_after_the_other_finds() {
-        let key = || prop::sample::select(vec!["a", "a.b", "b", "date", "id", "type", "ty\\u0070e", "next", "x"]);
+        let key = || {
+            prop::sample::select(vec![
+                "a",
+                "a.b",
+                "b",
+                "date",
+                "id",
+                "type",
+                "ty\\u0070e",
+                "next",
+                "x",
+                "error",
+                "status",
+            ])
+        };
         let leaf = prop::sample::select(vec![
             "1",
             "null",
@@ -287,6 +387,7 @@ mod tests {
             "{ }",
             "\"\"",
             "{\"type\":\n1}",
+            "\"error\"",
         ]);
         let value = leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, move |inner| {
             let member = (key(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
@@ -306,10 +407,13 @@ mod tests {
         let fields = CustomFields::new(&[("type".to_owned(), "t".into()), ("x".to_owned(), 1.into())]).expect("plain");
         proptest!(ProptestConfig::with_cases(3_000), |(text in value, (data, date, id, next) in paths)| {
             let path = |text| JsonPath::parse(text).expect("a path");
-            let paths = Paths { data: path(data), date: path(date), id: Some(path(id)), next_url: Some(path(next)) };
+            let paths = Paths { id: Some(path(id)), next_url: Some(path(next)), ..Paths::new(path(data), path(date)) };
             match (Page::read(&text, &paths, &fields), read_slowly(&text, &paths)) {
                 (Ok(page), Ok(slow)) => {
                     prop_assert_eq!(&page.next_url, &slow.next_url);
+                    prop_assert_eq!(page.error, slow.error);
+                    let missing = |page: &Page<'_>| page.absent.as_ref().map(|absent| absent.missing.to_string());
+                    prop_assert_eq!(missing(&page), missing(&slow));
                     let identities = |page: &Page<'_>| page.records.iter().map(Record::identity).collect::<Vec<_>>();
                     prop_assert_eq!(identities(&page), identities(&slow));
                     let fast = lines(&page, |record, line| record.append_line(&fields, line));
@@ -323,12 +427,8 @@ mod tests {
 
     #[test]
     fn a_million_records_are_a_page_and_one_more_is_too_many() {
-        let paths = Paths {
-            data: JsonPath::parse("$").expect("a path"),
-            date: JsonPath::parse("date").expect("a path"),
-            id: None,
-            next_url: None,
-        };
+        let path = |text| JsonPath::parse(text).expect("a path");
+        let paths = Paths::new(path("$"), path("date"));
         let read = |records: usize| {
             let text = format!("[{}null]", "1,".repeat(records));
             Page::read(&text, &paths, &CustomFields::default()).map(|page| page.records.len())

@@ -150,6 +150,33 @@ impl JsonPath {
         }
     }
 
+    /// Whether the way ends in an empty object, list or text: what is written there for nothing at all.
+    #[must_use]
+    pub fn ends_in_nothing(&self, root: Raw<'_>) -> bool {
+        let Form::Steps { steps, .. } = &self.form else { return false };
+        let mut here = root;
+        for step in steps {
+            let next = match step {
+                Step::Key(key) => here.member(key),
+                Step::Index(index) => element(here, *index),
+                Step::Each => None,
+            };
+            match next {
+                Some(next) => here = next,
+                None => break,
+            }
+        }
+        let is_root = here.offset_in(root) == 0;
+        let is_empty = match here.kind() {
+            Kind::Object => here.members().next().is_none(),
+            Kind::Array => here.elements().next().is_none(),
+            Kind::Text => here.scalar().is_some_and(|text| text.trim().is_empty()),
+            Kind::Null => true,
+            Kind::Number | Kind::Bool => false,
+        };
+        is_empty && !is_root
+    }
+
     /// The first value at the path that is not `null`.
     #[must_use]
     pub fn first<'a>(&self, root: Raw<'a>) -> Option<Raw<'a>> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::window::{Beginning, Direction, Known, Lateness, Reach, Swept};
+use crate::window::{Beginning, Direction, Known, Lateness, Lookback, Progress, Reach, Stall, Swept};
 
 /// How many iterations are shown by `state show`.
 const PAST_MAX: usize = 10;
@@ -30,7 +30,8 @@ pub struct Account {
     pub beginning: Option<Beginning>,
     /// How far back the API answers, if it has ever refused.
     pub reach: Option<Reach>,
-    /// How late its records were.
+    /// How far its records lay behind the newest one delivered before them.
+    #[serde(rename = "behind_newest")]
     pub lateness: Lateness,
     /// Which time was swept.
     pub swept: Swept,
@@ -46,6 +47,32 @@ pub struct Account {
     pub strange_edges: u32,
     /// The last iterations, the latest at the end.
     pub past: VecDeque<Past>,
+    /// Where the last iteration was cut.
+    pub progress: Option<Progress>,
+    /// How far iterations came that were cut.
+    pub stall: Stall,
+    /// Before this moment the API doesn't want to be asked.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The newest date delivered by a complete iteration, wherever the checkpoint stands.
+    pub newest: Option<DateTime<Utc>>,
+    /// When the first iteration began.
+    pub first_iteration: Option<DateTime<Utc>>,
+    /// When a whole chain of pages came newest first and went on below the window.
+    pub sorted: Option<DateTime<Utc>>,
+    /// Whether the place of the records was ever there.
+    pub has_found_list: bool,
+    /// Whether a next link was ever there.
+    pub has_found_next: bool,
+    /// For how many iterations in a row the list was left out.
+    pub lists_left_out: u32,
+    /// For how many iterations in a row errors came beside records.
+    pub told_errors: u32,
+    /// The most records that a page had.
+    pub page_records_max: u64,
+    /// For how many iterations in a row a full page had nothing new, and no way on.
+    pub standing_still: u32,
+    /// What looking back costs.
+    pub lookback: Lookback,
     /// Counts iterations: records without a date are forgotten when they no longer come.
     pub iteration: u32,
 }
@@ -88,6 +115,14 @@ pub enum Oddity {
     StartIgnored,
     /// Pages came newest first, and no longer do.
     OrderChanged,
+    /// An answer shows that another page follows, and nothing follows it.
+    MoreUnread,
+    /// A full page has nothing but known records, again and again, and no way on.
+    StandsStill,
+    /// Answers lack the list of records, again and again.
+    ListLeftOut,
+    /// Answers tell of errors beside their records.
+    ErrorsBeside,
 }
 
 /// When something odd was seen.
@@ -157,6 +192,12 @@ impl Account {
             lateness: self.lateness.clone(),
             swept: self.swept.clone(),
             oddities: self.oddities.clone(),
+            first_iteration: self.first_iteration,
+            sorted: self.sorted,
+            has_found_list: self.has_found_list,
+            has_found_next: self.has_found_next,
+            page_records_max: self.page_records_max,
+            not_before: self.not_before,
             direction: self.direction,
             past: self.past.clone(),
             ..Self::blank()
@@ -187,13 +228,19 @@ impl Account {
 }
 
 impl Oddity {
+    /// Whether records may be missing: then nobody says that the API is complete.
+    #[must_use]
+    pub fn hides_records(self) -> bool {
+        matches!(self, Self::MoreUnread | Self::StandsStill | Self::ListLeftOut | Self::ErrorsBeside)
+    }
+
     /// What was seen, and what to set.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
             Self::RecordsChange => {
                 "records that were delivered look different when they are read again, and are shipped again; say in \
-                 json_paths.id where a record holds its id"
+                 json_paths.id where a record holds its id; until then `overlap: auto` looks back no further than a second"
             }
             Self::FutureDates => {
                 "records have a date in the future; they are shipped and move no checkpoint; check json_paths.data_date, \
@@ -205,7 +252,23 @@ impl Oddity {
             }
             Self::StartIgnored => {
                 "the API sends records from before the start date; they are left out; check start_date_name, and how a \
-                 start date in filters is written"
+                 start date in filters is written; or the API filters by another date than json_paths.data_date"
+            }
+            Self::MoreUnread => {
+                "the answer shows that more follows, but only the first page is read, and records may be missing; set \
+                 json_paths.next_url to the link to the next page; `logzio-api-fetcher probe` names what it sees"
+            }
+            Self::StandsStill => {
+                "a full page holds nothing but records that were delivered, again and again, and no link to more: newer \
+                 records may be missing; ask for larger pages in filters, or set json_paths.next_url"
+            }
+            Self::ListLeftOut => {
+                "the answers lack the list of records; if the API leaves it out where there is nothing, put a `?` behind \
+                 json_paths.data"
+            }
+            Self::ErrorsBeside => {
+                "the answers tell of errors beside their records, so some may be missing; if that is no error, set \
+                 json_paths.error: null"
             }
             Self::OrderChanged => {
                 "pages came newest first and no longer do, so every page is read each time; ask for that order in filters"

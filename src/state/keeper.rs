@@ -50,6 +50,7 @@ impl Remembering {
 enum Request {
     Counts { number: u64, identities: Vec<Identity>, reply: oneshot::Sender<Vec<u32>> },
     Remember { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
+    RememberWith { name: String, account: Box<Account>, identities: Vec<Identity>, reply: oneshot::Sender<()> },
     SeeAgain { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
     Save { name: String, account: Box<Account>, reply: oneshot::Sender<()> },
     Settle { settlement: Box<Settlement>, reply: oneshot::Sender<io::Result<Account>> },
@@ -128,6 +129,20 @@ impl Keeper {
     pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
         let (reply, answer) = oneshot::channel();
         let sent = self.0.send(Request::Remember { number, iteration, identities, reply }).await;
+        Remembering(sent.ok().map(|()| answer))
+    }
+
+    pub(super) async fn remember_with(&self, name: &str, account: Account, identities: Vec<Identity>) -> Remembering {
+        let (reply, answer) = oneshot::channel();
+        let (name, account) = (name.to_owned(), Box::new(account));
+        let sent = self.0.send(Request::RememberWith { name, account, identities, reply }).await;
+        Remembering(sent.ok().map(|()| answer))
+    }
+
+    pub(super) async fn save_soon(&self, name: &str, account: Account) -> Remembering {
+        let (reply, answer) = oneshot::channel();
+        let (name, account) = (name.to_owned(), Box::new(account));
+        let sent = self.0.send(Request::Save { name, account, reply }).await;
         Remembering(sent.ok().map(|()| answer))
     }
 
@@ -216,6 +231,12 @@ impl Work {
                 }
                 Request::Remember { number, iteration, identities, reply } => {
                     writes.push(Write::Remember { number, iteration, identities });
+                    later.push(reply);
+                }
+                Request::RememberWith { name, account, identities, reply } => {
+                    let (number, iteration) = (account.number, account.iteration);
+                    writes.push(Write::Remember { number, iteration, identities });
+                    writes.push(Write::Save { name, account });
                     later.push(reply);
                 }
                 Request::SeeAgain { number, iteration, identities, reply } => {

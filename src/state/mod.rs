@@ -161,7 +161,12 @@ fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, Account>, store: 
         tell_edit(api, edit, before.checkpoint, written);
         match edit {
             Edit::Back => *account = before.restarted(written),
-            Edit::On => account.take_over(written),
+            Edit::On => {
+                account.take_over(written);
+                // What lies before a date that somebody wrote is left out.
+                account.remembered_since = written.max(account.remembered_since);
+                account.progress = None;
+            }
         }
         let what = format!("the file was edited, to {}", shown(written));
         changes.push((Change { at: now, what, name: api.clone(), before }, account.clone()));
@@ -202,7 +207,7 @@ fn tell_edit(api: &str, edit: Edit, before: Option<DateTime<Utc>>, written: Opti
             from,
             to,
             "{CHECKPOINTS_FILE_NAME} has a later checkpoint than the store and counts; if it was edited, what lies between is \
-             left out but for the overlap"
+             left out"
         ),
     }
 }
@@ -240,6 +245,16 @@ impl Folder {
     /// knows of it.
     pub async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
         self.keeper.remember(number, iteration, identities).await
+    }
+
+    /// The same, with an account that is saved at the same time.
+    pub async fn remember_with(&self, name: &str, account: Account, identities: Vec<Identity>) -> Remembering {
+        self.keeper.remember_with(name, account, identities).await
+    }
+
+    /// Begins to save an account whose checkpoint doesn't move.
+    pub async fn save_soon(&self, name: &str, account: Account) -> Remembering {
+        self.keeper.save_soon(name, account).await
     }
 
     /// Notes that records without a date came again, so that they stay remembered.

@@ -3,15 +3,23 @@
 //! Pure: `now` is an argument, and nothing here waits or writes. Order is never assumed, a start date is inclusive, and
 //! the newest date that was delivered counts, wherever it stood.
 
+mod chain;
 mod lateness;
+mod lookback;
+mod progress;
 mod reach;
 mod sieve;
+#[cfg(test)]
+mod simulation;
 mod swept;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use chain::{Chain, Course, Direction, EMPTY_PAGES_MAX, Moment, Order, PAGES_MAX, Seen, Sight, Step};
 pub use lateness::Lateness;
+pub use lookback::Lookback;
+pub use progress::{Progress, Proof, Stall};
 pub use reach::{Probe, Reach, is_too_old};
 pub use sieve::Sieve;
 pub use swept::{Gap, GapCause, Swept};
@@ -23,14 +31,14 @@ use crate::record::date::{before, floor_to_second};
 const FUTURE_MAX: TimeDelta = TimeDelta::minutes(5);
 /// How many records must be measured before a measured overlap follows them: a share of 99 % needs ten beyond it.
 pub const MEASURES_MIN: u64 = 1_000;
-/// The measured overlap until then.
-const OVERLAP_UNMEASURED: TimeDelta = TimeDelta::minutes(15);
 /// Between these a measured overlap stays: clocks are not better, and each iteration reads the whole overlap again.
 const OVERLAP_RANGE: (TimeDelta, TimeDelta) = (TimeDelta::minutes(1), TimeDelta::hours(6));
 /// Of all records, which share a measured overlap must catch.
 const OVERLAP_SHARE: f64 = 0.99;
 /// How often a measured overlap looks back as far as it can: what is later than it would else never be seen, nor measured.
-const WIDE_LOOK_EVERY: TimeDelta = TimeDelta::hours(1);
+const WIDE_LOOK_EVERY: TimeDelta = TimeDelta::hours(3);
+/// The first time after so long: what surfaces late after a first iteration is soon seen, too.
+const FIRST_WIDE_LOOK_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// What is known of an API from its iterations before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +66,7 @@ pub struct Beginning {
 }
 
 /// Where one iteration begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The start date, the same for all pages.
     pub start: DateTime<Utc>,
@@ -72,12 +80,26 @@ pub struct Window {
 }
 
 /// Below which date records are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Floor {
     /// Below the start date.
     At(DateTime<Utc>),
     /// Below the newest date of the first page less this span: no start is known.
-    BelowNewest(TimeDelta),
+    BelowNewest(#[serde(with = "seconds")] TimeDelta),
+}
+
+/// A span as whole seconds.
+mod seconds {
+    use chrono::TimeDelta;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(span: &TimeDelta, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(span.num_seconds())
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<TimeDelta, D::Error> {
+        Ok(TimeDelta::try_seconds(i64::deserialize(from)?).unwrap_or(TimeDelta::MAX))
+    }
 }
 
 impl Overlap {
@@ -85,11 +107,12 @@ impl Overlap {
     #[must_use]
     pub fn span(self, lateness: &Lateness) -> TimeDelta {
         match self {
+            Self::Unit => TimeDelta::zero(),
             Self::Fixed(span) => span,
-            Self::Measured if lateness.measures() < MEASURES_MIN => OVERLAP_UNMEASURED,
-            Self::Measured => {
+            Self::Measured { until_measured } if lateness.measures() < MEASURES_MIN => until_measured,
+            Self::Measured { until_measured } => {
                 let (least, most) = OVERLAP_RANGE;
-                lateness.within(OVERLAP_SHARE).unwrap_or(OVERLAP_UNMEASURED).clamp(least, most)
+                lateness.within(OVERLAP_SHARE).unwrap_or(until_measured).clamp(least, most)
             }
         }
     }
@@ -98,17 +121,29 @@ impl Overlap {
     #[must_use]
     pub fn retention(self) -> TimeDelta {
         match self {
+            Self::Unit => TimeDelta::zero(),
             Self::Fixed(span) => span,
-            Self::Measured => OVERLAP_RANGE.1,
+            Self::Measured { .. } => OVERLAP_RANGE.1,
         }
     }
 
-    /// Whether it is time to look back as far as memory reaches.
+    /// Whether it is time to look back as far as memory reaches: `last` is when that was done last, `first` when the first
+    /// iteration began.
     #[must_use]
-    pub fn is_wide_look_due(self, last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    pub fn is_wide_look_due(
+        self,
+        first: Option<DateTime<Utc>>,
+        last: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> bool {
         // A clock that was set back makes it due, too.
-        let is_recent = |last: DateTime<Utc>| last <= now && now.signed_duration_since(last) < WIDE_LOOK_EVERY;
-        self == Self::Measured && !last.is_some_and(is_recent)
+        let is_over = |since: DateTime<Utc>, span| since > now || now.signed_duration_since(since) >= span;
+        let is_due = match (last, first) {
+            (Some(last), _) => is_over(last, WIDE_LOOK_EVERY),
+            (None, Some(first)) => is_over(first, FIRST_WIDE_LOOK_AFTER),
+            (None, None) => false,
+        };
+        matches!(self, Self::Measured { .. }) && is_due
     }
 }
 
@@ -125,10 +160,16 @@ impl Window {
         let is_known = again.is_some() || rule.configured.is_some();
         let wanted = again.max(rule.configured).unwrap_or_else(|| before(first, rule.back));
         let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach)));
-        // What is sent has whole seconds, and what is asked for is not left out.
-        let start = floor_to_second(reached);
+        let is_again = again.is_some_and(|again| again == reached);
+        // What is sent has whole seconds, or days; and whether a start is inclusive isn't known, so one unit earlier.
+        let unit = rule.format.unit();
+        let start = if is_again { before(rule.format.sent(reached), unit) } else { floor_to_second(reached) };
+        // Before a date that the user wrote, and before what is remembered, nothing is asked for.
+        let remembered = known.remembered_since.filter(|_| is_again).zip(known.checkpoint);
+        let remembered = remembered.map(|(since, checkpoint)| since.min(floor_to_second(checkpoint)));
+        let asked = Some(start).max(rule.configured.filter(|_| is_again)).max(remembered).unwrap_or(start);
         let floor = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
-            (true, _) => Floor::At(start),
+            (true, _) => Floor::At(asked),
             (false, Some(newest)) => Floor::At(before(newest, rule.back)),
             (false, None) => Floor::BelowNewest(rule.back),
         };
@@ -190,66 +231,6 @@ pub fn is_future(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     date.signed_duration_since(now) > FUTURE_MAX
 }
 
-/// How many pages with dates must have come newest first before that is believed: one may fall by chance.
-const ORDERED_PAGES_MIN: u32 = 2;
-
-/// In which order the dates of an iteration come.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Order {
-    last: Option<DateTime<Utc>>,
-    pages: u32,
-    fell: bool,
-    rose: bool,
-}
-
-impl Order {
-    /// Sees the dates of the next page.
-    pub fn see(&mut self, page: impl Iterator<Item = DateTime<Utc>>) {
-        let mut has_dates = false;
-        for date in page {
-            if let Some(last) = self.last {
-                self.fell |= date < last;
-                self.rose |= date > last;
-            }
-            self.last = Some(date);
-            has_dates = true;
-        }
-        self.pages += u32::from(has_dates);
-    }
-
-    /// Whether everything came newest first up to now, and the last date lies before the window: nothing that follows
-    /// can lie in it.
-    #[must_use]
-    pub fn has_left(&self, window: &Window) -> bool {
-        self.pages >= ORDERED_PAGES_MIN
-            && self.direction() == Some(Direction::NewestFirst)
-            && self.last.is_some_and(|last| window.is_below(last))
-    }
-
-    /// Which way the dates went; nothing where they were all the same.
-    #[must_use]
-    pub fn direction(&self) -> Option<Direction> {
-        match (self.fell, self.rose) {
-            (true, true) => Some(Direction::Mixed),
-            (true, false) => Some(Direction::NewestFirst),
-            (false, true) => Some(Direction::OldestFirst),
-            (false, false) => None,
-        }
-    }
-}
-
-/// Which way the dates of an iteration go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// From the newest on.
-    NewestFirst,
-    /// From the oldest on.
-    OldestFirst,
-    /// Up and down.
-    Mixed,
-}
-
 /// The checkpoint after an iteration whose newest delivered date is `newest`; it never moves backwards.
 #[must_use]
 pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
@@ -259,6 +240,7 @@ pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::StartFormat;
     use crate::record::{Fingerprint, date};
     use proptest::prelude::*;
     use std::collections::HashMap;
@@ -272,6 +254,7 @@ mod tests {
             configured: configured.map(at),
             back: TimeDelta::days(14),
             overlap: Overlap::Fixed(TimeDelta::zero()),
+            format: StartFormat::Zulu,
         }
     }
 
@@ -289,9 +272,9 @@ mod tests {
     fn begins_at_the_checkpoint_else_the_filter_else_some_days_back() {
         check(None, known(None, 0), "2024-05-14T12:00:00Z", false);
         check(Some("2024-05-01"), known(None, 0), "2024-05-01", false);
-        check(Some("2024-05-01"), known(Some("2024-05-02T10:00:00.9Z"), 0), "2024-05-02T10:00:00Z", true);
+        check(Some("2024-05-01"), known(Some("2024-05-02T10:00:00.9Z"), 0), "2024-05-02T09:59:59Z", true);
         check(Some("2024-05-03"), known(Some("2024-05-02T10:00:00Z"), 0), "2024-05-03", false);
-        check(None, known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:45:00Z", false);
+        check(None, known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:44:59Z", false);
         check(Some("2024-05-02T09:50:00Z"), known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:50:00Z", true);
         let beginning = Some(Beginning { at: at("2024-05-20T00:00:00Z"), newest: None });
         check(None, Known { beginning, ..Known::default() }, "2024-05-06", false);
@@ -301,9 +284,11 @@ mod tests {
     fn an_overlap_reaches_no_further_back_than_memory() {
         let checkpoint = "2024-05-02T10:00:00Z";
         let since = |text| Known { remembered_since: Some(at(text)), ..known(Some(checkpoint), 60) };
-        check(None, since("2024-05-02T08:00:00Z"), "2024-05-02T09:00:00Z", false);
-        check(None, since("2024-05-02T09:50:00Z"), "2024-05-02T09:50:00Z", false);
-        check(None, since("2024-05-02T11:00:00Z"), checkpoint, false);
+        check(None, since("2024-05-02T08:00:00Z"), "2024-05-02T08:59:59Z", false);
+        check(None, since("2024-05-02T09:50:00Z"), "2024-05-02T09:49:59Z", false);
+        check(None, since("2024-05-02T11:00:00Z"), "2024-05-02T09:59:59Z", false);
+        let window = Window::open(&rule(None), &since("2024-05-02T09:50:00Z"), at("2024-05-28"));
+        assert!(window.is_below(at("2024-05-02T09:49:59Z")), "what isn't remembered is left out");
     }
 
     #[test]
@@ -319,7 +304,9 @@ mod tests {
     #[test]
     fn a_measured_overlap_follows_what_was_measured() {
         let mut lateness = Lateness::default();
-        let minutes = |lateness: &Lateness| Overlap::Measured.span(lateness).num_minutes();
+        let minutes = |lateness: &Lateness| {
+            (Overlap::Measured { until_measured: TimeDelta::minutes(15) }).span(lateness).num_minutes()
+        };
         (0..999).for_each(|_| lateness.add(TimeDelta::minutes(40)));
         assert_eq!(minutes(&lateness), 15, "too few measures");
         lateness.add(TimeDelta::minutes(40));
@@ -339,23 +326,36 @@ mod tests {
         first_run.see_dates([at("2022-03-18"), at("2099-01-01"), at("2022-03-01")].into_iter(), now);
         assert!(first_run.is_below(at("2022-03-03")) && !first_run.is_below(at("2022-03-04")));
         let again = Window::open(&rule(None), &known(Some("2024-05-02T10:00:00.5Z"), 0), now);
-        assert!(again.is_below(at("2024-05-02T09:59:59.9Z")) && !again.is_below(at("2024-05-02T10:00:00Z")));
+        assert!(again.is_below(at("2024-05-02T09:59:58.9Z")) && !again.is_below(at("2024-05-02T09:59:59Z")));
     }
 
     #[test]
-    fn stops_only_where_newest_first_is_certain() {
-        let window = Window::open(&rule(None), &known(Some("2024-05-10"), 0), at("2024-05-28"));
-        let left = |pages: &[&[&str]]| {
-            let mut order = Order::default();
-            pages.iter().for_each(|page| order.see(page.iter().map(|date| at(date))));
-            order.has_left(&window)
-        };
-        assert!(left(&[&["2024-05-12", "2024-05-11"], &["2024-05-11", "2024-05-09"]]));
-        assert!(left(&[&["2024-05-12"], &[], &["2024-05-09"]]));
-        assert!(!left(&[&["2024-05-12", "2024-05-11", "2024-05-09"], &[]]), "one page may fall by chance");
-        assert!(!left(&[&["2024-05-12"], &["2024-05-10"]]), "the floor itself is in the window");
-        assert!(!left(&[&["2024-05-09"], &["2024-05-09"]]), "nothing fell");
-        assert!(!left(&[&["2024-05-11", "2024-05-12"], &["2024-05-09"]]), "it rose");
+    fn what_is_sent_lies_a_unit_before_the_checkpoint_and_what_the_user_wrote_is_the_floor() {
+        let now = at("2024-05-28T12:00:00Z");
+        let by_day = StartRule { format: StartFormat::Day, ..rule(None) };
+        let window = Window::open(&by_day, &known(Some("2024-05-10T15:00:00Z"), 0), now);
+        assert_eq!(window.start, at("2024-05-09"), "a day that is exclusive is asked for, too");
+        // A rewind, or an edited line: nothing before it is shipped.
+        let edited =
+            Known { remembered_since: Some(at("2024-05-10T15:00:00Z")), ..known(Some("2024-05-10T15:00:00Z"), 0) };
+        let window = Window::open(&rule(None), &edited, now);
+        assert_eq!(window.start, at("2024-05-10T14:59:59Z"));
+        assert!(window.is_below(at("2024-05-10T14:59:59Z")) && !window.is_below(at("2024-05-10T15:00:00Z")));
+        let filtered = rule(Some("2024-05-10T15:00:00Z"));
+        let window = Window::open(&filtered, &known(Some("2024-05-10T15:00:00Z"), 0), now);
+        assert!(window.is_below(at("2024-05-10T14:59:59Z")));
+    }
+
+    #[test]
+    fn a_wide_look_comes_an_hour_after_the_first_iteration_and_then_every_three() {
+        let measured = Overlap::Measured { until_measured: TimeDelta::minutes(1) };
+        let minutes = |minutes| at("2024-05-28T12:00:00Z") + TimeDelta::minutes(minutes);
+        let is_due =
+            |last: Option<i64>, now| measured.is_wide_look_due(Some(minutes(0)), last.map(minutes), minutes(now));
+        assert!(!is_due(None, 59) && is_due(None, 60));
+        assert!(!is_due(Some(60), 239) && is_due(Some(60), 240));
+        assert!(is_due(Some(60), 59), "the clock was set back");
+        assert!(!Overlap::Unit.is_wide_look_due(Some(minutes(0)), None, minutes(999)));
     }
 
     /// Records come late, twice, in any order, several in a second; the API honours the start date. Each one that

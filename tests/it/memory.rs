@@ -144,7 +144,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
         let account = Account { checkpoint: date::parse(in_store), about_to_be: date::parse(&second), ..account };
         let text = record(1, &first);
         let path = |text| JsonPath::parse(text).unwrap();
-        let paths = Paths { data: path("data"), date: path("date"), id: None, next_url: None };
+        let paths = Paths::new(path("data"), path("date"));
         let identities = vec![Record::read(Raw::parse(&text).unwrap(), &paths).identity()];
         let remember = StoreWrite::Remember { number: account.number, iteration: 1, identities };
         let save = StoreWrite::Save { name: "events".to_owned(), account: Box::new(account) };
@@ -170,7 +170,8 @@ fn an_edit_to_a_later_date_leaves_out_what_lies_between_and_says_so() {
     let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
     outcome.write(CHECKPOINTS, &format!("events: {later}"));
     let outcome = again(outcome).assert_says("if it was edited, what lies between is left out").assert_says(&shown);
-    assert_eq!(decoded(&api.asked()[1].query), format!("since={}", shown.replace('Z', "+00:00")));
+    let since = date::parse(&decoded(api.asked()[1].raw_field("since").unwrap())).unwrap();
+    assert_eq!(date::parse(&shown).unwrap() - since, TimeDelta::seconds(1), "what lies before it is left out");
     assert_eq!(listener.ids(), [1, 3], "{}", outcome.stderr);
 }
 
@@ -222,8 +223,9 @@ fn the_floor_of_a_first_run_is_the_same_after_a_crash() {
         (None, _) => page(&[&record(2, "2022-03-18T00:00:00Z"), &record(1, "2022-03-14T00:00:00Z")], Some("?p=2")),
     });
     let listener = MockListener::start();
-    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--level", "DEBUG"]).start();
     api.wait_for_requests(2);
+    running.wait_for_log("a batch is delivered and remembered", 1);
     again(running.kill());
     assert_eq!(listener.ids(), [1, 2, 3], "five days before the newest of the first try, not of the second");
 }
@@ -263,14 +265,14 @@ fn a_record_without_a_date_is_known_as_long_as_it_comes() {
 #[test]
 fn a_measured_overlap_follows_the_records_and_doubles_none() {
     const LATE: u64 = 1_100;
-    let (old, late) = (minutes_ago(600), minutes_ago(40));
-    let (began, checkpoint) = (old.clone(), late.clone());
+    let (newest, late) = (minutes_ago(10), minutes_ago(50));
+    let checkpoint = newest.clone();
     let api = MockServer::start(move |_, before| match before {
-        0 => page(&[&record(1, &old)], None),
+        0 => page(&[&record(1, &newest)], None),
         _ => {
             let records: Vec<String> = (2..LATE + 2).map(|id| record(id, &late)).collect();
             page(
-                &[&record(1, &old)]
+                &[&record(1, &newest)]
                     .into_iter()
                     .map(String::as_str)
                     .chain(records.iter().map(String::as_str))
@@ -282,14 +284,23 @@ fn a_measured_overlap_follows_the_records_and_doubles_none() {
     let listener = MockListener::start();
     let config =
         general(api.url(), listener.url(), "").replace("days_back_fetch: 5", "days_back_fetch: 5, overlap: auto");
-    let outcome = again(again(Fetcher::new(&config).once().assert_code(0)));
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    // As if the first iteration had been two hours ago.
+    let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
+    let (name, account) = store.accounts().unwrap().pop_first().unwrap();
+    let first_iteration = Some(Utc::now() - TimeDelta::hours(2));
+    let account = Box::new(Account { first_iteration, ..account });
+    store.write(1, [StoreWrite::Save { name, account }].iter()).unwrap();
+    drop(store);
+    let outcome = again(again(outcome));
     assert_eq!(listener.ids().len() as u64, LATE + 1, "{}", outcome.stderr);
     let since = |number: usize| -> DateTime<Utc> {
         date::parse(&decoded(api.asked()[number].raw_field("since").unwrap())).unwrap()
     };
-    let (first, second) = (date::parse(&began).unwrap(), date::parse(&checkpoint).unwrap());
-    assert_eq!(first - since(1), TimeDelta::hours(6), "once an hour, as far back as memory reaches");
-    let overlap = (second - since(2)).num_minutes();
+    let checkpoint = date::parse(&checkpoint).unwrap();
+    let wide = checkpoint - since(1);
+    assert_eq!(wide, TimeDelta::hours(6) + TimeDelta::seconds(1), "every three hours, as far as memory can reach");
+    let overlap = (checkpoint - since(2)).num_minutes();
     assert!((40..=48).contains(&overlap), "{overlap} minutes");
     let shown = Fetcher::again(outcome).run("state").assert_code(0);
     assert!(shown.stdout.contains("lateness    p50 4") && shown.stdout.contains("of 1100 records"), "{}", shown.stdout);

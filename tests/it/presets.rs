@@ -51,7 +51,9 @@ fn azure_graph_is_the_general_entry_for_its_collections() {
          settings: {{time_interval: 1, overlap: auto}}\n  \
          filters: {{$filter: 'createdDateTime ge {{start_date}} and status/errorCode eq 0', $top: 100}}\n"
     ));
-    assert_eq!(named, general);
+    // How far it looks back until enough is measured is all that an entry can't say.
+    let named = Plan { start: general.start, ..Plan::clone(&named) };
+    assert_eq!(named, *general);
 }
 
 #[test]

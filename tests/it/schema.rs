@@ -110,7 +110,6 @@ fn it_offers_names_and_defaults() {
         (auth, "http_request/properties/method/default", json!("GET")),
         (oauth, "token_http_request/properties/method/default", json!("POST")),
         (oauth, "settings/properties/days_back_fetch/default", json!(14)),
-        (auth, "settings/properties/overlap/default", json!(0)),
         (auth, "custom_fields/default", json!({ "type": "api_fetcher" })),
     ] {
         assert_eq!(at(&format!("{list}/{way}")), &expected, "{way}");

@@ -11,7 +11,7 @@ fn odd_files_are_understood_and_kept() {
     let odd = "\r\nevents: 2026-01-01T00%3A00%3A00%2B00%3A00\r\nold: api: 2020-01-01T00:00:00Z\r\nevents: None\r\n\r\nevents: 2026-01-0";
     let config = general(api.url(), listener.url(), "");
     let outcome = Fetcher::new(&config).file(CHECKPOINTS, odd).once().assert_code(0);
-    assert_eq!(decoded(&api.asked()[0].query), "since=2026-01-01T00:00:00+00:00");
+    assert_eq!(decoded(&api.asked()[0].query), "since=2025-12-31T23:59:59+00:00");
     let outcome = outcome.assert_says("is kept and ignored");
     assert_eq!(
         outcome.read(CHECKPOINTS),
@@ -28,7 +28,7 @@ fn an_edit_is_obeyed_at_the_next_start() {
     let outcome = Fetcher::new(&config).once().assert_code(0);
     outcome.write(CHECKPOINTS, "events: 2026-02-02T02:02:02Z");
     let outcome = Fetcher::again(outcome).once().assert_code(0);
-    assert_eq!(decoded(&api.asked()[1].query), "since=2026-02-02T02:02:02+00:00");
+    assert_eq!(decoded(&api.asked()[1].query), "since=2026-02-02T02:02:01+00:00");
     outcome.write(CHECKPOINTS, "");
     Fetcher::again(outcome).once().assert_code(0);
     assert_eq!(listener.ids(), [1, 1, 1], "an earlier date or no line: fetched and shipped again");

@@ -81,7 +81,13 @@ sections! {
         scope: Option<Text>,
     }
 
-    JsonPaths { data: Option<Filled>, data_date: Option<Filled>, next_url: Option<Text>, id: Option<Text>, }
+    JsonPaths {
+        data: Option<Filled>,
+        data_date: Option<Filled>,
+        next_url: Option<Text>,
+        id: Option<Text>,
+        error: Option<Text>,
+    }
 
     Settings { time_interval: Interval, days_back_fetch: Option<Days>, overlap: Option<Overlap>, }
 }

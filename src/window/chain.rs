@@ -1,0 +1,485 @@
+//! What the pages of one iteration say: their order, where they end, and how far the checkpoint may move. Pure.
+//!
+//! Enters: of each page its request, its records and the request that it names next. Leaves: whether to ask on, and at the
+//! end the checkpoint. What always holds: order is never assumed; a source whose clock is ahead moves the checkpoint past
+//! nobody else's events; what ends the pages is the answer, never a repeated link by itself.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
+
+/// The most pages that one iteration reads: far more than a day of any API. Beyond it the next iteration goes on.
+pub const PAGES_MAX: u64 = 100_000;
+/// The most empty pages in a row that are followed.
+pub const EMPTY_PAGES_MAX: u32 = 1_000;
+/// How many pages below the window reading goes on where the API is known to sort newest first.
+const PAGES_BELOW_MIN: u32 = 2;
+/// For so long an order that was kept by a whole chain is believed; then a whole chain is read again.
+const ORDER_BELIEVED: TimeDelta = TimeDelta::days(1);
+/// Between the pages that make a circle: an answer that only comes twice in a row may be the last one.
+const CIRCLE_PAGES_MIN: u64 = 2;
+
+/// When a request was made, by our clock and by the API's (`Date`, RFC 9110, section 6.6.1), where its answer has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// By the clock that is behind.
+    pub earlier: DateTime<Utc>,
+    /// By the clock that is ahead.
+    pub later: DateTime<Utc>,
+}
+
+impl Moment {
+    /// From our clock when the request was made, and the `Date` of its answer.
+    #[must_use]
+    pub fn new(own: DateTime<Utc>, of_api: Option<DateTime<Utc>>) -> Self {
+        let of_api = of_api.unwrap_or(own);
+        Self { earlier: own.min(of_api), later: own.max(of_api) }
+    }
+}
+
+/// Which way the dates of an iteration go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the newest on.
+    NewestFirst,
+    /// From the oldest on.
+    OldestFirst,
+    /// Up and down.
+    Mixed,
+}
+
+/// In which order the dates of a chain come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    last: Option<DateTime<Utc>>,
+    fell: bool,
+    rose: bool,
+}
+
+impl Order {
+    /// Sees the next date.
+    pub fn see(&mut self, date: DateTime<Utc>) {
+        if let Some(last) = self.last {
+            self.fell |= date < last;
+            self.rose |= date > last;
+        }
+        self.last = Some(date);
+    }
+
+    /// Which way the dates went; nothing where they were all the same.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        match (self.fell, self.rose) {
+            (true, true) => Some(Direction::Mixed),
+            (true, false) => Some(Direction::NewestFirst),
+            (false, true) => Some(Direction::OldestFirst),
+            (false, false) => None,
+        }
+    }
+}
+
+/// What a chain of pages has shown so far, as it outlives a cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// When its first request was made, by the earlier clock.
+    pub begun: Option<DateTime<Utc>>,
+    /// The newest date that was seen, those too far ahead left out.
+    pub newest: Option<DateTime<Utc>>,
+    /// The same before the last page.
+    pub newest_before_last: Option<DateTime<Utc>>,
+    /// How far the checkpoint may move where the chain came oldest first.
+    rising: Option<DateTime<Utc>>,
+    /// The first request that brought a record dated after itself: nothing moves past it.
+    ceiling: Option<DateTime<Utc>>,
+    order: Order,
+    /// Whether a record came that is not later than the first request.
+    has_past: bool,
+    /// Pages of the chain, those of iterations before that were cut among them.
+    pub pages: u64,
+}
+
+impl Course {
+    /// Where the checkpoint may move when the chain is complete: to the newest date, and never past the first request.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<DateTime<Utc>> {
+        let newest = self.newest?;
+        if self.order.fell { Some(self.begun.map_or(newest, |begun| newest.min(begun))) } else { self.rising }
+    }
+
+    /// Which way its dates went.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        self.order.direction()
+    }
+
+    /// Whether any record had a date.
+    #[must_use]
+    pub fn has_dates(&self) -> bool {
+        self.order.last.is_some()
+    }
+
+    /// Whether no date lay before an earlier one.
+    #[must_use]
+    pub fn is_rising(&self) -> bool {
+        !self.order.fell
+    }
+
+    fn see_date(&mut self, date: DateTime<Utc>, moment: Moment) {
+        self.newest = self.newest.max(Some(date));
+        if date > moment.earlier {
+            self.ceiling = Some(self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier)));
+        }
+        self.has_past |= self.begun.is_some_and(|begun| date <= begun);
+        let most = self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier));
+        self.rising = self.rising.max(Some(date.min(most)));
+    }
+}
+
+/// A page, as far as the chain looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'s> {
+    /// What was asked for.
+    pub request: Fingerprint,
+    /// When.
+    pub moment: Moment,
+    /// Its records in their order: which they are, their dates, and whether they lie below the window.
+    pub records: &'s [Seen],
+    /// What it names as the next request.
+    pub next: Option<Fingerprint>,
+}
+
+/// A record of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which one.
+    pub fingerprint: Fingerprint,
+    /// Its date.
+    pub date: Option<DateTime<Utc>>,
+    /// Whether it lies below the window, and is left out.
+    pub is_below: bool,
+}
+
+/// What follows a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The next page.
+    On {
+        /// Whether the same was asked for before: the server keeps the position, so a lost answer can't be asked for
+        /// again.
+        is_repeated: bool,
+    },
+    /// It was the last one.
+    Done,
+    /// Nothing, for now: there are more pages than an iteration reads.
+    Pause,
+    /// The pages go in a circle.
+    Circle,
+}
+
+/// The pages of one iteration.
+#[derive(Debug)]
+pub struct Chain {
+    course: Course,
+    /// Whether an order that the API kept before may end the pages.
+    is_sorted: bool,
+    asked: FingerprintSet,
+    /// By request and records, on which page an answer came.
+    answers: FingerprintMap<u64>,
+    before: Option<Fingerprint>,
+    /// The records of the page before: where a list grows, the next page begins with them.
+    records_before: FingerprintSet,
+    pages: u64,
+    empty: u32,
+    /// Whether the first page is the last one of an iteration before, asked for again.
+    is_again: bool,
+    /// Pages in a row that lie below the window.
+    below: u32,
+    has_been_below: bool,
+}
+
+impl Chain {
+    /// From its beginning. `sorted` is when a whole chain came newest first last.
+    #[must_use]
+    pub fn new(sorted: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let is_recent = |at: DateTime<Utc>| at <= now && now.signed_duration_since(at) < ORDER_BELIEVED;
+        Self {
+            course: Course::default(),
+            is_sorted: sorted.is_some_and(is_recent),
+            asked: FingerprintSet::default(),
+            answers: FingerprintMap::default(),
+            before: None,
+            records_before: FingerprintSet::default(),
+            pages: 0,
+            empty: 0,
+            is_again: false,
+            below: 0,
+            has_been_below: false,
+        }
+    }
+
+    /// From where it was cut; `is_again` tells whether the first page that comes was seen before.
+    #[must_use]
+    pub fn resumed(mut self, course: Course, is_again: bool) -> Self {
+        (self.course, self.is_again) = (course, is_again);
+        self
+    }
+
+    /// What it has shown.
+    #[must_use]
+    pub fn course(&self) -> Course {
+        self.course
+    }
+
+    /// Pages that were read in this iteration.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Whether an order that the API kept in a whole chain may end its pages from now on: it came newest first and went
+    /// on below the window. Nothing where this chain doesn't tell, as it ended early itself.
+    #[must_use]
+    pub fn is_newest_first(&self) -> Option<bool> {
+        match self.course.direction() {
+            Some(Direction::NewestFirst) if self.has_ended_early() => None,
+            Some(Direction::NewestFirst) => Some(self.has_been_below),
+            Some(_) => Some(false),
+            None => None,
+        }
+    }
+
+    fn has_ended_early(&self) -> bool {
+        self.is_sorted && self.below >= PAGES_BELOW_MIN
+    }
+
+    /// Sees the next page, and tells what follows it.
+    pub fn see(&mut self, page: &Sight<'_>) -> Step {
+        self.pages += 1;
+        self.course.pages += u64::from(!std::mem::take(&mut self.is_again));
+        self.course.begun.get_or_insert(page.moment.earlier);
+        self.course.newest_before_last = self.course.newest;
+        self.see_dates(page);
+        self.asked.insert(page.request);
+        let parts: Vec<&[u8]> = page.records.iter().map(|seen| seen.fingerprint.bytes().as_slice()).collect();
+        let records = Fingerprint::of(&parts);
+        let is_empty = page.records.is_empty();
+        let is_equal = self.before.replace(records) == Some(records);
+        self.empty = if is_empty { self.empty + 1 } else { 0 };
+        let Some(next) = page.next else { return Step::Done };
+        let is_repeated = self.asked.contains(&next);
+        if is_repeated && (is_empty || is_equal) {
+            return Step::Done;
+        }
+        if !is_empty && self.is_circle(page.request, records) {
+            return Step::Circle;
+        }
+        if self.has_passed_its_beginning(page.records) || self.has_ended_early() {
+            return Step::Done;
+        }
+        if self.pages >= PAGES_MAX || self.empty >= EMPTY_PAGES_MAX {
+            return Step::Pause;
+        }
+        Step::On { is_repeated }
+    }
+
+    fn see_dates(&mut self, page: &Sight<'_>) {
+        for seen in page.records {
+            let Some(date) = seen.date else { continue };
+            if !self.records_before.contains(&seen.fingerprint) {
+                self.course.order.see(date);
+            }
+            if !seen.is_below && !super::is_future(date, page.moment.later) {
+                self.course.see_date(date, page.moment);
+            }
+        }
+        self.records_before = page.records.iter().map(|seen| seen.fingerprint).collect();
+        let mut dated = page.records.iter().filter(|seen| seen.date.is_some()).peekable();
+        if dated.peek().is_some() {
+            let is_below = dated.all(|seen| seen.is_below) && self.course.direction() == Some(Direction::NewestFirst);
+            self.below = if is_below { self.below + 1 } else { 0 };
+            self.has_been_below |= self.below >= PAGES_BELOW_MIN;
+        }
+    }
+
+    /// The same answer to the same request, two pages or more apart.
+    fn is_circle(&mut self, request: Fingerprint, records: Fingerprint) -> bool {
+        let answer = Fingerprint::of(&[request.bytes(), records.bytes()]);
+        let before = self.answers.insert(answer, self.pages);
+        before.is_some_and(|before| self.pages - before >= CIRCLE_PAGES_MIN)
+    }
+
+    /// Whether a chain that came oldest first has nothing left but what is later than its first request.
+    fn has_passed_its_beginning(&self, records: &[Seen]) -> bool {
+        let is_later = |seen: &Seen| self.course.begun.is_some_and(|begun| seen.date > Some(begun));
+        let is_oldest_first = self.course.direction() == Some(Direction::OldestFirst) && self.course.has_past;
+        is_oldest_first && !records.is_empty() && records.iter().all(is_later)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_716_900_000 + second, 0).expect("a date")
+    }
+
+    fn print(text: &str) -> Fingerprint {
+        Fingerprint::of(&[text.as_bytes()])
+    }
+
+    fn moment(second: i64) -> Moment {
+        Moment::new(at(second), None)
+    }
+
+    /// A chain whose window begins at second 0, and the pages that it has seen.
+    struct Played(Chain, usize);
+
+    impl Played {
+        fn new() -> Self {
+            Self(Chain::new(None, at(0)), 0)
+        }
+
+        fn sorted() -> Self {
+            Self(Chain::new(Some(at(-3_600)), at(0)), 0)
+        }
+
+        /// The next page, asked for at a second: its dates, and what it names next.
+        fn page(&mut self, asked_at: i64, dates: &[i64], next: Option<&str>) -> Step {
+            self.1 += 1;
+            let request = format!("page {}", self.1);
+            let ids: Vec<String> = (0..dates.len()).map(|at| format!("{} {at}", self.1)).collect();
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            self.records(&request, asked_at, &ids, dates, next)
+        }
+
+        fn records(&mut self, request: &str, second: i64, ids: &[&str], dates: &[i64], next: Option<&str>) -> Step {
+            let seen =
+                |(id, date): (&&str, &i64)| Seen { fingerprint: print(id), date: Some(at(*date)), is_below: *date < 0 };
+            let records: Vec<Seen> = ids.iter().zip(dates).map(seen).collect();
+            let (request, next) = (print(request), next.map(print));
+            self.0.see(&Sight { request, moment: moment(second), records: &records, next })
+        }
+
+        fn checkpoint(&self) -> Option<i64> {
+            self.0.course().checkpoint().map(|date| (date - at(0)).num_seconds())
+        }
+    }
+
+    const ON: Step = Step::On { is_repeated: false };
+
+    #[test]
+    fn the_checkpoint_is_the_newest_date_but_never_later_than_the_first_request() {
+        let mut played = Played::new();
+        played.page(100, &[340, 95, 90], Some("2"));
+        played.page(105, &[80, 104], None);
+        assert_eq!(played.checkpoint(), Some(100), "a source whose clock is ahead pushes nobody out of the window");
+        let mut played = Played::new();
+        played.page(100, &[90, 80], None);
+        assert_eq!(played.checkpoint(), Some(90));
+        let mut played = Played::new();
+        played.page(100, &[90, 900], None);
+        assert_eq!(played.checkpoint(), Some(90), "too far ahead counts nothing");
+    }
+
+    #[test]
+    fn a_chain_that_came_oldest_first_moves_as_far_as_the_request_of_each_record() {
+        let mut played = Played::new();
+        played.page(100, &[10, 20], Some("2"));
+        played.page(200, &[99, 150], Some("3"));
+        played.page(300, &[250], None);
+        assert_eq!(played.checkpoint(), Some(250));
+        let mut played = Played::new();
+        played.page(100, &[10, 220], Some("2"));
+        played.page(300, &[230, 290], None);
+        assert_eq!(played.checkpoint(), Some(100), "never later than the first that brought one dated after itself");
+    }
+
+    #[test]
+    fn the_earlier_of_both_clocks_counts() {
+        let behind = Moment::new(at(100), Some(at(40)));
+        let ahead = Moment::new(at(100), Some(at(700)));
+        assert_eq!((behind.earlier, behind.later, ahead.earlier, ahead.later), (at(40), at(100), at(100), at(700)));
+    }
+
+    #[test]
+    fn what_comes_oldest_first_ends_where_only_later_records_are_left() {
+        let mut played = Played::new();
+        assert_eq!(played.page(100, &[10, 20], Some("2")), ON);
+        assert_eq!(played.page(101, &[99, 101], Some("3")), ON);
+        assert_eq!(played.page(102, &[101, 102], Some("4")), Step::Done);
+        let mut played = Played::new();
+        assert_eq!(played.page(100, &[160], Some("2")), ON, "one record alone is no order");
+        assert_eq!(played.page(101, &[150], Some("3")), ON);
+        let mut played = Played::new();
+        played.page(100, &[160], Some("2"));
+        assert_eq!(played.page(101, &[170], Some("3")), ON, "it didn't begin in the past");
+    }
+
+    #[test]
+    fn the_answer_ends_the_pages_and_not_a_link_that_comes_again() {
+        let mut played = Played::new();
+        played.records("a", 100, &["1", "2"], &[1, 2], Some("b"));
+        assert_eq!(played.records("b", 100, &[], &[], Some("b")), Step::Done, "empty, and names itself");
+        let mut played = Played::new();
+        played.records("a", 100, &["1", "2"], &[1, 2], Some("b"));
+        assert_eq!(played.records("b", 100, &["3"], &[3], Some("b")), Step::On { is_repeated: true }, "a scroll");
+        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), Step::On { is_repeated: true });
+        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), Step::Done, "equal, and names itself");
+        let mut played = Played::new();
+        assert_eq!(played.records("a", 100, &[], &[], Some("a")), Step::Done, "the first page itself");
+    }
+
+    #[test]
+    fn equal_pages_under_fresh_links_are_no_circle_and_equal_answers_to_equal_requests_are() {
+        let mut played = Played::new();
+        for link in ["b", "c", "d", "e"] {
+            assert_eq!(played.records(&format!("before {link}"), 100, &["1", "1"], &[1, 1], Some(link)), ON);
+        }
+        let mut played = Played::new();
+        let records =
+            |played: &mut Played, request: &str, id: &str, next| played.records(request, 100, &[id], &[1], Some(next));
+        records(&mut played, "a", "1", "b");
+        records(&mut played, "b", "2", "a");
+        assert_eq!(records(&mut played, "a", "1", "b"), Step::Circle);
+    }
+
+    #[test]
+    fn empty_pages_are_followed_and_a_thousand_of_them_are_a_pause() {
+        let mut played = Played::new();
+        for number in 1..EMPTY_PAGES_MAX {
+            assert_eq!(played.page(100, &[], Some(&format!("next {number}"))), ON);
+        }
+        assert_eq!(played.page(100, &[], Some("more")), Step::Pause);
+        let mut played = Played::new();
+        for number in 1..PAGES_MAX {
+            assert_eq!(played.page(100, &[1], Some(&format!("next {number}"))), ON);
+        }
+        assert_eq!(played.page(100, &[1], Some("more")), Step::Pause);
+    }
+
+    #[test]
+    fn an_order_that_was_kept_before_ends_the_pages_two_below_the_window_and_chance_does_not() {
+        let pages: [&[i64]; 4] = [&[30, 20], &[10, -1], &[-2, -3], &[-4, -5]];
+        let mut played = Played::sorted();
+        let steps = pages.map(|dates| played.page(100, dates, Some("on")));
+        assert_eq!(steps, [ON, ON, ON, Step::Done]);
+        assert_eq!(played.0.is_newest_first(), None, "it ended early, and tells nothing");
+        let mut played = Played::new();
+        let steps = pages.map(|dates| played.page(100, dates, Some("on")));
+        assert_eq!(steps, [ON; 4], "an order that is only seen now ends nothing");
+        played.page(100, &[-6], None);
+        assert_eq!(played.0.is_newest_first(), Some(true), "read to its end: next time it may");
+        let mut played = Played::sorted();
+        let steps = [&[30, 20][..], &[-1, -2], &[25, 24], &[-3]].map(|dates| played.page(100, dates, Some("on")));
+        assert_eq!(steps, [ON; 4], "another device follows");
+        assert_eq!(played.0.is_newest_first(), Some(false));
+        let mut played = Played::new();
+        played.page(100, &[30, 20], None);
+        assert_eq!(played.0.is_newest_first(), Some(false), "it never went below");
+        let old = Chain::new(Some(at(-86_400)), at(0));
+        assert!(!old.is_sorted, "looked at again once a day");
+    }
+}
