@@ -6,8 +6,11 @@
 //! everything.
 
 mod delivery;
+mod outcome;
 mod report;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod watch;
 
 use std::sync::Arc;
@@ -20,23 +23,19 @@ pub use report::{IterationError, Report};
 
 use crate::fetch::{Fetcher, Seat, Seats, TokenCache};
 use crate::meter::Meter;
-use crate::plan::{Overlap, Plan};
+use crate::plan::Plan;
 use crate::record::date;
 use crate::ship::{Listener, Shipper, Undelivered};
-use crate::state::{Account, Folder, Past, Settlement, Sweep};
+use crate::state::{Account, Folder, Past, Settlement};
 use crate::status::Board;
 use crate::stop::Stop;
-use crate::window::{Beginning, Course, Gap, GapCause, Stall, Window, is_future, next_checkpoint};
+use crate::window::{Gap, GapCause, Window, is_future};
+use outcome::{Ended, How, Moved};
 use run::{Refused, Run};
-use watch::{Observed, STRANGE_EDGES_MIN};
+use watch::Observed;
 
-/// For so many iterations in a row a checkpoint stays where errors came beside the records.
-const TOLD_ERRORS_MAX: u32 = 3;
 /// Beyond two intervals and this, an API was looked away from: what surfaced meanwhile says nothing about lateness.
 const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
-
-/// The checkpoint, and since when everything delivered is remembered.
-type Moved = (Option<DateTime<Utc>>, DateTime<Utc>);
 
 /// An iteration that was cut.
 struct Cut {
@@ -153,19 +152,12 @@ impl Api {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
         self.account.iteration = self.account.iteration.wrapping_add(1);
-        let is_start_known = self.account.checkpoint.is_some() || plan.start.configured.is_some();
-        self.account.beginning = match self.account.beginning {
-            _ if is_start_known => None,
-            begun => begun.or(Some(Beginning { at: now, newest: None })),
-        };
+        outcome::begin(&plan.start, &mut self.account, now);
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
             services.folder.save(&plan.name, self.account.clone()).await;
         }
-        self.account.first_iteration.get_or_insert(now);
-        let is_wide = self.is_wide(now);
-        let overlap = if is_wide { plan.start.overlap.retention() } else { self.overlap() };
-        let window = Window::open(&plan.start, &self.account.known(overlap, now), now);
+        let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now);
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let (result, mut report) = self.sweep(services, &plan, window, is_wide, now).await;
@@ -210,119 +202,45 @@ impl Api {
             api: plan.name.clone(),
         };
         let remembered = services.folder.remembered(self.account.number).await;
-        let was_resumed = self.account.progress.is_some();
         let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
         run.observed.remembered = remembered;
         run.refused = self.refused.take();
         let read = run.pages(&fetcher).await;
-        let (course, is_newest_first) = (run.chain.course(), run.chain.is_newest_first());
-        let is_delivered = !run.has_failed;
-        let Run { refused, window, report, observed, .. } = run;
+        let ended = Ended {
+            window: run.window,
+            course: run.chain.course(),
+            is_newest_first: run.chain.is_newest_first(),
+            is_look: is_wide && !run.is_resumed,
+            is_delivered: !run.has_failed,
+        };
+        let Run { refused, report, observed, .. } = run;
         self.refused = refused;
-        let is_look = is_wide && !was_resumed;
         if report.pages > 0 {
-            self.account.lookback.add(report.pages, observed.back, is_look, now);
+            self.account.lookback.add(report.pages, observed.back, ended.is_look, now);
         }
-        if let Err(error) = read {
-            let moved = self.cut(&error, &window, is_look, (course, is_delivered), report.pages, now);
-            return (Err(Cut { error, moved }), report);
+        match read {
+            Err(error) => {
+                let how = How::of(&error, report.pages);
+                let moved = outcome::cut(&plan.start, &mut self.account, &ended, how, now);
+                if let Some((Some(checkpoint), _)) = moved {
+                    let checkpoint = date::format(checkpoint);
+                    tracing::warn!(
+                        api = plan.name,
+                        checkpoint,
+                        "the pages can't be read to their end; as they come oldest first, the checkpoint moves to what is \
+                         delivered"
+                    );
+                }
+                (Err(Cut { error, moved }), report)
+            }
+            Ok(()) => {
+                self.note_sweep(&ended, &observed, now);
+                (Ok(outcome::complete(&plan.start, &mut self.account, &ended, &observed, now)), report)
+            }
         }
-        match is_newest_first {
-            Some(true) => self.account.sorted = Some(now),
-            Some(false) => self.account.sorted = None,
-            None => {}
-        }
-        self.note_sweep(&window, course.newest, &observed, now);
-        if is_wide {
-            self.account.wide_look = self.account.last_sweep;
-        }
-        (self.account.progress, self.account.stall) = (None, Stall::default());
-        self.account.newest = self.account.newest.max(course.newest);
-        // What an error beside records left out may come yet.
-        let is_held = observed.has_told_error && self.account.told_errors <= TOLD_ERRORS_MAX;
-        let newest = course.checkpoint().filter(|_| !is_held);
-        let checkpoint = next_checkpoint(self.account.checkpoint, newest);
-        (Ok((checkpoint, self.remembered_since(&window, checkpoint, now))), report)
     }
 
-    /// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no
-    /// further, and everything before the last page was delivered oldest first.
-    fn cut(
-        &mut self,
-        error: &IterationError,
-        window: &Window,
-        is_look: bool,
-        (course, is_delivered): (Course, bool),
-        pages: u64,
-        now: DateTime<Utc>,
-    ) -> Option<Moved> {
-        let account = &mut self.account;
-        if error.is_answer()
-            && let Some(progress) = &mut account.progress
-        {
-            progress.answered = now;
-        }
-        if error.voids_progress() {
-            account.progress = None;
-        }
-        if is_look {
-            // A look that is cut is dropped; the next iteration begins without it.
-            account.progress = None;
-            account.wide_look = Some(Sweep { start: window.start, at: now });
-            return None;
-        }
-        let is_stalled = pages > 0 && !error.is_stop() && account.stall.add(account.checkpoint, course.pages);
-        let reached = course.newest_before_last.filter(|_| is_stalled && is_delivered && course.is_rising());
-        let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
-        (account.progress, account.stall) = (None, Stall::default());
-        tracing::warn!(
-            api = self.plan.name,
-            checkpoint = date::format(checkpoint),
-            "the pages can't be read to their end; as they come oldest first, the checkpoint moves to what is delivered"
-        );
-        Some((Some(checkpoint), self.remembered_since(window, Some(checkpoint), now)))
-    }
-
-    /// Since when everything delivered must stay remembered, after a complete sweep of a window.
-    fn remembered_since(
-        &self,
-        window: &Window,
-        checkpoint: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> DateTime<Utc> {
-        let floor = window.floor().unwrap_or(window.start);
-        // What was remembered from before the window still is.
-        let until_now = self.account.remembered_since.map_or(floor, |since| since.min(floor));
-        let account = Account { checkpoint, ..self.account.clone() };
-        let known = account.known(self.plan.start.overlap.retention(), now);
-        let needed = Window::open(&self.plan.start, &known, now).start;
-        // The edge is always needed, wherever filters and limits let the next window begin.
-        needed.max(until_now).min(checkpoint.map_or(DateTime::<Utc>::MAX_UTC, date::floor_to_second))
-    }
-
-    /// Whether this iteration looks back as far as a measured overlap can.
-    fn is_wide(&self, now: DateTime<Utc>) -> bool {
-        let Account { wide_look, first_iteration, remembered_since, checkpoint, lookback, .. } = &self.account;
-        let last = wide_look.map(|look| look.at);
-        // Without memory it would ship again whatever it sees.
-        let has_memory = remembered_since.is_some() && checkpoint.is_some();
-        let may_look = has_memory && !self.does_ship_again() && lookback.is_wide_affordable();
-        may_look && self.plan.start.overlap.is_wide_look_due(*first_iteration, last, now)
-    }
-
-    fn overlap(&self) -> TimeDelta {
-        let overlap = self.plan.start.overlap;
-        let is_measured = matches!(overlap, Overlap::Measured { .. });
-        let is_too_much = self.does_ship_again() || !self.account.lookback.is_affordable();
-        if is_measured && is_too_much { TimeDelta::zero() } else { overlap.span(&self.account.lateness) }
-    }
-
-    /// Whether what is read twice is shipped twice, as its records differ at each read.
-    fn does_ship_again(&self) -> bool {
-        self.account.strange_edges >= STRANGE_EDGES_MIN
-    }
-
-    /// Whether the API was asked not long ago, so that what is new surfaced since.
+    /// Whether the API was asked not long ago.
     fn was_looked_at(&self, now: DateTime<Utc>) -> bool {
         let interval = TimeDelta::from_std(self.plan.interval).unwrap_or(TimeDelta::MAX);
         let away = interval.checked_mul(2).and_then(|away| away.checked_add(&LOOKED_AWAY)).unwrap_or(TimeDelta::MAX);
@@ -330,28 +248,16 @@ impl Api {
     }
 
     /// Notes what a complete iteration swept, and what was odd about it.
-    fn note_sweep(&mut self, window: &Window, newest: Option<DateTime<Utc>>, observed: &Observed, now: DateTime<Utc>) {
+    fn note_sweep(&mut self, ended: &Ended, observed: &Observed, now: DateTime<Utc>) {
         let api = self.plan.name.as_str();
         if let Some(last) = self.account.last_sweep.filter(|_| !self.was_looked_at(now)) {
             let since = date::format(last.at);
             tracing::info!(api, since, "everything since the last complete iteration has been swept");
         }
-        let account = &mut self.account;
-        account.beginning = None;
-        account.last_sweep = Some(Sweep { start: window.start, at: now });
-        if let Some(wanted) = window.out_of_reach.filter(|_| account.swept.until().is_none()) {
-            account.swept.add(wanted, wanted, GapCause::Moved);
-        }
-        for oddity in watch::judge(account, observed, now) {
+        for oddity in watch::judge(&mut self.account, observed, now) {
             tracing::warn!(api, "{}", oddity.advice());
         }
-        // Where records may be missing nothing is called complete.
-        if account.oddities.keys().any(|oddity| oddity.hides_records()) {
-            return;
-        }
-        // What surfaced while it ran was swept, too.
-        let until = newest.map_or(now, |newest| newest.max(now));
-        if let Some(gap) = account.swept.add(window.start, until, window.gap_cause) {
+        if let Some(gap) = outcome::cover(&mut self.account, ended, now) {
             tell_gap(api, &gap);
             if gap.cause == GapCause::OutOfReach {
                 self.meter.add_gap();

@@ -44,6 +44,8 @@ pub(super) struct Run<'a> {
     places: Places,
     /// Whether the next page is the last one of an iteration that was cut, asked for again.
     is_proof: bool,
+    /// Whether it went on where the last iteration was cut.
+    pub(super) is_resumed: bool,
     /// Whether a batch could not be delivered, or what was refused of it not be kept.
     pub(super) has_failed: bool,
     /// What the listener refused and could not be kept in a file yet.
@@ -111,6 +113,7 @@ impl<'a> Run<'a> {
             batcher: Batcher::default(),
             places: Places::default(),
             is_proof: false,
+            is_resumed: false,
             has_failed: false,
             refused: None,
             chain,
@@ -174,6 +177,7 @@ impl<'a> Run<'a> {
         self.is_proof = matches!(progress.proof(), Proof::Again(_));
         self.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, self.is_proof);
         self.window = progress.window;
+        self.is_resumed = true;
         tracing::debug!(
             api = self.plan.name,
             page = progress.course.pages,

@@ -9,8 +9,6 @@ mod lookback;
 mod progress;
 mod reach;
 mod sieve;
-#[cfg(test)]
-mod simulation;
 mod swept;
 
 use chrono::{DateTime, TimeDelta, Utc};

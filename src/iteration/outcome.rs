@@ -1,0 +1,179 @@
+//! What an iteration begins with, and what it leaves behind: the checkpoint, the place where it was cut, what was covered.
+//! Pure.
+//!
+//! Enters: what is known of the API, what the pages said, and how the iteration ended. Leaves: the account as it is to be
+//! saved. What always holds: a checkpoint never moves backwards, and moves past nothing that wasn't delivered.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::report::IterationError;
+use super::watch::{Observed, STRANGE_EDGES_MIN};
+use crate::plan::{Overlap, StartRule};
+use crate::record::date::floor_to_second;
+use crate::state::{Account, Sweep};
+use crate::window::{Beginning, Course, Gap, GapCause, Stall, Window, next_checkpoint};
+
+/// For so many iterations in a row a checkpoint stays where errors came beside the records.
+const TOLD_ERRORS_MAX: u32 = 3;
+
+/// The checkpoint, and since when everything delivered is remembered.
+pub(super) type Moved = (Option<DateTime<Utc>>, DateTime<Utc>);
+
+/// What an iteration was at its end, complete or cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// The window that it read.
+    pub(super) window: Window,
+    /// What its pages showed.
+    pub(super) course: Course,
+    /// Whether they came newest first and went below the window; nothing where they don't tell.
+    pub(super) is_newest_first: Option<bool>,
+    /// Whether it looked back as far as it can.
+    pub(super) is_look: bool,
+    /// Whether everything that was read is delivered.
+    pub(super) is_delivered: bool,
+}
+
+/// How an iteration was cut.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// Whether the API answered, be it with a limit.
+    pub(super) is_answer: bool,
+    /// Whether the place is no good any more.
+    pub(super) voids_place: bool,
+    /// Whether it got pages, and tried for more.
+    pub(super) has_tried: bool,
+}
+
+impl How {
+    pub(super) fn of(error: &IterationError, pages: u64) -> Self {
+        let (is_answer, voids_place) = (error.is_answer(), error.voids_progress());
+        Self { is_answer, voids_place, has_tried: pages > 0 && !error.is_stop() }
+    }
+}
+
+/// Notes that an iteration begins.
+pub(super) fn begin(rule: &StartRule, account: &mut Account, now: DateTime<Utc>) {
+    let is_start_known = account.checkpoint.is_some() || rule.configured.is_some();
+    account.beginning = match account.beginning {
+        _ if is_start_known => None,
+        begun => begun.or(Some(Beginning { at: now, newest: None })),
+    };
+    account.first_iteration.get_or_insert(now);
+}
+
+/// The window of an iteration that begins anew, and whether it looks back as far as it can.
+pub(super) fn open(rule: &StartRule, account: &mut Account, now: DateTime<Utc>) -> (Window, bool) {
+    let is_wide = is_wide(rule, account, now);
+    let overlap = if is_wide { rule.overlap.retention() } else { overlap(rule, account) };
+    (Window::open(rule, &account.known(overlap, now), now), is_wide)
+}
+
+/// Whether this iteration looks back as far as a measured overlap can.
+fn is_wide(rule: &StartRule, account: &Account, now: DateTime<Utc>) -> bool {
+    let last = account.wide_look.map(|look| look.at);
+    // Without memory it would ship again whatever it sees.
+    let has_memory = account.remembered_since.is_some() && account.checkpoint.is_some();
+    let may_look = has_memory && !does_ship_again(account) && account.lookback.is_wide_affordable();
+    may_look && rule.overlap.is_wide_look_due(account.first_iteration, last, now)
+}
+
+fn overlap(rule: &StartRule, account: &Account) -> TimeDelta {
+    let is_measured = matches!(rule.overlap, Overlap::Measured { .. });
+    let is_too_much = does_ship_again(account) || !account.lookback.is_affordable();
+    if is_measured && is_too_much { TimeDelta::zero() } else { rule.overlap.span(&account.lateness) }
+}
+
+/// Whether what is read twice is shipped twice, as its records differ at each read.
+fn does_ship_again(account: &Account) -> bool {
+    account.strange_edges >= STRANGE_EDGES_MIN
+}
+
+/// Notes which time a complete iteration covered. Gives the gap that it leaves.
+pub(super) fn cover(account: &mut Account, ended: &Ended, now: DateTime<Utc>) -> Option<Gap> {
+    let window = &ended.window;
+    account.last_sweep = Some(Sweep { start: window.start, at: now });
+    if let Some(wanted) = window.out_of_reach.filter(|_| account.swept.until().is_none()) {
+        account.swept.add(wanted, wanted, GapCause::Moved);
+    }
+    // Where records may be missing nothing is called complete.
+    if account.oddities.keys().any(|oddity| oddity.hides_records()) {
+        return None;
+    }
+    // What surfaced while it ran was swept, too.
+    let until = ended.course.newest.map_or(now, |newest| newest.max(now));
+    account.swept.add(window.start, until, window.gap_cause)
+}
+
+/// Notes that an iteration read its window to the end, and that everything is delivered. Gives where the checkpoint moves.
+pub(super) fn complete(
+    rule: &StartRule,
+    account: &mut Account,
+    ended: &Ended,
+    observed: &Observed,
+    now: DateTime<Utc>,
+) -> Moved {
+    match ended.is_newest_first {
+        Some(true) => account.sorted = Some(now),
+        Some(false) => account.sorted = None,
+        None => {}
+    }
+    if ended.is_look {
+        account.wide_look = account.last_sweep;
+    }
+    account.beginning = None;
+    (account.progress, account.stall) = (None, Stall::default());
+    account.newest = account.newest.max(ended.course.newest);
+    // What an error beside records left out may come yet.
+    let is_held = observed.has_told_error && account.told_errors <= TOLD_ERRORS_MAX;
+    let newest = ended.course.checkpoint().filter(|_| !is_held);
+    let checkpoint = next_checkpoint(account.checkpoint, newest);
+    (checkpoint, remembered_since(rule, account, &ended.window, checkpoint, now))
+}
+
+/// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no further,
+/// and everything before the last page was delivered oldest first.
+pub(super) fn cut(
+    rule: &StartRule,
+    account: &mut Account,
+    ended: &Ended,
+    how: How,
+    now: DateTime<Utc>,
+) -> Option<Moved> {
+    if let Some(progress) = account.progress.as_mut().filter(|_| how.is_answer) {
+        // A wait that the API asks for isn't its silence.
+        progress.answered = account.not_before.map_or(now, |until| until.max(now));
+    }
+    if how.voids_place {
+        account.progress = None;
+    }
+    if ended.is_look {
+        // A look that is cut is dropped; the next iteration begins without it.
+        account.progress = None;
+        account.wide_look = Some(Sweep { start: ended.window.start, at: now });
+        return None;
+    }
+    let course = &ended.course;
+    let is_stalled = how.has_tried && account.stall.add(account.checkpoint, course.pages);
+    let reached = course.newest_before_last.filter(|_| is_stalled && ended.is_delivered && course.is_rising());
+    let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
+    (account.progress, account.stall) = (None, Stall::default());
+    Some((Some(checkpoint), remembered_since(rule, account, &ended.window, Some(checkpoint), now)))
+}
+
+/// Since when everything delivered must stay remembered: as far back as any start may be sent.
+fn remembered_since(
+    rule: &StartRule,
+    account: &Account,
+    window: &Window,
+    checkpoint: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let floor = window.floor().unwrap_or(window.start);
+    // What was remembered from before the window still is.
+    let until_now = account.remembered_since.map_or(floor, |since| since.min(floor));
+    let known = crate::window::Known { checkpoint, ..account.known(rule.overlap.retention(), now) };
+    let needed = Window::open(rule, &known, now).start;
+    // The edge is always needed, wherever filters and limits let the next window begin.
+    needed.max(until_now).min(checkpoint.map_or(DateTime::<Utc>::MAX_UTC, floor_to_second))
+}

@@ -1,0 +1,714 @@
+//! Iterations in simulated time, against servers whose paging, clocks, quotas and lateness break naive rules.
+//!
+//! The deciding parts are the real ones: window, chain, place, outcome. Only fetching, shipping and the disk are played.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::outcome::{self, Ended, How};
+use super::watch::{self, Observed};
+use crate::plan::{Overlap, StartFormat, StartRule};
+use crate::record::Fingerprint;
+use crate::state::Account;
+use crate::window::{Chain, Moment, Progress, Proof, Seen, Sight, Step, is_future};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const PAGE: usize = 10;
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_716_900_000 + second, 0).expect("a date")
+}
+
+fn second(date: DateTime<Utc>) -> i64 {
+    (date - at(0)).num_seconds()
+}
+
+fn print(text: &str) -> Fingerprint {
+    Fingerprint::of(&[text.as_bytes()])
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    id: u64,
+    date: i64,
+    surfaces: i64,
+    gone: i64,
+}
+
+fn record(id: u64, date: i64) -> Record {
+    Record { id, date, surfaces: date, gone: i64::MAX }
+}
+
+/// So many records, evenly between two seconds.
+fn records(count: u64, from: i64, until: i64) -> Vec<Record> {
+    (0..count).map(|id| record(id, from + (until - from) * id as i64 / count as i64)).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
+    /// What surfaced first comes first.
+    Arrival,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Paging {
+    /// A place in the list as it is now.
+    Offset,
+    /// Behind a record; page 1 where that is gone.
+    Keyset,
+    /// A place in the list as it was; it lives for so long, and is then refused, answered by nothing, or by page 1.
+    Session(i64, Stale),
+    /// One token for all pages; the server keeps the place.
+    Scroll,
+    /// Behind a record, and every page names a next one.
+    Tail,
+    /// A span of time per page, empty or not.
+    Sparse(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stale {
+    Refused,
+    Empty,
+    FirstPage,
+}
+
+#[derive(Clone, Debug)]
+struct Server {
+    records: Vec<Record>,
+    order: Order,
+    paging: Paging,
+    is_exclusive: bool,
+    ignores_start: bool,
+    /// The start has whole units of so many seconds.
+    unit: i64,
+    /// So many requests per seconds, with a `Retry-After` or without.
+    quota: Option<(usize, i64, bool)>,
+    /// Fails every next page from this one on, until it is healed.
+    fails_from: Option<usize>,
+    /// Of the scroll's place with this number the answer gets lost, once.
+    loses: Option<usize>,
+    /// How far its clock is ahead, if it tells it.
+    clock: Option<i64>,
+    asked: Vec<i64>,
+    sessions: Vec<(Vec<u64>, i64)>,
+    scrolled: BTreeMap<usize, (Vec<u64>, usize)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Trouble {
+    Status(u16, Option<i64>),
+    Lost,
+    Killed,
+    Circle,
+    Pause,
+    Waiting,
+}
+
+struct Page {
+    records: Vec<Record>,
+    next: Option<String>,
+}
+
+impl Server {
+    fn new(records: Vec<Record>, order: Order, paging: Paging) -> Self {
+        Self {
+            records,
+            order,
+            paging,
+            is_exclusive: false,
+            ignores_start: false,
+            unit: 1,
+            quota: None,
+            fails_from: None,
+            loses: None,
+            clock: Some(0),
+            asked: Vec::new(),
+            sessions: Vec::new(),
+            scrolled: BTreeMap::new(),
+        }
+    }
+
+    fn list(&self, start: i64, now: i64) -> Vec<Record> {
+        let start = start.div_euclid(self.unit) * self.unit;
+        let key = |record: &Record| record.date.div_euclid(self.unit) * self.unit;
+        let is_in = |record: &&Record| {
+            let is_there = record.surfaces <= now && record.gone > now;
+            is_there && (self.ignores_start || key(record) > start || (!self.is_exclusive && key(record) == start))
+        };
+        let mut list: Vec<Record> = self.records.iter().filter(is_in).copied().collect();
+        list.sort_by_key(|record| match self.order {
+            Order::NewestFirst => (-record.date, u64::MAX - record.id),
+            Order::OldestFirst => (record.date, record.id),
+            Order::Arrival => (record.surfaces, record.id),
+        });
+        list
+    }
+
+    fn answer(&mut self, start: i64, link: Option<&str>, now: i64) -> Result<Page, Trouble> {
+        if let Some((most, period, tells)) = self.quota {
+            let first = self.asked.iter().position(|asked| now - asked < period).unwrap_or(self.asked.len());
+            let recent = self.asked.split_off(first);
+            self.asked = recent;
+            if self.asked.len() >= most {
+                let left = period - (now - self.asked[0]);
+                return Err(Trouble::Status(429, tells.then_some(left)));
+            }
+            self.asked.push(now);
+        }
+        let list = self.list(start, now);
+        let place = link.and_then(|link| link.split_once('/')).map(|(from, to)| (from.to_owned(), to.to_owned()));
+        let number = |text: &str| text.parse::<i64>().expect("a number");
+        let page =
+            |list: &[Record], from: usize| -> Vec<Record> { list.iter().skip(from).take(PAGE).copied().collect() };
+        let of_ids = |server: &Self, ids: &[u64]| -> Vec<Record> {
+            let find = |id: &u64| server.records.iter().find(|record| record.id == *id).copied();
+            ids.iter().filter_map(find).collect()
+        };
+        match self.paging {
+            Paging::Offset => {
+                let from = place.map_or(0, |(from, _)| number(&from) as usize);
+                self.fail(from)?;
+                let next = (from + PAGE < list.len()).then(|| format!("{}/", from + PAGE));
+                Ok(Page { records: page(&list, from), next })
+            }
+            Paging::Keyset | Paging::Tail => {
+                let behind = place.map(|(id, _)| number(&id) as u64);
+                let found = behind.map(|id| list.iter().position(|record| record.id == id).map_or(0, |at| at + 1));
+                let from = found.unwrap_or_default();
+                self.fail(from)?;
+                let records = page(&list, from);
+                let last = records.last().map(|record| record.id).or(behind.filter(|_| self.paging == Paging::Tail));
+                let has_more = from + PAGE < list.len() || self.paging == Paging::Tail;
+                Ok(Page { records, next: last.filter(|_| has_more).map(|id| format!("{id}/")) })
+            }
+            Paging::Session(life, stale) => {
+                let (list, from, session) = match place {
+                    None => {
+                        self.sessions.push((list.iter().map(|record| record.id).collect(), now));
+                        (list, 0, self.sessions.len() - 1)
+                    }
+                    Some((from, session)) => {
+                        let (ids, made) = self.sessions[number(&session) as usize].clone();
+                        match (now - made > life, stale) {
+                            (true, Stale::Refused) => return Err(Trouble::Status(400, None)),
+                            (true, Stale::Empty) => return Ok(Page { records: Vec::new(), next: None }),
+                            (true, Stale::FirstPage) => (of_ids(self, &ids), 0, number(&session) as usize),
+                            (false, _) => (of_ids(self, &ids), number(&from) as usize, number(&session) as usize),
+                        }
+                    }
+                };
+                self.fail(from)?;
+                let next = (from + PAGE < list.len()).then(|| format!("{}/{session}", from + PAGE));
+                Ok(Page { records: page(&list, from), next })
+            }
+            Paging::Scroll => {
+                let session = place.map_or(self.scrolled.len(), |(session, _)| number(&session) as usize);
+                let ids = || (list.iter().map(|record| record.id).collect(), 0);
+                let (ids, from) = self.scrolled.entry(session).or_insert_with(ids).clone();
+                self.fail(from)?;
+                self.scrolled.insert(session, (ids.clone(), from + PAGE));
+                let records = page(&of_ids(self, &ids), from);
+                if self.loses == Some(from) {
+                    self.loses = None;
+                    return Err(Trouble::Lost);
+                }
+                let next = (!records.is_empty()).then(|| format!("{session}/"));
+                Ok(Page { records, next })
+            }
+            Paging::Sparse(span) => {
+                let until = place.map_or(now, |(until, _)| number(&until));
+                let from = start.max(until - span);
+                let records = list.into_iter().filter(|record| (from..until).contains(&record.date)).collect();
+                Ok(Page { records, next: (from > start).then(|| format!("{from}/")) })
+            }
+        }
+    }
+
+    fn fail(&self, from: usize) -> Result<(), Trouble> {
+        match self.fails_from {
+            Some(bad) if from >= bad * PAGE => Err(Trouble::Status(503, None)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A fetcher, its disk, and the time.
+struct Fetcher {
+    server: Server,
+    rule: StartRule,
+    account: Account,
+    now: i64,
+    /// How far our clock is ahead.
+    clock: i64,
+    interval: i64,
+    delivered: BTreeMap<u64, i64>,
+    shipped: Vec<u64>,
+    requests: usize,
+    links: Vec<Option<String>>,
+    kill_at_request: Option<usize>,
+    kill_at_ship: Option<usize>,
+    ships: usize,
+    last: Result<(), Trouble>,
+}
+
+impl Fetcher {
+    fn new(server: Server) -> Self {
+        let rule = StartRule {
+            configured: None,
+            back: TimeDelta::days(14),
+            overlap: Overlap::Measured { until_measured: TimeDelta::minutes(1) },
+            format: StartFormat::Zulu,
+        };
+        Self {
+            server,
+            rule,
+            account: Account::default(),
+            now: 0,
+            clock: 0,
+            interval: 60,
+            delivered: BTreeMap::new(),
+            shipped: Vec::new(),
+            requests: 0,
+            links: Vec::new(),
+            kill_at_request: None,
+            kill_at_ship: None,
+            ships: 0,
+            last: Ok(()),
+        }
+    }
+
+    fn own(&self) -> DateTime<Utc> {
+        at(self.now + self.clock)
+    }
+
+    /// Five attempts, and the waits that are asked for up to five minutes.
+    fn ask(&mut self, start: DateTime<Utc>, link: Option<&str>, is_repeated: bool) -> Result<(Page, Moment), Trouble> {
+        for attempt in 1.. {
+            let asked_at = self.own();
+            self.now += 1;
+            self.requests += 1;
+            self.links.push(link.map(str::to_owned));
+            if self.kill_at_request == Some(self.requests) {
+                return Err(Trouble::Killed);
+            }
+            match self.server.answer(second(start), link, self.now) {
+                Ok(page) => {
+                    let of_api = self.server.clock.map(|clock| at(self.now + clock));
+                    return Ok((page, Moment::new(asked_at, of_api)));
+                }
+                Err(Trouble::Lost) if is_repeated => return Err(Trouble::Status(410, None)),
+                Err(Trouble::Status(429 | 503, Some(wait))) if wait > 300 => {
+                    self.account.not_before = Some(self.own() + TimeDelta::seconds(wait));
+                    return Err(Trouble::Status(429, Some(wait)));
+                }
+                Err(trouble @ (Trouble::Status(429 | 503, _) | Trouble::Lost)) => {
+                    if attempt == 5 {
+                        return Err(trouble);
+                    }
+                    let wait = if let Trouble::Status(_, Some(wait)) = trouble { wait } else { 1 << attempt };
+                    self.now += wait;
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        unreachable!("an attempt is the last")
+    }
+
+    fn iterate(&mut self) {
+        self.last = self.iteration();
+        self.now += self.interval;
+    }
+
+    fn iteration(&mut self) -> Result<(), Trouble> {
+        let now = self.own();
+        if self.account.not_before.is_some_and(|until| now < until) {
+            return Err(Trouble::Waiting);
+        }
+        self.account.not_before = None;
+        outcome::begin(&self.rule, &mut self.account, now);
+        let (mut window, is_wide) = outcome::open(&self.rule, &mut self.account, now);
+        let requests = print("entry");
+        let mut chain = Chain::new(self.account.sorted, now);
+        let mut observed = Observed { remembered: self.delivered.len() as u64, ..Observed::default() };
+        let (mut link, mut resumed, mut is_resumed, mut is_proof) = (None, None, false, false);
+        if let Some(progress) = self.account.progress.clone().filter(|place| place.is_valid(requests, now)) {
+            let (asked, again) = match progress.proof() {
+                Proof::Again(link) => (link.map(str::to_owned), true),
+                Proof::Behind(link) => (Some(link.to_owned()), false),
+            };
+            let answer = self.ask(progress.window.start, asked.as_deref(), false);
+            let is_proved = match &answer {
+                Ok((page, _)) if again => {
+                    let prints: Vec<Fingerprint> = page.records.iter().map(|r| print(&r.id.to_string())).collect();
+                    progress.is_proved(&prints, page.next.is_some())
+                }
+                Ok((page, _)) => page.records.iter().any(|record| !self.delivered.contains_key(&record.id)),
+                Err(Trouble::Status(code, _)) => *code == 429 || *code >= 500,
+                Err(_) => true,
+            };
+            if is_proved {
+                chain = chain.resumed(progress.course, again);
+                (window, link, resumed, is_resumed, is_proof) = (progress.window, asked, Some(answer), true, again);
+            } else {
+                if let Err(Trouble::Killed) = answer {
+                    return Err(Trouble::Killed);
+                }
+                self.account.progress = None;
+            }
+        } else {
+            self.account.progress = None;
+        }
+        let (mut is_repeated, mut pages) = (false, 0);
+        let result = loop {
+            let answer = match resumed.take() {
+                Some(answer) => answer,
+                None => self.ask(window.start, link.as_deref(), is_repeated),
+            };
+            let (page, moment) = match answer {
+                Ok(answer) => answer,
+                Err(trouble) => break Err(trouble),
+            };
+            pages += 1;
+            window.see_dates(page.records.iter().map(|record| at(record.date)), self.own());
+            let seen = |record: &Record| Seen {
+                fingerprint: print(&record.id.to_string()),
+                date: Some(at(record.date)),
+                is_below: window.is_below(at(record.date)),
+            };
+            let seen: Vec<Seen> = page.records.iter().map(seen).collect();
+            let request = |link: &Option<String>| print(link.as_deref().unwrap_or("first"));
+            let next = page.next.as_ref().map(|_| request(&page.next));
+            let step = chain.see(&Sight { request: request(&link), moment, records: &seen, next });
+            self.deliver(&page.records, &window)?;
+            observed.records = page.records.len() as u64;
+            let is_back = |r: &Record| self.account.checkpoint.is_some_and(|point| at(r.date + 1) < point);
+            observed.back += u64::from(!page.records.is_empty() && page.records.iter().all(is_back));
+            match (step, page.next) {
+                (Step::On { is_repeated: repeated }, Some(next)) => {
+                    let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
+                    let place = Progress::new(requests, window, link, next.clone(), chain.course());
+                    self.account.progress = Some(place.proved_by(&prints, is_proof && pages == 1, self.own()));
+                    (link, is_repeated) = (Some(next), repeated);
+                }
+                (Step::Circle, _) => break Err(Trouble::Circle),
+                (Step::Pause, Some(next)) => {
+                    let place = Progress::new(requests, window, link, next, chain.course());
+                    let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
+                    self.account.progress = Some(place.proved_by(&prints, false, self.own()));
+                    break Err(Trouble::Pause);
+                }
+                _ => break Ok(()),
+            }
+        };
+        if matches!(result, Err(Trouble::Killed)) {
+            return result;
+        }
+        self.end(result, &chain, window, (is_wide && !is_resumed, pages), &observed)
+    }
+
+    fn end(
+        &mut self,
+        result: Result<(), Trouble>,
+        chain: &Chain,
+        window: crate::window::Window,
+        (is_look, pages): (bool, u64),
+        observed: &Observed,
+    ) -> Result<(), Trouble> {
+        let now = self.own();
+        let (course, is_newest_first) = (chain.course(), chain.is_newest_first());
+        let ended = Ended { window, course, is_newest_first, is_look, is_delivered: true };
+        self.account.lookback.add(pages, observed.back, is_look, now);
+        let moved = match &result {
+            Ok(()) => {
+                watch::judge(&mut self.account, observed, now);
+                outcome::cover(&mut self.account, &ended, now);
+                Some(outcome::complete(&self.rule, &mut self.account, &ended, observed, now))
+            }
+            Err(trouble) => {
+                let is_refused = matches!(trouble, Trouble::Status(400 | 404 | 410, _) | Trouble::Circle);
+                let is_answer = matches!(trouble, Trouble::Status(..));
+                let how = How { is_answer, voids_place: is_refused, has_tried: pages > 0 };
+                outcome::cut(&self.rule, &mut self.account, &ended, how, now)
+            }
+        };
+        if let Some((checkpoint, since)) = moved {
+            assert!(checkpoint >= self.account.checkpoint, "the checkpoint moved backwards");
+            self.account.checkpoint = checkpoint;
+            self.account.remembered_since = Some(since);
+            self.delivered.retain(|_, date| at(*date) >= since);
+        }
+        result
+    }
+
+    fn deliver(&mut self, page: &[Record], window: &crate::window::Window) -> Result<(), Trouble> {
+        let is_new = |record: &&Record| !window.is_below(at(record.date)) && !self.delivered.contains_key(&record.id);
+        let new: Vec<Record> = page.iter().filter(is_new).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.ships += 1;
+        self.shipped.extend(new.iter().map(|record| record.id));
+        if self.kill_at_ship == Some(self.ships) {
+            return Err(Trouble::Killed);
+        }
+        let look = self.account.last_sweep.map(|look| look.start);
+        for record in new {
+            self.delivered.insert(record.id, record.date);
+            let newest = self.account.newest.filter(|_| look.is_some_and(|look| at(record.date) >= look));
+            if let Some(newest) = newest.filter(|_| !is_future(at(record.date), self.own())) {
+                self.account.lateness.add(newest - at(record.date));
+            }
+        }
+        Ok(())
+    }
+
+    fn iterate_for(&mut self, iterations: usize) {
+        (0..iterations).for_each(|_| self.iterate());
+    }
+
+    /// Everything that could be seen by now has been shipped, at most `doubled` of it twice, and nothing is stuck.
+    #[track_caller]
+    fn check(&self, what: &str, settled_s: i64, doubled: usize) {
+        let until = self.now - 2 * self.interval - settled_s;
+        let there = self.server.records.iter().filter(|r| r.surfaces <= until && r.gone > self.now);
+        let expected: BTreeSet<u64> = there.map(|record| record.id).collect();
+        let shipped: BTreeSet<u64> = self.shipped.iter().copied().collect();
+        let lost: Vec<&u64> = expected.difference(&shipped).take(5).collect();
+        assert!(lost.is_empty(), "{what}: lost {lost:?}; checkpoint {:?}", self.account.checkpoint.map(second));
+        let twice = self.shipped.len() - shipped.len();
+        assert!(twice <= doubled, "{what}: {twice} doubled");
+        let is_well = matches!(self.last, Ok(()) | Err(Trouble::Waiting));
+        assert!(is_well && self.account.checkpoint.is_some(), "{what}: stuck, {:?}", self.last);
+    }
+}
+
+#[test]
+fn an_iteration_that_was_cut_goes_on_and_loses_nothing_whatever_became_of_its_place() {
+    let pagings = [
+        Paging::Offset,
+        Paging::Keyset,
+        Paging::Scroll,
+        Paging::Session(i64::MAX, Stale::Refused),
+        Paging::Session(300, Stale::Refused),
+        Paging::Session(300, Stale::Empty),
+        Paging::Session(300, Stale::FirstPage),
+    ];
+    for (paging, order) in pagings.iter().flat_map(|p| [Order::NewestFirst, Order::OldestFirst].map(|o| (*p, o))) {
+        for (pause, gone) in [60, 2_400, 2 * DAY].iter().flat_map(|pause| [0, 5, 12].map(|gone| (*pause, gone))) {
+            let mut fetcher = Fetcher::new(Server::new(records(50, -5_000, -100), order, paging));
+            fetcher.server.fails_from = Some(2);
+            fetcher.iterate();
+            assert!(fetcher.last.is_err(), "the third page fails");
+            fetcher.server.fails_from = None;
+            let now = fetcher.now;
+            let mut list = fetcher.server.list(-DAY, now);
+            // Records that were delivered leave the list, the last one of the last page among them.
+            list.drain(..).take(20).skip(20 - gone).for_each(|left| {
+                fetcher.server.records.iter_mut().filter(|r| r.id == left.id).for_each(|r| r.gone = now);
+            });
+            fetcher.now += pause;
+            fetcher.iterate_for(6);
+            fetcher.check(&format!("{paging:?} {order:?}, {gone} gone, after {pause} s"), 0, 0);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_request_or_batch_loses_nothing_and_doubles_a_page_at_most() {
+    for paging in [Paging::Session(i64::MAX, Stale::Refused), Paging::Offset, Paging::Scroll, Paging::Keyset] {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            for (pause, at) in [60, 2_400, 2 * DAY].iter().flat_map(|pause| (1..9).map(|at| (*pause, at))) {
+                for is_request in [true, false] {
+                    let mut all = records(55, -5_000, -100);
+                    all.extend((0..30).map(|n| record(1_000 + n, 20 * n as i64)));
+                    let mut fetcher = Fetcher::new(Server::new(all, order, paging));
+                    let kill = if is_request { &mut fetcher.kill_at_request } else { &mut fetcher.kill_at_ship };
+                    *kill = Some(at);
+                    fetcher.iterate();
+                    fetcher.now += pause;
+                    fetcher.iterate_for(14);
+                    let what = format!("{paging:?} {order:?}, killed at {at}, {pause} s");
+                    fetcher.check(&what, 0, if is_request { 0 } else { PAGE });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_lost_while_the_server_keeps_the_place_is_asked_for_from_the_beginning() {
+    let mut fetcher = Fetcher::new(Server::new(records(60, -5_000, -100), Order::NewestFirst, Paging::Scroll));
+    fetcher.server.loses = Some(20);
+    fetcher.iterate_for(5);
+    fetcher.check("scroll", 0, 0);
+}
+
+#[test]
+fn empty_pages_are_followed_also_over_a_pause() {
+    for pages in [4, 1_500] {
+        let start = -100 * pages;
+        let mut all = vec![record(1, -50), record(2, -60)];
+        all.extend((0..6).map(|n| record(10 + n, start + 40 - 10 * n as i64)));
+        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Sparse(100)));
+        fetcher.rule.configured = Some(at(start - 500));
+        fetcher.iterate_for(6);
+        fetcher.check(&format!("{pages} empty pages"), 0, 0);
+    }
+}
+
+#[test]
+fn a_quota_smaller_than_the_backlog_is_worked_off_in_the_fewest_windows() {
+    for (most, period, tells) in [(3, HOUR, true), (3, HOUR, false), (3, DAY, true), (3, 900, true), (20, 1_800, true)]
+    {
+        let server =
+            Server::new(records(80, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
+        let mut fetcher = Fetcher::new(Server { quota: Some((most, period, tells)), ..server });
+        fetcher.interval = 300;
+        let mut iterations = 0;
+        while fetcher.last.is_err() || fetcher.shipped.len() < 80 {
+            fetcher.iterate();
+            iterations += 1;
+            assert!(iterations < 3_000, "{most} per {period} s: {} of 80, {:?}", fetcher.shipped.len(), fetcher.last);
+        }
+        fetcher.check("quota", 0, 0);
+        // Of each window one request is the proof; where it leaves one more page each, 8 pages take 4 windows of 3.
+        let windows = fetcher.now / period + 1;
+        let fewest = 7_i64.div_euclid(most as i64 - 1) + 1;
+        assert!(windows <= fewest + 1, "{most} per {period} s: {windows} windows instead of {fewest}");
+    }
+}
+
+#[test]
+fn a_quota_of_one_request_gets_on_by_asking_behind_the_place() {
+    let server = Server::new(records(80, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = Fetcher::new(Server { quota: Some((1, 900, true)), ..server });
+    fetcher.iterate_for(400);
+    fetcher.check("one request each", 0, 0);
+}
+
+#[test]
+fn pages_that_never_come_to_an_end_move_the_checkpoint_where_they_come_oldest_first() {
+    let server = Server::new(records(80, -50_000, -100), Order::OldestFirst, Paging::Session(300, Stale::Refused));
+    let mut fetcher = Fetcher::new(Server { quota: Some((3, 600, true)), ..server });
+    fetcher.interval = 300;
+    fetcher.iterate_for(150);
+    fetcher.check("tokens live shorter than the quota's period", 0, 0);
+}
+
+#[test]
+fn clocks_that_differ_lose_nothing() {
+    let clocks = [(0, Some(0)), (90, Some(0)), (600, Some(0)), (-600, Some(0)), (0, Some(600)), (0, Some(-600))];
+    for (own, api) in clocks.into_iter().chain([(45, None), (150, None), (-600, None)]) {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let all = (0..900).map(|n| record(n, 7 * n as i64)).collect();
+            let mut fetcher = Fetcher::new(Server::new(all, order, Paging::Session(i64::MAX, Stale::Refused)));
+            (fetcher.clock, fetcher.server.clock, fetcher.rule.overlap) = (own, api, Overlap::Unit);
+            fetcher.iterate_for(110);
+            // What lies between the clocks is asked for later.
+            fetcher.check(&format!("{order:?}: ours {own} s, the API's {api:?}"), 900, 0);
+        }
+    }
+}
+
+#[test]
+fn a_source_whose_clock_is_ahead_pushes_nobody_out_of_the_window() {
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Arrival] {
+        for paging in [Paging::Tail, Paging::Session(i64::MAX, Stale::Refused), Paging::Offset] {
+            let mut all: Vec<Record> = (0..1_200).map(|n| record(n, 2 * n as i64)).collect();
+            all.extend((0..80).map(|n| Record { surfaces: 30 * n as i64, ..record(5_000 + n, 30 * n as i64 + 240) }));
+            let mut fetcher = Fetcher::new(Server::new(all, order, paging));
+            fetcher.rule.overlap = Overlap::Unit;
+            fetcher.iterate_for(60);
+            fetcher.check(&format!("{order:?} {paging:?}"), 0, 0);
+        }
+    }
+}
+
+#[test]
+fn starts_that_are_exclusive_or_coarse_lose_nothing() {
+    for (unit, format) in [(1, StartFormat::Zulu), (DAY, StartFormat::Day)] {
+        for is_exclusive in [true, false] {
+            let all = (0..300).map(|n| Record { surfaces: 388 * n as i64 + 1, ..record(n, 388 * n as i64) }).collect();
+            let server = Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
+            let mut fetcher = Fetcher::new(Server { unit, is_exclusive, ..server });
+            (fetcher.rule.format, fetcher.interval) = (format, 600);
+            fetcher.iterate_for(200);
+            fetcher.check(&format!("units of {unit} s, exclusive: {is_exclusive}"), 0, 0);
+        }
+    }
+}
+
+#[test]
+fn late_records_are_found_within_the_wide_look() {
+    for (late, every) in [(1_200, 200), (1_200, 10), (10_000, 200)] {
+        let surfaces = |n: u64| 100 * n as i64 + if n % every == 0 { late } else { 0 };
+        let all = (0..800).map(|n| Record { surfaces: surfaces(n), ..record(n, 100 * n as i64) }).collect();
+        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused)));
+        fetcher.interval = 120;
+        fetcher.iterate_for(780);
+        fetcher.check(&format!("one of {every} is late by {late} s"), 4 * HOUR, 0);
+        let own = 780;
+        assert!(fetcher.requests < 3 * own, "{} requests, {own} without looking back", fetcher.requests);
+    }
+}
+
+#[test]
+fn a_source_that_is_late_throughout_costs_no_more_pages_than_one_that_is_not() {
+    let requests = |late: i64| {
+        let all = (0..2_000).map(|n| Record { surfaces: 30 * n as i64 + late, ..record(n, 30 * n as i64) }).collect();
+        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused)));
+        fetcher.now = late;
+        fetcher.iterate_for(900);
+        fetcher.check(&format!("late by {late} s"), 0, 0);
+        fetcher.requests
+    };
+    let (prompt, late) = (requests(0), requests(8 * HOUR));
+    assert!(late <= prompt + prompt / 10, "{late} requests instead of {prompt}");
+}
+
+#[test]
+fn a_server_that_ignores_the_start_costs_its_whole_history_once_a_day() {
+    let mut all = records(300, -20 * DAY, -100);
+    all.extend((0..600).map(|n| record(900 + n, 60 * n as i64)));
+    let server = Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = Fetcher::new(Server { ignores_start: true, ..server });
+    fetcher.rule.configured = Some(at(-DAY));
+    fetcher.iterate_for(400);
+    let shipped: BTreeSet<u64> = fetcher.shipped.iter().copied().collect();
+    assert!((286..300).chain(900..1_290).all(|id| shipped.contains(&id)), "in the window, and not shipped");
+    assert!(fetcher.shipped.len() == shipped.len() && !shipped.contains(&200), "doubled, or from before the start");
+    let pages = 400 * 6;
+    assert!(fetcher.requests < pages, "{} requests in 400 iterations of 30 pages and more", fetcher.requests);
+}
+
+#[test]
+fn a_last_page_that_names_a_next_one_is_the_last_one() {
+    for order in [Order::OldestFirst, Order::NewestFirst, Order::Arrival] {
+        let mut all = records(55, -5_000, -100);
+        all.extend((0..100).map(|n| record(1_000 + n, 20 * n as i64)));
+        let mut fetcher = Fetcher::new(Server::new(all, order, Paging::Tail));
+        fetcher.iterate_for(40);
+        fetcher.check(&format!("{order:?}"), 0, 0);
+    }
+}
+
+#[test]
+fn a_kill_half_way_asks_for_no_page_twice_but_the_last_one_and_the_one_under_way() {
+    let server =
+        Server::new(records(500, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = Fetcher::new(server);
+    fetcher.kill_at_request = Some(25);
+    fetcher.iterate_for(2);
+    fetcher.check("killed half-way", 0, 0);
+    let mut times = BTreeMap::new();
+    for link in &fetcher.links[..51.min(fetcher.links.len())] {
+        *times.entry(link.clone()).or_insert(0) += 1;
+    }
+    let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.len() <= 2, "{twice:?}");
+}
