@@ -42,6 +42,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let preset = self.preset(&entry, place);
         let name = self.name(&entry);
         let interval = self.interval(&entry.section("settings"));
+        self.warn_of_marks(&entry);
         let request = self.request(&entry, preset);
         let own_header = request.as_ref().is_some_and(|(request, _)| request.headers.contains_key(AUTHORIZATION));
         let token = (place == Place::OAuth).then(|| self.token_request(&entry));

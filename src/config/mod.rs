@@ -9,6 +9,7 @@ mod document;
 mod expand;
 mod fault;
 mod filters;
+mod marks;
 mod presets;
 mod reader;
 pub mod reference;

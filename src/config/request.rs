@@ -160,6 +160,13 @@ impl<'r, 'd> Entries<'r, 'd> {
     ) -> Option<(String, HeaderValue)> {
         let scope = http.text("scope").map(|text| text.value).filter(|scope| !scope.is_empty());
         match http.value("body") {
+            Some(body @ Value::Mapping(_)) if headers.get(CONTENT_TYPE).is_some_and(is_json_type) => {
+                let json = json(body).map(|json| (json.to_string(), JSON));
+                if json.is_none() {
+                    self.reader.fault(&http.spot.key("body"), "it can't be written as JSON", None);
+                }
+                json
+            }
             Some(Value::Mapping(_)) => {
                 let pairs = http.pairs("body");
                 let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.value.as_str()));
@@ -192,6 +199,10 @@ pub(super) fn web_url(text: &str) -> Result<Url, &'static str> {
         return Err("it has no host");
     }
     Ok(url)
+}
+
+fn is_json_type(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("json"))
 }
 
 fn is_form_type(value: &HeaderValue) -> bool {
