@@ -32,8 +32,8 @@
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
-//! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |
-//! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
+//! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
+//! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, lateness, gaps; pure |
 //! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
@@ -53,7 +53,12 @@
 //! - What the listener acknowledged is on the disk before the next batch of the API goes, as long as there is a disk to
 //!   write to: a crash doubles one batch at most.
 //! - A listener that failed to take a batch (wrong token, down for too long) gets no other one of that iteration.
-//! - A checkpoint moves only when the listener has acknowledged every record of the iteration, and never backwards.
+//! - A checkpoint moves only when the listener has acknowledged every record of the iteration, never backwards, and never
+//!   past the iteration's first request, by the earlier of our clock and the API's.
+//! - An answer is believed only where nothing contradicts it: an error inside a 200, a list that is missing, a link that
+//!   nothing follows are told of, and no such API is called complete.
+//! - The place behind each delivered page is saved with what was delivered. It is gone on from only where the last page
+//!   proves it, by holding a record that it held before; else the window begins again, and what was delivered is known.
 //! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
 //! - A record's bytes are shipped as the API sent them.
 //! - Every loop, wait, queue and body has a bound with a name.
