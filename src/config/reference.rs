@@ -41,6 +41,12 @@ use Place::{Auth, Both, OAuth, Top};
 pub const KEYS: &[Key] = &[
     key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
     key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
+    key(
+        "logzio.acknowledge",
+        Top,
+        "a listener's own answers",
+        "`2xx`: any success acknowledges a batch, for relays that answer in their own words. Without it only a listener's answers count: an empty body, or its counts.",
+    ),
     key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
     key(
         "status.listen",

@@ -198,7 +198,9 @@ impl Api {
             undelivered: services.undelivered.clone(),
             stop: services.stop.clone(),
             api: plan.name.clone(),
+            tally: Arc::default(),
         };
+        let undelivered = Arc::clone(&shipper.tally);
         let is_measured = self.was_looked_at(now);
         let remembered = services.folder.remembered(self.account.number).await;
         let (read, window, report, newest, observed) = {
@@ -210,6 +212,7 @@ impl Api {
             self.refused = run.refused;
             (read, run.window, run.report, run.newest, run.observed)
         };
+        undelivered.tell(&plan.name);
         if let Err(error) = read {
             return (Err(error), report);
         }

@@ -101,6 +101,8 @@ impl<'a> Run<'a> {
     /// Every page, from the first request on; at the end everything is delivered.
     pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
         self.keep_refused().await?;
+        // Nothing is fetched for an output where nobody would take it.
+        self.delivery.shipper.require_listener().await?;
         let mut fetched = self.first_page(fetcher).await;
         self.seen.links.insert(Fingerprint::of(&[self.first_url(self.window.start).as_str().as_bytes()]));
         loop {
@@ -311,7 +313,7 @@ impl<'a> Run<'a> {
             match self.batcher.push(append, record.identity()) {
                 Ok(full) => self.enqueue(full),
                 Err(TooLong { line }) => {
-                    self.delivery.shipper.keep_too_long(&line, self.now).await?;
+                    self.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
                     self.remember(vec![record.identity()]).await.end().await;
                     self.report.shipped.set_aside += 1;
                     self.meter.add_set_aside(1);

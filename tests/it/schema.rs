@@ -22,6 +22,8 @@ fn compile(text: &str) -> Reading {
         let value = match name {
             "INTERVAL" => "7",
             "AUTO" => "auto",
+            "ZONE" => "Asia/Tokyo",
+            "ANY" => "2xx",
             "GENERAL" => "general",
             "POST" => "post",
             "URL" => "https://api.example/v3",
@@ -237,6 +239,9 @@ const FAULTS: &[(&str, &str)] = &[
     ("logzio.url", "'https://listener.logz.io:8071/#x'"),
     ("logzio.token", "null"),
     ("logzio.token", "' '"),
+    ("logzio.acknowledge", "all"),
+    ("logzio.acknowledge", "200"),
+    ("logzio.acknowledge", "[2xx]"),
     ("tls", "text"),
     ("tls.ca_file", "''"),
     ("status.listen", "''"),
@@ -379,6 +384,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     (
         "status",
         &[
+    ("logzio.acknowledge", &["", "null", "2xx", "' 2XX '", "'${ANY}'"]),
             "",
             "null",
             "{}",

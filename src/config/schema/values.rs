@@ -43,6 +43,7 @@ values! {
     Text: json_schema!({ "type": SCALAR });
     Filled: json_schema!({ "type": SCALAR, "pattern": NOT_BLANK });
     Name: json_schema!({ "type": SCALAR, "pattern": r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$" });
+    Acknowledge: spelled_in_any_case(&["2xx"], None);
     AuthType: one_of(AUTH);
     OAuthType: one_of(OAUTH);
     Method: spelled_in_any_case(&["GET", "POST"], None);
