@@ -156,7 +156,12 @@ pub const KEYS: &[Key] = &[
         "none",
         "Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first iteration begins. `{start_date}` in a value is replaced.",
     ),
-    key("custom_fields", Both, "`type: api_fetcher`", "Fields added to every record; they win over the record's own."),
+    key(
+        "custom_fields",
+        Both,
+        "`type: api_fetcher`",
+        "Fields added to every record; they win over the record's own. A record's own `type` is kept as `original_type` then; `type: null` leaves it alone, and adds none.",
+    ),
 ];
 
 /// Keys that mean the same as another: the alias and the key that the tables show.

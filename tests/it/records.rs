@@ -28,12 +28,22 @@ fn a_records_bytes_arrive_as_the_api_sent_them() {
 fn custom_fields_are_added_and_win() {
     let date = minutes_ago(5);
     let record = format!(r#"{{"type":"own","level":"low","date":"{date}","n":{{"level":1}}}}"#);
+    // The type that is replaced stays, by another name.
     let lines =
         shipped(&[&record], "    custom_fields: {type: cisco, level: high, count: 5, deep: {a: [true, null]}}\n");
     let expected = format!(
-        r#"{{"date":"{date}","n":{{"level":1}},"type":"cisco","level":"high","count":5,"deep":{{"a":[true,null]}}}}"#
+        r#"{{"date":"{date}","n":{{"level":1}},"original_type":"own","type":"cisco","level":"high","count":5,"deep":{{"a":[true,null]}}}}"#
     );
     assert_eq!(lines, [expected]);
+}
+
+#[test]
+fn a_records_own_type_is_kept_by_another_name_or_left_alone() {
+    let date = minutes_ago(5);
+    let record = format!(r#"{{"type":"own","date":"{date}"}}"#);
+    let renamed = format!(r#"{{"date":"{date}","original_type":"own","type":"api_fetcher"}}"#);
+    assert_eq!(shipped(&[&record], ""), [renamed]);
+    assert_eq!(shipped(&[&record], "    custom_fields: {type: null}\n"), [record]);
 }
 
 #[test]
