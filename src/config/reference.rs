@@ -151,6 +151,12 @@ pub const KEYS: &[Key] = &[
         "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
     ),
     key(
+        "settings.timezone",
+        Both,
+        "`UTC`",
+        "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Of two readings, as at the end of a summer time, the later one counts.",
+    ),
+    key(
         "filters",
         Both,
         "none",

@@ -4,7 +4,7 @@ use super::json::{Kind, Raw};
 use super::line::CustomFields;
 use super::path::{Head, JsonPath, Keys, Missing, Sighting};
 use super::scan::{Invalid, Scan};
-use super::{Record, Wanted};
+use super::{Record, Wanted, Zone};
 
 /// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
 const RECORDS_MAX: usize = 1_000_000;
@@ -20,6 +20,8 @@ pub struct Paths {
     pub id: Option<JsonPath>,
     /// From the page: the next page's URL.
     pub next_url: Option<JsonPath>,
+    /// The zone of dates that name none.
+    pub zone: Zone,
 }
 
 /// A page, taken apart.
@@ -306,7 +308,8 @@ mod tests {
         let fields = CustomFields::new(&[("type".to_owned(), "t".into()), ("x".to_owned(), 1.into())]).expect("plain");
         proptest!(ProptestConfig::with_cases(3_000), |(text in value, (data, date, id, next) in paths)| {
             let path = |text| JsonPath::parse(text).expect("a path");
-            let paths = Paths { data: path(data), date: path(date), id: Some(path(id)), next_url: Some(path(next)) };
+            let (id, next_url, zone) = (Some(path(id)), Some(path(next)), Zone::Utc);
+            let paths = Paths { data: path(data), date: path(date), id, next_url, zone };
             match (Page::read(&text, &paths, &fields), read_slowly(&text, &paths)) {
                 (Ok(page), Ok(slow)) => {
                     prop_assert_eq!(&page.next_url, &slow.next_url);
@@ -328,6 +331,7 @@ mod tests {
             date: JsonPath::parse("date").expect("a path"),
             id: None,
             next_url: None,
+            zone: Zone::Utc,
         };
         let read = |records: usize| {
             let text = format!("[{}null]", "1,".repeat(records));

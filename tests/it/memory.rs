@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::json::Raw;
 use logzio_api_fetcher::record::path::JsonPath;
-use logzio_api_fetcher::record::{Paths, Record, date};
+use logzio_api_fetcher::record::{Paths, Record, Zone, date};
 use logzio_api_fetcher::state::{Account, Store, StoreWrite};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, general, minutes_ago, page, record};
@@ -144,7 +144,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
         let account = Account { checkpoint: date::parse(in_store), about_to_be: date::parse(&second), ..account };
         let text = record(1, &first);
         let path = |text| JsonPath::parse(text).unwrap();
-        let paths = Paths { data: path("data"), date: path("date"), id: None, next_url: None };
+        let paths = Paths { data: path("data"), date: path("date"), id: None, next_url: None, zone: Zone::Utc };
         let identities = vec![Record::read(Raw::parse(&text).unwrap(), &paths).identity()];
         let remember = StoreWrite::Remember { number: account.number, iteration: 1, identities };
         let save = StoreWrite::Save { name: "events".to_owned(), account: Box::new(account) };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
     Acknowledge, AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl,
-    Method, Name, OAuthType, Overlap, Text, Url, filled, nothing, pattern_of,
+    Method, Name, OAuthType, Overlap, Text, TimeZone, Url, filled, nothing, pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -83,7 +83,12 @@ sections! {
 
     JsonPaths { data: Option<Filled>, data_date: Option<Filled>, next_url: Option<Text>, id: Option<Text>, }
 
-    Settings { time_interval: Interval, days_back_fetch: Option<Days>, overlap: Option<Overlap>, }
+    Settings {
+        time_interval: Interval,
+        days_back_fetch: Option<Days>,
+        overlap: Option<Overlap>,
+        timezone: Option<TimeZone>,
+    }
 }
 
 /// The names of the section of the data request.

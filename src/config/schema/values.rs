@@ -70,6 +70,11 @@ values! {
         "maximum": reader::MINUTES_MAX,
         "pattern": format!(r"^\s*{}\s*$", span())
     })));
+    // Numbers are offsets in hours and minutes: YAML takes `+0200` for one.
+    TimeZone: json_schema!({
+        "type": ["string", "number"],
+        "pattern": or_filled_in(r"^\s*([A-Za-z][A-Za-z0-9_+/-]*|[+-][0-9]{1,2}(:?[0-9]{2})?)\s*$")
+    });
     Days: json_schema!({
         "type": ["number", "string"],
         "minimum": 0,

@@ -3,14 +3,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use logzio_api_fetcher::record::path::JsonPath;
-use logzio_api_fetcher::record::{CustomFields, Page, Paths, Record};
+use logzio_api_fetcher::record::{CustomFields, Page, Paths, Record, Zone};
 
 fuzz_target!(|text: &str| {
     let mut lines = text.splitn(3, '\n');
     let (Some(data), Some(id), Some(page)) = (lines.next(), lines.next(), lines.next()) else { return };
     let (Ok(data), Ok(id)) = (JsonPath::parse(data), JsonPath::parse(id)) else { return };
     let date = JsonPath::parse("date").expect("a path");
-    let paths = Paths { data, date, id: Some(id.clone()), next_url: Some(id) };
+    let paths = Paths { data, date, id: Some(id.clone()), next_url: Some(id), zone: Zone::Utc };
     let fields = [("type".to_owned(), "x".into()), ("a".to_owned(), 1.into())];
     let fields = CustomFields::new(&fields).expect("plain values");
     let Ok(read) = Page::read(page, &paths, &fields) else { return };
