@@ -106,6 +106,21 @@ pub async fn said(mut response: Response) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
+/// The text of an answer that should say little. What follows its first 64 KiB is left out.
+///
+/// # Errors
+/// Where the answer is cut off before its end: then nobody knows what it says.
+pub async fn whole_body(mut response: Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > SAID_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
 /// The innermost cause of a failure, without its URL.
 #[must_use]
 pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {

@@ -52,6 +52,8 @@
 //!
 //! - What the listener acknowledged is on the disk before the next batch of the API goes, as long as there is a disk to
 //!   write to: a crash doubles one batch at most.
+//! - Delivered is only what a listener acknowledged: a success without a body, or with a listener's counts. Where somebody
+//!   else answers, nothing is delivered; where nothing is acknowledged, nothing is set aside.
 //! - A listener that failed to take a batch (wrong token, down for too long) gets no other one of that iteration.
 //! - A checkpoint moves only when the listener has acknowledged every record of the iteration, never backwards, and never
 //!   past the iteration's first request, by the earlier of our clock and the API's.

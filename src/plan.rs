@@ -38,6 +38,18 @@ pub struct Listener {
     pub url: Url,
     /// The log shipping token.
     pub token: Secret,
+    /// Which answers acknowledge a batch (`logzio.acknowledge`).
+    pub acknowledge: Acknowledge,
+}
+
+/// Which answers acknowledge a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// Only those that a listener gives: a success without a body, or with a listener's counts.
+    #[default]
+    Listener,
+    /// Any success: for relays that answer in their own words (`2xx`).
+    AnySuccess,
 }
 
 /// One API: one entry of the config.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use indicatif::MultiProgress;
@@ -19,8 +20,12 @@ use crate::reload::{self, Print};
 use crate::ship::{Listener, Undelivered};
 use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
 use crate::status::{self, Board};
-use crate::stop::Stop;
+use crate::stop::{Stop, Waited};
 use crate::version;
+
+/// When the listener is asked by an empty request: what APIs have had to ship since the start has mostly shown by then
+/// whether it takes anything, and their first requests come before it.
+const LISTENER_CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
@@ -37,11 +42,23 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     }
     let (news, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, print, hangup, news));
+    let checking = tokio::spawn(check_listener(Arc::clone(&services.listener), services.stop.clone()));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings).await;
     watching.abort();
+    checking.abort();
     services.stop.until_gone(services.folder.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
+}
+
+/// Says soon after the start what is wrong with the listener, where no batch has shown it by then.
+async fn check_listener(listener: Arc<Listener>, stop: Stop) {
+    if stop.wait(LISTENER_CHECK_AFTER).await == Waited::Stopped || !listener.is_unheard() {
+        return;
+    }
+    if let Some(Err(error)) = stop.until_end(listener.check()).await {
+        tracing::error!(cause = %error, advice = error.advice(), "the listener was asked by an empty request, and can't be used");
+    }
 }
 
 /// One iteration of every API, or of one.

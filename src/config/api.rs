@@ -13,7 +13,7 @@ use super::reference::Place;
 use super::secrets::scrubber;
 use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
-use crate::record::{CustomFields, ErrorRule, Paths};
+use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: f64 = 14.0;
@@ -51,7 +51,8 @@ impl<'r, 'd> Entries<'r, 'd> {
             (false, Some(token)) => token,
             (false, None) => self.basic(&entry),
         };
-        let paths = self.paths(&entry.section("json_paths"), preset);
+        let zone = self.zone(&entry.section("settings"));
+        let paths = self.paths(&entry.section("json_paths"), preset, zone);
         let fields = entry.fields("custom_fields");
         let custom_fields = CustomFields::new(&fields).ok();
         let back = self.days_back(&entry.section("settings"));
@@ -130,7 +131,17 @@ impl<'r, 'd> Entries<'r, 'd> {
         given.map_or(if has_id { measured } else { Overlap::Unit }, Overlap::Fixed)
     }
 
-    fn paths(&self, section: &Section<'r, 'd>, preset: &Preset) -> Option<Paths> {
+    /// The zone of dates that name none.
+    fn zone(&self, settings: &Section<'r, 'd>) -> Zone {
+        let Some(text) = settings.text("timezone") else { return Zone::Utc };
+        Zone::parse(&text.value).unwrap_or_else(|| {
+            let hint = "a name like `Europe/Berlin`, an offset like `+02:00`, or `UTC`".to_owned();
+            self.reader.fault(&text.spot, "there is no such time zone", Some(hint));
+            Zone::Utc
+        })
+    }
+
+    fn paths(&self, section: &Section<'r, 'd>, preset: &Preset, zone: Zone) -> Option<Paths> {
         // A mark behind the path: a page may lack the list.
         let data = section.required_filled("data", preset.data);
         let marked = data.as_ref().and_then(|text| text.value.strip_suffix('?')).map(str::to_owned);
@@ -152,7 +163,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             (false, None) => ErrorRule::Usual,
             (false, Some(path)) => ErrorRule::At(path),
         };
-        Some(Paths { data: data?, date: date?, id, next_url, is_data_optional, error })
+        Some(Paths { data: data?, date: date?, id, next_url, is_data_optional, error, zone })
     }
 
     fn path(&self, text: Option<Text>) -> Option<JsonPath> {

@@ -32,7 +32,7 @@ pub use fault::{Fault, Findings};
 pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
-use crate::plan::{Config, Listener, Plan};
+use crate::plan::{Acknowledge, Config, Listener, Plan};
 use crate::secret::Secret;
 use api::Entries;
 use document::{Document, Place as Spot};
@@ -164,6 +164,7 @@ fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketA
 fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Listener> {
     let url = section.required_filled("url", None);
     let token = section.required_filled("token", None);
+    let acknowledge = read_acknowledge(reader, section);
     let url = url.filter(|url| !reader.is_void(&url.spot))?;
     let hint = || Some("like https://listener.logz.io:8071".to_owned());
     let parsed = match web_url(&url.value) {
@@ -182,7 +183,16 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
         }
     };
     let token = token?;
-    Some(Listener { url: parsed, token: Secret::new(token.value) })
+    Some(Listener { url: parsed, token: Secret::new(token.value), acknowledge })
+}
+
+fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowledge {
+    let Some(text) = section.text("acknowledge") else { return Acknowledge::Listener };
+    if !text.value.eq_ignore_ascii_case("2xx") {
+        let hint = "`2xx`, or leave the key out: then only a listener's own answers count".to_owned();
+        reader.fault(&text.spot, "it should be `2xx`", Some(hint));
+    }
+    Acknowledge::AnySuccess
 }
 
 fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {

@@ -41,6 +41,12 @@ use Place::{Auth, Both, OAuth, Top};
 pub const KEYS: &[Key] = &[
     key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
     key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
+    key(
+        "logzio.acknowledge",
+        Top,
+        "a listener's own answers",
+        "`2xx`: any success acknowledges a batch, for relays that answer in their own words. Without it only a listener's answers count: an empty body, or its counts.",
+    ),
     key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
     key(
         "status.listen",
@@ -161,12 +167,23 @@ pub const KEYS: &[Key] = &[
         "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
     ),
     key(
+        "settings.timezone",
+        Both,
+        "`UTC`",
+        "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Of two readings, as at the end of a summer time, the later one counts.",
+    ),
+    key(
         "filters",
         Both,
         "none",
         "Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first iteration begins. `{start_date}` in a value is replaced.",
     ),
-    key("custom_fields", Both, "`type: api_fetcher`", "Fields added to every record; they win over the record's own."),
+    key(
+        "custom_fields",
+        Both,
+        "`type: api_fetcher`",
+        "Fields added to every record; they win over the record's own. A record's own `type` is kept as `original_type` then; `type: null` leaves it alone, and adds none.",
+    ),
 ];
 
 /// Keys that mean the same as another: the alias and the key that the tables show.

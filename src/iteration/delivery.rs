@@ -6,11 +6,11 @@
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
-use crate::ship::{Batch, Done, Outbox, Packed, ShipError, Shipper, cant_compress};
+use crate::ship::{Batch, Done, Outbox, Pieces, ShipError, Shipper, cant_compress};
 use crate::state::Remembering;
 
 /// What is left of a batch, and what became of the piece of it that was sent.
-type Sent = (Vec<Packed>, Result<Option<Done>, ShipError>);
+type Sent = (Pieces, Result<Option<Done>, ShipError>);
 
 /// Batches on their way.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Delivery {
     now: DateTime<Utc>,
     outbox: Outbox,
     /// What is left of the batch whose turn it is.
-    pieces: Vec<Packed>,
+    pieces: Pieces,
     /// One task at most; it ends with the iteration.
     sending: JoinSet<Sent>,
     /// What was delivered is on its way to the disk; nothing else is sent until it is there.
@@ -30,7 +30,7 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn new(shipper: Shipper, now: DateTime<Utc>) -> Self {
         let outbox = Outbox::new(shipper.listener.press());
-        Self { shipper, now, outbox, pieces: Vec::new(), sending: JoinSet::new(), remembering: None }
+        Self { shipper, now, outbox, pieces: Pieces::default(), sending: JoinSet::new(), remembering: None }
     }
 
     /// Puts a batch behind the others.
@@ -64,7 +64,7 @@ impl Delivery {
             }
             if self.pieces.is_empty() {
                 let packed = self.outbox.next().await.map_err(cant_compress)?;
-                self.pieces.push(packed);
+                self.pieces = Pieces::of(packed);
             }
             let (shipper, now, mut pieces) = (self.shipper.clone(), self.now, std::mem::take(&mut self.pieces));
             self.sending.spawn(async move {

@@ -200,7 +200,9 @@ impl Api {
             undelivered: services.undelivered.clone(),
             stop: services.stop.clone(),
             api: plan.name.clone(),
+            tally: Arc::default(),
         };
+        let undelivered = Arc::clone(&shipper.tally);
         let remembered = services.folder.remembered(self.account.number).await;
         let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
         run.observed.remembered = remembered;
@@ -215,6 +217,7 @@ impl Api {
         };
         let Run { refused, report, observed, .. } = run;
         self.refused = refused;
+        undelivered.tell(&plan.name);
         if report.pages > 0 {
             self.account.lookback.add(report.pages, observed.back, ended.is_look, now);
         }

@@ -128,6 +128,8 @@ impl<'a> Run<'a> {
     pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
         self.keep_refused().await?;
         self.places = Places::default();
+        // Nothing is fetched for an output where nobody would take it.
+        self.delivery.shipper.require_listener().await?;
         let (mut asked, mut fetched) = match self.resume(fetcher).await {
             Some(resumed) => resumed,
             None => {
@@ -493,7 +495,7 @@ impl<'a> Run<'a> {
                     self.enqueue(full);
                 }
                 Err(TooLong { line }) => {
-                    self.delivery.shipper.keep_too_long(&line, self.now).await?;
+                    self.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
                     self.remember(vec![record.identity()]).await.end().await;
                     self.report.shipped.set_aside += 1;
                     self.meter.add_set_aside(1);

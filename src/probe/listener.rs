@@ -15,7 +15,7 @@ pub async fn listener_in_words(listener: &Listener) -> (String, bool) {
             let advice = match &error {
                 ShipError::Unreachable { cause, .. } => unreachable_advice(cause, "logzio.url"),
                 ShipError::Status { status, .. } if status.is_server_error() => Some("try again later"),
-                ShipError::Status { .. } => Some(
+                ShipError::Status { .. } | ShipError::Foreign { .. } => Some(
                     "it is not a listener, or something stands before it: check logzio.url, like https://listener.logz.io:8071",
                 ),
                 // What to do is in its own words.

@@ -1,9 +1,19 @@
 //! Event dates: every form that APIs write, as one instant in UTC.
 //!
-//! An offset is converted, never relabelled; a date without a zone is UTC; a date without a time is midnight. Fractions
-//! are kept to the nanosecond, further digits are cut.
+//! An offset is converted, never relabelled; a date without a zone is UTC, or in a record the zone of the config; a date
+//! without a time is midnight. Fractions are kept to the nanosecond, further digits are cut.
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+
+use super::zone::Zone;
+
+/// Before this, 1970-01-02 in UTC, an event's date means that there is none: the year 1 (Go, .NET), 1601 (Windows), the
+/// zero of UNIX time and what a time zone makes of it, and negative numbers are what programs write for "never". No
+/// system that an API tells of logged anything then.
+const EVENTS_SINCE: DateTime<Utc> = match DateTime::from_timestamp(86_400, 0) {
+    Some(date) => date,
+    None => DateTime::<Utc>::UNIX_EPOCH,
+};
 
 /// Reads a date in any of the forms RFC 3339, ISO 8601 (also compact, with a blank, without a zone), RFC 2822, UNIX
 /// time in seconds, milliseconds, microseconds or nanoseconds, and `/Date(ms)/`.
@@ -11,8 +21,19 @@ use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveTime, SecondsFormat, 
 /// Only the years 0 to 9999, which RFC 3339 can write: a checkpoint must be readable again.
 #[must_use]
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
+    read(text, Zone::Utc)
+}
+
+/// Reads an event's date, as [`parse`] does; where it names no zone it is meant in this one. A date before 1970-01-02 is
+/// none: it is what programs write for "never".
+#[must_use]
+pub fn of_event(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
+    read(text, zone).filter(|date| *date >= EVENTS_SINCE)
+}
+
+fn read(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    let date = unix_wrapped(text).or_else(|| iso(text)).or_else(|| unix(text)).or_else(|| rfc2822(text));
+    let date = unix_wrapped(text).or_else(|| iso(text, zone)).or_else(|| unix(text)).or_else(|| rfc2822(text));
     date.and_then(writable)
 }
 
@@ -20,7 +41,7 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
 #[must_use]
 pub fn parse_written(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    iso(text).or_else(|| rfc2822(text)).and_then(writable)
+    iso(text, Zone::Utc).or_else(|| rfc2822(text)).and_then(writable)
 }
 
 /// The instant as it can be written and read again: a leap second is the second after it.
@@ -101,7 +122,7 @@ fn rfc2822(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// ISO 8601: a calendar date, perhaps a time, perhaps a zone.
-fn iso(text: &str) -> Option<DateTime<Utc>> {
+fn iso(text: &str, unnamed: Zone) -> Option<DateTime<Utc>> {
     let mut rest = Scan(text.as_bytes());
     let year = rest.digits(4)?;
     let separator = rest.any(b"-/");
@@ -112,7 +133,7 @@ fn iso(text: &str) -> Option<DateTime<Utc>> {
     let day = rest.digits(2)?;
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
     if rest.0.is_empty() {
-        return Some(date.and_time(NaiveTime::MIN).and_utc());
+        return unnamed.utc(date.and_time(NaiveTime::MIN));
     }
     if rest.any(b"Tt ").is_some() {
         rest.blanks();
@@ -121,8 +142,11 @@ fn iso(text: &str) -> Option<DateTime<Utc>> {
     }
     let (time, leap) = clock(&mut rest)?;
     rest.blanks();
-    let offset = zone(&mut rest)?;
-    date.and_time(time).and_utc().checked_add_signed(leap)?.checked_sub_signed(offset)
+    let local = date.and_time(time).checked_add_signed(leap)?;
+    match rest.0 {
+        b"" => unnamed.utc(local),
+        _ => local.and_utc().checked_sub_signed(offset(&mut rest)?),
+    }
 }
 
 /// `10:10`, `10:10:10`, `101010`, with a fraction; a leap second is the second after it.
@@ -138,10 +162,10 @@ fn clock(rest: &mut Scan<'_>) -> Option<(NaiveTime, TimeDelta)> {
     Some((NaiveTime::from_hms_nano_opt(hour, minute, second, fraction)?, leap))
 }
 
-/// The offset from UTC: none, `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, `+02`.
-fn zone(rest: &mut Scan<'_>) -> Option<TimeDelta> {
-    if matches!(rest.0, b"" | b"Z" | b"z" | b"UTC" | b"utc" | b"GMT" | b"gmt") {
-        return Some(Duration::zero());
+/// The offset from UTC: `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, `+02`.
+fn offset(rest: &mut Scan<'_>) -> Option<TimeDelta> {
+    if matches!(rest.0, b"Z" | b"z" | b"UTC" | b"utc" | b"GMT" | b"gmt") {
+        return Some(TimeDelta::zero());
     }
     let sign = if rest.any(b"+-")? == b'-' { -1 } else { 1 };
     let hours = rest.digits(2)?;

@@ -12,10 +12,12 @@ mod line;
 mod page;
 pub mod path;
 mod scan;
+mod zone;
 
 pub use fingerprint::{Fingerprint, FingerprintMap, FingerprintSet, FirstBytes};
 pub use line::{CustomFields, FieldError};
 pub use page::{Absent, ErrorRule, KEYS_HIDDEN, Page, PageError, Paths};
+pub use zone::Zone;
 
 use chrono::{DateTime, Utc};
 
@@ -50,11 +52,11 @@ impl<'a> Record<'a> {
     /// Reads what the paths name in a record.
     #[must_use]
     pub fn read(raw: Raw<'a>, paths: &Paths) -> Self {
-        Self::of(raw, paths.date.first(raw), paths.id.as_ref().and_then(|path| path.first(raw)))
+        Self::of(raw, paths.date.first(raw), paths.id.as_ref().and_then(|path| path.first(raw)), paths.zone)
     }
 
-    fn of(raw: Raw<'a>, date: Option<Raw<'a>>, id: Option<Raw<'a>>) -> Self {
-        let date = date.and_then(Raw::scalar).and_then(|text| date::parse(&text));
+    fn of(raw: Raw<'a>, date: Option<Raw<'a>>, id: Option<Raw<'a>>, zone: Zone) -> Self {
+        let date = date.and_then(Raw::scalar).and_then(|text| date::of_event(&text, zone));
         let fingerprint = match (id, date) {
             (Some(id), Some(date)) => {
                 // Beside an id of up to 29 bytes, short enough for one block of SHA-256.
@@ -132,6 +134,6 @@ impl<'p> Wanted<'p> {
         let date = self.date.map_or_else(|| self.paths.date.first(raw), |head| head.first(date));
         let id = self.paths.id.as_ref().and_then(|path| self.id.map_or_else(|| path.first(raw), |head| head.first(id)));
         let is_plain = has_members && !is_overridden && !scan.has_breaks;
-        Ok(Record { is_plain, ..Record::of(raw, date, id) })
+        Ok(Record { is_plain, ..Record::of(raw, date, id, self.paths.zone) })
     }
 }

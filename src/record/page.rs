@@ -5,7 +5,7 @@ use super::json::{Kind, Raw};
 use super::line::CustomFields;
 use super::path::{Head, JsonPath, Keys, Missing, Sighting};
 use super::scan::{Invalid, Scan};
-use super::{Record, Wanted};
+use super::{Record, Wanted, Zone};
 
 /// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
 const RECORDS_MAX: usize = 1_000_000;
@@ -25,6 +25,8 @@ pub struct Paths {
     pub is_data_optional: bool,
     /// From the page: an error that it tells of.
     pub error: ErrorRule,
+    /// The zone of dates that name none.
+    pub zone: Zone,
 }
 
 /// How an answer of status 200 says that it failed.
@@ -103,7 +105,15 @@ impl Paths {
     /// Where records and their dates stand; nothing else is known.
     #[must_use]
     pub fn new(data: JsonPath, date: JsonPath) -> Self {
-        Self { data, date, id: None, next_url: None, is_data_optional: false, error: ErrorRule::default() }
+        Self {
+            data,
+            date,
+            id: None,
+            next_url: None,
+            is_data_optional: false,
+            error: ErrorRule::default(),
+            zone: Zone::Utc,
+        }
     }
 }
 

@@ -67,18 +67,22 @@ impl Batch {
         self.entries.iter().map(|entry| entry.identity)
     }
 
-    /// Two halves; nothing where there is only one line.
-    #[must_use]
-    pub fn split(self) -> Option<(Batch, Batch)> {
-        let middle = self.entries.len() / 2;
-        let cut = self.entries.get(middle.checked_sub(1)?)?.end;
+    /// The first lines, so many of them, and the others.
+    ///
+    /// # Errors
+    /// The batch as it is, where one of the two would have no line.
+    pub fn split_at(self, lines: usize) -> Result<(Batch, Batch), Batch> {
+        let last = lines.checked_sub(1).filter(|_| lines < self.entries.len());
+        let Some(Entry { end: cut, .. }) = last.and_then(|last| self.entries.get(last)).copied() else {
+            return Err(self);
+        };
         let Batch { mut text, mut entries } = self;
         let tail_text = text.split_off(cut);
-        let mut tail = entries.split_off(middle);
+        let mut tail = entries.split_off(lines);
         for entry in &mut tail {
             entry.end -= cut;
         }
-        Some((Batch { text, entries }, Batch { text: tail_text, entries: tail }))
+        Ok((Batch { text, entries }, Batch { text: tail_text, entries: tail }))
     }
 }
 
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_have_all_the_lines_in_order() {
+    fn parts_have_all_the_lines_in_order() {
         let mut batcher = Batcher::default();
         for number in 0..5_usize {
             batcher
@@ -183,11 +187,12 @@ mod tests {
                 .expect("a short line");
         }
         let whole = batcher.finish().expect("five lines");
-        let (head, tail) = whole.clone().split().expect("more than one line");
+        let (head, tail) = whole.clone().split_at(2).expect("more than two lines");
         assert_eq!((head.text(), tail.text()), (&b"0\n1\n"[..], &b"2\n3\n4\n"[..]));
         let halves: Vec<_> = head.lines().chain(tail.lines()).collect();
         assert_eq!(halves, whole.lines().collect::<Vec<_>>());
-        let (one, _) = head.split().expect("two lines");
-        assert!(one.split().is_none());
+        let (one, _) = head.split_at(1).expect("two lines");
+        assert_eq!(one.clone().split_at(0), Err(one.clone()));
+        assert_eq!(one.clone().split_at(1), Err(one));
     }
 }

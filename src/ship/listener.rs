@@ -1,19 +1,24 @@
 //! One batch to the listener, and what became of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
-use serde::Deserialize;
 
+use super::acceptance::{Acceptance, Meaning, Refusal, meaning};
 use super::gzip::Press;
-use crate::http::{cause, said, unreachable_advice};
-use crate::plan;
+use super::standing::{Foreign, Permission, Standing};
+use crate::http::{cause, unreachable_advice, whole_body};
+use crate::plan::{self, Acknowledge};
 use crate::query::encode_component;
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
+
+/// The name of the one output that there is.
+const NAME: &str = "logzio";
 
 /// Why a batch wasn't delivered. The checkpoint stays where it is.
 #[derive(Debug, thiserror::Error)]
@@ -28,13 +33,29 @@ pub enum ShipError {
     },
     /// The token is refused.
     #[error(
-        "the listener {url} refuses the token ({status}); check logzio.token, and that logzio.url is the one of your region"
+        "the listener {url} refuses the token ({status}{said}); check logzio.token, that logzio.url is the one of your region, \
+         and firewalls before it"
     )]
     Token {
         /// Without the token.
         url: String,
         /// 401 or 403.
         status: StatusCode,
+        /// What it says, scrubbed.
+        said: String,
+    },
+    /// A success or a redirect that no listener sends.
+    #[error(
+        "{url} answered {status}{said}, which is no listener's answer, so nothing counts as delivered until a listener \
+         answers; check logzio.url (where a relay answers so, set `logzio.acknowledge: 2xx`)"
+    )]
+    Foreign {
+        /// Without the token.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What came, scrubbed.
+        said: String,
     },
     /// Any other answer.
     #[error("the listener {url} answered {status}{said}")]
@@ -69,6 +90,9 @@ impl ShipError {
             Self::Token { .. } => {
                 "put a shipping token of your account into logzio.token, and the URL of its region into logzio.url"
             }
+            Self::Foreign { .. } => {
+                "put the URL of the listener of your region into logzio.url, like https://listener.logz.io:8071"
+            }
             Self::Status { status, .. } if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
                 "nothing, if it passes: what isn't delivered is sent again; else ask the listener's owner"
             }
@@ -76,50 +100,6 @@ impl ShipError {
             Self::Local { .. } => "make room on the disk, or mend the rights of the config's folder",
             Self::Stopped => "nothing; the next start goes on from the checkpoint",
         }
-    }
-}
-
-/// What the listener did with a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It has every line.
-    Whole,
-    /// It has the lines that it can read; sending them again would double those.
-    ButSome(Counts),
-    /// It wants less at a time.
-    TooLarge,
-}
-
-/// What a 400 of the listener tells; zero where it doesn't.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Counts {
-    /// Lines that are no JSON to it.
-    pub(super) malformed_lines: u64,
-    /// Lines that it has.
-    pub(super) successful_lines: u64,
-    /// Lines over its limit.
-    pub(super) oversized_lines: u64,
-    /// Empty lines.
-    pub(super) empty_log_lines: u64,
-}
-
-impl Counts {
-    /// From the body of a 400; nothing where the body is a web page: that comes from something before the listener.
-    fn read(body: &str) -> Option<Self> {
-        (!is_web_page(body)).then(|| serde_json::from_str(body).unwrap_or_default())
-    }
-
-    /// Whether a body is what a listener says, and nobody else.
-    fn are_in(body: &str) -> bool {
-        let names = ["malformedLines", "successfulLines", "oversizedLines", "emptyLogLines"];
-        let json = serde_json::from_str::<serde_json::Value>(body);
-        json.is_ok_and(|json| names.iter().any(|name| json.get(name).is_some()))
-    }
-
-    /// Whether a batch of so many lines arrived whole.
-    pub(super) fn are_whole(self, lines: usize) -> bool {
-        self.malformed_lines == 0 && self.oversized_lines == 0 && self.successful_lines >= lines as u64
     }
 }
 
@@ -131,8 +111,13 @@ pub struct Listener {
     url: Secret,
     shown_url: String,
     scrubber: Scrubber,
+    acknowledge: Acknowledge,
     press: Arc<Press>,
+    standing: Standing,
 }
+
+/// A failed attempt: why, and whether another may help.
+type Failure = (ShipError, Verdict);
 
 impl Listener {
     /// To a listener of the config.
@@ -144,29 +129,73 @@ impl Listener {
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
             shown_url: plan::shown_url(&listener.url),
             scrubber: Scrubber::new([listener.token.clone()]),
+            acknowledge: listener.acknowledge,
             press: Arc::default(),
+            standing: Standing::default(),
         }
     }
 
-    /// Sends nothing, once, to see whether a listener is there and takes the token.
+    /// Its name where several are told apart, in `undelivered.ndjson`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// Sends an empty request, once, to see whether a listener is there and takes the token.
     ///
     /// # Errors
     /// [`ShipError::Token`] where the token is refused, [`ShipError::Unreachable`] where nobody answers, and
-    /// [`ShipError::Status`] where the answer is not that of a listener.
+    /// [`ShipError::Foreign`] or [`ShipError::Status`] where the answer is not that of a listener.
     pub(crate) async fn check(&self) -> Result<StatusCode, ShipError> {
         let response = self.send(Bytes::new(), None).await?;
         let status = response.status();
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(ShipError::Token { url: self.shown_url.clone(), status })
+        let heard = self.hear(response).await.map_err(|(error, _)| error)?;
+        match heard {
+            Acceptance::All | Acceptance::Partial(_) => {
+                self.standing.hear();
+                Ok(status)
             }
-            StatusCode::OK | StatusCode::BAD_REQUEST => {
-                let body = said(response).await;
-                let is_silent = status == StatusCode::OK && body.trim().is_empty();
-                if is_silent || Counts::are_in(&body) { Ok(status) } else { Err(self.status_error(status, &body)) }
-            }
-            _ => Err(self.status_error(status, &said(response).await)),
+            Acceptance::TooLarge => Err(self.status_error(status, "")),
+            Acceptance::Refused(refusal) => Err(self.refused(&refusal)),
         }
+    }
+
+    /// Whether nobody has answered there yet.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.standing.has_answered()
+    }
+
+    /// Makes sure that nobody but a listener is known to answer there. Where somebody else did, one of those who want to
+    /// ship asks by an empty request, once in [`ASK_EVERY`](super::ASK_EVERY).
+    ///
+    /// # Errors
+    /// [`ShipError::Foreign`]
+    pub async fn require_listener(&self) -> Result<(), ShipError> {
+        let known = match self.standing.permission(Instant::now()) {
+            Permission::Send => return Ok(()),
+            Permission::Wait(known) => known,
+            Permission::Ask(known) => match self.check().await {
+                // That is a listener's word, and the next batch will have it.
+                Ok(_) | Err(ShipError::Token { status: StatusCode::UNAUTHORIZED, .. }) => {
+                    self.standing.hear();
+                    return Ok(());
+                }
+                Err(error @ ShipError::Foreign { .. }) => return Err(error),
+                Err(_) => known,
+            },
+        };
+        Err(ShipError::Foreign { url: self.shown_url.clone(), status: known.status, said: known.said })
+    }
+
+    /// How many batches it has acknowledged, of all who ship to it.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.standing.acknowledged()
+    }
+
+    /// Whether it takes what others send: it acknowledged a batch not long ago, which is used up by this, and acknowledges
+    /// an empty request now.
+    pub(super) async fn takes_others(&self) -> bool {
+        self.standing.use_recent_acknowledgement(Instant::now()) && self.check().await.is_ok()
     }
 
     /// Compresses what goes there.
@@ -176,12 +205,12 @@ impl Listener {
     }
 
     /// Sends a compressed batch, again and again where that may help.
-    pub(super) async fn deliver(&self, body: &Bytes, stop: &Stop, api: &str) -> Result<Taken, ShipError> {
+    pub(super) async fn deliver(&self, body: &Bytes, stop: &Stop, api: &str) -> Result<Acceptance, ShipError> {
         let mut retries = Retries::new(retry::LISTENER);
         loop {
             let (error, verdict) = match stop.until_end(self.post(body)).await {
                 None => return Err(ShipError::Stopped),
-                Some(Ok(taken)) => return Ok(taken),
+                Some(Ok(acceptance)) => return Ok(acceptance),
                 Some(Err(failure)) => failure,
             };
             let Verdict::Retry { asked } = verdict else { return Err(error) };
@@ -192,26 +221,59 @@ impl Listener {
         }
     }
 
-    async fn post(&self, body: &Bytes) -> Result<Taken, (ShipError, Verdict)> {
+    async fn post(&self, body: &Bytes) -> Result<Acceptance, Failure> {
+        self.require_listener().await.map_err(|error| (error, Verdict::End))?;
         let sent = self.send(body.clone(), Some("gzip")).await;
         let response = sent.map_err(|error| match error {
             ShipError::Unreachable { .. } => (error, Verdict::Retry { asked: None }),
             _ => (error, Verdict::End),
         })?;
+        let heard = self.hear(response).await?;
+        match heard {
+            Acceptance::All | Acceptance::Partial(_) => self.standing.acknowledge(Instant::now()),
+            Acceptance::TooLarge | Acceptance::Refused(_) => self.standing.hear(),
+        }
+        Ok(heard)
+    }
+
+    /// Reads an answer, and says what it means.
+    async fn hear(&self, response: Response) -> Result<Acceptance, Failure> {
         let status = response.status();
         let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
-        match status {
-            _ if status.is_success() => Ok(Taken::Whole),
-            StatusCode::BAD_REQUEST => {
-                let body = said(response).await;
-                Counts::read(&body).map(Taken::ButSome).ok_or_else(|| (self.status_error(status, &body), Verdict::End))
+        let target =
+            response.headers().get(LOCATION).map(|to| format!("to {} ", String::from_utf8_lossy(to.as_bytes())));
+        // Without the whole body nobody knows who answered.
+        let body = whole_body(response).await.map_err(|error| {
+            let cause = format!("its answer ({status}) was cut: {}", cause(&error, &self.scrubber));
+            (ShipError::Unreachable { url: self.shown_url.clone(), cause }, Verdict::Retry { asked: None })
+        })?;
+        match meaning(status, &body, verdict != Verdict::End, self.acknowledge) {
+            Meaning::Settled(acceptance) => Ok(acceptance),
+            Meaning::Failure => Err((self.status_error(status, &body), verdict)),
+            Meaning::Foreign => {
+                let said = self.shown(&(target.unwrap_or_default() + &body));
+                let foreign = Foreign { status, said: said.clone() };
+                self.standing.hear_foreign(foreign, Instant::now());
+                Err((ShipError::Foreign { url: self.shown_url.clone(), status, said }, Verdict::End))
             }
-            StatusCode::PAYLOAD_TOO_LARGE => Ok(Taken::TooLarge),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err((ShipError::Token { url: self.shown_url.clone(), status }, Verdict::End))
-            }
-            _ => Err((self.status_error(status, &said(response).await), verdict)),
         }
+    }
+
+    /// What a refusal means where it is not of one record.
+    pub(super) fn refused(&self, refusal: &Refusal) -> ShipError {
+        let Refusal { status, body } = refusal;
+        match *status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ShipError::Token { url: self.shown_url.clone(), status: *status, said: self.shown(body) }
+            }
+            status => self.status_error(status, body),
+        }
+    }
+
+    /// What a refusal means where it is of one record: the reason in `undelivered.ndjson`.
+    pub(super) fn reason(&self, refusal: &Refusal) -> String {
+        let Refusal { status, body } = refusal;
+        format!("refused with {status}{}; other records were acknowledged", self.shown(body))
     }
 
     async fn send(&self, body: Bytes, encoding: Option<&'static str>) -> Result<Response, ShipError> {
@@ -233,13 +295,75 @@ impl Listener {
         request.send().await.map_err(unreachable)
     }
 
-    fn status_error(&self, status: StatusCode, said: &str) -> ShipError {
-        let said = self.scrubber.scrub(said);
-        let said = if said.is_empty() { said } else { format!(": {said}") };
-        ShipError::Status { url: self.shown_url.clone(), status, said }
+    fn status_error(&self, status: StatusCode, body: &str) -> ShipError {
+        ShipError::Status { url: self.shown_url.clone(), status, said: self.shown(body) }
+    }
+
+    /// Foreign text as it is shown behind a status.
+    fn shown(&self, body: &str) -> String {
+        let said = self.scrubber.scrub(body);
+        if said.is_empty() { said } else { format!(": {said}") }
     }
 }
 
-fn is_web_page(body: &str) -> bool {
-    body.trim_start().starts_with('<')
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::super::standing::ASK_EVERY;
+    use super::*;
+    use crate::http::{Timeouts, client};
+
+    /// A server that gives these answers, and the way to it.
+    fn answering(answers: Vec<&'static str>) -> Listener {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", socket.local_addr().expect("its address"));
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = socket.accept().expect("a request");
+                let asked = stream.read(&mut [0; 4096]).expect("a request");
+                assert!(asked > 0);
+                let head = format!("HTTP/1.1 {answer}");
+                stream.write_all(head.as_bytes()).expect("the answer is read");
+            }
+        });
+        let listener = plan::Listener {
+            url: Url::parse(&url).expect("a URL"),
+            token: Secret::new("token"),
+            acknowledge: Acknowledge::Listener,
+        };
+        Listener::new(client(&[], Timeouts::default()).expect("a client"), &listener)
+    }
+
+    const EMPTY: &str = "200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    const PAGE: &str = "200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\n<html>";
+    const WRONG_TOKEN: &str = "401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+    fn hear_page(listener: &Listener, ago: Duration) {
+        let then = Instant::now().checked_sub(ago).expect("the machine runs for longer than that");
+        listener.standing.hear_foreign(Foreign { status: StatusCode::OK, said: ": <html>".to_owned() }, then);
+    }
+
+    #[tokio::test]
+    async fn an_output_where_somebody_else_answers_is_asked_after_a_minute_and_goes_on_when_a_listener_does() {
+        for (answer, is_listener) in [(EMPTY, true), (WRONG_TOKEN, true), (PAGE, false)] {
+            let listener = answering(vec![answer]);
+            hear_page(&listener, Duration::ZERO);
+            let error = listener.require_listener().await.expect_err("it isn't time to ask");
+            assert!(error.to_string().contains("answered 200 OK: <html>"), "{error}");
+            hear_page(&listener, ASK_EVERY);
+            assert_eq!(listener.require_listener().await.is_ok(), is_listener, "{answer}");
+            assert_eq!(listener.require_listener().await.is_ok(), is_listener, "{answer}: it isn't asked again");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_output_that_nobody_answers_for_is_still_left_alone() {
+        let listener = answering(Vec::new());
+        hear_page(&listener, ASK_EVERY);
+        let error = listener.require_listener().await.expect_err("nobody answers");
+        assert!(matches!(error, ShipError::Foreign { .. }), "{error}");
+    }
 }

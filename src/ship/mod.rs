@@ -1,13 +1,18 @@
 //! From lines to acknowledged batches.
 //!
 //! Enters: batches of lines. Leaves: for each record the word that it was delivered, or set aside for good. What always
-//! holds: a batch that the listener took, even in part, is never sent again; a record that can never be delivered is in
-//! `undelivered.ndjson` before it counts as done.
+//! holds: delivered is only what a listener acknowledged; a batch that the listener took, even in part, is never sent again;
+//! a record that can never be delivered is in `undelivered.ndjson` before it counts as done; and none is set aside where
+//! the output takes nothing at all.
 
+mod acceptance;
 mod batch;
 mod gzip;
 mod listener;
 mod outbox;
+mod pieces;
+mod standing;
+mod tally;
 mod undelivered;
 
 use std::sync::Arc;
@@ -18,10 +23,15 @@ pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
 pub use gzip::{Packed, Packer, Press};
 pub use listener::{Listener, ShipError};
 pub use outbox::Outbox;
-pub use undelivered::{FILE_BYTES_MAX, FILE_NAME as UNDELIVERED_FILE_NAME, ROTATED_FILE_NAME, Undelivered};
+pub use pieces::Pieces;
+pub use standing::{ACKNOWLEDGED_RECENTLY, ASK_EVERY};
+pub use tally::Tally;
+pub use undelivered::{API_BYTES_MAX, Cause, FILE_NAME as UNDELIVERED_FILE_NAME, Kept, Undelivered};
 
+use crate::record::Identity;
 use crate::stop::Stop;
-use listener::{Counts, Taken};
+use acceptance::{Acceptance, Counts, Refusal};
+use pieces::{Piece, Step};
 
 /// Ships the batches of one API.
 #[derive(Clone, Debug)]
@@ -34,6 +44,8 @@ pub struct Shipper {
     pub stop: Stop,
     /// Whose records they are.
     pub api: String,
+    /// What of this iteration went to `undelivered.ndjson`.
+    pub tally: Arc<Tally>,
 }
 
 /// What became of a batch's records.
@@ -59,53 +71,105 @@ pub struct Done {
 }
 
 impl Shipper {
-    /// Delivers the next piece: the last of `pieces`, or a part of it where the listener wants less at a time. Gives
-    /// nothing where no piece is left.
+    /// Makes sure that nobody but a listener is known to answer at the output, before anything is fetched for it.
+    ///
+    /// # Errors
+    /// [`ShipError::Foreign`], or [`ShipError::Stopped`].
+    pub async fn require_listener(&self) -> Result<(), ShipError> {
+        self.stop.until_end(self.listener.require_listener()).await.unwrap_or(Err(ShipError::Stopped))
+    }
+
+    /// Delivers the next piece: the last of `pieces`, or a part of it where the listener wants less at a time or refuses a
+    /// record. Gives nothing where no piece is left.
     ///
     /// # Errors
     /// [`ShipError`], where the piece could not be delivered.
-    pub async fn ship_next(&self, pieces: &mut Vec<Packed>, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
-        // Each split leaves two halves, so there is never more than one piece per halving.
-        while let Some(Packed { batch: piece, body }) = pieces.pop() {
+    pub async fn ship_next(&self, pieces: &mut Pieces, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
+        // Each piece is sent once, halved or put off, so there are never more rounds than twice the records.
+        while let Some(Piece { batch, body }) = pieces.pop() {
             if self.stop.is_cut() {
                 return Err(ShipError::Stopped);
             }
+            let Packed { batch: piece, body } = match body {
+                Some(body) => Packed { batch, body },
+                None => self.listener.press().pack(batch).await.map_err(cant_compress)?,
+            };
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
             let (shipped, refused) = match self.listener.deliver(&body, &self.stop, &self.api).await? {
-                Taken::Whole => (Shipped { records, bytes, set_aside: 0 }, None),
-                Taken::ButSome(counts) => {
+                Acceptance::All => {
+                    pieces.acknowledge();
+                    (Shipped { records, bytes, set_aside: 0 }, None)
+                }
+                Acceptance::Partial(counts) => {
+                    pieces.acknowledge();
                     let refused = self.reason(&piece, counts);
                     let taken = counts.successful_lines.min(records);
                     // The whole batch is kept, as nobody knows which lines those are.
                     let set_aside = if refused.is_some() { (records - taken).max(1) } else { 0 };
                     (Shipped { records: taken, bytes, set_aside }, refused)
                 }
-                Taken::TooLarge if piece.len() == 1 => {
-                    self.keep(&piece, now, "the listener says that it is too large").await?;
-                    (Shipped { records: 0, bytes: 0, set_aside: 1 }, None)
+                Acceptance::TooLarge if piece.len() == 1 => {
+                    return self.set_aside(piece, now, "the listener says that it is too large").await.map(Some);
                 }
-                Taken::TooLarge => {
-                    for half in piece.split().map(|(head, tail)| [tail, head]).into_iter().flatten() {
-                        pieces.push(self.listener.press().pack(half).await.map_err(cant_compress)?);
-                    }
+                Acceptance::TooLarge => {
+                    pieces.halve(piece);
                     continue;
                 }
+                Acceptance::Refused(refusal) => match self.find_refused(pieces, piece, &refusal).await? {
+                    Some(record) => {
+                        return self.set_aside(record, now, &self.listener.reason(&refusal)).await.map(Some);
+                    }
+                    None => continue,
+                },
             };
             return Ok(Some(Done { piece, shipped, refused }));
         }
         Ok(None)
     }
 
+    /// Goes on to search a refused piece for the record that is refused; gives it back once it is found.
+    ///
+    /// # Errors
+    /// The refusal, where it is the output that takes nothing.
+    async fn find_refused(
+        &self,
+        pieces: &mut Pieces,
+        piece: Batch,
+        refusal: &Refusal,
+    ) -> Result<Option<Batch>, ShipError> {
+        let (step, piece) = match pieces.refuse(piece, refusal.is_of_token(), self.listener.acknowledged()) {
+            None => return Ok(None),
+            Some((Step::SetAside, record)) => return Ok(Some(record)),
+            Some(unsure) => unsure,
+        };
+        let asked = async {
+            match step {
+                Step::Doubt => self.listener.takes_others().await,
+                _ => self.listener.check().await.is_ok(),
+            }
+        };
+        match self.stop.until_end(asked).await {
+            None => return Err(ShipError::Stopped),
+            Some(false) => return Err(self.listener.refused(refusal)),
+            Some(true) if step == Step::Doubt => pieces.trust(),
+            Some(true) => {}
+        }
+        Ok(pieces.narrow_down(piece))
+    }
+
+    /// Sets a record aside that the listener never takes.
+    async fn set_aside(&self, piece: Batch, now: DateTime<Utc>, reason: &str) -> Result<Done, ShipError> {
+        self.write(now, reason, false, piece.lines()).await?;
+        Ok(Done { piece, shipped: Shipped { records: 0, bytes: 0, set_aside: 1 }, refused: None })
+    }
+
     /// Sets a record aside whose line is too long for the listener.
     ///
     /// # Errors
     /// Where it can't be written.
-    pub async fn keep_too_long(&self, line: &[u8], now: DateTime<Utc>) -> Result<(), ShipError> {
-        let (bytes, max) = (line.len(), LINE_BYTES_MAX);
-        let reason = format!("its line has {bytes} bytes, and the listener takes {max}");
-        self.write(now, &reason, [line].into_iter()).await?;
-        tracing::warn!(api = self.api, bytes, bytes_max = max, "a record is too long, kept in {UNDELIVERED_FILE_NAME}");
-        Ok(())
+    pub async fn keep_too_long(&self, line: &[u8], record: Identity, now: DateTime<Utc>) -> Result<(), ShipError> {
+        let reason = format!("the record is too long: {} bytes, and the listener takes {LINE_BYTES_MAX}", line.len());
+        self.write(now, &reason, false, [(line, record)].into_iter()).await
     }
 
     /// Why a batch is to be kept that was answered by 400: the listener doesn't say which lines it refused.
@@ -127,24 +191,27 @@ impl Shipper {
         ))
     }
 
-    /// Keeps a batch in `undelivered.ndjson`.
+    /// Keeps a batch in `undelivered.ndjson` of which the listener refused some lines.
     ///
     /// # Errors
     /// Where it can't be written.
     pub async fn keep(&self, batch: &Batch, now: DateTime<Utc>, reason: &str) -> Result<(), ShipError> {
-        self.write(now, reason, batch.lines().map(|(line, _)| line)).await?;
-        tracing::warn!(api = self.api, records = batch.len(), reason, "kept in {UNDELIVERED_FILE_NAME}");
-        Ok(())
+        self.write(now, reason, true, batch.lines()).await
     }
 
     async fn write<'l>(
         &self,
-        now: DateTime<Utc>,
+        time: DateTime<Utc>,
         reason: &str,
-        lines: impl Iterator<Item = &'l [u8]>,
+        is_taken_in_part: bool,
+        lines: impl Iterator<Item = (&'l [u8], Identity)>,
     ) -> Result<(), ShipError> {
-        let kept = self.undelivered.keep(&self.api, now, reason, lines).await;
-        kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })
+        let cause = Cause { output: self.listener.name(), api: &self.api, time, reason, is_taken_in_part };
+        let kept = self.undelivered.keep(cause, lines).await;
+        let kept =
+            kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })?;
+        self.tally.add(kept, reason);
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What reaches the listener: the API's own bytes, and every date.
 
 use chrono::{DateTime, Utc};
-use logzio_api_fetcher::record::date;
+use logzio_api_fetcher::record::{Zone, date};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page};
 
@@ -28,12 +28,66 @@ fn a_records_bytes_arrive_as_the_api_sent_them() {
 fn custom_fields_are_added_and_win() {
     let date = minutes_ago(5);
     let record = format!(r#"{{"type":"own","level":"low","date":"{date}","n":{{"level":1}}}}"#);
+    // The type that is replaced stays, by another name.
     let lines =
         shipped(&[&record], "    custom_fields: {type: cisco, level: high, count: 5, deep: {a: [true, null]}}\n");
     let expected = format!(
-        r#"{{"date":"{date}","n":{{"level":1}},"type":"cisco","level":"high","count":5,"deep":{{"a":[true,null]}}}}"#
+        r#"{{"date":"{date}","n":{{"level":1}},"original_type":"own","type":"cisco","level":"high","count":5,"deep":{{"a":[true,null]}}}}"#
     );
     assert_eq!(lines, [expected]);
+}
+
+#[test]
+fn a_records_own_type_is_kept_by_another_name_or_left_alone() {
+    let date = minutes_ago(5);
+    let record = format!(r#"{{"type":"own","date":"{date}"}}"#);
+    let renamed = format!(r#"{{"date":"{date}","original_type":"own","type":"api_fetcher"}}"#);
+    assert_eq!(shipped(&[&record], ""), [renamed]);
+    assert_eq!(shipped(&[&record], "    custom_fields: {type: null}\n"), [record]);
+}
+
+#[test]
+fn a_date_that_means_none_is_none_and_its_record_is_shipped() {
+    let with = format!(r#"{{"id":1,"date":"{}"}}"#, minutes_ago(5));
+    for none in [
+        "0",
+        "-1",
+        "\"0\"",
+        "-62135596800",
+        "\"0001-01-01T00:00:00Z\"",
+        "\"0001-01-01T00:00:00+02:00\"",
+        "\"1601-01-01T00:00:00Z\"",
+        "\"1970-01-01T00:00:00Z\"",
+        "\"1970-01-01 00:00:00\"",
+        "\"/Date(-62135596800000)/\"",
+        "\"0000-00-00 00:00:00\"",
+        "\"N/A\"",
+        "\"\"",
+        "null",
+    ] {
+        let without = format!(r#"{{"id":2,"date":{none}}}"#);
+        let records = [with.clone(), without];
+        let api = MockServer::start(move |_, _| page(&records.iter().map(String::as_str).collect::<Vec<_>>(), None));
+        let listener = MockListener::start();
+        let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+        assert_eq!(listener.ids(), [1, 2], "{none}");
+        outcome.assert_says("records=1").assert_says("have no readable date");
+    }
+}
+
+#[test]
+fn dates_without_a_zone_are_read_in_the_zone_of_the_config() {
+    let (date, listener) = ("2026-07-01 12:00:00", MockListener::start());
+    let api = MockServer::start(move |_, _| page(&[&format!(r#"{{"id":1,"date":"{date}"}}"#)], None));
+    let more = "    filters: {since: '2026-07-01T00:00:00'}\n";
+    for (zone, checkpoint) in [("Europe/Berlin", "10:00:00"), ("-03:30", "15:30:00"), ("UTC", "12:00:00")] {
+        let config = general(api.url(), listener.url(), more)
+            .replace("days_back_fetch: 5", &format!("days_back_fetch: 5, timezone: '{zone}'"));
+        let outcome = Fetcher::new(&config).once().assert_code(0);
+        assert_eq!(outcome.read("last_start_dates.txt"), format!("events: 2026-07-01T{checkpoint}Z\n"), "{zone}");
+    }
+    let starts = api.asked().iter().filter(|asked| asked.query.contains("2026-07-01T00")).count();
+    assert_eq!(starts, 3, "filters are in UTC whatever the zone");
 }
 
 #[test]
@@ -149,7 +203,13 @@ fn every_form_of_a_date_is_understood_and_converted_to_utc() {
 #[test]
 fn no_text_makes_the_date_reader_panic_and_every_date_survives_writing() {
     use proptest::prelude::*;
-    proptest!(|(text in "[0-9TZ:+., /a-z()-]{0,40}", seconds in -62_135_596_800_i64..253_402_300_799, nanoseconds in 0_u32..1_000_000_000)| {
+    let zones = ["UTC", "Europe/Berlin", "Pacific/Apia", "-12:00"].map(|zone| Zone::parse(zone).unwrap());
+    proptest!(|(text in "[0-9TZ:+., /a-z()-]{0,40}", seconds in -62_135_596_800_i64..253_402_300_799, nanoseconds in 0_u32..1_000_000_000, zone in 0..4_usize)| {
+        let local = DateTime::from_timestamp(seconds, 0).unwrap().format("%Y-%m-%d %H:%M:%S").to_string();
+        for read in [date::of_event(&text, zones[zone]), date::of_event(&local, zones[zone])].into_iter().flatten() {
+            prop_assert!(read.timestamp() >= 86_400);
+            prop_assert_eq!(date::of_event(&date::format(read), zones[zone]), Some(read));
+        }
         for read in [date::parse(&text), date::parse_written(&text)].into_iter().flatten() {
             prop_assert_eq!(date::parse_written(&date::format(read)), Some(read));
         }

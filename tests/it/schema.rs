@@ -22,6 +22,8 @@ fn compile(text: &str) -> Reading {
         let value = match name {
             "INTERVAL" => "7",
             "AUTO" => "auto",
+            "ZONE" => "Asia/Tokyo",
+            "ANY" => "2xx",
             "GENERAL" => "general",
             "POST" => "post",
             "URL" => "https://api.example/v3",
@@ -236,6 +238,9 @@ const FAULTS: &[(&str, &str)] = &[
     ("logzio.url", "'https://listener.logz.io:8071/#x'"),
     ("logzio.token", "null"),
     ("logzio.token", "' '"),
+    ("logzio.acknowledge", "all"),
+    ("logzio.acknowledge", "200"),
+    ("logzio.acknowledge", "[2xx]"),
     ("tls", "text"),
     ("tls.ca_file", "''"),
     ("status.listen", "''"),
@@ -305,6 +310,10 @@ const FAULTS: &[(&str, &str)] = &[
     ("auth_apis.settings.overlap", "soon"),
     ("auth_apis.settings.overlap", "-1"),
     ("auth_apis.settings.overlap", "''"),
+    ("auth_apis.settings.timezone", "''"),
+    ("auth_apis.settings.timezone", "'+2:0:0'"),
+    ("auth_apis.settings.timezone", "true"),
+    ("auth_apis.settings.timezone", "[UTC]"),
     ("auth_apis.filters", "text"),
     ("auth_apis.filters", "{a: {b: c}}"),
     ("auth_apis.filters", "{a: [[1]]}"),
@@ -325,6 +334,7 @@ const UNSEEN: &[(&str, &str, &str)] = &[
     ("auth_apis.settings.time_interval", "0x10", "to a schema this number is 16, however it is written"),
     ("auth_apis.settings.time_interval", "999999h", "how long a text makes a span"),
     ("auth_apis.settings.days_back_fetch", "'36501'", "how large a number in quotes is"),
+    ("auth_apis.settings.timezone", "Mars/Base", "which names of time zones there are"),
     ("auth_apis.filters", "{since: yesterday}", "which filter holds the start date is said elsewhere"),
     ("auth_apis.custom_fields", "{a: .inf}", "JSON, and so a schema, has no word for it"),
     ("auth_apis.http_request", "{method: POST, url: 'https://api.example', body: {[a]: b}}", "as above"),
@@ -373,6 +383,7 @@ fn it_refuses_a_key_that_check_calls_unknown_wherever_it_stands() {
 /// Spellings of each key; an empty one is its absence.
 const SPELLINGS: &[(&str, &[&str])] = &[
     ("logzio.url", &["https://h", "'HTTP://h:8070/a?'", "' https://${WORD}:8071 '", "'${URL}'", "'http:/h'"]),
+    ("logzio.acknowledge", &["", "null", "2xx", "' 2XX '", "'${ANY}'"]),
     ("logzio.token", &["t", "0x1F", "1e5", "true", "'${WORD}'", "'a b'"]),
     ("tls", &["", "null", "{}", "{ca_file: null}"]),
     (
@@ -440,6 +451,21 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ),
     ("auth_apis.settings.days_back_fetch", &["", "null", "0", "14", "0.5", "'7'", "1e1", "'${INTERVAL}'", "36500"]),
     ("auth_apis.settings.overlap", &["", "null", "0", "0s", "auto", "' AUTO '", "'${AUTO}'", "90s", "2.5", "1 h"]),
+    (
+        "auth_apis.settings.timezone",
+        &[
+            "",
+            "null",
+            "UTC",
+            "Europe/Berlin",
+            "' america/new_york '",
+            "+02:00",
+            "-0330",
+            "'+2'",
+            "'${ZONE}'",
+            "Etc/GMT+5",
+        ],
+    ),
     (
         "auth_apis.filters",
         &[

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl, Method, Name,
-    OAuthType, Overlap, Text, Url, filled, nothing, pattern_of,
+    Acknowledge, AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl,
+    Method, Name, OAuthType, Overlap, Text, TimeZone, Url, filled, nothing, pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -32,7 +32,7 @@ sections! {
         oauth_apis: Option<Vec<OAuthApi>>,
     }
 
-    Logzio { url: ListenerUrl, token: Filled, }
+    Logzio { url: ListenerUrl, token: Filled, acknowledge: Option<Acknowledge>, }
 
     Tls { ca_file: Option<Filled>, }
 
@@ -89,7 +89,12 @@ sections! {
         error: Option<Text>,
     }
 
-    Settings { time_interval: Interval, days_back_fetch: Option<Days>, overlap: Option<Overlap>, }
+    Settings {
+        time_interval: Interval,
+        days_back_fetch: Option<Days>,
+        overlap: Option<Overlap>,
+        timezone: Option<TimeZone>,
+    }
 }
 
 /// The names of the section of the data request.

@@ -43,6 +43,7 @@ values! {
     Text: json_schema!({ "type": SCALAR });
     Filled: json_schema!({ "type": SCALAR, "pattern": NOT_BLANK });
     Name: json_schema!({ "type": SCALAR, "pattern": r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$" });
+    Acknowledge: spelled_in_any_case(&["2xx"], None);
     AuthType: one_of(AUTH);
     OAuthType: one_of(OAUTH);
     Method: spelled_in_any_case(&["GET", "POST"], None);
@@ -69,6 +70,11 @@ values! {
         "maximum": reader::MINUTES_MAX,
         "pattern": format!(r"^\s*{}\s*$", span())
     })));
+    // Numbers are offsets in hours and minutes: YAML takes `+0200` for one.
+    TimeZone: json_schema!({
+        "type": ["string", "number"],
+        "pattern": or_filled_in(r"^\s*([A-Za-z][A-Za-z0-9_+/-]*|[+-][0-9]{1,2}(:?[0-9]{2})?)\s*$")
+    });
     Days: json_schema!({
         "type": ["number", "string"],
         "minimum": 0,

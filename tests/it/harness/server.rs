@@ -276,8 +276,11 @@ pub fn unpack(body: &[u8]) -> String {
     text
 }
 
-/// The lines of a batch.
+/// The lines of a batch; none of an empty request, which only asks whether a listener is there.
 fn unzipped(asked: &Asked) -> String {
+    if asked.body.is_empty() {
+        return String::new();
+    }
     let text = unpack(&asked.body);
     assert!(text.ends_with('\n') && text.len() <= 1_048_576, "{} bytes", text.len());
     assert_eq!(asked.query, "token=shipping-token-1");
@@ -296,14 +299,18 @@ impl MockListener {
         Self::answering(|_, _| Reply::status(200, ""))
     }
 
-    /// Answers as the handler says, and keeps the lines of what is answered with 200 or 400.
+    /// Answers as the handler says, and keeps the lines of what is answered with 200, or 400 and counts.
     pub fn answering(handler: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_with(None, handler)
     }
 
     /// Hands each batch to the handler and keeps none of it.
     pub fn handing_on(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
-        let server = MockServer::start(move |asked, _| handler(&unzipped(asked))).forgetful();
+        let server = MockServer::start(move |asked, _| match unzipped(asked) {
+            text if text.is_empty() => Reply::status(200, ""),
+            text => handler(&text),
+        });
+        let server = server.forgetful();
         Self { server, lines: Arc::default() }
     }
 
@@ -317,7 +324,13 @@ impl MockListener {
             while let Reply::Late(_, then) = answered {
                 answered = then;
             }
-            if let Reply::Full { status: 200 | 400, .. } = answered {
+            let is_taken = match answered {
+                Reply::Full { status: 200, .. } => true,
+                // Without counts nobody took any line.
+                Reply::Full { status: 400, body, .. } => body.windows(5).any(|part| part == b"Lines"),
+                _ => false,
+            };
+            if is_taken {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).extend(text.lines().map(str::to_owned));
             }
             reply
@@ -343,8 +356,15 @@ impl MockListener {
         self.server.url()
     }
 
+    /// The requests that held batches.
     pub fn asked(&self) -> Vec<Asked> {
-        self.server.asked()
+        let is_batch = |asked: &Asked| !asked.body.is_empty();
+        self.server.asked().into_iter().filter(is_batch).collect()
+    }
+
+    /// How many requests were empty: they only ask whether a listener is there.
+    pub fn empty_requests(&self) -> usize {
+        self.server.asked().len() - self.asked().len()
     }
 
     /// The lines that it took, in order.

@@ -115,12 +115,12 @@ fn a_wrong_date_path_is_answered_by_the_likeliest_ones() {
 fn a_number_that_is_no_date_is_told_from_one_where_there_is_a_better() {
     let api = MockServer::start(|_, _| {
         let records: Vec<String> =
-            recent(3).iter().map(|date| format!(r#"{{"date":2,"created_at":"{}"}}"#, text(date))).collect();
+            recent(3).iter().map(|date| format!(r#"{{"date":86402,"created_at":"{}"}}"#, text(date))).collect();
         body(&records, None)
     });
     let outcome = probe(&general(api.url(), "http://127.0.0.1:1", "")).assert_code(1);
     outcome
-        .assert_says("! date     `date`: a number that makes dates from 1970-01-01T00:00:02Z")
+        .assert_says("! date     `date`: a number that makes dates from 1970-01-02T00:00:02Z")
         .assert_says("data_date: created_at");
 }
 
