@@ -38,6 +38,8 @@ pub struct Listener {
     pub url: Url,
     /// The log shipping token.
     pub token: Secret,
+    /// Hides the token, and what was filled in.
+    pub scrubber: Scrubber,
 }
 
 /// One API: one entry of the config.
@@ -185,15 +187,9 @@ impl Request {
     }
 }
 
-/// An URL without what may hold secrets: its query, user and password.
-#[must_use]
-pub fn shown_url(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("url", &shown_url(&self.url)).field("token", &self.token).finish()
+        f.debug_struct("Listener").field("url", &self.scrubber.url(&self.url)).field("token", &self.token).finish()
     }
 }
 
@@ -201,7 +197,7 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("url", &shown_url(&self.url))
+            .field("scheme", &self.url.scheme())
             .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body)
@@ -214,7 +210,7 @@ impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenRequest")
             .field("method", &self.method)
-            .field("url", &shown_url(&self.url))
+            .field("scheme", &self.url.scheme())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body)
             .finish()

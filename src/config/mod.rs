@@ -8,7 +8,9 @@ mod api;
 mod document;
 mod expand;
 mod fault;
+mod fill;
 mod filters;
+mod plain;
 mod presets;
 mod reader;
 pub mod reference;
@@ -32,7 +34,7 @@ pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
 use crate::plan::{Config, Listener, Plan};
-use crate::secret::Secret;
+use crate::secret::{Scrubber, Secret};
 use api::Entries;
 use document::{Document, Place as Spot};
 use reader::{Reader, Section};
@@ -114,7 +116,7 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
-            let is_double = error.what.contains("duplicate entry");
+            let is_double = error.what.contains(document::TWICE);
             let is_value = error.what.contains(document::UNFIT);
             let hint = match (is_double, is_value) {
                 (true, _) => "keep one of the two",
@@ -180,8 +182,14 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
             return None;
         }
     };
-    let token = token?;
-    Some(Listener { url: parsed, token: Secret::new(token.value) })
+    let token = Secret::new(token?.value);
+    let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));
+    let scrubber = Scrubber::new(filled.chain([token.clone()]));
+    let scrubber = match reader.masked(&url.spot) {
+        Some(masked) => scrubber.and_url(&parsed, secrets::shown(&masked)),
+        None => scrubber,
+    };
+    Some(Listener { url: parsed, token, scrubber })
 }
 
 fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {

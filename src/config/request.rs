@@ -18,7 +18,7 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 
 impl<'r, 'd> Entries<'r, 'd> {
     /// The section of the data request, by either of its names.
-    fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
+    pub(super) fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
         let (this, that) = ("http_request", "data_http_request");
         if entry.has(this) && entry.has(that) {
             self.reader.fault(

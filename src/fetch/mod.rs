@@ -21,7 +21,7 @@ pub use seat::{SEATS, Seat, Seats};
 pub use token::TokenCache;
 
 use crate::http;
-use crate::plan::{Auth, Plan, shown_url};
+use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
@@ -106,8 +106,8 @@ impl Failure {
         Self { error, verdict: Verdict::End }
     }
 
-    fn broken(url: &Url, cause: String) -> Self {
-        let error = FetchError::Broken { url: shown_url(url), cause };
+    fn broken(url: String, cause: String) -> Self {
+        let error = FetchError::Broken { url, cause };
         Self { error, verdict: Verdict::Retry { asked: None } }
     }
 }
@@ -222,7 +222,7 @@ async fn try_page(
         }
         seat.take().await;
     }
-    let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
+    let bytes = answer::read(response, url, PAGE_BYTES_MAX, scrubber).await?;
     let (text, was_lossy) = answer::text(bytes);
     Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
 }
@@ -276,5 +276,5 @@ async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> F
     let verdict = retry::verdict(response.status(), response.headers(), chrono::Utc::now());
     let status = response.status();
     let said = answer::words(&http::said(response).await, scrubber);
-    Failure { error: FetchError::Status { url: shown_url(url), status, said }, verdict }
+    Failure { error: FetchError::Status { url: scrubber.url(url), status, said }, verdict }
 }

@@ -142,8 +142,8 @@ impl Listener {
         Self {
             client,
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
-            shown_url: plan::shown_url(&listener.url),
-            scrubber: Scrubber::new([listener.token.clone()]),
+            shown_url: listener.scrubber.url(&listener.url),
+            scrubber: listener.scrubber.clone(),
             press: Arc::default(),
         }
     }
