@@ -34,7 +34,7 @@
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
-//! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
+//! | [`http`], [`proxy`], [`query`] | the HTTP client with its TLS and limits; the proxies of the environment; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
@@ -79,6 +79,7 @@ pub mod meter;
 pub mod plan;
 pub mod privileges;
 pub mod probe;
+pub mod proxy;
 pub mod query;
 pub mod record;
 pub mod reload;

@@ -182,7 +182,8 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
             return None;
         }
     };
-    let token = Secret::new(token?.value);
+    let token = reader.credential(token?)?;
+    let token = Secret::new(token.value);
     let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));
     let scrubber = Scrubber::new(filled.chain([token.clone()]));
     let scrubber = match reader.masked(&url.spot) {
@@ -195,10 +196,15 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
 fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
     reader.names_file(&file.value);
-    let certificates = CertificateDer::pem_file_iter(folder.join(&file.value)).and_then(Iterator::collect);
-    match certificates {
+    let bytes = match expand::read_small(&folder.join(&file.value)) {
+        Ok(bytes) => bytes,
+        Err(what) => {
+            reader.fault(&file.spot, format!("the file {what}"), None);
+            return None;
+        }
+    };
+    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) => {
-            let certificates: Vec<CertificateDer<'static>> = certificates;
             if certificates.is_empty() {
                 reader.fault(&file.spot, "the file holds no certificate in PEM form", None);
             }
@@ -208,8 +214,9 @@ fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> 
             }
             Some(certificates)
         }
-        Err(error) => {
-            reader.fault(&file.spot, format!("the file can't be read: {error}"), None);
+        // The error quotes what is in the file, which may be a key.
+        Err(_) => {
+            reader.fault(&file.spot, "the file is not in PEM form", None);
             None
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_yaml::{Mapping, Value};
 
 use super::document::{Document, Place as Spot};
+use super::expand;
 use super::fault::{Fault, Findings};
 use super::fill::Filling;
 use super::plain::is_plain;
@@ -321,6 +322,20 @@ impl<'r, 'd> Section<'r, 'd> {
 }
 
 impl Reader<'_> {
+    /// A credential: what `echo`, an editor or a YAML block puts at its end goes, as no credential ends in a line break.
+    /// Other marks that nobody sees are a fault: servers refuse them (RFC 7617, section 2), or cut the credential there.
+    pub(super) fn credential(&self, text: Text) -> Option<Text> {
+        let value = expand::without_line_end(&text.value);
+        let is_unseen = |c: char| c.is_control() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{2028}' | '\u{2029}');
+        if value.contains(is_unseen) {
+            let hint =
+                "write it as one line, without a tab, a byte order mark or other marks that can't be seen".to_owned();
+            self.fault(&text.spot, "it holds a line break or another control character", Some(hint));
+            return None;
+        }
+        Some(Text { value: value.to_owned(), spot: text.spot })
+    }
+
     fn scalar_text(&self, value: &Value, spot: &Spot) -> Option<String> {
         if matches!(value, Value::Sequence(_) | Value::Mapping(_)) {
             self.fault(spot, "it should be a single value", None);

@@ -129,7 +129,7 @@ impl<'r, 'd> Entries<'r, 'd> {
 
     fn credentials(&self, entry: &Section<'r, 'd>) -> (Option<String>, Option<String>) {
         let credentials = entry.section("credentials");
-        let text = |key| credentials.required_as_is(key).map(|text| text.value);
+        let text = |key| self.reader.credential(credentials.required_as_is(key)?).map(|text| text.value);
         (text("id"), text("key"))
     }
 
@@ -161,7 +161,9 @@ impl<'r, 'd> Entries<'r, 'd> {
         let scope = http.text("scope").map(|text| text.value).filter(|scope| !scope.is_empty());
         match http.value("body") {
             Some(Value::Mapping(_)) => {
-                let pairs = http.pairs("body");
+                let pairs = http.pairs("body").into_iter();
+                let pairs: Vec<(String, Text)> =
+                    pairs.map(|(name, text)| Some((name, self.reader.credential(text)?))).collect::<Option<_>>()?;
                 let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.value.as_str()));
                 Some((query::form_from_pairs(pairs), FORM))
             }

@@ -2,6 +2,7 @@
 
 use reqwest::header::HeaderMap;
 
+use super::expand::without_line_end;
 use super::reader::Section;
 use crate::plan::{Auth, Request};
 use crate::query::Piece;
@@ -9,7 +10,7 @@ use crate::secret::{Scrubber, Secret};
 
 /// Everything of an entry that must not be seen.
 pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>, filled: Vec<Secret>) -> Scrubber {
-    let text = |key| credentials.as_is(key).map(|text| text.value);
+    let text = |key| credentials.as_is(key).map(|text| without_line_end(&text.value).to_owned());
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
     secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
