@@ -8,6 +8,7 @@ use reqwest::{Client, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::proxy::{Proxies, ProxyError};
 use crate::secret::Scrubber;
 
 /// How much of an answer is read that only says what went wrong.
@@ -54,6 +55,9 @@ pub enum ClientError {
     /// TLS can't be set up.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// A proxy variable can't be understood.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The rest can't.
     #[error("the HTTP client can't be set up: {0}")]
     Http(#[from] reqwest::Error),
@@ -77,7 +81,8 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .with_no_client_auth();
     // The server chooses (RFC 7301): HTTP/2 carries the requests of many APIs over one connection.
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let client = Client::builder()
+    let builder = Proxies::of_environment()?.apply(Client::builder())?;
+    let client = builder
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(timeouts.connect)
@@ -121,20 +126,33 @@ pub async fn whole_body(mut response: Response) -> Result<String, reqwest::Error
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The innermost cause of a failure, without its URL.
+/// The innermost cause of a failure, without its URL; and the proxy, where one stands between.
 #[must_use]
 pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
-    if error.is_timeout() {
-        return "it took too long".to_owned();
-    }
-    let mut innermost = "the connection failed".to_owned();
+    let mut causes = vec![];
     let mut next = error.source();
     while let Some(cause) = next {
-        innermost = cause.to_string();
+        causes.push(cause.to_string());
         next = cause.source();
     }
-    scrubber.scrub(&innermost)
+    let innermost = causes.last().map_or("the connection failed", String::as_str);
+    let innermost = if error.is_timeout() { "it took too long" } else { innermost };
+    // What asks the proxy for a way to the host says so; without encryption the proxy is all that is connected to.
+    let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
+    let is_of_proxy = is_plain || causes.iter().any(|cause| cause.starts_with(OF_A_TUNNEL));
+    let proxy = || error.url().and_then(|url| Proxies::of_environment().ok()?.between(url));
+    let between = if error.is_connect() || error.is_timeout() { proxy() } else { None };
+    scrubber.scrub(&match between {
+        Some(proxy) if is_of_proxy && error.is_connect() => format!("{BY_PROXY} {proxy} can't be used: {innermost}"),
+        Some(proxy) => format!("{innermost}, through {BY_PROXY} {proxy}"),
+        None => innermost.to_owned(),
+    })
 }
+
+/// How the client begins to say why a proxy gives no way to a host.
+const OF_A_TUNNEL: &str = "tunnel error";
+/// What names a proxy in a cause.
+const BY_PROXY: &str = "the proxy";
 
 /// What to do where nobody answers; `key` is where the config names the host.
 #[must_use]
@@ -143,10 +161,27 @@ pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
     let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
     let is_listener = key == "logzio.url";
     Some(match () {
+        () if has(&[BY_PROXY]) => {
+            "check the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say which proxy is asked, NO_PROXY which hosts are asked directly"
+        }
         () if has(&["lookup", "name or service", "resolve", "dns"]) => match is_listener {
             true => "the host's name is unknown: check logzio.url, and the DNS of this machine",
             false => "the host's name is unknown: check the URL, and the DNS of this machine",
         },
+        () if has(&[
+            "certificate expired",
+            "certificatenotvalid",
+            "not valid after",
+            "notvalidyet",
+            "not valid yet",
+        ]) =>
+        {
+            "the certificate is out of its dates: check the clock of this machine, else its owner must renew it"
+        }
+        () if has(&["not valid for name", "notvalidforname"]) => {
+            "the certificate is for another host: check the host in the URL"
+        }
+        () if has(&["revoked"]) => "the certificate was revoked: its owner must renew it",
         () if has(&["certificate", "unknownissuer"]) => {
             "the certificate is not trusted: where a private CA vouches for it, name it in tls.ca_file"
         }

@@ -34,7 +34,7 @@
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
 //! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, lateness, gaps; pure |
-//! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
+//! | [`http`], [`proxy`], [`query`] | the HTTP client with its TLS and limits; the proxies of the environment; percent-encoding, once |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
@@ -86,6 +86,7 @@ pub mod meter;
 pub mod plan;
 pub mod privileges;
 pub mod probe;
+pub mod proxy;
 pub mod query;
 pub mod record;
 pub mod reload;

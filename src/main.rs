@@ -4,6 +4,7 @@ use clap::Parser;
 use logzio_api_fetcher::cli::Cli;
 use logzio_api_fetcher::{commands, logging};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 
 /// Two threads at least, so that a file that hangs keeps nobody from hearing a signal.
 const WORKER_THREADS_MIN: usize = 2;
@@ -11,6 +12,8 @@ const WORKER_THREADS_MIN: usize = 2;
 fn main() {
     let cli = Cli::parse();
     let bars = logging::init(cli.options.level, cli.options.log_format);
+    // What is written holds records and state: it is for its owner alone.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // While there is one thread, and before anything is read or sent.
     commands::give_up_root(&cli);
     allow_open_files();

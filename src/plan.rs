@@ -40,6 +40,8 @@ pub struct Listener {
     pub token: Secret,
     /// Which answers acknowledge a batch (`logzio.acknowledge`).
     pub acknowledge: Acknowledge,
+    /// Hides the token, and what was filled in.
+    pub scrubber: Scrubber,
 }
 
 /// Which answers acknowledge a batch.
@@ -224,15 +226,9 @@ impl Request {
     }
 }
 
-/// An URL without what may hold secrets: its query, user and password.
-#[must_use]
-pub fn shown_url(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("url", &shown_url(&self.url)).field("token", &self.token).finish()
+        f.debug_struct("Listener").field("url", &self.scrubber.url(&self.url)).field("token", &self.token).finish()
     }
 }
 
@@ -240,7 +236,7 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("url", &shown_url(&self.url))
+            .field("scheme", &self.url.scheme())
             .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body)
@@ -253,7 +249,7 @@ impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenRequest")
             .field("method", &self.method)
-            .field("url", &shown_url(&self.url))
+            .field("scheme", &self.url.scheme())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body", &self.body)
             .finish()

@@ -7,10 +7,11 @@ use reqwest::header::AUTHORIZATION;
 use serde_yaml::Value;
 
 use super::document::Place as Spot;
+use super::plain::is_plain;
 use super::presets::{AUTH, GENERAL, OAUTH, Preset};
-use super::reader::{Reader, Section, Text};
+use super::reader::{LIKENESS_MIN, Reader, Section, Text};
 use super::reference::Place;
-use super::secrets::scrubber;
+use super::secrets::{self, scrubber};
 use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
@@ -21,6 +22,9 @@ const DAYS_BACK_DEFAULT: f64 = 14.0;
 pub(super) const DAYS_BACK_MAX: f64 = 36_500.0;
 /// The shortest pause between iterations; a smaller number is more likely a slip than a wish.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// The longest name of a type that is shown where there is none of that name; others may be a value, by a slip.
+const SHOWN_TYPE_CHARS_MAX: usize = 20;
 
 /// Reads the entries of `auth_apis` and `oauth_apis`.
 pub(super) struct Entries<'r, 'd> {
@@ -60,8 +64,21 @@ impl<'r, 'd> Entries<'r, 'd> {
         let overlap = self.overlap(&entry.section("settings"), preset, has_id);
         let (request, configured) = request?;
         let auth = auth?;
+        let filled = self.reader.filled(&entry.spot);
+        let scrubber = scrubber(&request, &auth, &entry.section("credentials"), filled);
+        let token_url = match &auth {
+            Auth::Token(token) => Some(&token.url),
+            Auth::Basic { .. } | Auth::OwnHeader => None,
+        };
+        let shown = |section: &Section<'r, 'd>| self.reader.masked(&section.spot.key("url"));
+        let urls = [
+            shown(&self.http_section(&entry)).map(|masked| (&request.url, masked)),
+            token_url.zip(shown(&entry.section("token_http_request"))),
+        ];
+        let urls = urls.into_iter().flatten();
+        let scrubber = urls.fold(scrubber, |scrubber, (url, masked)| scrubber.and_url(url, secrets::shown(&masked)));
         Some(Plan {
-            scrubber: scrubber(&request, &auth, &entry.section("credentials")),
+            scrubber,
             name: name?,
             interval: interval?,
             start: StartRule { configured, back, overlap, format: request.start_format },
@@ -88,7 +105,13 @@ impl<'r, 'd> Entries<'r, 'd> {
                 true => format!("`{name}` belongs into `{section}`"),
                 false => format!("one of {}", names.join(", ")),
             };
-            let what = format!("there is no type `{}` here", shown(&name));
+            let near =
+                here.iter().any(|preset| strsim::jaro_winkler(preset.name, &name.to_lowercase()) >= LIKENESS_MIN);
+            let is_shown = (near && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(&name);
+            let what = match is_shown && self.reader.masked(&entry.spot.key("type")).is_none() {
+                true => format!("there is no type `{name}` here"),
+                false => "there is no such type".to_owned(),
+            };
             self.reader.fault(&entry.spot.key("type"), what, Some(hint));
         }
         let likeness = |preset: &&Preset| strsim::jaro_winkler(preset.name, &name.to_lowercase());
@@ -176,9 +199,4 @@ impl<'r, 'd> Entries<'r, 'd> {
             }
         }
     }
-}
-
-/// A short piece of a value that is no secret.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(40).collect()
 }

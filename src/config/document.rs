@@ -15,6 +15,8 @@ use serde::de::{
 use serde_yaml::value::{Tag, TaggedValue};
 use serde_yaml::{Mapping, Value};
 
+use super::plain::{NOT_SHOWN, shown_key};
+
 /// How much text is read again to find lines; a config with more faults than that shows the last ones without a line.
 const LOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -22,7 +24,18 @@ const LOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     Key(String),
+    /// A key that may be a value, by a slip: it isn't shown.
+    Slip(String),
     Index(usize),
+}
+
+impl Step {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Key(name) | Self::Slip(name) => Some(name),
+            Self::Index(_) => None,
+        }
+    }
 }
 
 /// A way from the root of the document to a value.
@@ -34,8 +47,23 @@ impl Place {
         self.then(Step::Key(key.to_owned()))
     }
 
+    /// Of a key that isn't shown.
+    pub(super) fn slip(&self, key: &str) -> Self {
+        self.then(Step::Slip(key.to_owned()))
+    }
+
     pub(super) fn index(&self, index: usize) -> Self {
         self.then(Step::Index(index))
+    }
+
+    /// The entry that it is in: the two first steps.
+    pub(super) fn entry(&self) -> Self {
+        Self(self.0.iter().take(2).cloned().collect())
+    }
+
+    /// The name of the key that it is in, right below its entry.
+    pub(super) fn key_of_entry(&self) -> Option<&str> {
+        self.0.get(2).and_then(Step::name)
     }
 
     /// The place itself, what it stands in, and so on up to the root.
@@ -53,8 +81,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) if at == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Key(key) if at == 0 => f.write_str(shown_key(key))?,
+                Step::Key(key) => write!(f, ".{}", shown_key(key))?,
+                Step::Slip(_) if at == 0 => f.write_str(NOT_SHOWN)?,
+                Step::Slip(_) => write!(f, ".{NOT_SHOWN}")?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }
@@ -117,13 +147,17 @@ impl<'t> Document<'t> {
 /// What is said of a value that YAML can't take, in the place of the value itself.
 pub(super) const UNFIT: &str = "a number is too large, or a value does not fit its tag";
 
-/// An error of the YAML library that quotes a value, without it: the value may be a secret.
+/// How the YAML library begins to say that a key is there twice.
+pub(super) const TWICE: &str = "duplicate entry";
+
+/// An error of the YAML library without what it quotes, and without the way there: either may be a secret.
 fn without_values(error: String) -> String {
-    let quoting = ["invalid value", "invalid type"].iter().filter_map(|words| error.find(words)).min();
-    match quoting {
-        Some(at) => format!("{}{UNFIT}", error.get(..at).unwrap_or_default()),
-        None => error,
+    if let Some((_, key)) = error.split_once(TWICE) {
+        let key = key.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(NOT_SHOWN, |(key, _)| key);
+        return format!("{TWICE} with key `{}`", shown_key(key));
     }
+    let quotes = ["invalid value", "invalid type", "nested enum"].iter().any(|words| error.contains(words));
+    if quotes { UNFIT.to_owned() } else { error }
 }
 
 /// The error that is meant, told from one that isn't.
@@ -150,8 +184,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((Step::Key(wanted), rest)) = self.way.split_first() else { return self.arrive() };
-        let fail_at = rest.is_empty().then_some(wanted.as_str());
+        let split = self.way.split_first().and_then(|(step, rest)| Some((step.name()?, rest)));
+        let Some((wanted, rest)) = split else { return self.arrive() };
+        let fail_at = rest.is_empty().then_some(wanted);
         while let Some(key) = map.next_key_seed(Key { fail_at })? {
             if key.as_deref() == Some(wanted) {
                 map.next_value_seed(Walk { way: rest })?;
@@ -360,6 +395,22 @@ mod tests {
         ] {
             assert_eq!(document.line_of(&place), Some(line), "{place}");
         }
+    }
+
+    #[test]
+    fn shows_no_key_that_may_be_a_value() {
+        let place = Place::default().key("auth_apis").index(0).key("credentials");
+        assert_eq!(place.key("key").to_string(), "auth_apis[0].credentials.key");
+        assert_eq!(place.key("key:hunter2").to_string(), "auth_apis[0].credentials.‹not shown›");
+        assert_eq!(place.slip("swordfish").to_string(), "auth_apis[0].credentials.‹not shown›");
+        for text in
+            ["hunter2: 1\nhunter2: 2\n", "a: {\"hun\\\"ter2\": 1, \"hun\\\"ter2\": 2}\n", "hunter2: {a: !!int x}\n"]
+        {
+            let error = Document::parse(text).map(|document| document.root).expect_err(text);
+            assert!(!error.what.contains("ter2"), "{error:?}");
+        }
+        let error = Document::parse("name: 1\nname: 2\n").map(|document| document.root).expect_err("twice");
+        assert_eq!(error.what, "duplicate entry with key `name`");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `${ENV_VAR}` and `${file:/path}` in values, and placeholders that were left in.
 
+use std::io::Read;
 use std::path::Path;
+
+use super::plain::is_plain;
 
 /// What a file's name stands behind.
 const FILE_MARK: &str = "${file:";
@@ -20,7 +23,12 @@ pub struct Surroundings<'a> {
 pub(super) enum ExpandError {
     #[error("environment variable `{0}` is not set or empty")]
     Variable(String),
-    #[error("file `{name}` {cause}")]
+    /// Its name may be a value, by a slip, and isn't shown.
+    #[error("an environment variable is not set or empty")]
+    Unnamed,
+    #[error("what stands in `${{…}}` is not the name of an environment variable")]
+    NoName,
+    #[error("{name} {cause}")]
     File { name: String, cause: String },
     #[error("`${{` is not closed")]
     NotClosed,
@@ -31,31 +39,57 @@ impl ExpandError {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::File { .. } => "put the value into that file, readable for the owner of the config's directory",
-            Self::Variable(_) | Self::NotClosed => "set it, or write $${ for a literal ${",
+            Self::NoName => {
+                "write ${NAME} or ${file:/path}; defaults like ${NAME:-value} do not exist; $${ is a literal ${"
+            }
+            Self::Variable(_) | Self::Unnamed | Self::NotClosed => "set it, or write $${ for a literal ${",
         }
     }
 }
 
+/// A text whose `${…}` were filled in.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Expanded {
+    pub(super) text: String,
+    /// The same with `***` in the place of what was filled in.
+    pub(super) masked: String,
+    /// What was filled in.
+    pub(super) filled: Vec<String>,
+}
+
 /// Fills `${…}` in; `$${` stays as a literal `${`.
-pub(super) fn expand(text: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> {
-    let mut out = String::new();
+pub(super) fn expand(text: &str, around: &Surroundings<'_>) -> Result<Expanded, ExpandError> {
+    let mut out = Expanded::default();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, from_mark) = rest.split_at(at);
         let inner = from_mark.get(2..).unwrap_or_default();
         if let Some(before) = before.strip_suffix('$') {
-            out.push_str(before);
-            out.push_str("${");
+            out.add(before);
+            out.add("${");
             rest = inner;
             continue;
         }
         let (name, after) = inner.split_once('}').ok_or(ExpandError::NotClosed)?;
-        out.push_str(before);
-        out.push_str(&lookup(name, around)?);
+        out.add(before);
+        out.fill(lookup(name, around)?);
         rest = after;
     }
-    out.push_str(rest);
+    out.add(rest);
     Ok(out)
+}
+
+impl Expanded {
+    fn add(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.masked.push_str(text);
+    }
+
+    fn fill(&mut self, value: String) {
+        self.text.push_str(&value);
+        self.masked.push_str("***");
+        self.filled.push(value);
+    }
 }
 
 /// The names of the files in a text's `${file:…}`.
@@ -66,31 +100,63 @@ pub(super) fn files(text: &str) -> impl Iterator<Item = &str> {
 
 fn lookup(name: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> {
     let Some(file) = name.strip_prefix("file:") else {
-        let value = (around.variable)(name).filter(|value| !value.is_empty());
-        return value.ok_or_else(|| ExpandError::Variable(name.to_owned()));
+        if !is_variable_name(name) {
+            return Err(ExpandError::NoName);
+        }
+        let value = (around.variable)(name).map(|value| without_line_end(&value).to_owned());
+        return value.filter(|value| !value.is_empty()).ok_or_else(|| match is_plain(name) {
+            true => ExpandError::Variable(name.to_owned()),
+            false => ExpandError::Unnamed,
+        });
     };
-    let wrong = |cause: String| ExpandError::File { name: file.to_owned(), cause };
-    let path = around.folder.join(file.trim());
-    let about = std::fs::metadata(&path).map_err(|error| wrong(format!("can't be read: {error}")))?;
-    if !about.is_file() {
-        return Err(wrong("is no regular file".to_owned()));
-    }
-    if about.len() > FILE_BYTES_MAX {
-        return Err(wrong(format!("is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    let text = std::fs::read_to_string(&path).map_err(|error| wrong(format!("can't be read: {error}")))?;
-    let text = text.trim_end_matches(['\r', '\n']);
+    // What isn't a path may be the value itself, by a slip.
+    let shown = if file.contains('/') || is_plain(file) { format!("file `{file}`") } else { "the file".to_owned() };
+    let wrong = |cause: String| ExpandError::File { name: shown.clone(), cause };
+    let bytes = read_small(&around.folder.join(file.trim())).map_err(wrong)?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is no UTF-8 text".to_owned()))?;
+    // Editors of Windows and PowerShell put a mark before the text.
+    let text = without_line_end(text.trim_start_matches('\u{feff}'));
     if text.is_empty() { Err(wrong("is empty".to_owned())) } else { Ok(text.to_owned()) }
 }
 
-/// The first `<<PLACEHOLDER>>` in a value.
-pub(super) fn placeholder(text: &str) -> Option<&str> {
-    let start = text.find("<<")?;
-    let from = text.get(start..)?;
-    let end = from.find(">>")? + 2;
-    let inner = from.get(2..end - 2)?;
+/// The bytes of a file that is named in the config; only of a regular one, as others may never end, or never begin.
+///
+/// # Errors
+/// In words, as they follow the file's name.
+pub(super) fn read_small(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("can't be read: {error}");
+    // Asked before it is opened: to open a pipe waits for whoever writes into it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// A value without the line break that `echo` and editors put at its end.
+pub(super) fn without_line_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+/// A name as POSIX has it, in either case.
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The first `<<PLACEHOLDER>>` in a value, in words. What isn't like a name may be the value itself, with the marks left.
+pub(super) fn placeholder(text: &str) -> Option<String> {
+    let (inner, _) = text.split_once("<<")?.1.split_once(">>")?;
     let is_name = !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric() || "_- .".contains(c));
-    if is_name { from.get(..end) } else { None }
+    let is_shown = is_plain(&inner.replace(' ', "-"));
+    is_name.then(|| if is_shown { format!("the placeholder <<{inner}>>") } else { "a placeholder, <<…>>,".to_owned() })
 }
 
 #[cfg(test)]
@@ -116,8 +182,10 @@ mod tests {
             ("${file:key}!", "from file!"),
             (&absolute, "from file"),
         ] {
-            assert_eq!(expand(text, &around).as_deref(), Ok(expected));
+            assert_eq!(expand(text, &around).map(|expanded| expanded.text), Ok(expected.to_owned()));
         }
+        let mixed = expand("x ${A}/$${A}", &around).expect("it fills in");
+        assert_eq!((mixed.masked.as_str(), mixed.filled.len()), ("x ***/${A}", 1));
         for (text, named) in
             [("${B}", "`B`"), ("${EMPTY}", "`EMPTY`"), ("${file:none}", "`none`"), ("${file:empty}", "`empty`")]
         {
@@ -128,8 +196,46 @@ mod tests {
     }
 
     #[test]
+    fn shows_nothing_that_may_be_a_value_in_the_place_of_a_name() {
+        let around = Surroundings { variable: &|_| None, folder: Path::new("/nowhere") };
+        for text in
+            ["${KEY:-hunter2}", "${hunter2-Prod}", "${8f14e45f}", "${a8f14e45fceea167a}", "${file:hunter2-Prod}", "${}"]
+        {
+            let error = expand(text, &around).expect_err(text);
+            let shown = format!("{error} {}", error.hint());
+            assert!(!shown.contains("hunter2") && !shown.contains("8f14e"), "{shown}");
+        }
+        let error = expand("${file:secrets/api.key}", &around).expect_err("no file").to_string();
+        assert!(error.starts_with("file `secrets/api.key` can't be read"), "{error}");
+    }
+
+    #[test]
+    fn cuts_the_line_break_of_a_variable_as_that_of_a_file_and_the_mark_before_a_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("key"), b"\xef\xbb\xbfs3cret\r\n").expect("a file");
+        let around = Surroundings { variable: &|_| Some("s3cret\n".to_owned()), folder: folder.path() };
+        for text in ["${K}", "${file:key}"] {
+            assert_eq!(expand(text, &around).map(|expanded| expanded.text), Ok("s3cret".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_regular_files_of_a_bounded_size_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "a pipe is made");
+        std::fs::write(&large, vec![b'x'; FILE_BYTES_MAX as usize + 1]).expect("a file");
+        for path in [Path::new("/dev/zero"), &pipe, folder.path()] {
+            assert_eq!(read_small(path), Err("is no regular file".to_owned()), "{}", path.display());
+        }
+        assert!(read_small(&large).is_err_and(|error| error.contains("larger")));
+    }
+
+    #[test]
     fn sees_placeholders() {
-        assert_eq!(placeholder("https://<<LISTENER-HOST>>:8071"), Some("<<LISTENER-HOST>>"));
+        assert_eq!(placeholder("https://<<LISTENER-HOST>>:8071"), Some("the placeholder <<LISTENER-HOST>>".to_owned()));
+        assert_eq!(placeholder("<<8f14e45f>>"), Some("a placeholder, <<…>>,".to_owned()));
         assert_eq!(placeholder("a << b"), None);
         assert_eq!(placeholder("<<>>"), None);
     }

@@ -8,8 +8,10 @@ mod api;
 mod document;
 mod expand;
 mod fault;
+mod fill;
 mod filters;
 mod marks;
+mod plain;
 mod presets;
 mod reader;
 pub mod reference;
@@ -33,7 +35,7 @@ pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
 use crate::plan::{Acknowledge, Config, Listener, Plan};
-use crate::secret::Secret;
+use crate::secret::{Scrubber, Secret};
 use api::Entries;
 use document::{Document, Place as Spot};
 use reader::{Reader, Section};
@@ -115,7 +117,7 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
-            let is_double = error.what.contains("duplicate entry");
+            let is_double = error.what.contains(document::TWICE);
             let is_value = error.what.contains(document::UNFIT);
             let hint = match (is_double, is_value) {
                 (true, _) => "keep one of the two",
@@ -182,8 +184,15 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
             return None;
         }
     };
-    let token = token?;
-    Some(Listener { url: parsed, token: Secret::new(token.value), acknowledge })
+    let token = reader.credential(token?)?;
+    let token = Secret::new(token.value);
+    let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));
+    let scrubber = Scrubber::new(filled.chain([token.clone()]));
+    let scrubber = match reader.masked(&url.spot) {
+        Some(masked) => scrubber.and_url(&parsed, secrets::shown(&masked)),
+        None => scrubber,
+    };
+    Some(Listener { url: parsed, token, acknowledge, scrubber })
 }
 
 fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowledge {
@@ -198,10 +207,15 @@ fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowled
 fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
     reader.names_file(&file.value);
-    let certificates = CertificateDer::pem_file_iter(folder.join(&file.value)).and_then(Iterator::collect);
-    match certificates {
+    let bytes = match expand::read_small(&folder.join(&file.value)) {
+        Ok(bytes) => bytes,
+        Err(what) => {
+            reader.fault(&file.spot, format!("the file {what}"), None);
+            return None;
+        }
+    };
+    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) => {
-            let certificates: Vec<CertificateDer<'static>> = certificates;
             if certificates.is_empty() {
                 reader.fault(&file.spot, "the file holds no certificate in PEM form", None);
             }
@@ -211,8 +225,9 @@ fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> 
             }
             Some(certificates)
         }
-        Err(error) => {
-            reader.fault(&file.spot, format!("the file can't be read: {error}"), None);
+        // The error quotes what is in the file, which may be a key.
+        Err(_) => {
+            reader.fault(&file.spot, "the file is not in PEM form", None);
             None
         }
     }

@@ -8,19 +8,22 @@ use std::time::Duration;
 use serde_yaml::{Mapping, Value};
 
 use super::document::{Document, Place as Spot};
-use super::expand::{self, Surroundings};
+use super::expand;
 use super::fault::{Fault, Findings};
+use super::fill::Filling;
+use super::plain::is_plain;
 use super::reference::{self, Place};
 
 /// The longest span a config may give, in minutes (ten years): far beyond any use, and far from any overflow.
 pub(super) const MINUTES_MAX: f64 = 10.0 * 365.0 * 24.0 * 60.0;
 /// How alike an unknown key must be to a known one to be taken for a slip.
-const LIKENESS_MIN: f64 = 0.8;
+pub(super) const LIKENESS_MIN: f64 = 0.8;
 
 /// Notes what is wrong while a document is read.
 pub(super) struct Reader<'d> {
     document: &'d Document<'d>,
     noted: RefCell<Noted>,
+    pub(super) filling: RefCell<Filling>,
 }
 
 #[derive(Default)]
@@ -35,7 +38,7 @@ struct Noted {
 
 impl<'d> Reader<'d> {
     pub(super) fn new(document: &'d Document<'d>) -> Self {
-        Self { document, noted: RefCell::default() }
+        Self { document, noted: RefCell::default(), filling: RefCell::default() }
     }
 
     pub(super) fn fault(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
@@ -56,60 +59,6 @@ impl<'d> Reader<'d> {
     /// The files whose content belongs to the config.
     pub(super) fn files(&self, folder: &Path) -> BTreeSet<PathBuf> {
         self.noted.borrow().files.iter().map(|file| folder.join(file)).collect()
-    }
-
-    /// Fills every `${…}` in, in place; what can't be, and placeholders, are faults. What is unknown stays as it is: it is
-    /// warned of, and its content is nobody's business.
-    pub(super) fn fill_in(&self, root: &mut Value, around: &Surroundings<'_>) {
-        self.expand(root, &Spot::default(), Place::Top, "", around);
-    }
-
-    fn expand(&self, value: &mut Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) {
-        match value {
-            Value::String(text) => self.expand_text(text, spot, around),
-            Value::Sequence(items) => {
-                let (place, within) = match within {
-                    "auth_apis" => (Place::Auth, ""),
-                    "oauth_apis" => (Place::OAuth, ""),
-                    other => (place, other),
-                };
-                for (at, item) in items.iter_mut().enumerate() {
-                    self.expand(item, &spot.index(at), place, within, around);
-                }
-            }
-            Value::Mapping(pairs) => {
-                let known = reference::known(place, within);
-                for (key, value) in pairs.iter_mut() {
-                    let name = key_text(key).unwrap_or_default();
-                    if !reference::is_open(within) && !known.contains(&name.as_str()) {
-                        continue;
-                    }
-                    // What stands below a key of the user's own is the user's own, too.
-                    let below = match within {
-                        "" => name.clone(),
-                        within if reference::is_open(within) => within.to_owned(),
-                        within => format!("{within}.{name}"),
-                    };
-                    self.expand(value, &spot.key(&name), place, &below, around);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn expand_text(&self, text: &mut String, spot: &Spot, around: &Surroundings<'_>) {
-        if let Some(placeholder) = expand::placeholder(text) {
-            let hint = "put your own value in its place".to_owned();
-            self.fault(spot, format!("the placeholder {placeholder} is still there"), Some(hint));
-            self.void(spot);
-        }
-        expand::files(text).for_each(|file| self.names_file(file));
-        *text = expand::expand(text, around).unwrap_or_else(|error| {
-            let hint = error.hint().to_owned();
-            self.fault(spot, error.to_string(), Some(hint));
-            self.void(spot);
-            String::new()
-        });
     }
 
     /// Says that a value, and all below it, is known to be none.
@@ -170,6 +119,18 @@ pub(super) struct Text {
     pub(super) spot: Spot,
 }
 
+/// Whether a key may be another one by a slip: one that is longer by a third may hold a value behind the key's own name.
+fn is_as_long(key: &str, near: &str) -> bool {
+    key.chars().count() <= near.chars().count() + near.chars().count() / 3 + 1
+}
+
+/// Whether an unknown key may be named. One that nothing follows, or that isn't like a key, may be a value by a slip.
+fn may_name(key: &str, value: &Value, is_like_a_known_one: bool) -> bool {
+    let has_marks = key.chars().any(|c| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    let is_written_as_key = !value.is_null() && is_plain(key) && !key.bytes().any(|b| b.is_ascii_digit());
+    (is_like_a_known_one && !has_marks) || is_written_as_key || reference::is_anywhere(key)
+}
+
 impl<'r, 'd> Section<'r, 'd> {
     /// A value that should be a mapping; keys that are not known are warned of.
     pub(super) fn new(reader: &'r Reader<'d>, value: &'r Value, spot: Spot, place: Place) -> Self {
@@ -196,11 +157,21 @@ impl<'r, 'd> Section<'r, 'd> {
             return;
         }
         let known = reference::known(self.place, &self.within);
-        for (key, _) in self.map.into_iter().flatten() {
+        for (key, value) in self.map.into_iter().flatten() {
             let key = key_text(key).unwrap_or_default();
-            if !known.contains(&key.as_str()) {
-                let hint = self.hint_for(&key, &known);
-                self.reader.warn(&self.spot.key(&key), "unknown key, ignored", hint);
+            if known.contains(&key.as_str()) {
+                continue;
+            }
+            let hint = self.hint_for(&key, &known);
+            match may_name(&key, value, hint.is_some()) {
+                true => self.reader.warn(&self.spot.key(&key), "unknown key, ignored", hint),
+                false => {
+                    let hint = match key.split_once(':').filter(|(name, _)| known.contains(name)) {
+                        Some((name, _)) => format!("`{name}:` needs a blank behind its colon"),
+                        None => "it is not shown, as it may be a value; keys end in a colon and a blank".to_owned(),
+                    };
+                    self.reader.warn(&self.spot.slip(&key), "unknown key, ignored", Some(hint));
+                }
             }
         }
     }
@@ -211,7 +182,7 @@ impl<'r, 'd> Section<'r, 'd> {
         let near = known
             .iter()
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-            .filter(|near| likeness(near) >= LIKENESS_MIN);
+            .filter(|near| likeness(near) >= LIKENESS_MIN && is_as_long(key, near));
         if let Some(near) = near {
             return Some(format!("did you mean `{near}`?"));
         }
@@ -288,6 +259,7 @@ impl<'r, 'd> Section<'r, 'd> {
         let near = self.map.into_iter().flatten().filter_map(|(name, _)| key_text(name)).find(|name| {
             !reference::known(self.place, &self.within).contains(&name.as_str())
                 && strsim::jaro_winkler(&name.to_lowercase(), key) >= LIKENESS_MIN
+                && is_as_long(name, key)
         });
         let hint = near.map(|name| format!("is `{name}` a slip for it?"));
         self.reader.fault(&self.spot.key(key), "a required key is missing", hint);
@@ -355,6 +327,20 @@ impl<'r, 'd> Section<'r, 'd> {
 }
 
 impl Reader<'_> {
+    /// A credential: what `echo`, an editor or a YAML block puts at its end goes, as no credential ends in a line break.
+    /// Other marks that nobody sees are a fault: servers refuse them (RFC 7617, section 2), or cut the credential there.
+    pub(super) fn credential(&self, text: Text) -> Option<Text> {
+        let value = expand::without_line_end(&text.value);
+        let is_unseen = |c: char| c.is_control() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{2028}' | '\u{2029}');
+        if value.contains(is_unseen) {
+            let hint =
+                "write it as one line, without a tab, a byte order mark or other marks that can't be seen".to_owned();
+            self.fault(&text.spot, "it holds a line break or another control character", Some(hint));
+            return None;
+        }
+        Some(Text { value: value.to_owned(), spot: text.spot })
+    }
+
     fn scalar_text(&self, value: &Value, spot: &Spot) -> Option<String> {
         if matches!(value, Value::Sequence(_) | Value::Mapping(_)) {
             self.fault(spot, "it should be a single value", None);

@@ -214,6 +214,12 @@ pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
     at(place).map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name))
 }
 
+/// Whether a name is that of a key, wherever it stands.
+pub(super) fn is_anywhere(name: &str) -> bool {
+    KEYS.iter().any(|key| key.path.split('.').any(|part| part == name))
+        || ALIASES.iter().any(|(alias, _)| *alias == name)
+}
+
 /// What the key at a fault's path means, or the nearest one around it.
 pub(super) fn meaning(path: &str) -> Option<&'static str> {
     let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));

@@ -18,7 +18,7 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 
 impl<'r, 'd> Entries<'r, 'd> {
     /// The section of the data request, by either of its names.
-    fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
+    pub(super) fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
         let (this, that) = ("http_request", "data_http_request");
         if entry.has(this) && entry.has(that) {
             self.reader.fault(
@@ -129,7 +129,7 @@ impl<'r, 'd> Entries<'r, 'd> {
 
     fn credentials(&self, entry: &Section<'r, 'd>) -> (Option<String>, Option<String>) {
         let credentials = entry.section("credentials");
-        let text = |key| credentials.required_as_is(key).map(|text| text.value);
+        let text = |key| self.reader.credential(credentials.required_as_is(key)?).map(|text| text.value);
         (text("id"), text("key"))
     }
 
@@ -168,7 +168,9 @@ impl<'r, 'd> Entries<'r, 'd> {
                 json
             }
             Some(Value::Mapping(_)) => {
-                let pairs = http.pairs("body");
+                let pairs = http.pairs("body").into_iter();
+                let pairs: Vec<(String, Text)> =
+                    pairs.map(|(name, text)| Some((name, self.reader.credential(text)?))).collect::<Option<_>>()?;
                 let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.value.as_str()));
                 Some((query::form_from_pairs(pairs), FORM))
             }

@@ -2,14 +2,15 @@
 
 use reqwest::header::HeaderMap;
 
+use super::expand::without_line_end;
 use super::reader::Section;
 use crate::plan::{Auth, Request};
 use crate::query::Piece;
 use crate::secret::{Scrubber, Secret};
 
 /// Everything of an entry that must not be seen.
-pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>) -> Scrubber {
-    let text = |key| credentials.as_is(key).map(|text| text.value);
+pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>, filled: Vec<Secret>) -> Scrubber {
+    let text = |key| credentials.as_is(key).map(|text| without_line_end(&text.value).to_owned());
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
     secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
@@ -25,7 +26,19 @@ pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_,
         secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
         secrets.extend(header_secrets(&token.headers));
     }
-    Scrubber::new(secrets.into_iter().map(Secret::new))
+    Scrubber::new(secrets.into_iter().map(Secret::new).chain(filled))
+}
+
+/// The URL of an entry as it is shown, from the text that has `***` where something was filled in: without its query, user
+/// and password.
+pub(super) fn shown(masked: &str) -> String {
+    let masked = masked.trim();
+    let end = masked.find(['?', '#']).unwrap_or(masked.len());
+    let text = masked.get(..end).unwrap_or_default();
+    let Some((scheme, rest)) = text.split_once("://") else { return "***".to_owned() };
+    let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// Fields of a token request that an error may name, as they help to mend it.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{Failure, FetchError};
 use crate::http::cause;
-use crate::plan::shown_url;
 use crate::record::date;
 use crate::secret::{Scrubber, Secret};
 
@@ -17,16 +16,21 @@ use crate::secret::{Scrubber, Secret};
 const PROMISED_BYTES_MAX: usize = 1024 * 1024;
 
 /// The body, up to a limit.
-pub(super) async fn read(mut response: Response, url: &Url, max: usize) -> Result<Vec<u8>, Failure> {
+pub(super) async fn read(
+    mut response: Response,
+    url: &Url,
+    max: usize,
+    scrubber: &Scrubber,
+) -> Result<Vec<u8>, Failure> {
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Failure::end(FetchError::TooLarge { url: shown_url(url), max })),
+            Ok(Some(_)) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
             Ok(None) => return Ok(body),
-            Err(error) => return Err(Failure::broken(url, cause(&error, &Scrubber::default()))),
+            Err(error) => return Err(Failure::broken(scrubber.url(url), cause(&error, scrubber))),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use seat::{SEATS, Seat, Seats};
 pub use token::TokenCache;
 
 use crate::http;
-use crate::plan::{Auth, Plan, shown_url};
+use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
 use crate::stop::Stop;
@@ -109,8 +109,8 @@ impl Failure {
         Self { error, verdict: Verdict::End }
     }
 
-    fn broken(url: &Url, cause: String) -> Self {
-        let error = FetchError::Broken { url: shown_url(url), cause };
+    fn broken(url: String, cause: String) -> Self {
+        let error = FetchError::Broken { url, cause };
         Self { error, verdict: Verdict::Retry { asked: None } }
     }
 }
@@ -232,7 +232,7 @@ async fn try_page(
         }
         seat.take().await;
     }
-    let bytes = answer::read(response, url, PAGE_BYTES_MAX).await?;
+    let bytes = answer::read(response, url, PAGE_BYTES_MAX, scrubber).await?;
     let (text, was_lossy) = answer::text(bytes);
     let (text, secrets) = (has_content.then_some(text), scrubber.clone());
     Ok((Answer { text, was_lossy, base, secrets, moment, has_next_header }, status))
@@ -287,5 +287,5 @@ async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> F
     let verdict = retry::verdict(response.status(), response.headers(), chrono::Utc::now());
     let status = response.status();
     let said = answer::words(&http::said(response).await, scrubber);
-    Failure { error: FetchError::Status { url: shown_url(url), status, said }, verdict }
+    Failure { error: FetchError::Status { url: scrubber.url(url), status, said }, verdict }
 }

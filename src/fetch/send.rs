@@ -5,7 +5,6 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::{Failure, FetchError};
 use crate::http::cause;
-use crate::plan::shown_url;
 use crate::secret::{Scrubber, Secret};
 
 /// How many redirects are followed for one request: what browsers call a loop.
@@ -39,20 +38,20 @@ pub(super) async fn send(
     let mut base = url.clone();
     for _ in 0..=REDIRECTS_MAX {
         let sent = hop.build(client, outgoing).send().await;
-        let response = sent.map_err(|error| Failure::broken(url, cause(&error, scrubber)))?;
+        let response = sent.map_err(|error| Failure::broken(scrubber.url(url), cause(&error, scrubber)))?;
         if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
             return Ok((response, base));
         }
-        hop = hop.follow(&response, url, outgoing.beyond).map_err(|why| refused(url, why))?;
+        hop = hop.follow(&response, url, outgoing.beyond).map_err(|why| refused(scrubber.url(url), why))?;
         if !hop.is_bare {
             base = hop.url.clone();
         }
     }
-    Err(refused(url, "without an end"))
+    Err(refused(scrubber.url(url), "without an end"))
 }
 
-fn refused(url: &Url, why: &'static str) -> Failure {
-    Failure::end(FetchError::Redirect { url: shown_url(url), why })
+fn refused(url: String, why: &'static str) -> Failure {
+    Failure::end(FetchError::Redirect { url, why })
 }
 
 /// One request of a chain of redirects.

@@ -10,7 +10,7 @@ use super::redact;
 use super::report::{Report, answered, presentable};
 use super::suggest;
 use crate::fetch::{Access, Answer, access_once, error_words, next_link, page_once};
-use crate::plan::{Plan, shown_url};
+use crate::plan::Plan;
 use crate::query::{Piece, form_decoded};
 use crate::record::answer::{More, is_link, more};
 use crate::record::json::Raw;
@@ -28,7 +28,7 @@ const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0)
 
 /// Asks an API once, and says what the config makes of its answer.
 pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report {
-    let mut report = Report::begin(&plan.name, &plan.scrubber.scrub(&shown_url(&plan.request.url)));
+    let mut report = Report::begin(&plan.name, &plan.request.url, &plan.scrubber);
     let access = match access_once(client, plan).await {
         Ok((access, call)) => {
             if let Some(call) = call {
@@ -248,7 +248,7 @@ impl Asked<'_> {
             }
             Ok(Some(link)) => match next_link(&link, page, configured) {
                 Ok(url) => {
-                    let url = scrubber.scrub(&shown_url(&url));
+                    let url = scrubber.url(&url);
                     report.well("next", &format!("`{path}`: found, on the same origin: {url}"));
                 }
                 Err(error) => report.wrong("next", &format!("`{path}`: {}", scrubber.scrub(&error.to_string()))),

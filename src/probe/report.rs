@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::suggest::Candidate;
 use super::yaml;
 use crate::fetch::{Call, Refused};
@@ -20,11 +22,13 @@ const PATH_COLUMN: usize = 32;
 pub struct Report {
     text: String,
     is_wrong: bool,
+    /// Whatever is told goes through it.
+    scrubber: Scrubber,
 }
 
 impl Report {
-    pub(super) fn begin(name: &str, url: &str) -> Self {
-        Self { text: format!("{name}: {url}\n"), is_wrong: false }
+    pub(super) fn begin(name: &str, url: &Url, scrubber: &Scrubber) -> Self {
+        Self { text: format!("{name}: {}\n", scrubber.url(url)), is_wrong: false, scrubber: scrubber.clone() }
     }
 
     /// The report, line by line; what is wrong is marked with `!`.
@@ -40,16 +44,16 @@ impl Report {
     }
 
     pub(super) fn well(&mut self, label: &str, what: &str) {
-        self.text.push_str(&format!("  {label:<8} {what}\n"));
+        self.text.push_str(&format!("  {label:<8} {}\n", self.scrubber.hide(what)));
     }
 
     pub(super) fn wrong(&mut self, label: &str, what: &str) {
         self.is_wrong = true;
-        self.text.push_str(&format!("! {label:<8} {what}\n"));
+        self.text.push_str(&format!("! {label:<8} {}\n", self.scrubber.hide(what)));
     }
 
     pub(super) fn more(&mut self, what: &str) {
-        self.text.push_str(&format!("           {what}\n"));
+        self.text.push_str(&format!("           {}\n", self.scrubber.hide(what)));
     }
 
     /// A call that failed, and what to do about it.

@@ -127,8 +127,8 @@ impl Listener {
         Self {
             client,
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
-            shown_url: plan::shown_url(&listener.url),
-            scrubber: Scrubber::new([listener.token.clone()]),
+            shown_url: listener.scrubber.url(&listener.url),
+            scrubber: listener.scrubber.clone(),
             acknowledge: listener.acknowledge,
             press: Arc::default(),
             standing: Standing::default(),
@@ -333,6 +333,7 @@ mod tests {
             url: Url::parse(&url).expect("a URL"),
             token: Secret::new("token"),
             acknowledge: Acknowledge::Listener,
+            scrubber: Scrubber::default(),
         };
         Listener::new(client(&[], Timeouts::default()).expect("a client"), &listener)
     }

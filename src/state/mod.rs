@@ -12,9 +12,10 @@ mod keeper;
 mod store;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -29,10 +30,14 @@ pub use store::{
 
 use crate::privileges;
 use crate::record::{Identity, date};
+use crate::ship::UNDELIVERED_FILE_NAME;
 use keeper::{Keeper, open_or_set_aside};
 
 /// The lock file's name, beside the config.
 pub const LOCK_FILE_NAME: &str = ".logzio-api-fetcher.lock";
+
+/// Where earlier versions kept what didn't fit into the file of undelivered records.
+const OLD_UNDELIVERED_FILE_NAME: &str = "undelivered.ndjson.1";
 
 /// Why the folder can't be taken.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,11 @@ impl TakenFolder {
         let (checkpoints, written) =
             CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
         let store = open_or_set_aside(&path.join(STORE_FILE_NAME));
+        if matches!(store, Err(OpenError::Taken)) {
+            // Who took the folder before has lost its lock file, or its file system has no locks.
+            return Err(StateError::Taken { folder: path.to_owned(), holder: String::new() });
+        }
+        close_to_others(path);
         if let Err(cause) = &store {
             tracing::warn!(
                 %cause,
@@ -291,6 +301,26 @@ impl Folder {
 pub fn health_address(folder: &Path) -> Option<SocketAddr> {
     std::fs::read_to_string(folder.join(LOCK_FILE_NAME)).ok()?.lines().nth(1)?.parse().ok()
 }
+
+/// Takes everybody else's rights from the files that hold records or state, as earlier versions left them. The text file
+/// of checkpoints is the user's, and stays as it is.
+fn close_to_others(folder: &Path) {
+    for name in [LOCK_FILE_NAME, STORE_FILE_NAME, DAMAGED_FILE_NAME, UNDELIVERED_FILE_NAME, OLD_UNDELIVERED_FILE_NAME] {
+        let path = folder.join(name);
+        let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
+        if about.is_file() && about.permissions().mode() & OTHERS != 0 {
+            let closed = std::fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY));
+            if let Err(cause) = closed {
+                tracing::warn!(%cause, "{name} can be read by others, and its rights can't be changed");
+            }
+        }
+    }
+}
+
+/// The rights of a group and of everybody else.
+const OTHERS: u32 = 0o077;
+/// To read and write, for the owner.
+const OWNER_ONLY: u32 = 0o600;
 
 /// The lock file: the number of the process, and the address of its health.
 fn lock(folder: &Path) -> Result<File, StateError> {

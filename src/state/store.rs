@@ -125,6 +125,9 @@ pub enum OpenError {
     /// What is in the file makes no sense.
     #[error("{0}")]
     Damaged(String),
+    /// Another process has it.
+    #[error("another process has it open")]
+    Taken,
     /// The file can't be read or written.
     #[error("{0}")]
     Unusable(Box<Error>),
@@ -220,6 +223,7 @@ impl Store {
         // What redb doesn't expect in a file may make it panic, and a store isn't worth a fetcher.
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(store)) => Ok(store),
+            Ok(Err(Error::DatabaseAlreadyOpen)) => Err(OpenError::Taken),
             Ok(Err(error)) if is_damage(&error) => Err(OpenError::Damaged(error.to_string())),
             Ok(Err(error)) => Err(OpenError::Unusable(Box::new(error))),
             Err(_) => Err(OpenError::Damaged("it can't be understood".to_owned())),

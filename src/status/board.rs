@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::health::Word;
 use crate::meter::{Meter, Totals};
-use crate::plan::{Plan, shown_url};
+use crate::plan::Plan;
 use crate::state::{Account, Oddity, Past};
 use crate::window::{Gap, GapCause};
 
@@ -170,7 +170,7 @@ impl From<&Past> for Ended {
 impl ApiStatus {
     fn new(plan: &Plan, account: &Account, now: DateTime<Utc>) -> Self {
         Self {
-            url: plan.scrubber.scrub(&shown_url(&plan.request.url)),
+            url: plan.scrubber.url(&plan.request.url),
             interval: plan.interval,
             phase: Phase::Waiting { until: Some(now) },
             totals: Totals::default(),
@@ -186,7 +186,7 @@ impl ApiStatus {
     }
 
     fn follow(&mut self, plan: &Plan) {
-        self.url = plan.scrubber.scrub(&shown_url(&plan.request.url));
+        self.url = plan.scrubber.url(&plan.request.url);
         self.interval = plan.interval;
     }
 

@@ -156,6 +156,88 @@ fn a_value_that_does_not_fit_its_tag_is_not_shown() {
     }
 }
 
+/// In a path, in the value of a filter, in the name of a parameter, in a token's URL, in the listener's.
+#[test]
+fn what_is_filled_in_is_a_secret_wherever_it_stands() {
+    const FILLED: &str = "Sup3r/Secret-0123456789";
+    let shown_as = |text: &str| {
+        let html = text.replace('/', "&#x2F;").replace('-', "&#45;");
+        let json = text.replace('/', "\\/");
+        let lower = text.replace('/', "%2f");
+        let inside = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, format!("bot:{text}:x"));
+        format!("{text} {html} {json} {lower} {inside}")
+    };
+    for (status, place) in [(404, "path"), (400, "filter"), (400, "name"), (401, "token"), (200, "path")] {
+        let api = MockServer::start(move |asked, _| match status {
+            200 => page(&[&record(1, &minutes_ago(5))], None),
+            _ => Reply::status(status, &format!("{} {}", shown_as(FILLED), asked.query)),
+        });
+        let listener = MockListener::start().may_be_idle();
+        let entry = general(api.url(), listener.url(), "    filters: {tenant: v}\n").replace(
+            "filters: {tenant: v}",
+            match place {
+                "filter" => "filters: {tenant: '${SECRET}'}",
+                _ => "filters: {a: b}",
+            },
+        );
+        let config = match place {
+            "path" => entry.replace("/events'", "/bot${SECRET}/events'"),
+            "name" => entry.replace("start_date_name: since", "start_date_name: '${SECRET}'"),
+            "token" => entry.replace("auth_apis", "oauth_apis").replace(
+                "start_date_name",
+                &format!("token_http_request: {{url: '{}/${{SECRET}}'}}\n    start_date_name", api.url()),
+            ),
+            _ => entry,
+        };
+        for command in ["once", "probe", "state", "check"] {
+            let fetcher = Fetcher::new(&config).variable("SECRET", FILLED).arguments(&["--level", "DEBUG"]);
+            let outcome = fetcher.run(command);
+            let everything = outcome.everything();
+            for piece in ["0123456789", "Sup3r", "U3VwM3I"] {
+                assert!(!everything.contains(piece), "{place}, {status}, {command}: {everything}");
+            }
+            if command == "once" && status == 404 {
+                assert!(everything.contains("/bot***/events answered 404"), "{everything}");
+            }
+        }
+    }
+    let config = general("http://127.0.0.1:1", "http://127.0.0.1:1/${SECRET}", "");
+    let outcome =
+        Fetcher::new(&config).variable("SECRET", FILLED).arguments(&["--listener"]).run("probe").assert_code(1);
+    outcome.assert_says("http://127.0.0.1:1/*** ").assert_says("nobody listens there");
+}
+
+#[test]
+fn no_slip_makes_a_config_show_a_secret() {
+    const SECRET: &str = "hunter2-Prod-Secret";
+    let good = general("http://127.0.0.1:1", "http://127.0.0.1:1", "    status: {}\n");
+    for (part, slip) in [
+        ("key: the-basic-key", "key:hunter2-Prod-Secret"),
+        ("key: the-basic-key", "hunter2-Prod-Secret"),
+        ("key: the-basic-key", "keyhunter2-Prod-Secret: x"),
+        ("key: the-basic-key", "key: '${KEY:-hunter2-Prod-Secret}'"),
+        ("key: the-basic-key", "key: '${hunter2-Prod-Secret}'"),
+        ("key: the-basic-key", "key: '${file:hunter2-Prod-Secret}'"),
+        ("key: the-basic-key", "key: <<hunter2-Prod-Secret>>"),
+        ("key: the-basic-key", "hunter2-Prod-Secret: 1, hunter2-Prod-Secret: 2"),
+        ("token: shipping-token-1", "token:hunter2-Prod-Secret"),
+        ("type: general", "type: hunter2-Prod-Secret"),
+        ("type: general", "type: '${S}'"),
+        ("/events'", "/events', headers: {'A hunter2-Prod-Secret': x}"),
+        ("/events'", "/events', headers: {'hunter2-Prod-Secret': \"a\\nb\"}"),
+        ("data: data,", "data: '${S}[',"),
+        ("    status: {}\n", "hunter2-Prod-Secret: 1\n"),
+    ] {
+        assert!(good.contains(part), "{part}");
+        let fetcher = Fetcher::new(&good.replace(part, slip)).variable("S", SECRET);
+        let outcome = fetcher.run("check");
+        assert!(outcome.stdout.contains("fault") || outcome.stdout.contains("warning"), "{slip}: {}", outcome.stdout);
+        assert!(!outcome.everything().contains("hunter2"), "{slip}: {}", outcome.everything());
+    }
+    let outcome = Fetcher::new(&good.replace("key: the-basic-key", "key:hunter2, x: y")).run("check").assert_code(2);
+    outcome.assert_says("`key:` needs a blank behind its colon").assert_says("credentials.x: unknown key");
+}
+
 #[test]
 fn a_faulty_config_shows_no_values() {
     let config = "logzio: {url: 'http://h?token=shipping-token-1', tokn: shipping-token-1}\nauth_apis:\n- type: general\n  name: a\n  \

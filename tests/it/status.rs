@@ -124,11 +124,11 @@ fn a_faulty_config_is_shown_until_it_is_mended() {
         std::fs::write(running.config_path(), text).unwrap();
         running.signal("HUP");
     };
-    change(&good.replace("type: general", "type: <b>generel"));
+    change(&good.replace("type: general", "type: <<KIND>>"));
     running.wait_for_log("the config has changed and can't be used", 1);
     let shown = get(&url);
     shown.assert_has("The config in the file can't be used");
-    shown.assert_has("there is no type `&lt;b&gt;generel` here");
+    shown.assert_has("the placeholder &lt;&lt;KIND&gt;&gt; is still there");
     assert_eq!(value(&get(&format!("{url}/metrics")).text, "logzio_fetcher_config_last_reload_successful"), 0.0);
     change(&good);
     running.wait_for_log("no API has changed", 1);

@@ -114,7 +114,9 @@ impl Fetcher {
     fn spawn(self, mut line: Command) -> Running {
         let output = |name: &str| std::fs::File::create(self.folder.path().join(name)).unwrap();
         for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            line.env_remove(proxy);
+            if self.variables.iter().all(|(name, _)| name != proxy) {
+                line.env_remove(proxy);
+            }
         }
         line.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         Running { child: line.spawn().unwrap(), folder: Some(self.folder) }

@@ -1,0 +1,105 @@
+//! `${…}` in the values of a document: filled in, and remembered as secret.
+
+use std::collections::HashMap;
+
+use serde_yaml::Value;
+
+use super::document::Place as Spot;
+use super::expand::{self, Surroundings};
+use super::reader::{Reader, key_text};
+use super::reference::{self, Place};
+use crate::secret::Secret;
+
+/// What was filled in.
+#[derive(Default)]
+pub(super) struct Filling {
+    /// By the entry where it stands: all of it is secret.
+    filled: HashMap<Spot, Vec<String>>,
+    /// The texts that something was filled into, with `***` in its place.
+    masked: HashMap<Spot, String>,
+}
+
+impl Reader<'_> {
+    /// Fills every `${…}` in, in place; what can't be, and placeholders, are faults. What is unknown stays as it is: it is
+    /// warned of, and its content is nobody's business.
+    pub(super) fn fill_in(&self, root: &mut Value, around: &Surroundings<'_>) {
+        self.expand(root, &Spot::default(), Place::Top, "", around);
+    }
+
+    fn expand(&self, value: &mut Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) {
+        match value {
+            Value::String(text) => self.expand_text(text, spot, around),
+            Value::Sequence(items) => {
+                let (place, within) = match within {
+                    "auth_apis" => (Place::Auth, ""),
+                    "oauth_apis" => (Place::OAuth, ""),
+                    other => (place, other),
+                };
+                for (at, item) in items.iter_mut().enumerate() {
+                    self.expand(item, &spot.index(at), place, within, around);
+                }
+            }
+            Value::Mapping(pairs) => {
+                let known = reference::known(place, within);
+                for (key, value) in pairs.iter_mut() {
+                    let name = key_text(key).unwrap_or_default();
+                    if !reference::is_open(within) && !known.contains(&name.as_str()) {
+                        continue;
+                    }
+                    // What stands below a key of the user's own is the user's own, too.
+                    let below = match within {
+                        "" => name.clone(),
+                        within if reference::is_open(within) => within.to_owned(),
+                        within => format!("{within}.{name}"),
+                    };
+                    self.expand(value, &spot.key(&name), place, &below, around);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn expand_text(&self, text: &mut String, spot: &Spot, around: &Surroundings<'_>) {
+        if let Some(placeholder) = expand::placeholder(text) {
+            let hint = "put your own value in its place".to_owned();
+            self.fault(spot, format!("{placeholder} is still there"), Some(hint));
+            self.void(spot);
+        }
+        expand::files(text).for_each(|file| self.names_file(file));
+        match expand::expand(text, around) {
+            Ok(expanded) => {
+                *text = expanded.text;
+                if !expanded.filled.is_empty() {
+                    let mut noted = self.filling.borrow_mut();
+                    noted.masked.insert(spot.clone(), expanded.masked);
+                    if !is_shown_by_nature(spot) {
+                        noted.filled.entry(spot.entry()).or_default().extend(expanded.filled);
+                    }
+                }
+            }
+            Err(error) => {
+                let hint = error.hint().to_owned();
+                self.fault(spot, error.to_string(), Some(hint));
+                self.void(spot);
+                text.clear();
+            }
+        }
+    }
+
+    /// What was filled in by `${…}` in an entry.
+    pub(super) fn filled(&self, entry: &Spot) -> Vec<Secret> {
+        let noted = self.filling.borrow();
+        noted.filled.get(entry).into_iter().flatten().map(|value| Secret::new(value.as_str())).collect()
+    }
+
+    /// The text at a place with `***` for what was filled in, where something was.
+    pub(super) fn masked(&self, spot: &Spot) -> Option<String> {
+        self.filling.borrow().masked.get(spot).cloned()
+    }
+}
+
+/// Whether what stands there is shown wherever its API is, as the name, or is a number, as the settings: to hide it would
+/// take words out of every text.
+fn is_shown_by_nature(spot: &Spot) -> bool {
+    matches!(spot.key_of_entry(), Some("name" | "settings" | "type")) || spot.entry().to_string() == "status.listen"
+}
