@@ -34,7 +34,8 @@
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, and what it watches |
 //! | [`window`] | where an iteration begins, which records are new, where the checkpoint goes, lateness, gaps; pure |
-//! | [`http`], [`query`] | the HTTP client with its TLS and limits; percent-encoding, once |
+//! | [`http`], [`query`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; percent-encoding, once |
+//! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
@@ -72,6 +73,7 @@ pub mod daemon;
 pub mod demo;
 pub mod fetch;
 pub mod health;
+pub mod hosts;
 pub mod http;
 pub mod iteration;
 pub mod logging;

@@ -13,6 +13,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
+use crate::hosts::HostRule;
 use crate::query::{Piece, QueryField, encode_component};
 use crate::record::date::floor_to_second;
 use crate::record::{CustomFields, Paths};
@@ -105,6 +106,10 @@ pub struct Request {
     pub body: Option<Secret>,
     /// How a start date is written.
     pub start_format: StartFormat,
+    /// The other origins that may be asked (`hosts`).
+    pub hosts: Vec<HostRule>,
+    /// How long the server may be silent, the first byte included (`http_request.timeout`).
+    pub timeout: Duration,
 }
 
 /// How a start date is written in a request.

@@ -9,6 +9,7 @@ mod document;
 mod expand;
 mod fault;
 mod filters;
+mod hosts;
 mod presets;
 mod reader;
 pub mod reference;

@@ -11,21 +11,22 @@ mod run;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Client;
 use tokio::time::Instant;
 
 pub use report::{IterationError, Report};
 
-use crate::fetch::{Fetcher, Seat, Seats, TokenCache};
+use crate::fetch::{Fetcher, Seat, Seats, TokenCache, TokenSlot, Waits};
+use crate::http::Clients;
 use crate::meter::Meter;
-use crate::plan::Plan;
+use crate::plan::{Auth, Plan};
 use crate::record::date;
 use crate::ship::{Listener, Shipper, Undelivered};
 use crate::state::{Account, Folder, Past, Settlement, Sweep};
 use crate::status::Board;
-use crate::stop::Stop;
+use crate::stop::{Recall, Stop};
 use crate::window::{Beginning, Gap, GapCause, Window, is_future, next_checkpoint};
 use run::{Refused, Run};
 use watch::Observed;
@@ -39,7 +40,7 @@ const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
 #[derive(Debug)]
 pub struct Services {
     /// The connections to the APIs.
-    pub client: Client,
+    pub clients: Clients,
     /// The way to the listener.
     pub listener: Arc<Listener>,
     /// What can't be delivered.
@@ -52,20 +53,26 @@ pub struct Services {
     pub board: Arc<Board>,
     /// Where pages may be in memory.
     pub seats: Seats,
+    /// The access tokens; entries that ask for one in the same words share it.
+    pub tokens: TokenCache,
+    /// The longest wait that an API may ask for within an iteration; a longer one ends it.
+    pub asked_max: Duration,
 }
 
 impl Services {
     /// The same with other connections.
     #[must_use]
-    pub fn connected(&self, client: Client, listener: Listener) -> Self {
+    pub fn connected(&self, clients: Clients, listener: Listener) -> Self {
         Self {
-            client,
+            clients,
             listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
             folder: Arc::clone(&self.folder),
             stop: self.stop.clone(),
             board: Arc::clone(&self.board),
             seats: self.seats.clone(),
+            tokens: self.tokens.clone(),
+            asked_max: self.asked_max,
         }
     }
 }
@@ -77,7 +84,10 @@ pub struct Api {
     pub plan: Arc<Plan>,
     account: Account,
     meter: Arc<Meter>,
-    token: TokenCache,
+    /// Where its access token is kept.
+    token: Arc<TokenSlot>,
+    /// Calls it back from its waits.
+    recall: Recall,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
     refused: Option<Refused>,
     /// Whether the account was saved since the process began.
@@ -94,7 +104,8 @@ impl Api {
             plan,
             account,
             meter: Arc::default(),
-            token: TokenCache::default(),
+            token: Arc::default(),
+            recall: Recall::never(),
             refused: None,
             is_saved: false,
             has_told_overrule: false,
@@ -102,11 +113,13 @@ impl Api {
         }
     }
 
-    /// Takes a new plan. What is known of the API stays; a token stays where it is asked for as before.
+    /// What calls it back from a wait, from the next iteration on.
+    pub fn listen_to(&mut self, recall: Recall) {
+        self.recall = recall;
+    }
+
+    /// Takes a new plan. What is known of the API stays.
     pub fn work_by(&mut self, plan: Arc<Plan>) {
-        if self.plan.auth != plan.auth {
-            self.token = TokenCache::default();
-        }
         if self.plan.start != plan.start {
             self.has_told_overrule = false;
         }
@@ -192,7 +205,11 @@ impl Api {
         now: DateTime<Utc>,
     ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
         let seat = Seat::new(&services.seats);
-        let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token, seat };
+        if let Auth::Token(request) = &plan.auth {
+            self.token = services.tokens.slot(request);
+        }
+        let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
+        let fetcher = Fetcher::new(&services.clients, plan, waits, &self.token, seat);
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

@@ -148,6 +148,23 @@ impl IterationError {
         }
     }
 
+    /// Until when the API is not to be asked again, where it said so.
+    #[must_use]
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Fetch { cause, .. } | Self::StaleLink { cause, .. } | Self::RefusedStart { cause, .. } => {
+                cause.until()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is only that the API was called back from a wait, as its entry or its checkpoint has changed.
+    #[must_use]
+    pub fn is_recall(&self) -> bool {
+        matches!(self, Self::Fetch { cause: FetchError::Recalled, .. })
+    }
+
     /// Whether it is only that the process stops.
     #[must_use]
     pub fn is_stop(&self) -> bool {

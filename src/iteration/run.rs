@@ -11,7 +11,7 @@ use super::PAGES_MAX;
 use super::delivery::Delivery;
 use super::report::{IterationError, Report};
 use super::watch::Observed;
-use crate::fetch::{Answer, FetchError, Fetcher, next_link};
+use crate::fetch::{Answer, FetchError, Fetcher, Turn, next_link};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::path::what_is_there;
@@ -128,18 +128,31 @@ impl<'a> Run<'a> {
     }
 
     /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
+    ///
+    /// The same words may mean something else that passes, and what lies before a later start is given up. So the same
+    /// request is made again before they are believed, and once more when a later start was taken.
     async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.window.start;
-        let refused = match Box::pin(fetcher.page(&self.first_url(wanted))).await {
-            Err(cause) if refused_as_too_old(&cause).is_some() => cause,
+        let first_url = self.first_url(wanted);
+        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
-        };
+        }
+        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => self.later_first_page(fetcher, cause).await,
+            other => other,
+        }
+    }
+
+    /// The first page from the earliest start on that the API takes.
+    async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
+        let wanted = self.window.start;
         let said = refused_as_too_old(&refused).unwrap_or_default();
         tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
         let mut probe = Probe::new(wanted, said, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
-            match Box::pin(fetcher.page(&self.first_url(start))).await {
+            match Box::pin(fetcher.page(&self.first_url(start), Turn::First)).await {
                 Ok(answer) => {
                     probe.accept(start);
                     earliest = Some((start, answer));
@@ -149,6 +162,10 @@ impl<'a> Run<'a> {
             }
         }
         let Some((start, answer)) = earliest else { return Err(refused) };
+        match Box::pin(fetcher.page(&self.first_url(wanted), Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => {}
+            other => return other,
+        }
         self.window.begin_later(start);
         self.account.reach = Some(Reach::learned(start, self.now));
         if self.account.notice(Oddity::StartTooOld, self.now) {
@@ -192,20 +209,20 @@ impl<'a> Run<'a> {
             // Nothing of this iteration stays in memory.
             self.ship_rest().await?;
             self.batcher = Batcher::default();
-            return Ok(Some(Box::pin(fetcher.page_in_turn(&next)).await));
+            return Ok(Some(Box::pin(fetcher.page_in_turn(&next, Turn::Next)).await));
         }
         // One page ahead: what earlier pages filled goes first.
         let is_small = answer.text.as_ref().is_some_and(|text| text.len() < BATCH_BYTES_MAX);
         self.ship_until(if is_small { BEHIND_MAX } else { 0 }).await?;
-        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&next))));
+        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&next, Turn::Next))));
         self.batch_alongside(records, now, fetch.as_mut()).await?;
         drop(read);
         drop(answer);
-        self.ship_alongside(fetch.as_mut()).await?;
+        self.ship_alongside(fetch.as_mut(), fetcher).await?;
         match fetch.take_output() {
             Some(fetched) => Ok(Some(fetched)),
             // It is over in any case; where it were not, there is a next page all the same.
-            None => Ok(Some(Box::pin(fetcher.page(&next)).await)),
+            None => Ok(Some(Box::pin(fetcher.page(&next, Turn::Next)).await)),
         }
     }
 
@@ -245,7 +262,7 @@ impl<'a> Run<'a> {
         let page = self.report.pages;
         let next = match &read.next_url {
             Some(link) => {
-                let next = next_link(link, base, &self.plan.request.url);
+                let next = next_link(link, base, &self.plan.request.url, &self.plan.request.hosts);
                 Some(next.map_err(|cause| IterationError::NextLink { page, cause })?)
             }
             None => None,
@@ -385,13 +402,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ships while something is fetched. A failure to ship ends both at once.
-    async fn ship_alongside<T>(&mut self, fetch: impl Future<Output = T>) -> Result<T, IterationError> {
+    /// Ships while something is fetched; where that has to wait, what fills no batch, too. A failure to ship ends both at
+    /// once.
+    async fn ship_alongside<T>(
+        &mut self,
+        fetch: impl Future<Output = T>,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<T, IterationError> {
         tokio::pin!(fetch);
+        let mut has_all = false;
         let fetched = loop {
             let done = tokio::select! {
                 fetched = &mut fetch => break fetched,
                 done = self.delivery.next() => done,
+                () = fetcher.waits.long_one(), if !has_all => {
+                    let rest = self.batcher.finish();
+                    self.enqueue(rest);
+                    has_all = true;
+                    continue;
+                }
             };
             self.note(done).await?;
         };
@@ -444,7 +473,11 @@ impl<'a> Run<'a> {
 /// What an answer says that refuses a start date as too old.
 fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
     match cause {
-        FetchError::Status { status, said, .. } if *status == StatusCode::BAD_REQUEST && is_too_old(said) => Some(said),
+        FetchError::Status { status, said, .. } => {
+            let is_such =
+                [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(status);
+            Some(said.as_str()).filter(|said| is_such && is_too_old(said))
+        }
         _ => None,
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl, Method, Name,
-    OAuthType, Overlap, Text, Url, filled, nothing, pattern_of,
+    AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen, ListenerUrl, Method,
+    Name, OAuthType, Overlap, Text, Timeout, Url, filled, nothing, pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -45,6 +45,7 @@ sections! {
         credentials: Option<Basic>,
         http_request: Option<Request>,
         data_http_request: Option<Request>,
+        hosts: Option<Hosts>,
         start_date_name: Option<Text>,
         json_paths: Option<JsonPaths>,
         settings: Settings,
@@ -60,6 +61,7 @@ sections! {
         token_http_request: TokenRequest,
         http_request: Option<Request>,
         data_http_request: Option<Request>,
+        hosts: Option<Hosts>,
         start_date_name: Option<Text>,
         json_paths: Option<JsonPaths>,
         settings: Settings,
@@ -71,7 +73,13 @@ sections! {
 
     Client { id: Text, key: Text, }
 
-    Request { url: Option<Url>, method: Option<Method>, headers: Option<Headers>, body: Option<Json>, }
+    Request {
+        url: Option<Url>,
+        method: Option<Method>,
+        headers: Option<Headers>,
+        body: Option<Json>,
+        timeout: Option<Timeout>,
+    }
 
     TokenRequest {
         url: Url,
