@@ -39,6 +39,7 @@
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
+//! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
 //! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
@@ -78,6 +79,7 @@ pub mod http;
 pub mod iteration;
 pub mod logging;
 pub mod meter;
+pub mod pace;
 pub mod plan;
 pub mod privileges;
 pub mod probe;

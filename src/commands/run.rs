@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::daemon::{self, Daemon};
-use crate::fetch::{Seats, TokenCache};
+use crate::fetch::{Gates, Seats, TokenCache};
 use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::plan::Config;
@@ -121,6 +121,7 @@ pub(super) fn assemble(
         listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
         clients,
         tokens: TokenCache::default(),
+        gates: Gates::default(),
         asked_max,
         undelivered: Undelivered::new(folder),
         folder: Arc::new(taken.keep().map_err(|cause| {

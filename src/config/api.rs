@@ -11,6 +11,7 @@ use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{Reader, Section, Text};
 use super::reference::Place;
 use super::secrets::scrubber;
+use crate::pace::Rate;
 use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Paths};
@@ -55,6 +56,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let custom_fields = CustomFields::new(&fields).ok();
         let back = self.days_back(&entry.section("settings"));
         let overlap = self.overlap(&entry.section("settings"), preset);
+        let rate = self.rate(&entry.section("settings"));
         let (request, configured) = request?;
         let auth = auth?;
         Some(Plan {
@@ -66,6 +68,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             custom_fields: custom_fields?,
             auth,
             request,
+            rate,
         })
     }
 
@@ -124,6 +127,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
         let given = settings.minutes("overlap").map(|(span, _)| TimeDelta::from_std(span).unwrap_or_default());
         given.map_or(preset.overlap, Overlap::Fixed)
+    }
+
+    fn rate(&self, settings: &Section<'r, 'd>) -> Option<Rate> {
+        let text = settings.text("rate_limit")?;
+        let hint = || Some("requests per s, min, h or day, like 30/min".to_owned());
+        Rate::parse(&text.value).map_err(|what| self.reader.fault(&text.spot, what, hint())).ok()
     }
 
     fn paths(&self, section: &Section<'r, 'd>, preset: &Preset) -> Option<Paths> {

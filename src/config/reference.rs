@@ -157,6 +157,12 @@ pub const KEYS: &[Key] = &[
         "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
     ),
     key(
+        "settings.rate_limit",
+        Both,
+        "as fast as the API answers and its limits allow",
+        "How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`, like `30/min`.",
+    ),
+    key(
         "filters",
         Both,
         "none",

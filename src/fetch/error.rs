@@ -53,8 +53,9 @@ pub enum FetchError {
         /// Nothing is to be asked before that.
         until: DateTime<Utc>,
     },
-    /// Another API with the same login at the same host was told to wait for longer than an iteration lasts.
-    #[error("{host} asked to wait until {}, so it isn't asked before that", date::format(*.until))]
+    /// The host asked for a longer wait than an iteration lasts, whichever entry with this login it told, or
+    /// `settings.rate_limit` does.
+    #[error("{host} isn't asked before {}: it asked for that wait, or settings.rate_limit does", date::format(*.until))]
     Held {
         /// The origin.
         host: String,

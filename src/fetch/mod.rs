@@ -10,6 +10,7 @@ mod answer;
 mod attempt;
 mod error;
 mod flaw;
+mod gate;
 mod next;
 mod once;
 mod refusal;
@@ -18,12 +19,12 @@ mod send;
 mod token;
 mod waits;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use chrono::Utc;
 use reqwest::{StatusCode, Url};
 
 pub(crate) use attempt::Access;
 pub use error::FetchError;
+pub use gate::{Gate, Gates};
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
 pub use seat::{SEATS, Seat, Seats};
@@ -78,19 +79,13 @@ pub struct Fetcher<'a> {
     pub waits: Waits,
     /// Where the API's access token is kept.
     pub token: &'a TokenSlot,
+    /// Where it meets the others that ask the same host with the same login.
+    pub gate: &'a Gate,
     /// Where its pages may be in memory.
     pub seat: Seat,
-    /// Whether the server refused HTTP/2.
-    is_http1: AtomicBool,
 }
 
-impl<'a> Fetcher<'a> {
-    /// For one iteration.
-    #[must_use]
-    pub fn new(clients: &'a Clients, plan: &'a Plan, waits: Waits, token: &'a TokenSlot, seat: Seat) -> Self {
-        Self { clients, plan, waits, token, seat, is_http1: AtomicBool::new(false) }
-    }
-
+impl Fetcher<'_> {
     /// One page: tries, waits and tries again as the verdicts say.
     ///
     /// # Errors
@@ -116,9 +111,11 @@ impl<'a> Fetcher<'a> {
     async fn page_with_retries(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
         let mut retries = Retries::new(retry::API);
         let mut has_renewed = false;
+        let host = self.plan.request.url.origin().ascii_serialization();
         loop {
+            self.gate.pass(self.plan.rate, &self.waits, &host).await?;
             let (token, access) = self.access().await?;
-            let is_http1 = self.is_http1.load(Ordering::Relaxed);
+            let is_http1 = self.gate.is_http1();
             let attempt = Attempt { clients: self.clients, plan: self.plan, access: &access, is_http1 };
             let made = attempt.make(url, Some(&self.seat)).await;
             let refusal = match &made {
@@ -134,15 +131,21 @@ impl<'a> Fetcher<'a> {
                 }
             }
             let failure = match made {
-                Ok(Got { answer, flaw: None, .. }) => return Ok(answer),
+                Ok(Got { answer, flaw: None, headers, .. }) => {
+                    self.gate.note(retry::quota(&headers, Utc::now()));
+                    return Ok(answer);
+                }
                 Ok(Got { flaw: Some(flaw), .. }) => flaw,
                 Err(failure) => failure,
             };
-            if failure.wants_http1 && !self.is_http1.swap(true, Ordering::Relaxed) {
+            if failure.wants_http1 && self.gate.go_on_by_http1() {
                 tracing::info!(api = self.plan.name, "the server refuses HTTP/2, going on by HTTP/1.1");
                 continue;
             }
             let failure = judged(failure, turn, retries.failed());
+            if let Verdict::Retry { asked: Some(asked) } = failure.verdict {
+                self.gate.hold(asked);
+            }
             self.waits.pause_or_end(&mut retries, failure, &self.plan.name).await?;
         }
     }

@@ -75,7 +75,7 @@ impl TokenCache {
     #[must_use]
     pub fn slot(&self, request: &TokenRequest) -> Arc<TokenSlot> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(request);
+        let key = request.fingerprint();
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
@@ -84,14 +84,6 @@ impl TokenCache {
         slots.insert(key, Arc::downgrade(&slot));
         slot
     }
-}
-
-/// Tells token requests apart, without keeping what is secret in them.
-fn key(request: &TokenRequest) -> Fingerprint {
-    let mut parts = vec![request.method.as_str().as_bytes(), request.url.as_str().as_bytes()];
-    parts.extend(request.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
-    parts.extend(request.body.as_ref().map(|body| body.expose().as_bytes()));
-    Fingerprint::of(&parts)
 }
 
 impl TokenSlot {

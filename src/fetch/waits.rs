@@ -105,12 +105,14 @@ impl Waits {
         self.wait(wait).await
     }
 
-    /// Waits until a moment that is known, or ends where that is too far away.
-    pub(super) async fn until(&self, left: Duration, host: &str) -> Result<(), FetchError> {
-        if left > self.longest {
-            return Err(FetchError::Held { host: host.to_owned(), until: moment(left, Utc::now()) });
-        }
-        self.wait(left).await
+    /// The longest wait within the iteration.
+    pub(super) fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// Why a host isn't asked, as that would have to wait too long.
+    pub(super) fn held(&self, wait: Duration, host: &str) -> FetchError {
+        FetchError::Held { host: host.to_owned(), until: moment(wait, Utc::now()) }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 pub use report::{IterationError, Report};
 
-use crate::fetch::{Fetcher, Seat, Seats, TokenCache, TokenSlot, Waits};
+use crate::fetch::{Fetcher, Gate, Gates, Seat, Seats, TokenCache, TokenSlot, Waits};
 use crate::http::Clients;
 use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
@@ -55,6 +55,8 @@ pub struct Services {
     pub seats: Seats,
     /// The access tokens; entries that ask for one in the same words share it.
     pub tokens: TokenCache,
+    /// Where the entries that ask one host with one login meet.
+    pub gates: Gates,
     /// The longest wait that an API may ask for within an iteration; a longer one ends it.
     pub asked_max: Duration,
 }
@@ -72,6 +74,7 @@ impl Services {
             board: Arc::clone(&self.board),
             seats: self.seats.clone(),
             tokens: self.tokens.clone(),
+            gates: self.gates.clone(),
             asked_max: self.asked_max,
         }
     }
@@ -86,6 +89,8 @@ pub struct Api {
     meter: Arc<Meter>,
     /// Where its access token is kept.
     token: Arc<TokenSlot>,
+    /// Where it meets the others with its host and login.
+    gate: Arc<Gate>,
     /// Calls it back from its waits.
     recall: Recall,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
@@ -105,6 +110,7 @@ impl Api {
             account,
             meter: Arc::default(),
             token: Arc::default(),
+            gate: Arc::default(),
             recall: Recall::never(),
             refused: None,
             is_saved: false,
@@ -209,7 +215,9 @@ impl Api {
             self.token = services.tokens.slot(request);
         }
         let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
-        let fetcher = Fetcher::new(&services.clients, plan, waits, &self.token, seat);
+        self.gate = services.gates.of(plan);
+        let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
+        let fetcher = Fetcher { clients, plan, waits, token, gate, seat };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

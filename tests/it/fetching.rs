@@ -323,6 +323,53 @@ fn a_web_page_is_named_with_its_title_and_asked_for_less_often_where_no_data_cam
     assert_eq!(api.asked().len(), 3);
 }
 
+/// Two entries of one host, each with its path; the second with a login of its own or without.
+fn two_entries(api: &MockServer, listener: &MockListener, settings: &str, second_key: &str) -> String {
+    let config = general(api.url(), listener.url(), "").replace("days_back_fetch: 5", settings);
+    let (_, entry) = config.split_once("auth_apis:\n").expect("a list");
+    let second = entry.replace("name: events", "name: others").replace("/events'", "/others'");
+    format!("{config}{}", second.replace("the-basic-key", second_key))
+}
+
+#[test]
+fn a_wait_that_one_entry_is_told_is_one_for_all_with_its_host_and_login() {
+    for (second_key, others) in [("the-basic-key", 0), ("another-key", 1)] {
+        let api = MockServer::start(|asked, _| match asked.path.as_str() {
+            "/events" => Reply::status(429, "").with("Retry-After", "250"),
+            _ => page(&[], None),
+        });
+        let listener = MockListener::start().may_be_idle();
+        // The second begins when the first has its answer.
+        let config = two_entries(&api, &listener, "days_back_fetch: 5", second_key);
+        let (first, second) = config.split_once("  - type: general\n    name: others").expect("two entries");
+        let running = Fetcher::new(first).start();
+        running.wait_for_log("trying again in 250", 1);
+        std::fs::write(running.config_path(), format!("{first}  - type: general\n    name: others{second}")).unwrap();
+        running.signal("HUP");
+        running.wait_for_log("the config has changed", 1);
+        match others {
+            0 => std::thread::sleep(Duration::from_millis(500)),
+            _ => running.wait_for_log("iteration done", 1),
+        }
+        running.stop().assert_code(0);
+        let asked = api.asked().iter().filter(|asked| asked.path == "/others").count();
+        assert!((asked > 0) == (others > 0), "{second_key}: {asked}");
+    }
+}
+
+#[test]
+fn the_rate_of_one_entry_is_one_for_all_with_its_host_and_login() {
+    let api = MockServer::start(|_, before| page(&[], (before < 4).then(|| format!("?p={before}")).as_deref()));
+    let listener = MockListener::start().may_be_idle();
+    let config = two_entries(&api, &listener, "days_back_fetch: 5", "the-basic-key");
+    let outcome = Fetcher::new(&config.replacen("days_back_fetch: 5", "rate_limit: 3/s", 1)).once().assert_code(0);
+    let asked = api.asked().len();
+    assert!(asked >= 6, "{asked}");
+    // Three at once, and three more in each second that follows.
+    let seconds = u64::try_from((asked - 1) / 3).unwrap();
+    assert!(outcome.took >= Duration::from_secs(seconds), "{asked} requests in {:?}", outcome.took);
+}
+
 #[test]
 fn the_words_of_www_authenticate_are_shown() {
     let api = MockServer::start(|_, _| {

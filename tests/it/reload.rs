@@ -90,9 +90,11 @@ fn an_edit_and_a_removal_end_a_wait_at_once_and_send_nothing_more() {
     });
     let listener = MockListener::start().may_be_idle();
     let text = |entries: &[Entry]| config_of(api.url(), listener.url(), "shipping-token-1", entries);
-    let running = Fetcher::new(&text(&[entry("a", "busy", "1h"), entry("b", "goes", "1h")])).start();
+    let both = text(&[entry("a", "busy", "1h"), entry("b", "goes", "1h")]);
+    let running = Fetcher::new(&both.replacen("the-basic-key", "the-first-key", 1)).start();
     running.wait_for_log("trying again in 200", 2);
-    edit_and_tell(&running, &text(&[entry("a", "free", "1h")]));
+    // With another login: the wait that was asked for is one for the old one.
+    edit_and_tell(&running, &text(&[entry("a", "free", "1h")]).replace("the-basic-key", "another-key"));
     running.wait_for_log("the API is no longer in the config, and has ended", 1);
     running.wait_for_log("iteration done", 1);
     assert_eq!(running.log().matches("iteration ended while it waited").count(), 2);

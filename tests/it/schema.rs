@@ -317,6 +317,9 @@ const FAULTS: &[(&str, &str)] = &[
     ("auth_apis.settings.overlap", "soon"),
     ("auth_apis.settings.overlap", "-1"),
     ("auth_apis.settings.overlap", "''"),
+    ("auth_apis.settings.rate_limit", "30"),
+    ("auth_apis.settings.rate_limit", "0/s"),
+    ("auth_apis.settings.rate_limit", "5/week"),
     ("auth_apis.filters", "text"),
     ("auth_apis.filters", "{a: {b: c}}"),
     ("auth_apis.filters", "{a: [[1]]}"),
@@ -335,6 +338,7 @@ const UNSEEN: &[(&str, &str, &str)] = &[
     ("tls.ca_file", "/nowhere.pem", "another file"),
     ("auth_apis.http_request.url", "'https://api.example:port/'", "the parts of a URL behind its host's first letter"),
     ("auth_apis.http_request.timeout", "2h", "how long a text makes a span"),
+    ("auth_apis.settings.rate_limit", "10001/h", "how large a number in a text is"),
     ("auth_apis.hosts", "['*.com']", "how many names stand behind a star"),
     ("auth_apis.hosts", "[{host: 'http://a', credentials: true}]", "what the scheme of another key means for it"),
     ("auth_apis.settings.time_interval", "0x10", "to a schema this number is 16, however it is written"),
@@ -469,6 +473,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ),
     ("auth_apis.settings.days_back_fetch", &["", "null", "0", "14", "0.5", "'7'", "1e1", "'${INTERVAL}'", "36500"]),
     ("auth_apis.settings.overlap", &["", "null", "0", "0s", "auto", "' AUTO '", "'${AUTO}'", "90s", "2.5", "1 h"]),
+    ("auth_apis.settings.rate_limit", &["", "null", "30/min", "' 5 / s '", "'${INTERVAL}/h'"]),
     (
         "auth_apis.filters",
         &[

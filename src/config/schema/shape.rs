@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
     AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen, ListenerUrl, Method,
-    Name, OAuthType, Overlap, Text, Timeout, Url, filled, nothing, pattern_of,
+    Name, OAuthType, Overlap, RateLimit, Text, Timeout, Url, filled, nothing, pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -91,7 +91,12 @@ sections! {
 
     JsonPaths { data: Option<Filled>, data_date: Option<Filled>, next_url: Option<Text>, id: Option<Text>, }
 
-    Settings { time_interval: Interval, days_back_fetch: Option<Days>, overlap: Option<Overlap>, }
+    Settings {
+        time_interval: Interval,
+        days_back_fetch: Option<Days>,
+        overlap: Option<Overlap>,
+        rate_limit: Option<RateLimit>,
+    }
 }
 
 /// The names of the section of the data request.

@@ -16,6 +16,9 @@ const NOT_BLANK: &str = r"\S";
 const ORIGIN: &str = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:[/\\]*[^/\\\s?#]";
 /// How a host of `hosts` begins, perhaps with its scheme.
 const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
+/// Requests per span of time.
+const RATE: &str =
+    r"^\s*0*[1-9][0-9]{0,4}\s*/\s*([sS]|[sS][eE][cC]|second|[mM]|[mM][iI][nN]|minute|[hH]|hour|[dD]|[dD][aA][yY])\s*$";
 /// A number without an exponent.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)";
 const EXPONENT: &str = "([eE][+-]?[0-9]+)";
@@ -72,6 +75,7 @@ values! {
         "pattern": or_filled_in(&format!(r"^\s*(?=[+0-9.]*[1-9]){}\s*$", span()))
     });
     Hosts: hosts();
+    RateLimit: json_schema!({ "type": "string", "pattern": or_filled_in(RATE) });
     Overlap: spelled_in_any_case(&["auto"], Some(json!({
         "type": ["number", "string"],
         "minimum": 0,
