@@ -1,12 +1,18 @@
 //! The one HTTP client, for the APIs and the listener: its connections, its TLS, its limits, and its failures in words.
 
+mod clients;
+mod guard;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use clients::{Clients, Way, clients};
+pub use guard::{PrivateAddress, is_public};
 
 use crate::proxy::{Proxies, ProxyError};
 use crate::secret::Scrubber;
@@ -68,6 +74,11 @@ pub enum ClientError {
 /// # Errors
 /// Where a certificate is unusable, or a proxy variable of the environment is.
 pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Client, ClientError> {
+    Ok(builder(tls(extra_roots)?, timeouts)?.read_timeout(timeouts.idle).build()?)
+}
+
+/// The certificates that are trusted, and the protocols that are offered.
+fn tls(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     // An image without certificates can still ask plain HTTP, or hosts that the private CA vouches for.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -81,12 +92,19 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .with_no_client_auth();
     // The server chooses (RFC 7301): HTTP/2 carries the requests of many APIs over one connection.
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+/// What all clients have in common.
+///
+/// # Errors
+/// Where a proxy variable of the environment can't be understood.
+fn builder(tls: ClientConfig, timeouts: Timeouts) -> Result<ClientBuilder, ClientError> {
     let builder = Proxies::of_environment()?.apply(Client::builder())?;
-    let client = builder
+    Ok(builder
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(timeouts.connect)
-        .read_timeout(timeouts.idle)
         .timeout(timeouts.whole)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_CONNECTION_FOR)
@@ -94,9 +112,7 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
         .http2_keep_alive_timeout(HTTP2_PING_WITHIN)
         .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
         .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .build()?;
-    Ok(client)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The beginning of an answer that only says what went wrong; as much as came.
@@ -189,7 +205,9 @@ pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
         () if has(&["tls", "handshake", "corrupt message", "invalidcontenttype"]) => {
             "no TLS is spoken there: check scheme and port"
         }
-        () if has(&["too long", "timed out"]) => "check host and port; firewalls and proxies in between may swallow it",
+        () if has(&["too long", "timed out", "nothing came"]) => {
+            "check host and port; firewalls and proxies in between may swallow it"
+        }
         () => return None,
     })
 }

@@ -34,10 +34,12 @@
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
 //! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, lateness, gaps; pure |
-//! | [`http`], [`proxy`], [`query`] | the HTTP client with its TLS and limits; the proxies of the environment; percent-encoding, once |
+//! | [`http`], [`proxy`], [`query`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment; percent-encoding, once |
+//! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
+//! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
 //! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
@@ -79,10 +81,12 @@ pub mod daemon;
 pub mod demo;
 pub mod fetch;
 pub mod health;
+pub mod hosts;
 pub mod http;
 pub mod iteration;
 pub mod logging;
 pub mod meter;
+pub mod pace;
 pub mod plan;
 pub mod privileges;
 pub mod probe;

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
+use crate::hosts::HostRule;
+use crate::pace::Rate;
 use crate::query::{Piece, QueryField, encode_component};
 use crate::record::date::floor_to_second;
 use crate::record::{CustomFields, Fingerprint, Paths};
@@ -65,6 +67,8 @@ pub struct Plan {
     pub auth: Auth,
     /// The first request of an iteration.
     pub request: Request,
+    /// How often its host may be asked with its login, by all entries together (`settings.rate_limit`).
+    pub rate: Option<Rate>,
     /// Where an iteration begins.
     pub start: StartRule,
     /// Where things stand in the answers.
@@ -119,6 +123,10 @@ pub struct Request {
     pub body: Option<Secret>,
     /// How a start date is written.
     pub start_format: StartFormat,
+    /// The other origins that may be asked (`hosts`).
+    pub hosts: Vec<HostRule>,
+    /// How long the server may be silent, the first byte included (`http_request.timeout`).
+    pub timeout: Duration,
 }
 
 /// How a start date is written in a request.
@@ -163,6 +171,35 @@ pub enum Overlap {
     },
 }
 
+impl Plan {
+    /// Tells whom its requests reach as whom: entries that agree in it share the limits of both.
+    #[must_use]
+    pub fn host_and_login(&self) -> Fingerprint {
+        let origin = self.request.url.origin().ascii_serialization();
+        match &self.auth {
+            Auth::Basic { id, key } => {
+                Fingerprint::of(&[origin.as_bytes(), b"basic", id.as_bytes(), key.expose().as_bytes()])
+            }
+            Auth::OwnHeader => {
+                let own = self.request.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+                Fingerprint::of(&[origin.as_bytes(), b"header", own])
+            }
+            Auth::Token(request) => Fingerprint::of(&[origin.as_bytes(), b"token", request.fingerprint().bytes()]),
+        }
+    }
+}
+
+impl TokenRequest {
+    /// Tells token requests apart, without what is secret in them.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut parts = vec![self.method.as_str().as_bytes(), self.url.as_str().as_bytes()];
+        parts.extend(self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
+        parts.extend(self.body.as_ref().map(|body| body.expose().as_bytes()));
+        Fingerprint::of(&parts)
+    }
+}
+
 impl StartFormat {
     /// The span between two start dates that differ when they are written; at least a second, as many APIs keep no less.
     #[must_use]
@@ -199,7 +236,7 @@ impl Plan {
     /// What tells whether the requests are still those that a saved place belongs to; credentials may change.
     #[must_use]
     pub fn requests_fingerprint(&self) -> Fingerprint {
-        let Request { method, url, query, headers: _, body, start_format } = &self.request;
+        let Request { method, url, query, headers: _, body, start_format, hosts: _, timeout: _ } = &self.request;
         let rest = format!("{query:?} {start_format:?} {:?}", self.paths);
         let body = body.as_ref().map(Secret::expose).unwrap_or_default();
         Fingerprint::of(&[method.as_str(), url.as_str(), &rest, body].map(str::as_bytes))

@@ -2,22 +2,20 @@
 //!
 //! Both directions use it, towards the API and towards the listener. The deciding is pure: time and chance are arguments.
 
+mod asked;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 
-use crate::record::date;
 use crate::stop::{Stop, Waited};
 
-/// The longest wait that a server may ask for.
+/// The longest wait that a server may ask for within an iteration; a longer one ends it.
 pub const ASKED_MAX: Duration = Duration::from_secs(5 * 60);
-/// Seconds from now are smaller than this, UNIX times are larger (2001 and on).
-const UNIX_SECONDS_MIN: f64 = 1e9;
-/// UNIX times in milliseconds are larger than this.
-const UNIX_MILLISECONDS_MIN: f64 = 1e12;
-
+/// The longest wait that a server may ask of somebody who sits and waits for an answer (`once`, `probe`).
+pub const ASKED_MAX_ATTENDED: Duration = Duration::from_secs(60);
 /// What follows a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -118,54 +116,28 @@ fn wait(policy: &Policy, failed: u32, asked: Option<Duration>, chance: f64) -> D
 #[must_use]
 pub fn verdict(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Verdict {
     match status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Verdict::Retry { asked: asked(headers, now) },
+        StatusCode::TOO_MANY_REQUESTS => limited(headers, now),
+        StatusCode::REQUEST_TIMEOUT => Verdict::Retry { asked: asked::by_limit(headers, now) },
         // Some send their rate limit as 403, with the headers of a rate limit.
-        StatusCode::FORBIDDEN if headers.contains_key(RETRY_AFTER) || is_used_up(headers) => {
-            Verdict::Retry { asked: asked(headers, now) }
+        StatusCode::FORBIDDEN if asked::by_failure(headers, now).is_some() || asked::is_used_up(headers) => {
+            limited(headers, now)
         }
-        _ if status.is_server_error() => Verdict::Retry { asked: retry_after(headers, now) },
+        _ if status.is_server_error() => Verdict::Retry { asked: asked::by_failure(headers, now) },
         _ => Verdict::End,
     }
 }
 
-/// The wait that a rate limit asks for.
-fn asked(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    retry_after(headers, now).or_else(|| {
-        let names = ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"];
-        reset(names.iter().find_map(|name| text(headers, name))?, now)
-    })
+/// What follows an answer that is a rate limit, whatever its status.
+#[must_use]
+pub fn limited(headers: &HeaderMap, now: DateTime<Utc>) -> Verdict {
+    Verdict::Retry { asked: asked::by_limit(headers, now) }
 }
 
-fn is_used_up(headers: &HeaderMap) -> bool {
-    let names = ["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"];
-    let left = names.iter().find_map(|name| text(headers, name)).and_then(|left| left.parse::<f64>().ok());
-    left.is_some_and(|left| left <= 0.0)
-}
-
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds or a date.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = text(headers, RETRY_AFTER.as_str())?;
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => date::parse(text)?.signed_duration_since(now).to_std().ok(),
-    }
-}
-
-/// The moment at which a rate limit begins anew: seconds from now, or UNIX time in seconds or milliseconds.
-fn reset(text: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let number = text.parse::<f64>().ok()?;
-    #[expect(clippy::cast_precision_loss, reason = "a wait needs no exact milliseconds")]
-    let now_s = now.timestamp_millis() as f64 / 1000.0;
-    let seconds = match number {
-        _ if number >= UNIX_MILLISECONDS_MIN => number / 1000.0 - now_s,
-        _ if number >= UNIX_SECONDS_MIN => number - now_s,
-        _ => number,
-    };
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
+/// How many requests are left by the headers of any answer, and how long until there are more; nothing where they don't
+/// say both.
+#[must_use]
+pub fn quota(headers: &HeaderMap, now: DateTime<Utc>) -> Option<(f64, Duration)> {
+    asked::quota(headers, now)
 }
 
 #[cfg(test)]
@@ -189,21 +161,53 @@ mod tests {
     #[test]
     fn hears_what_servers_ask_for() {
         check(429, &[("retry-after", "17")], retry(Some(17)));
+        check(429, &[("retry-after", "17.0")], retry(Some(17)));
+        check(429, &[("retry-after", "17s")], retry(Some(17)));
         check(429, &[("retry-after", "Tue, 28 May 2024 12:40:20 GMT")], retry(Some(20)));
         check(429, &[("retry-after", "Tue, 28 May 2024 12:00:00 GMT")], retry(None));
+        check(429, &[("retry-after", "86400")], retry(Some(86_400)));
+        check(429, &[("retry-after-ms", "11000")], retry(Some(11)));
+        check(429, &[("retry-after-ms", "11000"), ("retry-after", "12")], retry(Some(11)));
+        check(429, &[("retry-after", "0"), ("x-ratelimit-reset", "9")], retry(Some(9)));
         check(429, &[("x-ratelimit-reset", "40")], retry(Some(40)));
+        check(429, &[("x-ratelimit-reset-after", "40.0")], retry(Some(40)));
+        check(429, &[("ratelimit-reset", "40")], retry(Some(40)));
         check(429, &[("x-rate-limit-reset", "1716900009")], retry(Some(9)));
         check(429, &[("x-ratelimit-reset", "1716900009000")], retry(Some(9)));
+        check(429, &[("x-ratelimit-reset", "2024-05-28T12:40:09Z")], retry(Some(9)));
         check(429, &[("x-ratelimit-reset", "-3")], retry(None));
         check(429, &[("retry-after", "soon")], retry(None));
         check(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "5")], retry(Some(5)));
         check(403, &[("x-ratelimit-remaining", "10"), ("x-ratelimit-reset", "5")], Verdict::End);
+        check(403, &[("retry-after", "6")], retry(Some(6)));
         check(503, &[("retry-after", "2")], retry(Some(2)));
         check(500, &[("x-ratelimit-reset", "3000")], retry(None));
         check(408, &[], retry(None));
         for status in [400, 401, 403, 404, 413, 422] {
             check(status, &[], Verdict::End);
         }
+    }
+
+    #[test]
+    fn hears_the_drafts_of_a_standard_in_both_forms() {
+        check(429, &[("ratelimit", r#""default";r=0;t=12"#)], retry(Some(12)));
+        check(429, &[("ratelimit", r#""burst";r=3;t=2, "day";r=0;t=4000"#)], retry(Some(4000)));
+        check(429, &[("ratelimit", "limit=10, remaining=0, reset=12")], retry(Some(12)));
+        check(429, &[("ratelimit", r#""default";r=7;t=12"#)], retry(None));
+        check(403, &[("ratelimit", r#""default";r=0;t=12"#)], retry(Some(12)));
+        check(403, &[("ratelimit", r#""default";r=1;t=12"#)], Verdict::End);
+    }
+
+    #[test]
+    fn a_limit_with_requests_left_asks_for_no_wait() {
+        check(429, &[("x-ratelimit-remaining", "4900"), ("x-ratelimit-reset", "3000")], retry(None));
+    }
+
+    #[test]
+    fn dates_count_by_the_clock_of_who_writes_them() {
+        let an_hour_ahead = [("date", "Tue, 28 May 2024 13:40:00 GMT"), ("x-rate-limit-reset", "1716903609")];
+        check(429, &an_hour_ahead, retry(Some(9)));
+        check(429, &[an_hour_ahead[0], ("retry-after", "9")], retry(Some(9)));
     }
 
     /// How many tries are made, and when the last one begins, if each fails at once.

@@ -39,6 +39,53 @@ pub enum Waited {
     Whole,
     /// A stop came.
     Stopped,
+    /// Who waits is called back, as what it does is to be done otherwise.
+    Recalled,
+}
+
+/// Calls one API back from what it waits for: its entry was edited or removed, or its checkpoint moved.
+#[derive(Debug)]
+pub struct RecallTrigger(watch::Sender<bool>);
+
+/// Tells one API's iteration that it is called back: no wait lasts, what is under way goes on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recall(watch::Receiver<bool>);
+
+/// A recall that hasn't come yet.
+#[must_use]
+pub fn recall() -> (RecallTrigger, Recall) {
+    let (sender, receiver) = watch::channel(false);
+    (RecallTrigger(sender), Recall(receiver))
+}
+
+impl RecallTrigger {
+    /// Ends every wait.
+    pub fn recall(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Recall {
+    /// For whoever is never called back.
+    #[must_use]
+    pub fn never() -> Self {
+        recall().1
+    }
+
+    /// Whether it came.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns when it comes.
+    pub async fn requested(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|is_recalled| *is_recalled).await.is_err() {
+            // Without a trigger it never will.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A stop that hasn't come yet.

@@ -13,6 +13,7 @@ use crate::config::{self, Surroundings};
 use crate::daemon;
 use crate::demo::{Arrived, Stage};
 use crate::iteration::{Api, Services};
+use crate::retry;
 use crate::state::CHECKPOINTS_FILE_NAME;
 use crate::stop::Stop;
 
@@ -50,7 +51,7 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
 
     let around = Surroundings { variable: &|_| None, folder: &folder.0 };
     let Some(config) = config::compile(&stage.config(), &around).config else { return Ok(Exit::Config) };
-    let (accounts, services) = match assemble(&config, &folder.0, stop) {
+    let (accounts, services) = match assemble(&config, &folder.0, stop, retry::ASKED_MAX_ATTENDED) {
         Ok(assembled) => assembled,
         Err(exit) => return Ok(exit),
     };

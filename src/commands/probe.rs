@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
-use reqwest::Client;
 use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
@@ -14,7 +13,7 @@ use signal_hook_tokio::Signals;
 use super::{Exit, print};
 use crate::cli::ProbeArgs;
 use crate::config;
-use crate::http::{Timeouts, client};
+use crate::http::{Clients, Timeouts, clients};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
 use crate::secret::Secret;
@@ -66,9 +65,9 @@ fn read(path: &Path) -> Result<Config, Exit> {
     reading.config.ok_or(Exit::Config)
 }
 
-fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Client, Exit> {
+fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Clients, Exit> {
     let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
-    client(extra_roots, timeouts).map_err(|error| {
+    clients(extra_roots, timeouts).map_err(|error| {
         tracing::error!(cause = %error, "nobody can be asked");
         Exit::Config
     })
@@ -123,14 +122,14 @@ fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
     Ok(Wish { url: url.trim().to_owned(), auth, headers: headers.ok_or("--header should be like 'NAME: VALUE'")? })
 }
 
-async fn ask_listener(client: Client, config: &Config) -> Exit {
-    let (words, is_right) = listener_in_words(&Listener::new(client, &config.listener)).await;
+async fn ask_listener(client: Clients, config: &Config) -> Exit {
+    let (words, is_right) = listener_in_words(&Listener::new(client.usual, &config.listener)).await;
     print(&words);
     if is_right { Exit::Clean } else { Exit::Failed }
 }
 
 /// Each API, a few at a time; the reports come in the order of the config.
-async fn ask_apis(client: Client, config: Config, only: Option<String>) -> Exit {
+async fn ask_apis(client: Clients, config: Config, only: Option<String>) -> Exit {
     let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
     let asked: Vec<Arc<Plan>> =
         config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();

@@ -12,11 +12,12 @@ use tokio::sync::{Notify, mpsc};
 use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::daemon::{self, Daemon};
-use crate::fetch::Seats;
-use crate::http::{Timeouts, client};
+use crate::fetch::{Gates, Seats, TokenCache};
+use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::plan::Config;
 use crate::reload::{self, Print};
+use crate::retry;
 use crate::ship::{Listener, Undelivered};
 use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
 use crate::status::{self, Board};
@@ -29,7 +30,7 @@ const LISTENER_CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
-    let Prepared { config, print, accounts, services } = match prepare(&path, &stop).await {
+    let Prepared { config, print, accounts, services } = match prepare(&path, &stop, retry::ASKED_MAX).await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -63,7 +64,7 @@ async fn check_listener(listener: Arc<Listener>, stop: Stop) {
 
 /// One iteration of every API, or of one.
 pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: &MultiProgress) -> Exit {
-    let Prepared { config, accounts, services, .. } = match prepare(&path, &stop).await {
+    let Prepared { config, accounts, services, .. } = match prepare(&path, &stop, retry::ASKED_MAX_ATTENDED).await {
         Ok(prepared) => prepared,
         // Stopped before it began: nothing was fetched, so not all is well.
         Err(Exit::Clean) => return Exit::Failed,
@@ -96,12 +97,12 @@ struct Prepared {
 }
 
 /// Reads the config and takes the folder. What can't be used is logged.
-async fn prepare(path: &Path, stop: &Stop) -> Result<Prepared, Exit> {
+async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepared, Exit> {
     let (path, for_services) = (path.to_owned(), stop.clone());
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let prepared = tokio::task::spawn_blocking(move || {
         let (config, print) = read(&path)?;
-        let (accounts, services) = assemble(&config, &folder_of(&path), for_services)?;
+        let (accounts, services) = assemble(&config, &folder_of(&path), for_services, asked_max)?;
         Ok(Prepared { config, print, accounts, services })
     });
     tokio::select! {
@@ -121,19 +122,23 @@ pub(super) fn assemble(
     config: &Config,
     folder: &Path,
     stop: Stop,
+    asked_max: Duration,
 ) -> Result<(BTreeMap<String, Account>, Arc<Services>), Exit> {
     let (taken, found) = take(folder)?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
         tracing::warn!(line, "a line of {CHECKPOINTS_FILE_NAME} is not `NAME: DATE`; it is kept and ignored");
     }
-    let client = client(&config.extra_roots, Timeouts::default()).map_err(|error| {
+    let clients = clients(&config.extra_roots, Timeouts::default()).map_err(|error| {
         tracing::error!(cause = %error, "can't start");
         Exit::Config
     })?;
     let services = Services {
-        listener: Arc::new(Listener::new(client.clone(), &config.listener)),
-        client,
+        listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
+        clients,
+        tokens: TokenCache::default(),
+        gates: Gates::default(),
+        asked_max,
         undelivered: Undelivered::new(folder),
         folder: Arc::new(taken.keep().map_err(|cause| {
             tracing::error!(%cause, "can't start");

@@ -12,6 +12,7 @@ use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{LIKENESS_MIN, Reader, Section, Text};
 use super::reference::Place;
 use super::secrets::{self, scrubber};
+use crate::pace::Rate;
 use crate::plan::{Auth, Overlap, Plan, StartRule};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
@@ -62,6 +63,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let back = self.days_back(&entry.section("settings"));
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
         let overlap = self.overlap(&entry.section("settings"), preset, has_id);
+        let rate = self.rate(&entry.section("settings"));
         let (request, configured) = request?;
         let auth = auth?;
         let filled = self.reader.filled(&entry.spot);
@@ -86,6 +88,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             custom_fields: custom_fields?,
             auth,
             request,
+            rate,
         })
     }
 
@@ -152,6 +155,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         }
         let given = settings.minutes("overlap").map(|(span, _)| TimeDelta::from_std(span).unwrap_or_default());
         given.map_or(if has_id { measured } else { Overlap::Unit }, Overlap::Fixed)
+    }
+
+    fn rate(&self, settings: &Section<'r, 'd>) -> Option<Rate> {
+        let text = settings.text("rate_limit")?;
+        let hint = || Some("requests per s, min, h or day, like 30/min".to_owned());
+        Rate::parse(&text.value).map_err(|what| self.reader.fault(&text.spot, what, hint())).ok()
     }
 
     /// The zone of dates that name none.

@@ -10,6 +10,7 @@ mod expand;
 mod fault;
 mod fill;
 mod filters;
+mod hosts;
 mod marks;
 mod plain;
 mod presets;
@@ -34,7 +35,9 @@ pub use fault::{Fault, Findings};
 pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
+use crate::pace::Rate;
 use crate::plan::{Acknowledge, Config, Listener, Plan};
+use crate::record::Fingerprint;
 use crate::secret::{Scrubber, Secret};
 use api::Entries;
 use document::{Document, Place as Spot};
@@ -147,10 +150,25 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.scrubber = plan.scrubber.and([listener.token.clone()]);
     }
+    share_rates(&mut apis);
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
     let mut shared = Vec::with_capacity(apis.len());
     shared.extend(apis.into_iter().map(Arc::new));
     Some(Config { listener, extra_roots: extra_roots?, status_listen, apis: shared })
+}
+
+/// One host with one login has one rate: the strictest that one of its entries names.
+fn share_rates(apis: &mut [Plan]) {
+    let mut rates: HashMap<Fingerprint, Rate> = HashMap::new();
+    for (plan, rate) in apis.iter().filter_map(|plan| Some((plan, plan.rate?))) {
+        rates.entry(plan.host_and_login()).and_modify(|known| *known = known.stricter(rate)).or_insert(rate);
+    }
+    if rates.is_empty() {
+        return;
+    }
+    for plan in apis {
+        plan.rate = rates.get(&plan.host_and_login()).copied();
+    }
 }
 
 fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketAddr> {

@@ -313,6 +313,24 @@ impl<'r, 'd> Section<'r, 'd> {
         }
     }
 
+    /// A span of time up to a limit: seconds as a number, or text like `90s`, `5m`.
+    pub(super) fn seconds(&self, key: &str, max: Duration) -> Option<Duration> {
+        let text = self.text(key)?;
+        let plain = text.value.parse::<f64>().ok().map(|_| format!("{}s", text.value));
+        match duration(plain.as_deref().unwrap_or(&text.value)) {
+            Ok(span) if span.is_zero() => self.reader.fault(&text.spot, "it should be more than 0", None),
+            Ok(span) if span > max => {
+                self.reader.fault(&text.spot, format!("it should be {} s at most", max.as_secs()), None);
+            }
+            Ok(span) => return Some(span),
+            Err(what) => {
+                let hint = "seconds like 90, or text like 90s, 5m".to_owned();
+                self.reader.fault(&text.spot, what, Some(hint));
+            }
+        }
+        None
+    }
+
     /// A number that is not negative.
     pub(super) fn number(&self, key: &str, max: f64) -> Option<f64> {
         let text = self.text(key)?;

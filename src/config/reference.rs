@@ -104,6 +104,18 @@ pub const KEYS: &[Key] = &[
         "The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.",
     ),
     key(
+        "http_request.timeout",
+        Both,
+        "60s",
+        "How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.",
+    ),
+    key(
+        "hosts",
+        Both,
+        "none",
+        "Other origins that a next link or a redirect may lead to: `host`, `*.host`, `host:8443`, `http://host:8080`, or `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and private addresses must be spelled out.",
+    ),
+    key(
         "start_date_name",
         Auth,
         "required; `cisco_secure_x`: `start_date`",
@@ -173,6 +185,12 @@ pub const KEYS: &[Key] = &[
         "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Of two readings, as at the end of a summer time, the later one counts.",
     ),
     key(
+        "settings.rate_limit",
+        Both,
+        "as fast as the API answers and its limits allow",
+        "How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`, like `30/min`.",
+    ),
+    key(
         "filters",
         Both,
         "none",
@@ -190,7 +208,7 @@ pub const KEYS: &[Key] = &[
 const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
 
 /// Keys whose content is the user's own.
-const OPEN: &[&str] = &["filters", "custom_fields", "headers", "body"];
+const OPEN: &[&str] = &["hosts", "filters", "custom_fields", "headers", "body"];
 
 /// The names that are known right below `within` (empty: the top), with where they lead from there.
 pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {

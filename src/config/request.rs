@@ -1,5 +1,7 @@
 //! The requests of an entry: URL, method, headers, body and credentials.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -8,9 +10,13 @@ use serde_yaml::Value;
 use super::api::Entries;
 use super::presets::Preset;
 use super::reader::{Section, Text, json};
+use crate::http::Timeouts;
 use crate::plan::{Auth, Request, TokenRequest};
 use crate::query;
 use crate::secret::Secret;
+
+/// The longest `http_request.timeout`: who says nothing for an hour won't say anything any more.
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -46,7 +52,10 @@ impl<'r, 'd> Entries<'r, 'd> {
         let body = self.data_body(http, method.as_ref(), &mut headers);
         let window = self.window(entry, preset);
         let (query, configured, start_format) = window?;
-        Some((Request { method: method?, url: url?, query, headers, body, start_format }, configured))
+        let timeout = http.seconds("timeout", TIMEOUT_MAX).unwrap_or(Timeouts::default().idle);
+        let hosts = self.hosts(entry, url.as_ref());
+        let (method, url) = (method?, url?);
+        Some((Request { method, url, query, headers, body, start_format, hosts, timeout }, configured))
     }
 
     fn url(&self, text: Option<Text>) -> Option<Url> {

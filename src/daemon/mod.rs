@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 pub use diff::{Diff, Step};
 
 use crate::config::Reading;
-use crate::http::{Timeouts, client};
+use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::plan::{Config, Plan};
 use crate::ship::Listener;
@@ -95,10 +95,10 @@ impl Daemon {
         let diff = Diff::between(&self.config, &new);
         diff.keep_unchanged(&self.config, &mut new);
         if diff.is_everything {
-            match client(&new.extra_roots, Timeouts::default()) {
-                Ok(client) => {
-                    let listener = Listener::new(client.clone(), &new.listener);
-                    self.services = Arc::new(self.services.connected(client, listener));
+            match clients(&new.extra_roots, Timeouts::default()) {
+                Ok(clients) => {
+                    let listener = Listener::new(clients.usual.clone(), &new.listener);
+                    self.services = Arc::new(self.services.connected(clients, listener));
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the config can't be used; everything goes on as before");
@@ -111,7 +111,7 @@ impl Daemon {
         for (place, (name, step)) in diff.steps.into_iter().enumerate() {
             match step {
                 Step::Start(plan) => self.start(plan, start_delay(place)),
-                Step::Change(plan) => self.change(plan),
+                Step::Change(plan) => self.change(plan, start_delay(place)),
                 Step::End => self.end(&name),
             }
         }
@@ -122,7 +122,7 @@ impl Daemon {
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
         // Its task may be about to end: then it goes on instead, or begins anew once it is back.
         if self.crew.contains_key(&plan.name) {
-            return self.change(plan);
+            return self.change(plan, delay);
         }
         let name = plan.name.clone();
         let api = self.resting.remove(&name).unwrap_or_else(|| {
@@ -130,15 +130,15 @@ impl Daemon {
             Api::new(Arc::clone(&plan), account)
         });
         self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
-        let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services)));
+        let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services), delay));
         self.crew.insert(name, orders);
-        self.tasks.spawn(go_on(api, received, delay));
+        self.tasks.spawn(go_on(api, received));
     }
 
-    fn change(&mut self, plan: Arc<Plan>) {
-        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan, Duration::ZERO) };
+    fn change(&mut self, plan: Arc<Plan>, delay: Duration) {
+        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan, delay) };
         self.services.board.change(&plan);
-        orders.send_replace(Order::Work(plan, Arc::clone(&self.services)));
+        orders.send_replace(Order::Work(plan, Arc::clone(&self.services), delay));
     }
 
     fn end(&mut self, name: &str) {
@@ -159,7 +159,7 @@ impl Daemon {
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
         self.resting.insert(name.clone(), api);
         match last {
-            Some(Order::Work(plan, _)) => self.start(plan, Duration::ZERO),
+            Some(Order::Work(plan, ..)) => self.start(plan, Duration::ZERO),
             _ => {
                 self.services.board.remove(&name);
                 tracing::info!(api = name, "the API is no longer in the config, and has ended");
@@ -209,7 +209,7 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
                 return None;
             }
             // Boxed, or the task would hold the room for it while it waits for its turn.
-            Box::pin(iterate(&mut api, &services, Next::Nothing)).await.then_some(api)
+            Box::pin(iterate(&mut api, &services, Next::Nothing)).await.is_success.then_some(api)
         });
     }
     let mut succeeded = Vec::new();

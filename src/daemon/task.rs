@@ -12,21 +12,29 @@ use tokio::sync::watch;
 
 use crate::iteration::{Api, Report, Services};
 use crate::plan::Plan;
+use crate::record::date;
 use crate::state::shown;
 use crate::status::{Ended, Standing, Trouble};
+use crate::stop;
 use crate::words;
 
 /// What the daemon wants of an API's task; the latest counts.
 #[derive(Clone, Debug)]
 pub(super) enum Order {
-    /// Work by this plan, with these services.
-    Work(Arc<Plan>, Arc<Services>),
+    /// Work by this plan, with these services, and begin after this delay: those that are told at the same time shall not
+    /// begin at the same instant.
+    Work(Arc<Plan>, Arc<Services>, Duration),
     /// Give the API back.
     End,
 }
 
 /// Between the first iterations of two APIs.
 const START_SPACING: Duration = Duration::from_micros(700);
+
+/// By how much of itself an interval may grow by chance, so that APIs of the same interval drift apart: it never shrinks.
+const JITTER_SHARE: f64 = 0.05;
+/// The most by which it grows.
+const JITTER_MAX: Duration = Duration::from_secs(60);
 
 /// What follows an iteration.
 #[derive(Clone, Copy)]
@@ -37,48 +45,110 @@ pub(super) enum Next {
     Nothing,
 }
 
+impl Next {
+    /// The same, where the API isn't to be asked before a moment.
+    fn not_before(self, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let left = until.and_then(|until| until.signed_duration_since(now).to_std().ok());
+        match self {
+            Self::After(interval) => Self::After(interval.max(left.unwrap_or_default())),
+            Self::Nothing => Self::Nothing,
+        }
+    }
+}
+
 /// When the API at a place in the config is asked first: the first at once, a thousand within a second, and so on, as
 /// they would all need their memory and their sockets at the same instant.
 pub(super) fn start_delay(place: usize) -> Duration {
     START_SPACING.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))
 }
 
-/// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it.
-pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>, delay: Duration) -> Api {
-    let first = orders.borrow().clone();
-    if let Order::Work(_, services) = first {
-        services.stop.wait(delay).await;
-    }
+/// The pause after an interval of the config; `chance` is from 0 to 1.
+fn pause_after(interval: Duration, chance: f64) -> Duration {
+    interval.saturating_add(interval.mul_f64(JITTER_SHARE * chance.clamp(0.0, 1.0)).min(JITTER_MAX))
+}
+
+/// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it, and
+/// so does every wait of an iteration.
+pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> Api {
     loop {
         let order = orders.borrow_and_update().clone();
-        let Order::Work(plan, services) = order else { return api };
+        let Order::Work(plan, services, delay) = order else { return api };
         api.work_by(plan);
-        if services.stop.is_requested() {
+        let mut paused = pause(&services, &mut orders, delay).await;
+        while paused == Paused::Whole {
+            let ended = iterate_until_told(&mut api, &services, &orders).await;
+            let until = ended.until.and_then(|until| until.signed_duration_since(Utc::now()).to_std().ok());
+            let next = pause_after(api.plan.interval, fastrand::f64()).max(until.unwrap_or_default());
+            paused = pause(&services, &mut orders, next).await;
+        }
+        if paused == Paused::Over {
             return api;
-        }
-        let interval = api.plan.interval;
-        // Boxed, or an idle API's task would hold the room for it all the time. Whatever happens, that task goes on.
-        let iteration = Box::pin(iterate(&mut api, &services, Next::After(interval)));
-        if AssertUnwindSafe(iteration).catch_unwind().await.is_err() {
-            tracing::error!(api = api.plan.name, "a bug around an iteration; please report it with the lines above");
-        }
-        tokio::select! {
-            biased;
-            () = services.stop.requested() => return api,
-            // Whoever gives orders is gone only when everything ends.
-            changed = orders.changed() => if changed.is_err() { return api },
-            () = tokio::time::sleep(interval) => {}
         }
     }
 }
 
-/// One iteration, its outcome in the log. Gives whether it succeeded.
-pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> bool {
+/// How a pause ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paused {
+    /// The time is over.
+    Whole,
+    /// There is another order.
+    Told,
+    /// Everything ends.
+    Over,
+}
+
+async fn pause(services: &Services, orders: &mut watch::Receiver<Order>, span: Duration) -> Paused {
+    tokio::select! {
+        biased;
+        () = services.stop.requested() => Paused::Over,
+        // Whoever gives orders is gone only when everything ends.
+        changed = orders.changed() => if changed.is_err() { Paused::Over } else { Paused::Told },
+        () = tokio::time::sleep(span) => Paused::Whole,
+    }
+}
+
+/// One iteration. Another order ends its waits; the receiver isn't touched, so that it still tells of it.
+async fn iterate_until_told(api: &mut Api, services: &Services, orders: &watch::Receiver<Order>) -> Outcome {
+    let name = api.plan.name.clone();
+    let (trigger, recall) = stop::recall();
+    api.listen_to(recall);
+    let next = Next::After(api.plan.interval);
+    // Boxed, or an idle API's task would hold the room for it all the time. Whatever happens, that task goes on.
+    let mut iteration = AssertUnwindSafe(Box::pin(iterate(api, services, next))).catch_unwind();
+    let mut orders = orders.clone();
+    let ended = tokio::select! {
+        biased;
+        ended = &mut iteration => ended,
+        _ = orders.changed() => {
+            trigger.recall();
+            iteration.await
+        }
+    };
+    ended.unwrap_or_else(|_| {
+        tracing::error!(api = name, "a bug around an iteration; please report it with the lines above");
+        Outcome::default()
+    })
+}
+
+/// What came of an iteration, for whoever plans the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// Whether it succeeded.
+    pub(super) is_success: bool,
+    /// Until when the API is not to be asked again, where it said so.
+    pub(super) until: Option<DateTime<Utc>>,
+}
+
+/// One iteration, its outcome in the log.
+pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> Outcome {
     let begun = Utc::now();
     let name = api.plan.name.clone();
     services.board.begin(&name, begun);
     let outcome = AssertUnwindSafe(api.iterate(services, begun)).catch_unwind().await;
     let (now, checkpoint) = (Utc::now(), shown(api.checkpoint()));
+    let until = outcome.as_ref().ok().and_then(|(result, _)| result.as_ref().err()?.until());
+    let next = next.not_before(until, now);
     let then = next_in_words(next, services.stop.is_requested());
     let end = |trouble: Option<Trouble>, report: &Report| {
         let ended = ended_at(begun, report, trouble.is_some());
@@ -89,7 +159,16 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> b
         Ok((Ok(()), report)) => {
             end(None, &report);
             log_report(&name, &report, &checkpoint);
-            true
+            Outcome { is_success: true, until: None }
+        }
+        Ok((Err(error), _)) if error.is_recall() => {
+            services.board.rest(&name);
+            tracing::info!(
+                api = name,
+                checkpoint,
+                "iteration ended while it waited: its entry or its checkpoint has changed"
+            );
+            Outcome::default()
         }
         Ok((Err(error), _)) if error.is_stop() => {
             services.board.rest(&name);
@@ -98,26 +177,31 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> b
                 checkpoint,
                 "iteration cut short by the stop; the next start goes on from the checkpoint"
             );
-            false
+            Outcome::default()
         }
         Ok((Err(error), report)) => {
             let cause = api.plan.scrubber.scrub(&error.to_string());
             let advice = error.advice(&api.plan.auth);
-            end(Some(Trouble { cause: cause.clone(), advice }), &report);
+            end(Some(Trouble { cause: cause.clone(), advice, until }), &report);
             let swept_until = shown(api.swept_until());
-            tracing::error!(api = name, cause, checkpoint, swept_until, next = then, "iteration failed");
-            false
+            match until.map(date::format) {
+                Some(until) => {
+                    tracing::warn!(api = name, cause, checkpoint, swept_until, until, "waiting, as the API asks")
+                }
+                None => tracing::error!(api = name, cause, checkpoint, swept_until, next = then, "iteration failed"),
+            }
+            Outcome { is_success: false, until }
         }
         Err(_) => {
             let advice = "please report it with the lines of the log before it";
-            end(Some(Trouble { cause: "a bug".to_owned(), advice }), &Report::default());
+            end(Some(Trouble { cause: "a bug".to_owned(), advice, until: None }), &Report::default());
             tracing::error!(
                 api = name,
                 checkpoint,
                 next = then,
                 "iteration ended by a bug; please report it with the lines above"
             );
-            false
+            Outcome::default()
         }
     }
 }
@@ -171,6 +255,31 @@ fn log_report(api: &str, report: &Report, checkpoint: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_grow_a_little_by_chance_and_never_shrink() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(pause_after(minutes(1), 0.0), minutes(1));
+        assert_eq!(pause_after(minutes(1), 1.0), Duration::from_secs(63));
+        assert_eq!(pause_after(minutes(1440), 1.0), minutes(1441));
+        assert_eq!(pause_after(Duration::MAX, 1.0), Duration::MAX);
+    }
+
+    #[test]
+    fn an_api_that_asked_for_a_long_wait_is_planned_after_it() {
+        let now = DateTime::UNIX_EPOCH;
+        let after = |interval_s, until_s: Option<i64>| {
+            let until = until_s.map(|seconds| now + TimeDelta::seconds(seconds));
+            match Next::After(Duration::from_secs(interval_s)).not_before(until, now) {
+                Next::After(pause) => pause.as_secs(),
+                Next::Nothing => 0,
+            }
+        };
+        assert_eq!(
+            [after(60, None), after(60, Some(30)), after(60, Some(7200)), after(60, Some(-5))],
+            [60, 60, 7200, 60]
+        );
+    }
 
     #[test]
     fn the_first_api_is_asked_at_once_and_a_thousand_within_a_second() {

@@ -15,6 +15,21 @@ impl FetchError {
             Self::Token(error) => of_token(error),
             Self::Status { status, said, .. } => of_status(*status, said, auth),
             Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
+            Self::Limited { .. } | Self::Held { .. } => Some(
+                "nothing: it is asked again at that time; to need fewer requests, make settings.time_interval longer",
+            ),
+            Self::Lost(_) => Some("nothing, if the next iteration goes through"),
+            Self::WebPage { .. } => {
+                Some("check http_request.url, and the credentials: gateways and login pages answer so, too")
+            }
+            Self::Empty { .. } => Some("nothing, if it passes; else check http_request.url"),
+            Self::Login { .. } => Some("check the credentials: the API wants somebody to log in"),
+            Self::OtherOrigin { .. } | Self::Private { .. } => {
+                Some("add that line to the entry if the API is right to lead there")
+            }
+            Self::Elsewhere { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. } => Some(
+                "if that host is to get the credentials, say so in the entry: `hosts: [{host: NAME, credentials: true}]`",
+            ),
             _ => None,
         }
     }
@@ -24,6 +39,7 @@ fn of_token(error: &FetchError) -> Option<&'static str> {
     match error {
         FetchError::Broken { cause, .. } => return unreachable_advice(cause, "token_http_request.url"),
         FetchError::Status { .. } => {}
+        FetchError::Limited { .. } => return Some("nothing: it is asked again at that time"),
         _ => return Some("check token_http_request.url: it must be the token endpoint"),
     }
     Some(match error.status()? {
@@ -40,7 +56,7 @@ fn of_token(error: &FetchError) -> Option<&'static str> {
 
 fn of_status(status: StatusCode, said: &str, auth: &Auth) -> Option<&'static str> {
     Some(match status {
-        StatusCode::BAD_REQUEST if is_too_old(said) => {
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY if is_too_old(said) => {
             "the start date lies too far back: the fetcher looks for the earliest that is taken; lower settings.days_back_fetch"
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {

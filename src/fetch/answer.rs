@@ -1,37 +1,82 @@
 //! Reading answers: bounded, decoded, and put into words where they are errors.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Response, Url};
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::{Failure, FetchError};
-use crate::http::cause;
+use super::{Failure, FetchError, flaw, refusal};
 use crate::record::date;
 use crate::secret::{Scrubber, Secret};
 
 /// How much room is made at once for a body that says how long it is.
 const PROMISED_BYTES_MAX: usize = 1024 * 1024;
 
-/// The body, up to a limit.
+/// What words of errors are called, in the order in which they are shown.
+const NAMES_OF_WORDS: [&str; 16] = [
+    "error",
+    "code",
+    "error_code",
+    "errorCode",
+    "title",
+    "error_description",
+    "description",
+    "message",
+    "errorMessage",
+    "error_message",
+    "errorSummary",
+    "msg",
+    "faultstring",
+    "reason",
+    "detail",
+    "details",
+];
+
+/// The body, up to a limit, as long as it keeps coming.
 pub(super) async fn read(
     mut response: Response,
     url: &Url,
     max: usize,
+    silence: Silence,
     scrubber: &Scrubber,
 ) -> Result<Vec<u8>, Failure> {
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(Failure::broken(scrubber.url(url), cause(&error, scrubber))),
+        match silence.within(response.chunk()).await {
+            Some(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
+            Some(Ok(Some(_))) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
+            Some(Ok(None)) => return Ok(body),
+            Some(Err(error)) => return Err(super::send::broken(url, &error, scrubber)),
+            None => return Err(Failure::broken(scrubber.url(url), silence.words())),
         }
+    }
+}
+
+/// How long a server may be silent, and who says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    pub(super) max: Duration,
+    /// The key that sets it.
+    pub(super) key: Option<&'static str>,
+}
+
+impl Silence {
+    /// What the work gives, unless nothing comes.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout(self.max, work).await.ok()
+    }
+
+    pub(super) fn words(&self) -> String {
+        let seconds = self.max.as_secs_f64();
+        let key = self.key.map(|key| format!(", the limit that {key} sets")).unwrap_or_default();
+        format!("nothing came for {seconds} s{key}")
     }
 }
 
@@ -52,21 +97,42 @@ pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     date::parse_written(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// The part of an error's body that people wrote for people, as `: …`; empty where it says nothing.
-pub(crate) fn words(body: &str, scrubber: &Scrubber) -> String {
-    let words = serde_json::from_str::<Value>(body).ok().and_then(|json| error_of(&json));
-    let words = scrubber.scrub(words.as_deref().unwrap_or(body));
+/// What an error inside a good answer says to people, as `: …`.
+pub(crate) fn error_words(text: &str, scrubber: &Scrubber) -> String {
+    words(&HeaderMap::new(), text, scrubber)
+}
+
+/// What an answer that is no success says to people, as `: …`; empty where it says nothing.
+pub(super) fn words(headers: &HeaderMap, body: &str, scrubber: &Scrubber) -> String {
+    let json = || serde_json::from_str::<Value>(body).ok().and_then(|json| error_of(&json));
+    let page = || flaw::web_page(body).map(|title| format!("a web page{}", titled(title)));
+    let mut words = json().or_else(page).unwrap_or_else(|| body.to_owned());
+    // RFC 6750, section 3: the only words of many answers without a body.
+    for more in ["error", "error_description"].iter().filter_map(|name| refusal::parameter(headers, name)) {
+        if !more.is_empty() && !words.contains(&more) {
+            words = if words.trim().is_empty() { more } else { format!("{words}: {more}") };
+        }
+    }
+    let words = scrubber.scrub(&words);
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
+/// A title as it stands behind a word; empty where there is none.
+pub(super) fn titled(title: Option<String>) -> String {
+    title.map(|title| format!(" \"{title}\"")).unwrap_or_default()
+}
+
 /// OAuth's `error` and `error_description` (RFC 6749, section 5.2), Graph's `error.code` and `error.message`, Cisco's
-/// `errors[].description` and `details`, and what else is common.
+/// `errors[].description` and `details`, RFC 9457's `title` and `detail`, and what else is common.
 fn error_of(json: &Value) -> Option<String> {
+    let json = json.as_array().and_then(|errors| errors.first()).unwrap_or(json);
     let listed = json.get("errors").and_then(Value::as_array).and_then(|errors| errors.first());
-    let nested = json.get("error").filter(|error| error.is_object());
+    if let Some(Value::String(text)) = listed {
+        return Some(text.clone()).filter(|text| !text.is_empty());
+    }
+    let nested = ["error", "fault"].iter().filter_map(|name| json.get(*name)).find(|error| error.is_object());
     let of = listed.or(nested).unwrap_or(json);
-    let names = ["error", "code", "error_code", "error_description", "description", "message", "detail", "details"];
-    let parts = names.iter().filter_map(|name| match of.get(name)? {
+    let parts = NAMES_OF_WORDS.iter().filter_map(|name| match of.get(*name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Array(items) => Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")),
@@ -79,4 +145,36 @@ fn error_of(json: &Value) -> Option<String> {
 /// The user and the key of HTTP Basic (RFC 7617).
 pub(super) fn base64(id: &str, key: &Secret) -> Secret {
     Secret::new(STANDARD.encode(format!("{id}:{}", key.expose())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
+
+    #[track_caller]
+    fn check(www_authenticate: Option<&'static str>, body: &str, expected: &str) {
+        let header = www_authenticate.map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value)));
+        let scrubber = Scrubber::new([Secret::new("the-secret")]);
+        assert_eq!(words(&header.into_iter().collect(), body, &scrubber), expected, "{body}");
+    }
+
+    #[test]
+    fn an_answers_words_are_found_wherever_they_stand_and_without_secrets() {
+        check(None, "", "");
+        check(None, r#"{"error":{"code":"busy","message":"come back"}}"#, ": busy: come back");
+        check(None, r#"{"errors":["no such luck"]}"#, ": no such luck");
+        check(None, r#"{"title":"Bad input","detail":"start: too far","status":422}"#, ": Bad input: start: too far");
+        check(None, r#"[{"errorCode":"X","message":"y"}]"#, ": X: y");
+        check(None, r#"{"fault":{"faultstring":"expired","detail":{}}}"#, ": expired");
+        check(
+            None,
+            "<html><head><title>Bad Gateway</title></head><body>x</body></html>",
+            ": a web page \"Bad Gateway\"",
+        );
+        let bearer = r#"Bearer realm="r", error="invalid_token", error_description="the-secret has expired""#;
+        check(Some(bearer), "", ": invalid_token: *** has expired");
+        check(Some(bearer), r#"{"error":"invalid_token"}"#, ": invalid_token: *** has expired");
+        check(Some("Basic realm=\"error\""), "", "");
+    }
 }

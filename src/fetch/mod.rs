@@ -1,118 +1,61 @@
 //! From a request to the text of a page.
 //!
 //! Enters: an URL of the API. Leaves: the answer's text, decoded and of bounded size, or the reason why there is none.
-//! What always holds: credentials, headers and bodies of the config go to the configured origin alone; every wait ends;
-//! no message shows a query, a header or a body that was sent.
+//! What always holds: credentials, headers and bodies of the config go to the configured origin, and to those that the
+//! entry trusts with them; every wait ends, at once where a stop or an edit comes; no message shows a query, a header or a
+//! body that was sent.
 
 mod advice;
 mod answer;
+mod attempt;
+mod error;
+mod flaw;
+mod gate;
 mod next;
 mod once;
+mod refusal;
 mod seat;
 mod send;
 mod token;
+mod waits;
 
 use chrono::Utc;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 
-pub(crate) use answer::words as error_words;
+pub(crate) use answer::error_words;
+pub(crate) use attempt::Access;
+pub use error::FetchError;
+pub use gate::{Gate, Gates};
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
 pub use seat::{SEATS, Seat, Seats};
-pub use token::TokenCache;
+pub use token::{TokenCache, TokenSlot};
+pub use waits::Waits;
 
-use crate::http;
+use crate::http::Clients;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
-use crate::secret::{Scrubber, Secret};
-use crate::stop::Stop;
+use crate::secret::Scrubber;
 use crate::window::Moment;
-use send::{Beyond, Outgoing, send};
+use attempt::{Attempt, Got};
+use error::Failure;
+use refusal::Refusal;
 
 /// The largest page that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How often a web page is asked for again where no data ever came: the URL itself may be wrong.
+const FIRST_WEB_PAGES_MAX: u32 = 3;
 
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// No answer, or not a whole one.
-    #[error("{url} gave no whole answer: {cause}")]
-    Broken {
-        /// Without its query.
-        url: String,
-        /// The innermost cause.
-        cause: String,
-    },
-    /// An answer that is no success.
-    #[error("{url} answered {status}{said}")]
-    Status {
-        /// Without its query.
-        url: String,
-        /// The HTTP status.
-        status: StatusCode,
-        /// What the answer says, scrubbed.
-        said: String,
-    },
-    /// More than [`PAGE_BYTES_MAX`].
-    #[error("{url} sent more than {max} bytes; ask for smaller pages, by a filter like `limit`")]
-    TooLarge {
-        /// Without its query.
-        url: String,
-        /// The limit.
-        max: usize,
-    },
-    /// A redirect that can't be followed.
-    #[error("{url} redirects {why}; put the final URL into the config")]
-    Redirect {
-        /// Without its query.
-        url: String,
-        /// Why not.
-        why: &'static str,
-    },
-    /// No access token.
-    #[error("no access token: {0}")]
-    Token(Box<FetchError>),
-    /// An answer to the token request without a token in it.
-    #[error("{url} answered without an `access_token`{said}")]
-    NoToken {
-        /// Without its query.
-        url: String,
-        /// What the answer says, scrubbed.
-        said: String,
-    },
-    /// The grace window is over.
-    #[error("stopped before the answer came")]
-    Stopped,
-}
-
-impl FetchError {
-    /// The status of the answer, where there is one.
-    #[must_use]
-    pub fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-}
-
-/// A failed try and what follows it.
-#[derive(Debug)]
-struct Failure {
-    error: FetchError,
-    verdict: Verdict,
-}
-
-impl Failure {
-    fn end(error: FetchError) -> Self {
-        Self { error, verdict: Verdict::End }
-    }
-
-    fn broken(url: String, cause: String) -> Self {
-        let error = FetchError::Broken { url, cause };
-        Self { error, verdict: Verdict::Retry { asked: None } }
-    }
+/// Where in a chain of pages a request stands: what follows a failure depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It begins the chain.
+    First,
+    /// It asks for what the page before led to. That this isn't there (404) may pass.
+    Next,
+    /// It is the same request as the one of the page before (a link or token that repeats itself): the server keeps the
+    /// place, and moves on with each. It isn't made again after an answer that was lost.
+    Repeated,
 }
 
 /// The text of a page.
@@ -131,17 +74,19 @@ pub struct Answer {
     pub has_next_header: bool,
 }
 
-/// Asks one API for pages.
+/// Asks one API for the pages of one iteration.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
     /// The connections, shared by all APIs.
-    pub client: &'a Client,
+    pub clients: &'a Clients,
     /// What to ask.
     pub plan: &'a Plan,
-    /// Ends every wait.
-    pub stop: &'a Stop,
+    /// How it waits, and what ends that.
+    pub waits: Waits,
     /// Where the API's access token is kept.
-    pub token: &'a TokenCache,
+    pub token: &'a TokenSlot,
+    /// Where it meets the others that ask the same host with the same login.
+    pub gate: &'a Gate,
     /// Where its pages may be in memory.
     pub seat: Seat,
 }
@@ -151,8 +96,8 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
-    pub async fn page(&self, url: &Url) -> Result<Answer, FetchError> {
-        let page = self.seat.patiently(self.stop.until_cut(self.page_with_retries(url)));
+    pub async fn page(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
+        let page = self.seat.patiently(self.waits.stop().until_cut(self.page_with_retries(url, turn)));
         page.await.unwrap_or(Err(FetchError::Stopped))
     }
 
@@ -161,131 +106,114 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
-    pub async fn page_in_turn(&self, url: &Url) -> Result<Answer, FetchError> {
+    pub async fn page_in_turn(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
         self.seat.give_back();
-        match self.stop.until_cut(self.seat.take()).await {
-            Some(_) => self.page(url).await,
+        match self.waits.stop().until_cut(self.seat.take()).await {
+            Some(_) => self.page(url, turn).await,
             None => Err(FetchError::Stopped),
         }
     }
 
-    async fn page_with_retries(&self, url: &Url) -> Result<Answer, FetchError> {
+    async fn page_with_retries(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
         let mut retries = Retries::new(retry::API);
         let mut has_renewed = false;
+        let host = self.plan.request.url.origin().ascii_serialization();
         loop {
-            let Failure { error, verdict } = match self.try_page(url).await {
-                Ok(answer) => return Ok(answer),
+            self.gate.pass(self.plan.rate, &self.waits, &host).await?;
+            let (token, access) = self.access().await?;
+            let is_http1 = self.gate.is_http1();
+            let attempt = Attempt { clients: self.clients, plan: self.plan, access: &access, is_http1 };
+            let made = attempt.make(url, Some(&self.seat)).await;
+            let refusal = match &made {
+                Ok(got) if got.refuses_token() => Some(Refusal::Clear),
+                Ok(_) => None,
+                Err(failure) => failure.refusal,
+            };
+            if let (Some(refusal), Some(token), false) = (refusal, token, has_renewed) {
+                if self.token.refuse(token, refusal) {
+                    tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
+                    has_renewed = true;
+                    continue;
+                }
+            }
+            let failure = match made {
+                Ok(Got { answer, flaw: None, headers, .. }) => {
+                    self.gate.note(retry::quota(&headers, Utc::now()));
+                    return Ok(answer);
+                }
+                Ok(Got { flaw: Some(flaw), .. }) => flaw,
                 Err(failure) => failure,
             };
-            let is_refused_token = error.status() == Some(StatusCode::UNAUTHORIZED) && self.has_token();
-            if is_refused_token && !has_renewed {
-                tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
-                self.token.forget().await;
-                has_renewed = true;
+            if failure.wants_http1 && self.gate.go_on_by_http1() {
+                tracing::info!(api = self.plan.name, "the server refuses HTTP/2, going on by HTTP/1.1");
                 continue;
             }
-            pause_or_end(&mut retries, error, verdict, self.stop, &self.plan.name).await?;
-        }
-    }
-
-    fn has_token(&self) -> bool {
-        matches!(self.plan.auth, Auth::Token(_))
-    }
-
-    async fn try_page(&self, url: &Url) -> Result<Answer, Failure> {
-        let access = match &self.plan.auth {
-            Auth::Token(request) => {
-                let token = self.token.get(self.client, request, &self.plan.scrubber, self.stop, &self.plan.name).await;
-                let token = token.map_err(|error| Failure::end(FetchError::Token(Box::new(error))))?;
-                Access::by_token(self.plan, &token)
+            let failure = judged(failure, turn, retries.failed());
+            if let Verdict::Retry { asked: Some(asked) } = failure.verdict {
+                self.gate.hold(asked);
             }
-            _ => Access::by_config(self.plan),
-        };
-        Ok(try_page(self.client, self.plan, &access, url, Some(&self.seat)).await?.0)
-    }
-}
-
-/// One request, with its redirects. Who has many of them at a time reads the body in a seat.
-async fn try_page(
-    client: &Client,
-    plan: &Plan,
-    access: &Access,
-    url: &Url,
-    seat: Option<&Seat>,
-) -> Result<(Answer, StatusCode), Failure> {
-    let (request, scrubber) = (&plan.request, &access.scrubber);
-    let mut headers = request.headers.clone();
-    headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
-    let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
-    let asked_at = Utc::now();
-    let (response, base) = send(client, &outgoing, url, scrubber).await?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(status_failure(response, url, scrubber).await);
-    }
-    let moment = Moment::new(asked_at, answer::date(response.headers()));
-    let has_next_header = next::is_in_header(response.headers());
-    let has_content = status != StatusCode::NO_CONTENT;
-    if let Some(seat) = seat.filter(|seat| has_content && !seat.waive(response.content_length())) {
-        if seat.has_to_wait() {
-            tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
+            self.waits.pause_or_end(&mut retries, failure, &self.plan.name).await?;
         }
-        seat.take().await;
-    }
-    let bytes = answer::read(response, url, PAGE_BYTES_MAX, scrubber).await?;
-    let (text, was_lossy) = answer::text(bytes);
-    let (text, secrets) = (has_content.then_some(text), scrubber.clone());
-    Ok((Answer { text, was_lossy, base, secrets, moment, has_next_header }, status))
-}
-
-/// What makes a request an authorised one.
-#[derive(Debug)]
-pub(crate) struct Access {
-    authorization: Option<HeaderValue>,
-    /// Knows what the header holds.
-    pub(crate) scrubber: Scrubber,
-}
-
-impl Access {
-    /// By what the config itself says; the user's own header stands among the request's.
-    fn by_config(plan: &Plan) -> Self {
-        let authorization = match &plan.auth {
-            Auth::Basic { id, key } => header("Basic", &answer::base64(id, key)),
-            Auth::OwnHeader | Auth::Token(_) => None,
-        };
-        Self { authorization, scrubber: plan.scrubber.clone() }
     }
 
-    fn by_token(plan: &Plan, token: &Secret) -> Self {
-        Self { authorization: header("Bearer", token), scrubber: plan.scrubber.and([token.clone()]) }
+    /// What the next request goes with, and the number of its token.
+    async fn access(&self) -> Result<(Option<u64>, Access), FetchError> {
+        let Auth::Token(request) = &self.plan.auth else { return Ok((None, Access::by_config(self.plan))) };
+        let token = self.token.get(self.clients, request, &self.plan.scrubber, &self.waits, &self.plan.name).await;
+        let (number, token) = token.map_err(FetchError::of_token)?;
+        Ok((Some(number), Access::by_token(self.plan, &token)))
     }
 }
 
-fn header(scheme: &str, secret: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("{scheme} {}", secret.expose())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+/// What follows a failure where the request stands in the chain.
+fn judged(failure: Failure, turn: Turn, failed: u32) -> Failure {
+    let is_missing = failure.error.status() == Some(StatusCode::NOT_FOUND);
+    let is_page = matches!(failure.error, FetchError::WebPage { .. } | FetchError::Empty { .. });
+    match turn {
+        Turn::Repeated if failure.is_lost && failure.verdict != Verdict::End => {
+            Failure::end(FetchError::Lost(Box::new(failure.error)))
+        }
+        Turn::Next | Turn::Repeated if is_missing => Failure { verdict: Verdict::Retry { asked: None }, ..failure },
+        Turn::First if is_page && failed + 1 >= FIRST_WEB_PAGES_MAX => Failure { verdict: Verdict::End, ..failure },
+        _ => failure,
+    }
 }
 
-/// Waits as the verdict says, or gives the error back where there is no further try.
-async fn pause_or_end(
-    retries: &mut Retries,
-    error: FetchError,
-    verdict: Verdict,
-    stop: &Stop,
-    api: &str,
-) -> Result<(), FetchError> {
-    let Verdict::Retry { asked } = verdict else { return Err(error) };
-    let Some(wait) = retries.next_wait(asked) else { return Err(error) };
-    let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
-    tracing::warn!(api, cause = %error, failed_tries = tries, "trying again in {seconds:.1} s");
-    retries.pause(wait, stop).await;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn status_failure(response: Response, url: &Url, scrubber: &Scrubber) -> Failure {
-    let verdict = retry::verdict(response.status(), response.headers(), chrono::Utc::now());
-    let status = response.status();
-    let said = answer::words(&http::said(response).await, scrubber);
-    Failure { error: FetchError::Status { url: scrubber.url(url), status, said }, verdict }
+    fn of(status: u16) -> Failure {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Failure::end(FetchError::Status { url: String::new(), status, said: String::new() })
+    }
+
+    fn lost(error: FetchError) -> Failure {
+        Failure { is_lost: true, ..Failure::passing(error) }
+    }
+
+    fn is_retried(failure: Failure, turn: Turn, failed: u32) -> bool {
+        judged(failure, turn, failed).verdict != Verdict::End
+    }
+
+    #[test]
+    fn what_is_missing_may_pass_in_the_middle_of_a_chain_alone() {
+        assert!(!is_retried(of(404), Turn::First, 0) && is_retried(of(404), Turn::Next, 0));
+        assert!(!is_retried(of(400), Turn::Next, 0));
+    }
+
+    #[test]
+    fn a_request_that_moves_the_server_on_is_not_made_again_after_a_lost_answer() {
+        let broken = || FetchError::Broken { url: String::new(), cause: String::new() };
+        assert!(is_retried(lost(broken()), Turn::Next, 0) && !is_retried(lost(broken()), Turn::Repeated, 0));
+        assert!(is_retried(Failure::passing(broken()), Turn::Repeated, 0), "nobody was reached");
+        assert!(matches!(judged(lost(broken()), Turn::Repeated, 0).error, FetchError::Lost(_)));
+    }
+
+    #[test]
+    fn a_web_page_is_believed_sooner_where_no_data_ever_came() {
+        let page = || lost(FetchError::WebPage { url: String::new(), title: String::new() });
+        assert!(is_retried(page(), Turn::First, 0) && is_retried(page(), Turn::First, 1));
+        assert!(!is_retried(page(), Turn::First, 2) && is_retried(page(), Turn::Next, 2));
+    }
 }

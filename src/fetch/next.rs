@@ -1,7 +1,9 @@
-//! The next page's URL: resolved, and held to the configured origin.
+//! The next page's URL: resolved, and held to the origins that the entry names.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
+
+use crate::hosts::{self, HostRule};
 
 /// Why a next link isn't followed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,33 +12,44 @@ pub enum NextLinkError {
     #[error("the next link is no URL")]
     NoUrl,
     /// It leads to another origin.
-    #[error("the next link leads to {0}, not to the configured origin {1}; credentials don't go there")]
-    OtherOrigin(String, String),
+    #[error(
+        "the next link leads to {to}, not to the configured origin {configured}; add `{line}` to the entry to allow it"
+    )]
+    OtherOrigin {
+        /// Scheme, host and port of it.
+        to: String,
+        /// Those of the configured URL.
+        configured: String,
+        /// The line that allows it.
+        line: String,
+    },
     /// It leads from https to http.
-    #[error("the next link leads from https down to http; credentials don't go there")]
-    Downgrade,
+    #[error("the next link leads from https down to http, and isn't followed unless the entry says `{0}`")]
+    Downgrade(String),
 }
 
 /// Resolves a next link against the page that holds it. Only the origin (RFC 6454: scheme, host, port) of the configured
-/// URL is accepted.
+/// URL is accepted, and those that the entry's `hosts` names.
 ///
 /// # Errors
 /// [`NextLinkError`], where it leads elsewhere.
-pub fn next_link(link: &str, page: &Url, configured: &Url) -> Result<Url, NextLinkError> {
+pub fn next_link(link: &str, page: &Url, configured: &Url, hosts: &[HostRule]) -> Result<Url, NextLinkError> {
     let mut url = page.join(link).map_err(|_| NextLinkError::NoUrl)?;
-    if configured.scheme() == "https" && url.scheme() == "http" {
-        return Err(NextLinkError::Downgrade);
-    }
     if !matches!(url.scheme(), "http" | "https") {
         return Err(NextLinkError::NoUrl);
     }
-    if url.origin() != configured.origin() {
-        let name = |url: &Url| url.origin().ascii_serialization();
-        return Err(NextLinkError::OtherOrigin(name(&url), name(configured)));
+    if hosts::reach(&url, configured, hosts).is_none() {
+        let (name, line) = (|url: &Url| url.origin().ascii_serialization(), hosts::line_for(&url));
+        return Err(match configured.scheme() == "https" && url.scheme() == "http" {
+            true => NextLinkError::Downgrade(line),
+            false => NextLinkError::OtherOrigin { to: name(&url), configured: name(configured), line },
+        });
     }
-    // The answer has no say in who asks: user and password are those of the configured URL.
+    // The answer has no say in who asks: user and password are those of the configured URL, and go nowhere else.
     url.set_fragment(None);
-    let kept = url.set_username(configured.username()).and_then(|()| url.set_password(configured.password()));
+    let is_own = url.origin() == configured.origin();
+    let (user, password) = if is_own { (configured.username(), configured.password()) } else { ("", None) };
+    let kept = url.set_username(user).and_then(|()| url.set_password(password));
     kept.map_err(|()| NextLinkError::NoUrl)?;
     Ok(url)
 }
@@ -78,7 +91,7 @@ mod tests {
     fn check(link: &str, expected: Result<&str, NextLinkError>) {
         let configured = Url::parse("https://api.example:8443/v1/events").expect("a URL");
         let page = Url::parse("https://api.example:8443/v1/events?offset=0").expect("a URL");
-        let found = next_link(link, &page, &configured);
+        let found = next_link(link, &page, &configured, &[]);
         assert_eq!(found.map(|url| url.to_string()), expected.map(str::to_owned), "{link}");
     }
 
@@ -89,12 +102,27 @@ mod tests {
         check("?offset=500", Ok("https://api.example:8443/v1/events?offset=500"));
         check("/v2?x", Ok("https://api.example:8443/v2?x"));
         check("https://evil@api.example:8443/", Ok("https://api.example:8443/"));
-        let other = |origin: &str| NextLinkError::OtherOrigin(origin.into(), "https://api.example:8443".into());
-        check("https://api.example/v1", Err(other("https://api.example")));
-        check("//evil.example/v1", Err(other("https://evil.example")));
-        check("https://api.example:8443@evil.example/", Err(other("https://evil.example")));
-        check("http://api.example:8443/v1", Err(NextLinkError::Downgrade));
+        let other = |origin: &str, host: &str| NextLinkError::OtherOrigin {
+            to: origin.to_owned(),
+            configured: "https://api.example:8443".to_owned(),
+            line: format!("hosts: ['{host}']"),
+        };
+        check("https://api.example/v1", Err(other("https://api.example", "api.example")));
+        check("//evil.example/v1", Err(other("https://evil.example", "evil.example")));
+        check("https://api.example:8443@evil.example/", Err(other("https://evil.example", "evil.example")));
+        let downgrade = NextLinkError::Downgrade("hosts: ['http://api.example:8443']".to_owned());
+        check("http://api.example:8443/v1", Err(downgrade));
         check("file:///etc/passwd", Err(NextLinkError::NoUrl));
         check("https://", Err(NextLinkError::NoUrl));
+    }
+
+    #[test]
+    fn follows_to_hosts_that_the_entry_names_and_takes_no_user_along() {
+        let configured = Url::parse("https://u:p@api.example/v1").expect("a URL");
+        let hosts = [HostRule::parse("*.blob.example", false).expect("a host")];
+        let found =
+            next_link("https://x:y@a.blob.example/2", &configured, &configured, &hosts).map(|url| url.to_string());
+        assert_eq!(found.as_deref(), Ok("https://a.blob.example/2"));
+        assert!(next_link("https://blob.example/2", &configured, &configured, &hosts).is_err());
     }
 }

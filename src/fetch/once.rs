@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
-use super::{Access, Answer, Failure, FetchError, token, try_page};
+use super::attempt::{Attempt, Got};
+use super::{Access, Answer, Failure, FetchError, token};
+use crate::http::Clients;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
 
@@ -32,7 +34,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn after(begun: Instant, Failure { error, verdict }: Failure) -> Self {
+    fn after(begun: Instant, Failure { error, verdict, .. }: Failure) -> Self {
         let wait = match verdict {
             Verdict::Retry { asked } => asked,
             Verdict::End => None,
@@ -45,34 +47,43 @@ impl Refused {
 ///
 /// # Errors
 /// Where there is no token.
-pub(crate) async fn access_once(client: &Client, plan: &Plan) -> Result<(Access, Option<Call>), Refused> {
+pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Access, Option<Call>), Refused> {
     let Auth::Token(request) = &plan.auth else { return Ok((Access::by_config(plan), None)) };
     let begun = Instant::now();
-    match token::try_ask(client, request, &plan.scrubber).await {
+    let mut asked = token::try_ask(client, request, &plan.scrubber, false).await;
+    if asked.as_ref().is_err_and(|failure| failure.wants_http1) {
+        asked = token::try_ask(client, request, &plan.scrubber, true).await;
+    }
+    match asked {
         Ok((token, status)) => {
             let call = Call { status, took: begun.elapsed(), token_life: token.life };
             Ok((Access::by_token(plan, &token.value), Some(call)))
         }
-        Err(Failure { error, verdict }) => {
-            let error = FetchError::Token(Box::new(error));
-            Err(Refused::after(begun, Failure { error, verdict }))
+        Err(failure) => {
+            let Refused { error, took, wait } = Refused::after(begun, failure);
+            Err(Refused { error: error.of_token(), took, wait })
         }
     }
 }
 
-/// One page.
+/// One page. What is wrong with its body is for who reads it.
 ///
 /// # Errors
 /// Where there is none.
 pub(crate) async fn page_once(
-    client: &Client,
+    clients: &Clients,
     plan: &Plan,
     access: &Access,
     url: &Url,
 ) -> Result<(Answer, Call), Refused> {
     let begun = Instant::now();
-    match try_page(client, plan, access, url, None).await {
-        Ok((answer, status)) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
+    let attempt = Attempt { clients, plan, access, is_http1: false };
+    let mut made = attempt.make(url, None).await;
+    if made.as_ref().is_err_and(|failure| failure.wants_http1) {
+        made = Attempt { is_http1: true, ..attempt }.make(url, None).await;
+    }
+    match made {
+        Ok(Got { answer, status, .. }) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
         Err(failure) => Err(Refused::after(begun, failure)),
     }
 }

@@ -1,49 +1,65 @@
-//! One request and its redirects: within the origin as they say, beyond it with nothing of the config.
+//! One request and its redirects: within the origin as they say, beyond it only where the entry's `hosts` says so.
+
+use std::error::Error;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 
+use super::answer::Silence;
+use super::refusal::Refusal;
 use super::{Failure, FetchError};
-use crate::http::cause;
+use crate::hosts::{self, HostRule, Reach};
+use crate::http::{Clients, PrivateAddress, Way, cause};
 use crate::secret::{Scrubber, Secret};
 
 /// How many redirects are followed for one request: what browsers call a loop.
 const REDIRECTS_MAX: usize = 10;
+/// What pages where people log in are called: whole parts of a path, or the first part of another host's name.
+const LOGIN_WORDS: [&str; 8] = ["login", "signin", "sign-in", "sign_in", "logon", "sso", "saml2", "authorize"];
 
 /// What goes to the configured origin.
 pub(super) struct Outgoing<'a> {
+    pub(super) clients: &'a Clients,
     pub(super) method: &'a Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<&'a Secret>,
-    pub(super) beyond: Beyond,
+    /// The URL of the config, which fixes the origin.
+    pub(super) configured: &'a Url,
+    pub(super) beyond: Beyond<'a>,
+    pub(super) is_http1: bool,
+    pub(super) silence: Silence,
 }
 
-/// What becomes of a redirect to another origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beyond {
-    /// A GET is followed, without headers and body.
-    Bare,
-    /// It isn't followed: without what is secret the request has no sense.
+/// Which other origins may be asked.
+#[derive(Clone, Copy)]
+pub(super) enum Beyond<'a> {
+    /// Those that the entry names.
+    Named(&'a [HostRule]),
+    /// None: without what is secret the request has no sense.
     Refused,
 }
 
-/// Sends a request and follows its redirects. Gives the last answer, and the last URL within the origin.
-pub(super) async fn send(
-    client: &Client,
-    outgoing: &Outgoing<'_>,
-    url: &Url,
-    scrubber: &Scrubber,
-) -> Result<(Response, Url), Failure> {
-    let mut hop = Hop { method: outgoing.method.clone(), url: url.clone(), is_bare: false, has_body: true };
+/// The last answer of a chain of redirects.
+pub(super) struct Sent {
+    pub(super) response: Response,
+    /// The last URL that was asked with what belongs to the origin; relative links refer to it.
+    pub(super) base: Url,
+    /// Who answered, where it was asked without credentials.
+    pub(super) elsewhere: Option<String>,
+}
+
+/// Sends a request and follows its redirects.
+pub(super) async fn send(outgoing: &Outgoing<'_>, url: &Url, scrubber: &Scrubber) -> Result<Sent, Failure> {
+    let mut hop = Hop::first(outgoing, url, scrubber)?;
     let mut base = url.clone();
     for _ in 0..=REDIRECTS_MAX {
-        let sent = hop.build(client, outgoing).send().await;
-        let response = sent.map_err(|error| Failure::broken(scrubber.url(url), cause(&error, scrubber)))?;
+        let response = hop.ask(outgoing, url, scrubber).await?;
         if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
-            return Ok((response, base));
+            let elsewhere = hop.is_bare().then(|| scrubber.url(&hop.url));
+            return Ok(Sent { response, base, elsewhere });
         }
-        hop = hop.follow(&response, url, outgoing.beyond).map_err(|why| refused(scrubber.url(url), why))?;
-        if !hop.is_bare {
+        hop = hop.follow(&response, url, outgoing, scrubber)?;
+        if !hop.is_bare() {
             base = hop.url.clone();
         }
     }
@@ -54,47 +70,186 @@ fn refused(url: String, why: &'static str) -> Failure {
     Failure::end(FetchError::Redirect { url, why })
 }
 
+/// An answer that didn't come whole.
+pub(super) fn broken(url: &Url, error: &reqwest::Error, scrubber: &Scrubber) -> Failure {
+    if let Some(cause) = private(error) {
+        return inner(scrubber.url(url), cause);
+    }
+    let is_lost = !error.is_connect();
+    // What HTTP/2 says stands in no type that reqwest shows.
+    let wants_http1 = format!("{error:?}").contains("HTTP_1_1_REQUIRED");
+    Failure {
+        is_lost: is_lost && !wants_http1,
+        wants_http1,
+        ..Failure::broken(scrubber.url(url), cause(error, scrubber))
+    }
+}
+
+/// Where a connection was refused because of its address, which.
+fn private(error: &reqwest::Error) -> Option<PrivateAddress> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(private) = cause.downcast_ref::<PrivateAddress>() {
+            return Some(private.clone());
+        }
+        next = cause.source();
+    }
+    None
+}
+
+fn inner(url: String, cause: PrivateAddress) -> Failure {
+    let line = format!("hosts: ['{}']", cause.host);
+    Failure::end(FetchError::Private { url, cause, line })
+}
+
 /// One request of a chain of redirects.
 struct Hop {
     method: Method,
     url: Url,
-    /// Whether the origin was left: nothing of the config goes along any more.
-    is_bare: bool,
+    reach: Reach,
     has_body: bool,
 }
 
 impl Hop {
-    fn build(&self, client: &Client, outgoing: &Outgoing<'_>) -> RequestBuilder {
-        let builder = client.request(self.method.clone(), self.url.clone());
-        let mut headers = if self.is_bare { HeaderMap::new() } else { outgoing.headers.clone() };
+    /// The request itself; a next link may lead to another origin, too.
+    fn first(outgoing: &Outgoing<'_>, url: &Url, scrubber: &Scrubber) -> Result<Self, Failure> {
+        let hop = Self {
+            method: outgoing.method.clone(),
+            url: url.clone(),
+            reach: outgoing.reach(url, || scrubber.url(url))?,
+            has_body: true,
+        };
+        if hop.is_bare() && hop.method != Method::GET {
+            return Err(refused(scrubber.url(url), "by a link that a POST request can't follow without its body"));
+        }
+        Ok(Self { has_body: !hop.is_bare(), ..hop })
+    }
+
+    /// Whether nothing of the config goes along.
+    fn is_bare(&self) -> bool {
+        !self.reach.has_credentials
+    }
+
+    async fn ask(&self, outgoing: &Outgoing<'_>, first: &Url, scrubber: &Scrubber) -> Result<Response, Failure> {
+        if !self.reach.is_named {
+            outgoing.clients.admit(&self.url).await.map_err(|cause| inner(scrubber.url(first), cause))?;
+        }
+        let (is_http1, idle) = (outgoing.is_http1, outgoing.silence.max);
+        let (client, whole) = outgoing.clients.on(Way { is_named: self.reach.is_named, is_http1, idle });
+        let builder = client.request(self.method.clone(), self.url.clone()).timeout(whole);
+        let mut headers = if self.is_bare() { HeaderMap::new() } else { outgoing.headers.clone() };
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         if !self.has_body {
             headers.remove(CONTENT_TYPE);
         }
-        match outgoing.body.filter(|_| self.has_body) {
+        let request = match outgoing.body.filter(|_| self.has_body) {
             Some(body) => builder.headers(headers).body(body.expose().to_owned()),
             None => builder.headers(headers),
+        };
+        match outgoing.silence.within(request.send()).await {
+            Some(sent) => sent.map_err(|error| broken(first, &error, scrubber)),
+            None => Err(Failure::broken(scrubber.url(first), outgoing.silence.words())),
         }
     }
 
-    fn follow(&self, response: &Response, first: &Url, beyond: Beyond) -> Result<Self, &'static str> {
+    fn follow(
+        &self,
+        response: &Response,
+        first: &Url,
+        outgoing: &Outgoing<'_>,
+        scrubber: &Scrubber,
+    ) -> Result<Self, Failure> {
+        let shown = || scrubber.url(first);
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let url = location.and_then(|location| self.url.join(location).ok()).ok_or("to no URL")?;
+        let url = location.and_then(|location| self.url.join(location).ok());
+        let mut url = url.ok_or_else(|| refused(shown(), "to no URL"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("to no web page");
+            return Err(refused(shown(), "to no web page"));
         }
-        if self.url.scheme() == "https" && url.scheme() == "http" {
-            return Err("from https down to http");
-        }
-        let is_bare = self.is_bare || url.origin() != first.origin();
-        if is_bare && beyond == Beyond::Refused {
-            return Err("a token request to another origin");
-        }
+        let reach = match outgoing.reach(&url, shown) {
+            Ok(_) if is_login(&url, first) => return Err(login(shown(), scrubber.url(&url))),
+            Ok(reach) => reach,
+            Err(_) if is_login(&url, first) => return Err(login(shown(), scrubber.url(&url))),
+            Err(_) if self.url.scheme() == "https" && url.scheme() == "http" => {
+                return Err(refused(shown(), "from https down to http"));
+            }
+            Err(failure) => return Err(failure),
+        };
+        // The answer has no say in who asks.
+        let is_own = url.origin() == outgoing.configured.origin();
+        let configured = outgoing.configured;
+        let (user, password) = if is_own { (configured.username(), configured.password()) } else { ("", None) };
+        let kept = url.set_username(user).and_then(|()| url.set_password(password));
+        kept.map_err(|()| refused(shown(), "to no URL"))?;
+        // Once the origin was left, nothing of the config goes along any more, wherever the way leads then.
+        let reach = Reach { has_credentials: reach.has_credentials && !self.is_bare(), ..reach };
         let keeps = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         let method = if keeps { self.method.clone() } else { Method::GET };
-        if is_bare && method != Method::GET {
-            return Err("a POST request to another origin");
+        if !reach.has_credentials && method != Method::GET {
+            return Err(refused(shown(), "a POST request to another origin"));
         }
-        Ok(Self { has_body: self.has_body && method == self.method && !is_bare, method, url, is_bare })
+        let has_body = self.has_body && method == self.method && reach.has_credentials;
+        Ok(Self { method, url, reach, has_body })
+    }
+}
+
+impl Outgoing<'_> {
+    /// How a URL may be asked; `first` is what an error names.
+    fn reach(&self, url: &Url, first: impl Fn() -> String) -> Result<Reach, Failure> {
+        let hosts = match self.beyond {
+            Beyond::Named(hosts) => hosts,
+            Beyond::Refused => &[],
+        };
+        hosts::reach(url, self.configured, hosts).ok_or_else(|| match self.beyond {
+            Beyond::Refused => refused(first(), "a token request to another origin"),
+            Beyond::Named(_) => Failure::end(FetchError::OtherOrigin {
+                url: first(),
+                to: url.origin().ascii_serialization(),
+                line: hosts::line_for(url),
+            }),
+        })
+    }
+}
+
+fn login(url: String, to: String) -> Failure {
+    let error = FetchError::Login { url, to };
+    Failure { refusal: Some(Refusal::Clear), ..Failure::end(error) }
+}
+
+/// Whether a redirect leads to where people log in; not where what was asked for is called so itself.
+fn is_login(to: &Url, asked: &Url) -> bool {
+    let parts = |url: &Url| -> Vec<String> {
+        let path = url.path_segments().into_iter().flatten();
+        path.map(|part| part.split('.').next().unwrap_or_default().to_ascii_lowercase()).collect()
+    };
+    let is_word = |part: &String| LOGIN_WORDS.contains(&part.as_str());
+    let host = to.host_str().and_then(|host| host.split('.').next()).map(str::to_owned);
+    let host = host.filter(|_| to.origin() != asked.origin());
+    !parts(asked).iter().any(is_word) && parts(to).iter().chain(&host).any(is_word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_page_is_known_by_its_name() {
+        let is = |to: &str, asked: &str| is_login(&Url::parse(to).expect("a URL"), &Url::parse(asked).expect("a URL"));
+        let asked = "https://api.example/v1/events";
+        for to in [
+            "https://login.example/tenant?x",
+            "https://api.example/login.aspx?back=/v1",
+            "https://api.example/users/sign_in",
+            "https://id.example/oauth2/v2.0/authorize",
+        ] {
+            assert!(is(to, asked), "{to}");
+        }
+        for to in
+            ["https://api.example/v2/events", "https://api.example/v1/signins", "https://eu.api.example/login-events"]
+        {
+            assert!(!is(to, asked), "{to}");
+        }
+        assert!(!is("https://api.example/v1/login/", "https://api.example/v1/login"));
+        assert!(!is("https://login.example/v1/events/", "https://login.example/v1/events"));
     }
 }

@@ -14,21 +14,22 @@ mod simulation;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Client;
 use tokio::time::Instant;
 
 pub use report::{IterationError, Report};
 
-use crate::fetch::{Fetcher, Seat, Seats, TokenCache};
+use crate::fetch::{FetchError, Fetcher, Gate, Gates, Seat, Seats, TokenCache, TokenSlot, Waits};
+use crate::http::Clients;
 use crate::meter::Meter;
-use crate::plan::Plan;
+use crate::plan::{Auth, Plan};
 use crate::record::date;
 use crate::ship::{Listener, Shipper, Undelivered};
 use crate::state::{Account, Folder, Past, Settlement};
 use crate::status::Board;
-use crate::stop::Stop;
+use crate::stop::{Recall, Stop};
 use crate::window::{Gap, GapCause, Window, is_future};
 use outcome::{Ended, How, Moved};
 use run::{Refused, Run};
@@ -48,7 +49,7 @@ struct Cut {
 #[derive(Debug)]
 pub struct Services {
     /// The connections to the APIs.
-    pub client: Client,
+    pub clients: Clients,
     /// The way to the listener.
     pub listener: Arc<Listener>,
     /// What can't be delivered.
@@ -61,20 +62,29 @@ pub struct Services {
     pub board: Arc<Board>,
     /// Where pages may be in memory.
     pub seats: Seats,
+    /// The access tokens; entries that ask for one in the same words share it.
+    pub tokens: TokenCache,
+    /// Where the entries that ask one host with one login meet.
+    pub gates: Gates,
+    /// The longest wait that an API may ask for within an iteration; a longer one ends it.
+    pub asked_max: Duration,
 }
 
 impl Services {
     /// The same with other connections.
     #[must_use]
-    pub fn connected(&self, client: Client, listener: Listener) -> Self {
+    pub fn connected(&self, clients: Clients, listener: Listener) -> Self {
         Self {
-            client,
+            clients,
             listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
             folder: Arc::clone(&self.folder),
             stop: self.stop.clone(),
             board: Arc::clone(&self.board),
             seats: self.seats.clone(),
+            tokens: self.tokens.clone(),
+            gates: self.gates.clone(),
+            asked_max: self.asked_max,
         }
     }
 }
@@ -86,7 +96,12 @@ pub struct Api {
     pub plan: Arc<Plan>,
     account: Account,
     meter: Arc<Meter>,
-    token: TokenCache,
+    /// Where its access token is kept.
+    token: Arc<TokenSlot>,
+    /// Where it meets the others with its host and login.
+    gate: Arc<Gate>,
+    /// Calls it back from its waits.
+    recall: Recall,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
     refused: Option<Refused>,
     /// Whether the account was saved since the process began.
@@ -103,7 +118,9 @@ impl Api {
             plan,
             account,
             meter: Arc::default(),
-            token: TokenCache::default(),
+            token: Arc::default(),
+            gate: Arc::default(),
+            recall: Recall::never(),
             refused: None,
             is_saved: false,
             has_told_overrule: false,
@@ -111,11 +128,13 @@ impl Api {
         }
     }
 
-    /// Takes a new plan. What is known of the API stays; a token stays where it is asked for as before.
+    /// What calls it back from a wait, from the next iteration on.
+    pub fn listen_to(&mut self, recall: Recall) {
+        self.recall = recall;
+    }
+
+    /// Takes a new plan. What is known of the API stays.
     pub fn work_by(&mut self, plan: Arc<Plan>) {
-        if self.plan.auth != plan.auth {
-            self.token = TokenCache::default();
-        }
         if self.plan.start != plan.start {
             self.has_told_overrule = false;
         }
@@ -151,6 +170,9 @@ impl Api {
     pub async fn iterate(&mut self, services: &Services, now: DateTime<Utc>) -> (Result<(), IterationError>, Report) {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
+        if let Err(error) = self.wait_as_asked(services, now).await {
+            return (Err(error), Report::default());
+        }
         self.account.iteration = self.account.iteration.wrapping_add(1);
         outcome::begin(&plan.start, &mut self.account, now);
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
@@ -184,6 +206,19 @@ impl Api {
         (failure.map_or(settled.map_err(IterationError::State), Err), report)
     }
 
+    /// Waits until the API may be asked again, also over a restart; an error where that is longer than an iteration waits.
+    async fn wait_as_asked(&self, services: &Services, now: DateTime<Utc>) -> Result<(), IterationError> {
+        let Some(until) = self.account.not_before.filter(|until| *until > now) else { return Ok(()) };
+        let left = until.signed_duration_since(now).to_std().unwrap_or_default();
+        let host = self.plan.request.url.origin().ascii_serialization();
+        let ended = |cause| Err(IterationError::Fetch { page: 1, cause });
+        if left > services.asked_max {
+            return ended(FetchError::Held { host, until });
+        }
+        let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
+        waits.wait(left).await.or_else(ended)
+    }
+
     /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
     async fn sweep(
         &mut self,
@@ -194,7 +229,13 @@ impl Api {
         now: DateTime<Utc>,
     ) -> (Result<Moved, Cut>, Report) {
         let seat = Seat::new(&services.seats);
-        let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token, seat };
+        if let Auth::Token(request) = &plan.auth {
+            self.token = services.tokens.slot(request);
+        }
+        let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
+        self.gate = services.gates.of(plan);
+        let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
+        let fetcher = Fetcher { clients, plan, waits, token, gate, seat };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

@@ -43,12 +43,19 @@ pub(super) struct How {
     pub(super) voids_place: bool,
     /// Whether it got pages, and tried for more.
     pub(super) has_tried: bool,
+    /// Until when the API asks to be left alone.
+    pub(super) until: Option<DateTime<Utc>>,
 }
 
 impl How {
     pub(super) fn of(error: &IterationError, pages: u64) -> Self {
         let (is_answer, voids_place) = (error.is_answer(), error.voids_progress());
-        Self { is_answer, voids_place, has_tried: pages > 0 && !error.is_stop() }
+        Self {
+            is_answer,
+            voids_place,
+            has_tried: pages > 0 && !error.is_stop() && !error.is_recall(),
+            until: error.until(),
+        }
     }
 }
 
@@ -60,6 +67,7 @@ pub(super) fn begin(rule: &StartRule, account: &mut Account, now: DateTime<Utc>)
         begun => begun.or(Some(Beginning { at: now, newest: None })),
     };
     account.first_iteration.get_or_insert(now);
+    account.not_before = None;
 }
 
 /// The window of an iteration that begins anew, and whether it looks back as far as it can.
@@ -140,6 +148,7 @@ pub(super) fn cut(
     how: How,
     now: DateTime<Utc>,
 ) -> Option<Moved> {
+    account.not_before = how.until;
     if let Some(progress) = account.progress.as_mut().filter(|_| how.is_answer) {
         // A wait that the API asks for isn't its silence.
         progress.answered = account.not_before.map_or(now, |until| until.max(now));

@@ -184,6 +184,7 @@ impl IterationError {
     pub(super) fn voids_progress(&self) -> bool {
         match self {
             Self::StaleLink { .. } | Self::RefusedStart { .. } | Self::Circle { .. } | Self::NextLink { .. } => true,
+            Self::Fetch { cause: FetchError::Lost(_), .. } => true,
             Self::Fetch { cause, .. } => cause.status().is_some_and(is_refusal),
             _ => false,
         }
@@ -196,6 +197,23 @@ impl IterationError {
             Self::Ship(_) | Self::State(_) | Self::Memory(_) => false,
             _ => true,
         }
+    }
+
+    /// Until when the API is not to be asked again, where it said so.
+    #[must_use]
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Fetch { cause, .. } | Self::StaleLink { cause, .. } | Self::RefusedStart { cause, .. } => {
+                cause.until()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is only that the API was called back from a wait, as its entry or its checkpoint has changed.
+    #[must_use]
+    pub fn is_recall(&self) -> bool {
+        matches!(self, Self::Fetch { cause: FetchError::Recalled, .. })
     }
 
     /// Whether it is only that the process stops.

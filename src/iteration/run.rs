@@ -11,7 +11,7 @@ use reqwest::{StatusCode, Url};
 use super::delivery::Delivery;
 use super::report::{IterationError, Report, is_refusal};
 use super::watch::Observed;
-use crate::fetch::{Answer, FetchError, Fetcher, error_words, next_link};
+use crate::fetch::{Answer, FetchError, Fetcher, Turn, error_words, next_link};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::record::answer::{More, is_link, more};
@@ -164,7 +164,8 @@ impl<'a> Run<'a> {
         let asked = self.asked_to_resume(&progress);
         let fetched = match &asked {
             Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
-                Box::pin(fetcher.page(&asked.url)).await
+                let turn = if asked.link.is_some() { Turn::Next } else { Turn::First };
+                Box::pin(fetcher.page(&asked.url, turn)).await
             }
             _ => return self.begin_again(),
         };
@@ -203,7 +204,10 @@ impl<'a> Run<'a> {
             return Some(Asked { url: self.first_url(progress.window.start), link: None });
         };
         let configured = &self.plan.request.url;
-        Some(Asked { url: next_link(link, configured, configured).ok()?, link: Some(link.to_owned()) })
+        Some(Asked {
+            url: next_link(link, configured, configured, &self.plan.request.hosts).ok()?,
+            link: Some(link.to_owned()),
+        })
     }
 
     /// Whether an answer shows that pages go on as they did.
@@ -228,18 +232,31 @@ impl<'a> Run<'a> {
     }
 
     /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
+    ///
+    /// The same words may mean something else that passes, and what lies before a later start is given up. So the same
+    /// request is made again before they are believed, and once more when a later start was taken.
     async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.window.start;
-        let refused = match Box::pin(fetcher.page(&self.first_url(wanted))).await {
-            Err(cause) if refused_as_too_old(&cause).is_some() => cause,
+        let first_url = self.first_url(wanted);
+        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
-        };
+        }
+        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => self.later_first_page(fetcher, cause).await,
+            other => other,
+        }
+    }
+
+    /// The first page from the earliest start on that the API takes.
+    async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
+        let wanted = self.window.start;
         let said = refused_as_too_old(&refused).unwrap_or_default();
         tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
         let mut probe = Probe::new(wanted, said, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
-            match Box::pin(fetcher.page(&self.first_url(start))).await {
+            match Box::pin(fetcher.page(&self.first_url(start), Turn::First)).await {
                 Ok(answer) => {
                     probe.accept(start);
                     earliest = Some((start, answer));
@@ -249,6 +266,10 @@ impl<'a> Run<'a> {
             }
         }
         let Some((start, answer)) = earliest else { return Err(refused) };
+        match Box::pin(fetcher.page(&self.first_url(wanted), Turn::First)).await {
+            Err(cause) if refused_as_too_old(&cause).is_some() => {}
+            other => return other,
+        }
         self.window.begin_later(start);
         self.account.reach = Some(Reach::learned(start, self.now));
         if self.account.notice(Oddity::StartTooOld, self.now) {
@@ -272,8 +293,11 @@ impl<'a> Run<'a> {
         let next = self.next(&read, &answer);
         let seen = self.see(records, now).await;
         let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment);
-        let (place, next) = match (next, step) {
-            (Ok(Some(next)), Step::On { .. }) => (self.place(asked, &next, &seen, &answer, now), next),
+        let (place, next, turn) = match (next, step) {
+            (Ok(Some(next)), Step::On { is_repeated }) => {
+                let turn = if is_repeated { Turn::Repeated } else { Turn::Next };
+                (self.place(asked, &next, &seen, &answer, now), next, turn)
+            }
             (next, step) => {
                 self.note_last(&answer, records.len());
                 self.batch(records, now).await?;
@@ -299,7 +323,7 @@ impl<'a> Run<'a> {
             // Nothing of this iteration stays in memory.
             self.ship_rest().await?;
             self.batcher = Batcher::default();
-            let fetched = Box::pin(fetcher.page_in_turn(&next.url)).await;
+            let fetched = Box::pin(fetcher.page_in_turn(&next.url, turn)).await;
             return Ok(Some((next, fetched)));
         }
         // One page ahead: what earlier pages filled goes first.
@@ -307,7 +331,7 @@ impl<'a> Run<'a> {
         let (is_small, fills_batches) = (bytes < SMALL_PAGE_BYTES, bytes >= BATCH_BYTES_MAX);
         self.ship_until(if is_small || fills_batches { 0 } else { BEHIND_MAX }).await?;
         let url = next.url.clone();
-        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&url))));
+        let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(&url, turn))));
         self.batch_alongside(records, now, fetch.as_mut()).await?;
         drop(read);
         drop(answer);
@@ -316,11 +340,11 @@ impl<'a> Run<'a> {
             self.enqueue(small);
         }
         self.wait_at(place).await;
-        self.ship_alongside(fetch.as_mut()).await?;
+        self.ship_alongside(fetch.as_mut(), fetcher).await?;
         let fetched = match fetch.take_output() {
             Some(fetched) => fetched,
             // It is over in any case; where it were not, there is a next page all the same.
-            None => Box::pin(fetcher.page(&url)).await,
+            None => Box::pin(fetcher.page(&url, turn)).await,
         };
         Ok(Some((next, fetched)))
     }
@@ -454,7 +478,7 @@ impl<'a> Run<'a> {
             let path = self.plan.paths.next_url.as_ref().map(|path| path.text().to_owned()).unwrap_or_default();
             return Err(IterationError::NextToken { page, path });
         }
-        let url = next_link(link, &answer.base, &self.plan.request.url)
+        let url = next_link(link, &answer.base, &self.plan.request.url, &self.plan.request.hosts)
             .map_err(|cause| IterationError::NextLink { page, cause })?;
         (self.account.has_found_next, self.observed.has_followed) = (true, true);
         Ok(Some(Asked { link: Some(url.to_string()), url }))
@@ -577,13 +601,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ships while something is fetched. A failure to ship ends both at once.
-    async fn ship_alongside<T>(&mut self, fetch: impl Future<Output = T>) -> Result<T, IterationError> {
+    /// Ships while something is fetched; where that has to wait, what fills no batch, too. A failure to ship ends both at
+    /// once.
+    async fn ship_alongside<T>(
+        &mut self,
+        fetch: impl Future<Output = T>,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<T, IterationError> {
         tokio::pin!(fetch);
+        let mut has_all = false;
         let fetched = loop {
             let done = tokio::select! {
                 fetched = &mut fetch => break fetched,
                 done = self.delivery.next() => done,
+                () = fetcher.waits.long_one(), if !has_all => {
+                    let rest = self.batcher.finish();
+                    self.enqueue(rest);
+                    has_all = true;
+                    continue;
+                }
             };
             self.note(done).await?;
         };
@@ -638,7 +674,11 @@ impl<'a> Run<'a> {
 /// What an answer says that refuses a start date as too old.
 fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
     match cause {
-        FetchError::Status { status, said, .. } if *status == StatusCode::BAD_REQUEST && is_too_old(said) => Some(said),
+        FetchError::Status { status, said, .. } => {
+            let is_such =
+                [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(status);
+            Some(said.as_str()).filter(|said| is_such && is_too_old(said))
+        }
         _ => None,
     }
 }

@@ -432,7 +432,8 @@ impl Fetcher {
             Err(trouble) => {
                 let is_refused = matches!(trouble, Trouble::Status(400 | 404 | 410, _) | Trouble::Circle);
                 let is_answer = matches!(trouble, Trouble::Status(..));
-                let how = How { is_answer, voids_place: is_refused, has_tried: pages > 0 };
+                let until = self.account.not_before;
+                let how = How { is_answer, voids_place: is_refused, has_tried: pages > 0, until };
                 outcome::cut(&self.rule, &mut self.account, &ended, how, now)
             }
         };

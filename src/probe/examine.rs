@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use reqwest::{Client, Url};
+use reqwest::Url;
 
 use super::judge::{self, Edge, Start};
 use super::redact;
 use super::report::{Report, answered, presentable};
 use super::suggest;
 use crate::fetch::{Access, Answer, access_once, error_words, next_link, page_once};
+use crate::http::Clients;
 use crate::plan::Plan;
 use crate::query::{Piece, form_decoded};
 use crate::record::answer::{More, is_link, more};
@@ -27,7 +28,7 @@ const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0)
 };
 
 /// Asks an API once, and says what the config makes of its answer.
-pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report {
+pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Report {
     let mut report = Report::begin(&plan.name, &plan.request.url, &plan.scrubber);
     let access = match access_once(client, plan).await {
         Ok((access, call)) => {
@@ -61,7 +62,7 @@ pub async fn examine(client: &Client, plan: &Plan, now: DateTime<Utc>) -> Report
 }
 
 struct Asked<'a> {
-    client: &'a Client,
+    client: &'a Clients,
     plan: &'a Plan,
     access: &'a Access,
     now: DateTime<Utc>,
@@ -221,8 +222,9 @@ impl Asked<'_> {
     }
 
     fn next(&self, root: Raw<'_>, answer: &Answer, records: usize, report: &mut Report) {
-        let (page, configured, scrubber) = (&answer.base, &self.plan.request.url, self.scrubber());
-        let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured)
+        let (page, scrubber) = (&answer.base, self.scrubber());
+        let (configured, hosts) = (&self.plan.request.url, &self.plan.request.hosts);
+        let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured, hosts)
             .into_iter()
             .filter(|candidate| candidate.is_likely && !finds_null(&candidate.path, root))
             .collect();
@@ -246,10 +248,14 @@ impl Asked<'_> {
                 );
                 report.suggest("next_url", &likely, scrubber);
             }
-            Ok(Some(link)) => match next_link(&link, page, configured) {
+            Ok(Some(link)) => match next_link(&link, page, configured, hosts) {
                 Ok(url) => {
+                    let place = match url.origin() == configured.origin() {
+                        true => "on the same origin",
+                        false => "on an origin that `hosts` names",
+                    };
                     let url = scrubber.url(&url);
-                    report.well("next", &format!("`{path}`: found, on the same origin: {url}"));
+                    report.well("next", &format!("`{path}`: found, {place}: {url}"));
                 }
                 Err(error) => report.wrong("next", &format!("`{path}`: {}", scrubber.scrub(&error.to_string()))),
             },
@@ -362,7 +368,7 @@ pub(super) enum Again {
 /// Asks from another start date on, and judges by the dates of the page before and, where it is honoured, by those of
 /// the `control` request right after. Gives how many records came, too.
 pub(super) async fn judged(
-    client: &Client,
+    client: &Clients,
     plan: &Plan,
     access: &Access,
     start: DateTime<Utc>,
@@ -380,7 +386,7 @@ pub(super) async fn judged(
 }
 
 /// The dates of the records of a page.
-async fn again(client: &Client, plan: &Plan, access: &Access, url: &Url) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
+async fn again(client: &Clients, plan: &Plan, access: &Access, url: &Url) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
     let fetched = page_once(client, plan, access, url).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };

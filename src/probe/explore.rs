@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 
 use super::examine::{Again, dates, judged, not_json, records};
 use super::judge::{self, Edge, Start};
@@ -14,6 +14,7 @@ use super::report::advice;
 use super::suggest;
 use crate::config::{self, Surroundings};
 use crate::fetch::{Access, FetchError, Refused, access_once, page_once};
+use crate::http::Clients;
 use crate::plan::{Auth, Plan, Request, StartFormat};
 use crate::query::Piece;
 use crate::record::json::{Kind as JsonKind, Raw};
@@ -53,7 +54,7 @@ pub enum NoProposal {
 ///
 /// # Errors
 /// [`NoProposal`], where there is no page to make it of.
-pub async fn explore(client: &Client, wish: &Wish, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
+pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
     let plan = compile(wish, &blank(Kind::General))?;
     let token_url = match &plan.auth {
         Auth::Token(request) => Some(&request.url),
@@ -165,7 +166,7 @@ impl Seen<'_> {
         let path = data.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
         let list = path.and_then(|path| path.first(self.root));
         let raws: Vec<Raw<'_>> = list.into_iter().flat_map(Raw::elements).collect();
-        let links = suggest::next_links(self.root, self.base, self.configured);
+        let links = suggest::next_links(self.root, self.base, self.configured, &[]);
         let missing =
             "no link to a next page was seen; if other pages have one, name its path: only the first page is read";
         let next = Choice::of(&links, scrubber, None, missing);
@@ -200,7 +201,7 @@ impl Seen<'_> {
 
 /// Asking for start dates.
 struct Asking<'a> {
-    client: &'a Client,
+    client: &'a Clients,
     wish: &'a Wish,
     access: &'a Access,
     now: DateTime<Utc>,
@@ -306,9 +307,11 @@ fn refusal(refused: &Refused) -> Tried {
         FetchError::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
             Tried::Untold("the API asks for fewer requests (429), so not every usual name was tried".to_owned())
         }
-        FetchError::Status { .. } | FetchError::TooLarge { .. } | FetchError::Redirect { .. } => {
-            Tried::NotThis("refused")
-        }
+        FetchError::Status { .. }
+        | FetchError::TooLarge { .. }
+        | FetchError::Redirect { .. }
+        | FetchError::Login { .. }
+        | FetchError::OtherOrigin { .. } => Tried::NotThis("refused"),
         _ => Tried::Untold("the API stopped answering, so not every usual name was tried".to_owned()),
     }
 }

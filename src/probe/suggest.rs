@@ -13,6 +13,7 @@ use reqwest::Url;
 use super::redact::is_written_date;
 use super::way::Way;
 use crate::fetch::{NextLinkError, next_link};
+use crate::hosts::HostRule;
 use crate::record::date;
 use crate::record::json::{Kind, Raw};
 use crate::record::path::JsonPath;
@@ -150,18 +151,18 @@ pub fn ids(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
 /// URLs outside of the records: those called like a next link, then others on the origin; ways back only where there is
 /// nothing else.
 #[must_use]
-pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url) -> Vec<Candidate> {
+pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url, hosts: &[HostRule]) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut listed = Vec::new();
     for (way, raw) in values(root, PAGE_NODES_MAX, Lists::Wrappers) {
-        listed.extend(listed_link(root, &way, raw, page, configured));
+        listed.extend(listed_link(root, &way, raw, page, (configured, hosts)));
         let names: Vec<String> = way.keys().map(plain).collect();
         let role = Role::of(&names);
         let why = match raw.kind() {
             Kind::Null if names.last().is_some_and(|name| NEXT_NAMES.contains(&name.as_str())) => {
                 Some(("null here: the last page".to_owned(), true))
             }
-            Kind::Text => link_why(&raw.scalar().unwrap_or_default(), page, configured),
+            Kind::Text => link_why(&raw.scalar().unwrap_or_default(), page, configured, hosts),
             _ => None,
         };
         let Some((why, is_followed)) = why else { continue };
@@ -177,27 +178,36 @@ pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url) -> Vec<Candidate>
 }
 
 /// `[{"rel": "next", "href": …}]`: the link is found by its role, as its place moves from page to page.
-fn listed_link(root: Raw<'_>, way: &Way, raw: Raw<'_>, page: &Url, configured: &Url) -> Option<Candidate> {
+fn listed_link(
+    root: Raw<'_>,
+    way: &Way,
+    raw: Raw<'_>,
+    page: &Url,
+    (configured, hosts): (&Url, &[HostRule]),
+) -> Option<Candidate> {
     let is_short = raw.kind() == Kind::Array && raw.elements().nth(LINKS_MAX).is_none();
     let mut links = raw.elements().filter(|_| is_short);
     let next = links.find(|link| link.member("rel").is_some_and(|rel| rel.is_text("next")))?;
     let name = ["href", "url", "uri"].into_iter().find(|name| next.member(name).is_some())?;
     let link = next.member(name)?;
-    let (why, is_followed) = link_why(&link.scalar()?, page, configured)?;
+    let (why, is_followed) = link_why(&link.scalar()?, page, configured, hosts)?;
     let path = format!("{}[?@.rel=='next'].{name}", way.rooted());
     let finds = JsonPath::parse(&path).ok()?.first(root)?;
     (finds.offset_in(root) == link.offset_in(root)).then_some(Candidate { path, why, is_likely: is_followed })
 }
 
 /// What a text is as a link, and whether it would be followed.
-fn link_why(text: &str, page: &Url, configured: &Url) -> Option<(String, bool)> {
+fn link_why(text: &str, page: &Url, configured: &Url, hosts: &[HostRule]) -> Option<(String, bool)> {
     let text = text.trim();
     let is_absolute = text.starts_with("https://") || text.starts_with("http://");
     let is_relative = text.starts_with(['/', '?']) || (text.contains('?') && text.contains('='));
     if !(is_absolute || is_relative) || text.contains(char::is_whitespace) {
         return None;
     }
-    match next_link(text, page, configured) {
+    match next_link(text, page, configured, hosts) {
+        Ok(url) if url.origin() != configured.origin() => {
+            Some(("a URL on an origin that `hosts` names".to_owned(), true))
+        }
         Ok(_) if is_absolute => Some(("a URL on the same origin".to_owned(), true)),
         Ok(_) => Some(("a relative URL".to_owned(), true)),
         Err(NextLinkError::NoUrl) => None,
@@ -432,7 +442,7 @@ mod tests {
             let path = JsonPath::parse(&list.path).expect("a path");
             path.first(root).into_iter().flat_map(Raw::elements).collect()
         });
-        [lists, dates(&records, now()), ids(&records, now()), next_links(root, &url, &url)]
+        [lists, dates(&records, now()), ids(&records, now()), next_links(root, &url, &url, &[])]
             .map(|all| all.into_iter().filter(|one| one.is_likely).map(|one| one.path).collect())
     }
 
@@ -462,7 +472,7 @@ mod tests {
     fn ways_back_are_shown_only_where_there_is_nothing_else() {
         let of = |page: &str| {
             let url = Url::parse("https://api.example/v1/events").expect("a URL");
-            let found = next_links(Raw::parse(page).expect("JSON"), &url, &url);
+            let found = next_links(Raw::parse(page).expect("JSON"), &url, &url, &[]);
             found.into_iter().map(|one| (one.path, one.is_likely)).collect::<Vec<_>>()
         };
         assert_eq!(of(r#"{"self":"/a","first":"/b"}"#), [("self".to_owned(), false), ("first".to_owned(), false)]);
@@ -529,7 +539,7 @@ mod tests {
                     prop_assert!(objects.all(|raw| path(&candidate).first(*raw).is_some()), "{:?} in {}", candidate, text);
                 }
             }
-            for candidate in next_links(root, &url, &url) {
+            for candidate in next_links(root, &url, &url, &[]) {
                 let found = path(&candidate).all(root).expect("a link");
                 prop_assert!(found.iter().all(|raw| matches!(raw.kind(), Kind::Text | Kind::Null)), "{:?}", candidate);
             }

@@ -91,6 +91,8 @@ pub struct Trouble {
     pub cause: String,
     /// What to do about it.
     pub advice: &'static str,
+    /// Until when the API asks to be left alone: then it doesn't count as failing.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// What an API's account says.
@@ -239,7 +241,9 @@ impl Board {
         self.note(api, |status| {
             status.phase = Phase::Waiting { until: next };
             status.took += Duration::try_from_secs_f64(ended.seconds).unwrap_or_default();
-            if trouble.is_some() {
+            if trouble.as_ref().is_some_and(|trouble| trouble.until.is_some()) {
+                status.failed += 1;
+            } else if trouble.is_some() {
                 status.failed += 1;
                 status.failures_in_a_row = status.failures_in_a_row.saturating_add(1);
             } else {
@@ -334,7 +338,7 @@ mod tests {
     fn end(board: &Board, api: &str, cause: Option<&str>) {
         let now = DateTime::default();
         let ended = Ended { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: cause.is_some() };
-        let trouble = cause.map(|cause| Trouble { cause: cause.to_owned(), advice: "look" });
+        let trouble = cause.map(|cause| Trouble { cause: cause.to_owned(), advice: "look", until: None });
         board.end(api, ended, trouble, Standing::default(), None, now);
     }
 

@@ -33,6 +33,8 @@ enum Mood {
     Failing,
     /// The last iteration failed.
     Troubled,
+    /// The API asks to be left alone for a while.
+    Waiting,
     /// It works, but something about it is odd.
     Odd,
     /// No iteration has ended yet.
@@ -45,6 +47,7 @@ impl Mood {
     fn of(api: &ApiStatus, now: DateTime<Utc>) -> Self {
         match api {
             _ if api.is_failing() => Self::Failing,
+            _ if api.trouble.as_ref().is_some_and(|trouble| trouble.until.is_some()) => Self::Waiting,
             _ if api.trouble.is_some() => Self::Troubled,
             _ if api.standing.oddities.iter().any(|(_, last)| is_fresh(*last, now)) => Self::Odd,
             _ if api.succeeded == 0 => Self::New,
@@ -57,7 +60,7 @@ impl Mood {
         match self {
             Self::Failing => "failing",
             Self::Troubled => "troubled",
-            Self::Odd => "odd",
+            Self::Waiting | Self::Odd => "odd",
             Self::New => "new",
             Self::Well => "well",
         }
@@ -67,6 +70,7 @@ impl Mood {
         match self {
             Self::Failing => "failing",
             Self::Troubled => "last try failed",
+            Self::Waiting => "waiting, as the API asks",
             Self::Odd => "works, but look",
             Self::New => "just begun",
             Self::Well => "works",
@@ -328,7 +332,7 @@ mod tests {
     use crate::status::{Reload, Standing, Trouble};
 
     fn api(failures_in_a_row: u32) -> ApiStatus {
-        let trouble = Trouble { cause: "no luck".to_owned(), advice: "look" };
+        let trouble = Trouble { cause: "no luck".to_owned(), advice: "look", until: None };
         ApiStatus {
             url: "http://127.0.0.1/".to_owned(),
             interval: Duration::from_secs(60),

@@ -18,8 +18,49 @@ const MARGIN: TimeDelta = TimeDelta::minutes(1);
 const TRIES_MAX: u32 = 28;
 /// After this time a limit is no longer believed: APIs change, and their licences.
 const BELIEVED: TimeDelta = TimeDelta::days(1);
-/// What answers to a start date that is too old have in common.
-const SIGNS: [&str; 4] = ["minimum allowed time", "too far in the past", "too old", "retention"];
+/// What answers to a start date that is too old have in common; `#` is a number. Words of Graph, Proofpoint TAP, the
+/// Management Activity API, Cloudflare, and what is common.
+const SIGNS: [&str; 20] = [
+    "minimum allowed time",
+    "too far in the past",
+    "too far into the past",
+    "too far back",
+    "too old",
+    "retention",
+    "older than #",
+    "more than # days ago",
+    "more than # days in the past",
+    "more than # hours ago",
+    "more than # hours in the past",
+    "within the last #",
+    "within the past #",
+    "in the last #",
+    "in the past #",
+    "last # days",
+    "past # days",
+    "up to # days",
+    "earlier than",
+    "before the earliest",
+];
+/// What such words may be about instead: then they count only where the start date is spoken of, too.
+const OTHERS: [&str; 14] = [
+    "token",
+    "session",
+    "credential",
+    "password",
+    "certificate",
+    "client",
+    "version",
+    "signature",
+    "nonce",
+    "cookie",
+    "license",
+    "licence",
+    "browser",
+    "agent",
+];
+/// How a start date is called: words, or beginnings of words.
+const STARTS: [&str; 9] = ["start", "since", "from", "begin", "after", "oldest", "earliest", "period", "range"];
 
 /// How far back an API answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +85,28 @@ impl Reach {
     }
 }
 
-/// Whether an answer of status 400 says that a start date lies too far back.
+/// Whether an answer of status 400, 403 or 422 says that a start date lies too far back. Words may mean something else, so
+/// more than one answer must bear that out before data is given up for it.
 #[must_use]
 pub fn is_too_old(said: &str) -> bool {
-    let said = said.to_lowercase();
-    SIGNS.iter().any(|sign| said.contains(sign))
+    let said = with_numbers_marked(&said.to_lowercase());
+    let mut words = said.split(|c: char| !c.is_ascii_alphanumeric());
+    let speaks_of_start = words.any(|word| STARTS.iter().any(|start| word.starts_with(start)));
+    let speaks_of_other = OTHERS.iter().any(|other| said.contains(other));
+    SIGNS.iter().any(|sign| said.contains(sign)) && (speaks_of_start || !speaks_of_other)
+}
+
+/// Each number as one `#`, each run of blanks as one.
+fn with_numbers_marked(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| {
+        let is_number = word.starts_with(|c: char| c.is_ascii_digit());
+        if is_number {
+            format!("#{}", word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'))
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The search for the earliest start date that an API takes.
@@ -152,6 +210,33 @@ mod tests {
     fn gives_up_where_no_date_is_taken() {
         let (found, asked) = search("too old", "2020-01-01", "2030-01-01", "2024-05-28T12:00:00Z");
         assert_eq!((found, asked), (None, 1));
+    }
+
+    #[test]
+    fn an_old_start_is_known_in_many_words() {
+        for said in [
+            "The requested start time is too far into the past. Requests for information up to 7.00d are accepted",
+            "Start time and end time must both be specified, with the start time no more than 7 days in the past.",
+            "start_date cannot be older than 90 days",
+            "since must be within the last 7 days",
+            "start time exceeds the data retention period",
+            "Minimum allowed time exceeded",
+            "bad query: error parsing time: start must be no more than 168 hours ago",
+            "`from` is earlier than 2024-01-01",
+        ] {
+            assert!(is_too_old(said), "{said}");
+        }
+        for said in [
+            "The access token is too old",
+            "Session opened at 2024-05-28T12:00:00Z is too old",
+            "Your client version is too old",
+            "Password older than 90 days",
+            "Invalid filter clause",
+            "start_date is no date",
+            "The range is longer than 30 days",
+        ] {
+            assert!(!is_too_old(said), "{said}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use logzio_api_fetcher::http::{self, Timeouts};
+use logzio_api_fetcher::http::{self, Timeouts, Way};
 use logzio_api_fetcher::secret::Scrubber;
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
@@ -202,12 +202,13 @@ fn a_next_link_to_another_origin_is_refused_and_gets_no_credentials() {
     let api = MockServer::start(move |_, _| page(&[&record(1, &date)], Some(&link)));
     let listener = MockListener::start().may_be_idle();
     let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
-    outcome.assert_says("the next link leads to http://127.0.0.1:").assert_says("not to the configured origin");
+    let line = format!("add `hosts: ['{}']` to the entry", other.url());
+    outcome.assert_says("the next link leads to http://127.0.0.1:").assert_says(&line);
     assert_eq!(other.asked().len(), 0);
 }
 
 #[test]
-fn redirects_keep_everything_within_the_origin_and_nothing_beyond_it() {
+fn redirects_keep_everything_within_the_origin_and_nothing_beyond_it_and_go_there_only_if_it_is_named() {
     let date = minutes_ago(5);
     let other = MockServer::start(move |asked, _| {
         assert!(asked.header("authorization").is_none() && asked.header("x-own").is_none() && asked.body.is_empty());
@@ -223,7 +224,10 @@ fn redirects_keep_everything_within_the_origin_and_nothing_beyond_it() {
     });
     let listener = MockListener::start();
     let config = general(api.url(), listener.url(), "").replace("/events'}", "/events', headers: {X-Own: mine}}");
-    Fetcher::new(&config).once().assert_code(0);
+    let line = format!("hosts: ['{}']", other.url());
+    Fetcher::new(&config).once().assert_code(1).assert_says(&line);
+    assert_eq!(other.asked().len(), 0, "nobody named it");
+    Fetcher::new(&format!("{config}    {line}\n")).once().assert_code(0);
     assert_eq!((listener.ids(), other.asked().len()), (vec![1], 1));
 }
 
@@ -235,8 +239,197 @@ fn a_redirect_never_takes_a_body_to_another_origin() {
     let listener = MockListener::start().may_be_idle();
     let config =
         general(api.url(), listener.url(), "").replace("/events'}", "/events', method: POST, body: {secret: x}}");
+    let config = format!("{config}    hosts: '{}'\n", other.url());
     Fetcher::new(&config).once().assert_code(1).assert_says("redirects a POST request to another origin");
     assert_eq!(other.asked().len(), 0);
+}
+
+#[test]
+fn a_next_link_goes_to_a_host_that_is_named_bare_or_with_everything_that_it_is_trusted_with() {
+    for trusted in [false, true] {
+        let date = minutes_ago(5);
+        let second = date.clone();
+        let other = MockServer::start(move |asked, _| {
+            let went_along = [asked.header("authorization").is_some(), asked.header("x-own").is_some()];
+            assert_eq!(went_along, [trusted, trusted]);
+            page(&[&record(2, &second)], None)
+        });
+        let link = format!("{}/more?signed=1", other.url());
+        let api = MockServer::start(move |_, _| page(&[&record(1, &date)], Some(&link)));
+        let listener = MockListener::start();
+        let config = general(api.url(), listener.url(), "").replace("/events'}", "/events', headers: {X-Own: mine}}");
+        let config = format!("{config}    hosts: [{{host: '{}', credentials: {trusted}}}]\n", other.url());
+        Fetcher::new(&config).once().assert_code(0);
+        assert_eq!((listener.ids(), other.asked().len()), (vec![1, 2], 1));
+    }
+}
+
+/// What an API's answer leads to must not be a cloud's metadata or an inner service, whatever the star covers.
+#[tokio::test]
+async fn a_host_that_is_not_spelled_out_is_not_connected_to_at_a_private_address() {
+    let inner = MockServer::start(|_, _| page(&[], None)).may_be_idle();
+    let port = inner.url().rsplit(':').next().unwrap().to_owned();
+    let clients = http::clients(&[], Timeouts::default()).unwrap();
+    let way = |is_named| Way { is_named, is_http1: false, idle: Duration::from_secs(5) };
+    let url = format!("http://localhost:{port}/");
+    let refused = clients.on(way(false)).0.get(&url).send().await.expect_err("a private address");
+    let cause = http::cause(&refused, &Scrubber::default());
+    assert!(cause.contains("localhost lies at") && cause.contains("private address"), "{cause}");
+    assert_eq!(inner.asked().len(), 0);
+    clients.on(way(true)).0.get(&url).send().await.expect("the config spells it out");
+    assert_eq!(inner.asked().len(), 1);
+}
+
+#[test]
+fn a_401_of_another_origin_is_not_blamed_on_the_credentials() {
+    let other = MockServer::start(|_, _| Reply::status(401, ""));
+    let target = format!("{}/elsewhere", other.url());
+    let api = MockServer::start(move |_, _| Reply::status(302, "").with("Location", &target));
+    let listener = MockListener::start().may_be_idle();
+    let config = format!("{}    hosts: '{}'\n", general(api.url(), listener.url(), ""), other.url());
+    let outcome = Fetcher::new(&config).once().assert_code(1);
+    outcome.assert_says("/elsewhere, which answered 401 Unauthorized; no credentials were sent there");
+}
+
+#[test]
+fn whatever_may_pass_in_the_middle_of_a_chain_is_asked_again() {
+    let html = || Reply::status(200, "<html><head><title>Maintenance</title></head></html>");
+    let failures: [(&str, Reply); 8] = [
+        ("a web page", html()),
+        ("half a body", Reply::status(200, r#"{"data":[{"id":1}"#)),
+        ("no body", Reply::status(200, "")),
+        ("404", Reply::status(404, "")),
+        ("409", Reply::status(409, "")),
+        ("425", Reply::status(425, "")),
+        ("a limit in words", Reply::status(403, r#"{"message":"You have exceeded a secondary rate limit."}"#)),
+        ("a limit by its code", Reply::status(400, r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#)),
+    ];
+    for (name, failure) in failures {
+        let date = minutes_ago(5);
+        let api = MockServer::start(move |_, before| match before {
+            0 => page(&[&record(1, &date)], Some("?p=2")),
+            1 => failure.clone(),
+            _ => page(&[&record(2, &date)], None),
+        });
+        let listener = MockListener::start();
+        Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
+        assert_eq!((listener.ids(), api.asked().len()), (ids(2), 3), "{name}");
+    }
+}
+
+#[test]
+fn a_web_page_is_named_with_its_title_and_asked_for_less_often_where_no_data_came() {
+    let api = MockServer::start(|_, _| Reply::status(200, "<!DOCTYPE html><html><title>Sign in</title></html>"));
+    let listener = MockListener::start().may_be_idle();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    outcome.assert_says("answered with a web page \\\"Sign in\\\", not with data");
+    assert_eq!(api.asked().len(), 3);
+}
+
+/// Two entries of one host, each with its path; the second with a login of its own or without.
+fn two_entries(api: &MockServer, listener: &MockListener, settings: &str, second_key: &str) -> String {
+    let config = general(api.url(), listener.url(), "").replace("days_back_fetch: 5", settings);
+    let (_, entry) = config.split_once("auth_apis:\n").expect("a list");
+    let second = entry.replace("name: events", "name: others").replace("/events'", "/others'");
+    format!("{config}{}", second.replace("the-basic-key", second_key))
+}
+
+#[test]
+fn a_wait_that_one_entry_is_told_is_one_for_all_with_its_host_and_login() {
+    for (second_key, others) in [("the-basic-key", 0), ("another-key", 1)] {
+        let api = MockServer::start(|asked, _| match asked.path.as_str() {
+            "/events" => Reply::status(429, "").with("Retry-After", "250"),
+            _ => page(&[], None),
+        });
+        let listener = MockListener::start().may_be_idle();
+        // The second begins when the first has its answer.
+        let config = two_entries(&api, &listener, "days_back_fetch: 5", second_key);
+        let (first, second) = config.split_once("  - type: general\n    name: others").expect("two entries");
+        let running = Fetcher::new(first).start();
+        running.wait_for_log("trying again in 250", 1);
+        std::fs::write(running.config_path(), format!("{first}  - type: general\n    name: others{second}")).unwrap();
+        running.signal("HUP");
+        running.wait_for_log("the config has changed", 1);
+        match others {
+            0 => std::thread::sleep(Duration::from_millis(500)),
+            _ => running.wait_for_log("iteration done", 1),
+        }
+        running.stop().assert_code(0);
+        let asked = api.asked().iter().filter(|asked| asked.path == "/others").count();
+        assert!((asked > 0) == (others > 0), "{second_key}: {asked}");
+    }
+}
+
+#[test]
+fn the_rate_of_one_entry_is_one_for_all_with_its_host_and_login() {
+    let api = MockServer::start(|_, before| page(&[], (before < 4).then(|| format!("?p={before}")).as_deref()));
+    let listener = MockListener::start().may_be_idle();
+    let config = two_entries(&api, &listener, "days_back_fetch: 5", "the-basic-key");
+    let outcome = Fetcher::new(&config.replacen("days_back_fetch: 5", "rate_limit: 3/s", 1)).once().assert_code(0);
+    let asked = api.asked().len();
+    assert!(asked >= 6, "{asked}");
+    // Three at once, and three more in each second that follows.
+    let seconds = u64::try_from((asked - 1) / 3).unwrap();
+    assert!(outcome.took >= Duration::from_secs(seconds), "{asked} requests in {:?}", outcome.took);
+}
+
+#[test]
+fn the_words_of_www_authenticate_are_shown() {
+    let api = MockServer::start(|_, _| {
+        Reply::status(401, "").with(
+            "WWW-Authenticate",
+            r#"Bearer error="insufficient", error_description="the-basic-key is not for this""#,
+        )
+    });
+    let listener = MockListener::start().may_be_idle();
+    let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
+    outcome.assert_says("answered 401 Unauthorized: insufficient: *** is not for this");
+}
+
+#[test]
+fn the_limit_of_an_apis_silence_is_the_entrys_own_and_named() {
+    let api = MockServer::start(|_, before| match before {
+        0 => Reply::Hang,
+        1 => Reply::Stall(br#"{"data":["#.to_vec()),
+        _ => Reply::Late(Duration::from_millis(50), Box::new(page(&[], None))),
+    });
+    let listener = MockListener::start().may_be_idle();
+    let config = general(api.url(), listener.url(), "").replace("/events'}", "/events', timeout: 0.3s}");
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(outcome.stderr.matches("nothing came for 0.3 s, the limit that http_request.timeout sets").count(), 2);
+    assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
+}
+
+#[test]
+fn everything_in_hand_is_shipped_before_a_long_wait() {
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |_, before| match before {
+        0 => page(&[&record(1, &date)], Some("?p=2")),
+        _ => Reply::status(429, "").with("Retry-After", "250"),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    listener.wait_for_lines(1);
+    running.stop().assert_code(0).assert_says("trying again in 250");
+    assert_eq!(api.asked().len(), 2);
+}
+
+#[test]
+fn a_single_run_waits_a_minute_at_most_and_a_daemon_five_and_both_say_until_when() {
+    for (command, wait) in [(Some("once"), "61"), (None, "301")] {
+        let api = MockServer::start(move |_, _| Reply::status(429, "").with("Retry-After", wait));
+        let listener = MockListener::start().may_be_idle();
+        let config = general(api.url(), listener.url(), "").replace("1s", "0.05s");
+        let running = Fetcher::new(&config).start_command(command);
+        running.wait_for_log("asked to wait until 20", 1);
+        if command.is_none() {
+            // Twenty intervals: it isn't asked before that time.
+            std::thread::sleep(Duration::from_secs(1));
+            assert_eq!(running.log().matches("waiting, as the API asks").count(), 1);
+        }
+        let outcome = if command.is_some() { running.wait().assert_code(1) } else { running.stop().assert_code(0) };
+        assert_eq!(api.asked().len(), 1, "{}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -44,10 +44,10 @@ fn a_start_that_is_refused_as_too_old_leaves_a_gap_that_is_told_and_listed() {
     let from = days_ago(60);
     let fetcher = Fetcher::new(&general(api.url(), listener.url(), "")).file(CHECKPOINTS, &format!("events: {from}"));
     let outcome = fetcher.once().assert_code(0);
-    assert_eq!((listener.ids(), api.asked().len()), (vec![1], 2), "{}", outcome.stderr);
+    assert_eq!((listener.ids(), api.asked().len()), (vec![1], 4), "{}", outcome.stderr);
     let outcome = outcome.assert_says("the API no longer has what lies at the start date").assert_says("a gap");
     let outcome = again(outcome);
-    assert_eq!(api.asked().len(), 3, "the checkpoint lies within reach again");
+    assert_eq!(api.asked().len(), 5, "the checkpoint lies within reach again");
     let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("odd         the API no longer has");
     let from = date::format(date::parse(&from).unwrap() - TimeDelta::seconds(1));
     shown.assert_says(&format!("gap         {from} to ")).assert_says("the API refuses start dates so far back");
@@ -93,7 +93,40 @@ fn an_api_that_takes_no_date_at_all_fails_and_moves_nothing() {
         Fetcher::new(&general(api.url(), listener.url(), "")).file(CHECKPOINTS, "events: 2020-01-01T00:00:00Z\n");
     let outcome = fetcher.once().assert_code(1).assert_says("too old");
     assert_eq!(outcome.read(CHECKPOINTS), "events: 2020-01-01T00:00:00Z\n");
-    assert_eq!(api.asked().len(), 2, "the date, and the last hour");
+    assert_eq!(api.asked().len(), 3, "the date twice, and the last hour");
+}
+
+/// Words about an old start that come once, or come for another reason whatever the start, cost no data.
+#[test]
+fn a_refusal_that_passes_gives_no_time_up() {
+    for passing in [1, 2] {
+        let (old, new) = (days_ago(20), days_ago(1));
+        let api = MockServer::start(move |asked, before| match since(asked) < Utc::now() - TimeDelta::days(10) {
+            true if before < passing => Reply::status(400, r#"{"message":"the start of the session is too old"}"#),
+            true => page(&[&record(1, &old), &record(2, &new)], None),
+            false => page(&[&record(2, &new)], None),
+        });
+        let listener = MockListener::start();
+        let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
+        let outcome = fetcher.file(CHECKPOINTS, &format!("events: {}", days_ago(30))).once().assert_code(0);
+        assert_eq!(listener.ids(), [1, 2], "{passing}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("a gap"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_start_may_be_refused_in_other_words_and_by_another_status() {
+    for (status, said) in [(422, "start exceeds the retention period"), (403, "since must be within the last 30 days")]
+    {
+        let api = MockServer::start(move |asked, _| match since(asked) < Utc::now() - TimeDelta::days(30) {
+            true => Reply::status(status, said),
+            false => page(&[&record(1, &days_ago(20))], None),
+        });
+        let listener = MockListener::start();
+        let fetcher = Fetcher::new(&general(api.url(), listener.url(), ""));
+        fetcher.file(CHECKPOINTS, &format!("events: {}", days_ago(60))).once().assert_code(0).assert_says("a gap");
+        assert_eq!(listener.ids(), [1]);
+    }
 }
 
 #[test]

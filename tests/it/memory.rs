@@ -234,7 +234,7 @@ fn the_floor_of_a_first_run_is_the_same_after_a_crash() {
 fn a_start_date_that_is_taken_out_of_the_filters_leaves_no_floor_behind() {
     let (old, new) = (minutes_ago(60 * 24 * 3), minutes_ago(10));
     let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
-        (Some(_), 1) => Reply::status(404, ""),
+        (Some(_), 1) => Reply::status(410, ""),
         (Some(_), _) => page(&[&record(2, &old)], None),
         _ => page(&[&record(1, &new)], Some("?p=2")),
     });

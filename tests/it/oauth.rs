@@ -1,6 +1,7 @@
 //! OAuth 2.0: how tokens are asked for, kept and renewed; also by a server that nobody here wrote.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::harness::{Asked, Fetcher, MockListener, MockServer, Reply, decoded, minutes_ago, page, record, wait_until};
 
@@ -96,15 +97,95 @@ fn a_fresh_token_that_is_refused_too_fails_the_iteration() {
 
 #[test]
 fn a_token_about_to_end_is_renewed_and_one_without_an_end_is_kept() {
-    for (answer, tokens) in [(r#"{"access_token":"t","expires_in":"60"}"#, 3), (r#"{"access_token":"t"}"#, 1)] {
+    // A life of two seconds has a margin of half a one.
+    for (answer, tokens) in [
+        (r#"{"access_token":"t","expires_in":"2"}"#, 2),
+        (r#"{"access_token":"t","expires_in":"60"}"#, 1),
+        (r#"{"access_token":"t"}"#, 1),
+    ] {
         let api = MockServer::start(move |asked, before| match asked.path.as_str() {
             "/token" => Reply::json(answer),
+            _ if before == 2 && tokens == 2 => {
+                Reply::Late(Duration::from_millis(1700), Box::new(page(&[], Some("?p=x"))))
+            }
             _ => page(&[], (before < 5).then_some(format!("?p={before}")).as_deref()),
         });
         let outcome = Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "")).once().assert_code(0);
         let asked = api.asked().iter().filter(|asked| asked.path == "/token").count();
         assert!(asked == tokens, "{answer}: {asked} token requests\n{}", outcome.stderr);
     }
+}
+
+/// However an API refuses a dead token: one fresh one, and all is well.
+#[test]
+fn a_dead_token_is_replaced_whatever_the_answer_looks_like() {
+    let html = || Reply::status(200, "<html><title>Sign in</title></html>");
+    let refusals: [(&str, Reply); 5] = [
+        ("419", Reply::status(419, "")),
+        ("a login page", Reply::status(302, "").with("Location", "/login?back=1")),
+        ("a login page elsewhere", Reply::status(302, "").with("Location", "https://login.example.invalid/")),
+        ("an error in a 200", Reply::json(r#"{"ok":false,"error":"token_expired"}"#)),
+        ("GraphQL", Reply::json(r#"{"data":null,"errors":[{"message":"x","extensions":{"code":"UNAUTHENTICATED"}}]}"#)),
+    ];
+    for (name, refusal) in refusals {
+        let date = minutes_ago(5);
+        let api = MockServer::start(move |asked, before| match asked.path.as_str() {
+            "/token" => Reply::json(&TOKEN.replace("the-access-token", &format!("token-{before}"))),
+            "/login" => html(),
+            _ if asked.header("authorization") == Some("Bearer token-0") => refusal.clone(),
+            _ => page(&[&record(1, &date)], None),
+        });
+        let listener = MockListener::start();
+        Fetcher::new(&config(api.url(), listener.url(), "")).once().assert_code(0);
+        assert_eq!((listener.ids(), api.asked().len()), (vec![1], 4), "{name}");
+    }
+}
+
+#[test]
+fn a_403_blames_a_young_token_never_and_a_token_that_is_always_refused_is_no_storm() {
+    for (status, body, tokens) in [(403, r#"{"error":"invalid_token"}"#, 1), (401, "", 2)] {
+        let api = MockServer::start(move |asked, _| match asked.path.as_str() {
+            "/token" => Reply::json(TOKEN),
+            _ => Reply::status(status, body),
+        });
+        let running = Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "").replace("1s", "0.05s")).start();
+        running.wait_for_log("iteration failed", 10);
+        running.stop().assert_code(0);
+        let asked = api.asked().iter().filter(|asked| asked.path == "/token").count();
+        assert_eq!(asked, tokens, "{status}");
+    }
+}
+
+#[test]
+fn entries_that_ask_for_a_token_in_the_same_words_share_it_also_after_an_edit() {
+    let api = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/token" => Reply::Late(Duration::from_millis(200), Box::new(Reply::json(TOKEN))),
+        _ => page(&[], None),
+    });
+    let one = config(api.url(), "http://127.0.0.1:1", "").replace("1s", "0.05s");
+    let (_, entry) = one.split_once("oauth_apis:\n").expect("a list");
+    let two = format!("{one}{}", entry.replace("name: o", "name: other"));
+    assert!(two.contains("name: other"), "{two}");
+    let running = Fetcher::new(&two).start();
+    running.wait_for_log("iteration done", 4);
+    std::fs::write(running.config_path(), two.replace("next_url: next", "next_url: more")).unwrap();
+    running.wait_for_log("the config has changed", 1);
+    let done = running.log().matches("iteration done").count();
+    running.wait_for_log("iteration done", done + 4);
+    running.stop().assert_code(0);
+    assert_eq!(api.asked().iter().filter(|asked| asked.path == "/token").count(), 1);
+}
+
+#[test]
+fn what_slips_in_around_a_token_is_not_sent() {
+    let api = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/token" => Reply::json("\u{feff}{\"access_token\":\" the-token\\r\\n\"}\n"),
+        _ => {
+            assert_eq!(asked.header("authorization"), Some("Bearer the-token"));
+            page(&[], None)
+        }
+    });
+    Fetcher::new(&config(api.url(), "http://127.0.0.1:1", "")).once().assert_code(0);
 }
 
 #[test]

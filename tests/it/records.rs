@@ -138,7 +138,7 @@ fn the_data_path_may_hold_one_object_or_nothing_but_not_be_missing() {
     run(r#"{"data":null}"#.to_owned()).assert_code(0).assert_says("records=0");
     run(r#"{"data":[]}"#.to_owned()).assert_code(0).assert_says("records=0");
     run(r#"{"items":[],"total":0}"#.to_owned()).assert_code(1).assert_says("the keys there are: items, total");
-    run("<html>".to_owned()).assert_code(1).assert_says("no valid JSON");
+    run("<html>".to_owned()).assert_code(1).assert_says("with a web page, not with data");
 }
 
 #[test]

@@ -83,6 +83,26 @@ fn an_api_that_is_added_starts_and_one_that_is_removed_ends_and_the_rest_notice_
 }
 
 #[test]
+fn an_edit_and_a_removal_end_a_wait_at_once_and_send_nothing_more() {
+    let api = MockServer::start(|asked, _| match asked.path.as_str() {
+        "/busy" | "/goes" => Reply::status(429, "").with("Retry-After", "200"),
+        _ => page(&[], None),
+    });
+    let listener = MockListener::start().may_be_idle();
+    let text = |entries: &[Entry]| config_of(api.url(), listener.url(), "shipping-token-1", entries);
+    let both = text(&[entry("a", "busy", "1h"), entry("b", "goes", "1h")]);
+    let running = Fetcher::new(&both.replacen("the-basic-key", "the-first-key", 1)).start();
+    running.wait_for_log("trying again in 200", 2);
+    // With another login: the wait that was asked for is one for the old one.
+    edit_and_tell(&running, &text(&[entry("a", "free", "1h")]).replace("the-basic-key", "another-key"));
+    running.wait_for_log("the API is no longer in the config, and has ended", 1);
+    running.wait_for_log("iteration done", 1);
+    assert_eq!(running.log().matches("iteration ended while it waited").count(), 2);
+    assert_eq!((asked_of(&api, "busy"), asked_of(&api, "goes"), asked_of(&api, "free")), (1, 1, 1));
+    running.stop().assert_code(0);
+}
+
+#[test]
 fn a_faulty_config_changes_nothing_and_tells_every_fault_once() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();

@@ -230,7 +230,7 @@ fn a_failed_iteration_leaves_the_checkpoint_and_forgets_no_delivery() {
     let newest = dates[1].clone();
     let api = MockServer::start(move |asked, before| match (asked.raw_field("p"), before) {
         (None, _) => page(&[&record(1, &dates[0])], Some("?p=2")),
-        (_, 1) => crate::harness::Reply::status(404, ""),
+        (_, 1) => crate::harness::Reply::status(410, ""),
         _ => page(&[&record(2, &dates[1])], None),
     });
     let listener = MockListener::start();

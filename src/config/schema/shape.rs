@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    Acknowledge, AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Interval, Json, Listen, ListenerUrl,
-    Method, Name, OAuthType, Overlap, Text, TimeZone, Url, filled, nothing, pattern_of,
+    Acknowledge, AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen,
+    ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
+    pattern_of,
 };
 use crate::query::START_DATE_MARK;
 
@@ -45,6 +46,7 @@ sections! {
         credentials: Option<Basic>,
         http_request: Option<Request>,
         data_http_request: Option<Request>,
+        hosts: Option<Hosts>,
         start_date_name: Option<Text>,
         json_paths: Option<JsonPaths>,
         settings: Settings,
@@ -60,6 +62,7 @@ sections! {
         token_http_request: TokenRequest,
         http_request: Option<Request>,
         data_http_request: Option<Request>,
+        hosts: Option<Hosts>,
         start_date_name: Option<Text>,
         json_paths: Option<JsonPaths>,
         settings: Settings,
@@ -71,7 +74,13 @@ sections! {
 
     Client { id: Text, key: Text, }
 
-    Request { url: Option<Url>, method: Option<Method>, headers: Option<Headers>, body: Option<Json>, }
+    Request {
+        url: Option<Url>,
+        method: Option<Method>,
+        headers: Option<Headers>,
+        body: Option<Json>,
+        timeout: Option<Timeout>,
+    }
 
     TokenRequest {
         url: Url,
@@ -94,6 +103,7 @@ sections! {
         days_back_fetch: Option<Days>,
         overlap: Option<Overlap>,
         timezone: Option<TimeZone>,
+        rate_limit: Option<RateLimit>,
     }
 }
 

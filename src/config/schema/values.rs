@@ -7,13 +7,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
-use super::super::{api, reader};
+use super::super::{api, reader, request};
 
 /// What YAML has besides lists and mappings; numbers and booleans are taken as they are written.
 const SCALAR: [&str; 3] = ["string", "number", "boolean"];
 const NOT_BLANK: &str = r"\S";
 /// How an absolute URL begins, up to its host.
 const ORIGIN: &str = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:[/\\]*[^/\\\s?#]";
+/// How a host of `hosts` begins, perhaps with its scheme.
+const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
+/// Requests per span of time.
+const RATE: &str =
+    r"^\s*0*[1-9][0-9]{0,4}\s*/\s*([sS]|[sS][eE][cC]|second|[mM]|[mM][iI][nN]|minute|[hH]|hour|[dD]|[dD][aA][yY])\s*$";
 /// A number without an exponent.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)";
 const EXPONENT: &str = "([eE][+-]?[0-9]+)";
@@ -64,6 +69,14 @@ values! {
         "maximum": reader::MINUTES_MAX,
         "pattern": or_filled_in(&format!(r"^\s*(?=[+0-9.]*[1-9]){}\s*$", span()))
     });
+    Timeout: json_schema!({
+        "type": ["number", "string"],
+        "exclusiveMinimum": 0,
+        "maximum": request::TIMEOUT_MAX.as_secs(),
+        "pattern": or_filled_in(&format!(r"^\s*(?=[+0-9.]*[1-9]){}\s*$", span()))
+    });
+    Hosts: hosts();
+    RateLimit: json_schema!({ "type": "string", "pattern": or_filled_in(RATE) });
     Overlap: spelled_in_any_case(&["auto"], Some(json!({
         "type": ["number", "string"],
         "minimum": 0,
@@ -117,6 +130,21 @@ fn one_or_more(pattern: Option<&str>) -> Value {
     let mut one_or_more = kind(&["string", "number", "boolean", "null", "array"]);
     one_or_more.insert("items".to_owned(), kind(&["string", "number", "boolean", "null"]).into());
     one_or_more.into()
+}
+
+/// A host, or a list of them.
+fn hosts() -> Schema {
+    let host = || json!({ "type": "string", "pattern": or_filled_in(HOST) });
+    let credentials =
+        json!({ "type": ["boolean", "string", "null"], "pattern": or_filled_in(r"^\s*(true|false)\s*$") });
+    let with = json!({
+        "type": "object",
+        "required": ["host"],
+        "properties": { "host": host(), "credentials": credentials },
+        "additionalProperties": false
+    });
+    let one = json!({ "anyOf": [host(), with] });
+    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 }
 
 fn one_of(presets: &[Preset]) -> Schema {

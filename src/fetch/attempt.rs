@@ -1,0 +1,163 @@
+//! One try to get a page: the request, its redirects, the body, and what is wrong with either.
+
+use chrono::Utc;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode, Url};
+
+use super::answer::{self, Silence};
+use super::flaw::{self, Flaw};
+use super::next;
+use super::send::{Beyond, Outgoing, Sent, send};
+use super::{Answer, Failure, FetchError, PAGE_BYTES_MAX, SEATS, Seat, refusal};
+use crate::http::{self, Clients};
+use crate::plan::{Auth, Plan};
+use crate::retry::{self, Verdict};
+use crate::secret::{Scrubber, Secret};
+use crate::window::Moment;
+
+/// A success that refuses the token is no larger than this.
+const REFUSAL_BYTES_MAX: usize = 16 * 1024;
+/// The key that sets how long an API may be silent.
+const TIMEOUT_KEY: &str = "http_request.timeout";
+
+/// How a page is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) clients: &'a Clients,
+    pub(super) plan: &'a Plan,
+    pub(super) access: &'a Access,
+    pub(super) is_http1: bool,
+}
+
+/// An answer that is a success.
+pub(super) struct Got {
+    pub(super) answer: Answer,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// What its body has of a failure.
+    pub(super) flaw: Option<Failure>,
+}
+
+impl Attempt<'_> {
+    /// One request, with its redirects. Who has many of them at a time reads the body in a seat.
+    pub(super) async fn make(self, url: &Url, seat: Option<&Seat>) -> Result<Got, Failure> {
+        let Self { plan, access, .. } = self;
+        let asked_at = Utc::now();
+        let Sent { response, base, elsewhere } = send(&self.outgoing(), url, &access.scrubber).await?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(status_failure(response, url, elsewhere, &access.scrubber).await);
+        }
+        let has_content = status != StatusCode::NO_CONTENT;
+        if let Some(seat) = seat.filter(|seat| has_content && !seat.waive(response.content_length())) {
+            if seat.has_to_wait() {
+                tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
+            }
+            seat.take().await;
+        }
+        let headers = response.headers().clone();
+        let bytes = answer::read(response, url, PAGE_BYTES_MAX, self.silence(), &access.scrubber).await?;
+        let (text, was_lossy) = answer::text(bytes);
+        let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.scrubber));
+        let text = has_content.then_some(text);
+        let moment = Moment::new(asked_at, answer::date(&headers));
+        let has_next_header = next::is_in_header(&headers);
+        let secrets = access.scrubber.clone();
+        let answer = Answer { text, was_lossy, base, secrets, moment, has_next_header };
+        Ok(Got { answer, status, headers, flaw })
+    }
+
+    fn outgoing(&self) -> Outgoing<'_> {
+        let request = &self.plan.request;
+        let mut headers = request.headers.clone();
+        headers.extend(self.access.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        Outgoing {
+            clients: self.clients,
+            method: &request.method,
+            headers,
+            body: request.body.as_ref(),
+            configured: &request.url,
+            beyond: Beyond::Named(&request.hosts),
+            is_http1: self.is_http1,
+            silence: self.silence(),
+        }
+    }
+
+    fn silence(&self) -> Silence {
+        Silence { max: self.plan.request.timeout, key: Some(TIMEOUT_KEY) }
+    }
+}
+
+impl Got {
+    /// Whether it is an error that refuses the token, though its status is a success.
+    pub(super) fn refuses_token(&self) -> bool {
+        self.answer.text.as_ref().is_some_and(|text| text.len() <= REFUSAL_BYTES_MAX && refusal::of_success(text))
+    }
+}
+
+fn flawed(flaw: Flaw, url: &Url, status: StatusCode, scrubber: &Scrubber) -> Failure {
+    let url = scrubber.url(url);
+    let error = match flaw {
+        Flaw::WebPage(title) => {
+            FetchError::WebPage { url, title: answer::titled(title.map(|title| scrubber.scrub(&title))) }
+        }
+        Flaw::Empty => FetchError::Empty { url, status },
+        Flaw::Cut => FetchError::Broken { url, cause: "the body ends before its end".to_owned() },
+    };
+    Failure { is_lost: true, ..Failure::passing(error) }
+}
+
+/// An answer that is no success, and what follows it.
+pub(super) async fn status_failure(
+    response: Response,
+    url: &Url,
+    elsewhere: Option<String>,
+    scrubber: &Scrubber,
+) -> Failure {
+    let (status, headers, now) = (response.status(), response.headers().clone(), chrono::Utc::now());
+    let body = http::said(response).await;
+    let said = answer::words(&headers, &body, scrubber);
+    let verdict = match retry::verdict(status, &headers, now) {
+        Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),
+        Verdict::End if matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY) => retry::limited(&headers, now),
+        verdict => verdict,
+    };
+    let refusal = refusal::of(status, &headers, &body).filter(|_| verdict == Verdict::End && elsewhere.is_none());
+    // Who answers these did nothing; behind the others the request may have been done.
+    let is_lost = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+    let url = scrubber.url(url);
+    let error = match elsewhere {
+        Some(other) => FetchError::Elsewhere { url, other, status, said },
+        None => FetchError::Status { url, status, said },
+    };
+    Failure { verdict, refusal, is_lost, ..Failure::end(error) }
+}
+
+/// What makes a request an authorised one.
+#[derive(Debug)]
+pub(crate) struct Access {
+    authorization: Option<HeaderValue>,
+    /// Knows what the header holds.
+    pub(crate) scrubber: Scrubber,
+}
+
+impl Access {
+    /// By what the config itself says; the user's own header stands among the request's.
+    pub(super) fn by_config(plan: &Plan) -> Self {
+        let authorization = match &plan.auth {
+            Auth::Basic { id, key } => header("Basic", &answer::base64(id, key)),
+            Auth::OwnHeader | Auth::Token(_) => None,
+        };
+        Self { authorization, scrubber: plan.scrubber.clone() }
+    }
+
+    pub(super) fn by_token(plan: &Plan, token: &Secret) -> Self {
+        Self { authorization: header("Bearer", token), scrubber: plan.scrubber.and([token.clone()]) }
+    }
+}
+
+fn header(scheme: &str, secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("{scheme} {}", secret.expose())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,208 @@
+//! Why there is no page.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
+
+use super::refusal::Refusal;
+use super::waits::moment;
+use crate::http::PrivateAddress;
+use crate::record::date;
+use crate::retry::Verdict;
+
+/// Why there is no page. Every `url` is without its query.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer, or not a whole one.
+    #[error("{url} gave no whole answer: {cause}")]
+    Broken {
+        /// What was asked.
+        url: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// An answer that is no success.
+    #[error("{url} answered {status}{said}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What the answer says, scrubbed.
+        said: String,
+    },
+    /// The same of another origin, which got no credentials.
+    #[error("{url} leads to {other}, which answered {status}{said}; no credentials were sent there")]
+    Elsewhere {
+        /// What was asked.
+        url: String,
+        /// Who answered.
+        other: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What the answer says, scrubbed.
+        said: String,
+    },
+    /// Who answered wants to be left alone for longer than an iteration lasts.
+    #[error("{cause}; asked to wait until {}", date::format(*.until))]
+    Limited {
+        /// What was answered.
+        cause: Box<FetchError>,
+        /// Nothing is to be asked before that.
+        until: DateTime<Utc>,
+    },
+    /// The host asked for a longer wait than an iteration lasts, whichever entry with this login it told, or
+    /// `settings.rate_limit` does.
+    #[error("{host} isn't asked before {}: it asked for that wait, or settings.rate_limit does", date::format(*.until))]
+    Held {
+        /// The origin.
+        host: String,
+        /// Nothing is to be asked before that.
+        until: DateTime<Utc>,
+    },
+    /// The answer to a request that can't be made again.
+    #[error("{0}; the request isn't repeated, as the server may have moved on with it: the window is begun again")]
+    Lost(Box<FetchError>),
+    /// A web page where data should be.
+    #[error("{url} answered with a web page{title}, not with data")]
+    WebPage {
+        /// What was asked.
+        url: String,
+        /// Its title, scrubbed, with a blank and quotes; empty where it has none.
+        title: String,
+    },
+    /// A success without a body.
+    #[error("{url} answered {status} with an empty body")]
+    Empty {
+        /// What was asked.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+    },
+    /// More than [`PAGE_BYTES_MAX`](super::PAGE_BYTES_MAX).
+    #[error("{url} sent more than {max} bytes; ask for smaller pages, by a filter like `limit`")]
+    TooLarge {
+        /// What was asked.
+        url: String,
+        /// The limit.
+        max: usize,
+    },
+    /// A redirect that can't be followed.
+    #[error("{url} redirects {why}; put the final URL into the config")]
+    Redirect {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A redirect to a page where people log in.
+    #[error("{url} redirects to a login page, {to}: the credentials are not accepted")]
+    Login {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
+    /// A link or redirect to an origin that the entry doesn't name.
+    #[error("{url} leads to {to}, not to the configured origin, and isn't followed unless the entry says `{line}`")]
+    OtherOrigin {
+        /// What was asked.
+        url: String,
+        /// The other origin.
+        to: String,
+        /// The line that allows it.
+        line: String,
+    },
+    /// A link or redirect to an inner host that the entry doesn't spell out.
+    #[error("{url} leads to {cause}; it isn't asked unless the entry spells the host out: `{line}`")]
+    Private {
+        /// What was asked.
+        url: String,
+        /// Which, and where it lies.
+        cause: PrivateAddress,
+        /// The line that allows it.
+        line: String,
+    },
+    /// No access token.
+    #[error("no access token: {0}")]
+    Token(Box<FetchError>),
+    /// An answer to the token request without a token in it.
+    #[error("{url} answered without an `access_token`{said}")]
+    NoToken {
+        /// What was asked.
+        url: String,
+        /// What the answer says, scrubbed.
+        said: String,
+    },
+    /// The process stops.
+    #[error("stopped before the answer came")]
+    Stopped,
+    /// The API's entry was edited or removed, or its checkpoint moved, while it waited.
+    #[error("called back while it waited, as its entry or its checkpoint has changed")]
+    Recalled,
+}
+
+impl FetchError {
+    /// The status of the API's own answer, where there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::Limited { cause, .. } | Self::Lost(cause) => cause.status(),
+            _ => None,
+        }
+    }
+
+    /// Until when nobody there is to be asked again, where that was said.
+    #[must_use]
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Limited { until, .. } | Self::Held { until, .. } => Some(*until),
+            Self::Token(cause) | Self::Lost(cause) => cause.until(),
+            _ => None,
+        }
+    }
+
+    /// Why there is no token, unless the reason isn't the token server's.
+    pub(super) fn of_token(self) -> Self {
+        match self {
+            Self::Stopped | Self::Recalled => self,
+            other => Self::Token(Box::new(other)),
+        }
+    }
+
+    /// The same, with the wait that was asked for.
+    pub(super) fn limited(self, asked: Duration, now: DateTime<Utc>) -> Self {
+        Self::Limited { cause: Box::new(self), until: moment(asked, now) }
+    }
+}
+
+/// A failed try and what follows it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: FetchError,
+    pub(super) verdict: Verdict,
+    /// Where the answer refuses the access token.
+    pub(super) refusal: Option<Refusal>,
+    /// Whether the server may have done what was asked, though the answer is lost.
+    pub(super) is_lost: bool,
+    /// Whether the server wants HTTP/1.1.
+    pub(super) wants_http1: bool,
+}
+
+impl Failure {
+    pub(super) fn end(error: FetchError) -> Self {
+        Self { error, verdict: Verdict::End, refusal: None, is_lost: false, wants_http1: false }
+    }
+
+    /// One that may pass.
+    pub(super) fn passing(error: FetchError) -> Self {
+        Self { verdict: Verdict::Retry { asked: None }, ..Self::end(error) }
+    }
+
+    /// An answer that is lost on its way.
+    pub(super) fn broken(url: String, cause: String) -> Self {
+        Self { is_lost: true, ..Self::passing(FetchError::Broken { url, cause }) }
+    }
+}

@@ -1,0 +1,175 @@
+//! The waits of one iteration: bounded, ended by a stop or a recall, and seen by whoever has something in hand meanwhile.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+
+use super::{Failure, FetchError};
+use crate::retry::{Retries, Verdict};
+use crate::stop::{Recall, Stop, Waited};
+
+/// A longer wait is worth shipping everything before it.
+const LONG: Duration = Duration::from_secs(1);
+
+/// How an iteration waits.
+#[derive(Debug)]
+pub struct Waits {
+    stop: Stop,
+    recall: Recall,
+    /// The longest wait within the iteration; a longer one ends it.
+    longest: Duration,
+    is_long: watch::Sender<bool>,
+}
+
+/// Lowers the flag, also where the wait is given up from outside.
+struct Flag<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+impl Waits {
+    /// Until a stop or a recall, and for so long within the iteration.
+    #[must_use]
+    pub fn new(stop: Stop, recall: Recall, longest: Duration) -> Self {
+        Self { stop, recall, longest, is_long: watch::Sender::new(false) }
+    }
+
+    /// Ends everything in the end.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Returns when a wait begins, or is under way, that is longer than a second: then everything in hand is to be shipped.
+    pub async fn long_one(&self) {
+        // The sender is this one's own, so there is no end before.
+        let _ = self.is_long.subscribe().wait_for(|is_long| *is_long).await;
+    }
+
+    /// Waits.
+    ///
+    /// # Errors
+    /// [`FetchError::Stopped`] and [`FetchError::Recalled`], at once: then nothing more is to be sent.
+    pub(crate) async fn wait(&self, span: Duration) -> Result<(), FetchError> {
+        self.during(span, tokio::time::sleep(span)).await
+    }
+
+    /// What the work gives. Where it takes longer than a second it counts as a wait.
+    pub(super) async fn for_others<T>(&self, work: impl Future<Output = T>) -> Result<T, FetchError> {
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(LONG, self.during(Duration::ZERO, work.as_mut())).await {
+            Ok(done) => done,
+            Err(_) => self.during(Duration::MAX, work).await,
+        }
+    }
+
+    async fn during<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, FetchError> {
+        let _flag = (span > LONG).then(|| {
+            self.is_long.send_replace(true);
+            Flag(&self.is_long)
+        });
+        let ended = tokio::select! {
+            biased;
+            () = self.stop.requested() => Waited::Stopped,
+            () = self.recall.requested() => Waited::Recalled,
+            done = work => return Ok(done),
+        };
+        Err(if ended == Waited::Recalled { FetchError::Recalled } else { FetchError::Stopped })
+    }
+
+    /// Waits as the verdict says, or gives the error back where there is no further try.
+    ///
+    /// # Errors
+    /// The last failure; [`FetchError::Limited`] where the wait that it asks for is too long, or the tries are used up.
+    pub(super) async fn pause_or_end(
+        &self,
+        retries: &mut Retries,
+        Failure { error, verdict, .. }: Failure,
+        api: &str,
+    ) -> Result<(), FetchError> {
+        let Verdict::Retry { asked } = verdict else { return Err(error) };
+        if let Some(asked) = asked.filter(|asked| *asked > self.longest) {
+            return Err(error.limited(asked, Utc::now()));
+        }
+        let Some(wait) = retries.next_wait(asked) else {
+            return Err(match asked {
+                Some(asked) => error.limited(asked, Utc::now()),
+                None => error,
+            });
+        };
+        let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
+        tracing::warn!(api, cause = %error, failed_tries = tries, "trying again in {seconds:.1} s");
+        self.wait(wait).await
+    }
+
+    /// The longest wait within the iteration.
+    pub(super) fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// Why a host isn't asked, as that would have to wait too long.
+    pub(super) fn held(&self, wait: Duration, host: &str) -> FetchError {
+        FetchError::Held { host: host.to_owned(), until: moment(wait, Utc::now()) }
+    }
+}
+
+/// When a span will be over.
+pub(super) fn moment(span: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let span = TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
+    now.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop;
+
+    fn waits(longest: Duration) -> (Waits, stop::StopTrigger, stop::RecallTrigger) {
+        let ((stopping, stop), (calling, recall)) = (stop::channel(), stop::recall());
+        (Waits::new(stop, recall, longest), stopping, calling)
+    }
+
+    fn refused(asked: Option<Duration>) -> Failure {
+        let error = FetchError::Broken { url: "https://api.example/".to_owned(), cause: "busy".to_owned() };
+        Failure { verdict: Verdict::Retry { asked }, ..Failure::end(error) }
+    }
+
+    #[tokio::test]
+    async fn a_stop_and_a_recall_end_a_wait_at_once() {
+        let (waits, stopping, calling) = waits(Duration::from_secs(300));
+        let long = || waits.wait(Duration::from_secs(200));
+        let (ended, ()) = tokio::join!(long(), async { calling.recall() });
+        assert!(matches!(ended, Err(FetchError::Recalled)), "{ended:?}");
+        stopping.stop(Duration::from_secs(30));
+        assert!(matches!(long().await, Err(FetchError::Stopped)));
+    }
+
+    #[tokio::test]
+    async fn only_a_long_wait_is_seen_and_only_while_it_lasts() {
+        let (waits, ..) = waits(Duration::from_secs(300));
+        let seen = async |span| {
+            tokio::select! {
+                biased;
+                () = waits.long_one() => true,
+                done = waits.wait(span) => done.is_err(),
+            }
+        };
+        assert!(!seen(Duration::from_millis(20)).await);
+        assert!(seen(Duration::from_secs(2)).await);
+        assert!(!seen(Duration::from_millis(20)).await, "the flag of a wait that was given up is lowered");
+    }
+
+    #[tokio::test]
+    async fn a_longer_wait_than_may_be_ends_the_iteration_and_says_until_when() {
+        let (waits, ..) = waits(Duration::from_millis(20));
+        let mut retries = Retries::new(crate::retry::API);
+        assert!(waits.pause_or_end(&mut retries, refused(Some(Duration::from_millis(20))), "a").await.is_ok());
+        let before = Utc::now();
+        let ended = waits.pause_or_end(&mut retries, refused(Some(Duration::from_secs(7200))), "a").await;
+        let until = ended.expect_err("too long").until().expect("until when");
+        assert!(until >= before + TimeDelta::hours(2) && until < before + TimeDelta::hours(3), "{until}");
+    }
+}
