@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Failure, FetchError};
 use crate::http::cause;
+use crate::meter::Meter;
 use crate::secret::{Scrubber, Secret};
 
 /// How much room is made at once for a body that says how long it is.
@@ -18,12 +19,15 @@ pub(super) async fn read(
     url: &Url,
     max: usize,
     scrubber: &Scrubber,
+    meter: &Meter,
 ) -> Result<Vec<u8>, Failure> {
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
-        match response.chunk().await {
+        let chunk = response.chunk().await;
+        meter.touch();
+        match chunk {
             Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
             Ok(None) => return Ok(body),

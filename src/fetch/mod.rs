@@ -21,6 +21,7 @@ pub use seat::{SEATS, Seat, Seats};
 pub use token::TokenCache;
 
 use crate::http;
+use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::{Scrubber, Secret};
@@ -137,6 +138,8 @@ pub struct Fetcher<'a> {
     pub token: &'a TokenCache,
     /// Where its pages may be in memory.
     pub seat: Seat,
+    /// Where it is noted that bytes come.
+    pub meter: &'a Meter,
 }
 
 impl Fetcher<'_> {
@@ -194,7 +197,7 @@ impl Fetcher<'_> {
             }
             _ => Access::by_config(self.plan),
         };
-        Ok(try_page(self.client, self.plan, &access, url, Some(&self.seat)).await?.0)
+        Ok(try_page(self.client, self.plan, &access, url, Some(&self.seat), self.meter).await?.0)
     }
 }
 
@@ -205,12 +208,14 @@ async fn try_page(
     access: &Access,
     url: &Url,
     seat: Option<&Seat>,
+    meter: &Meter,
 ) -> Result<(Answer, StatusCode), Failure> {
     let (request, scrubber) = (&plan.request, &access.scrubber);
     let mut headers = request.headers.clone();
     headers.extend(access.authorization.clone().map(|value| (AUTHORIZATION, value)));
     let outgoing = Outgoing { method: &request.method, headers, body: request.body.as_ref(), beyond: Beyond::Bare };
     let (response, base) = send(client, &outgoing, url, scrubber).await?;
+    meter.touch();
     let status = response.status();
     if !status.is_success() {
         return Err(status_failure(response, url, scrubber).await);
@@ -222,7 +227,7 @@ async fn try_page(
         }
         seat.take().await;
     }
-    let bytes = answer::read(response, url, PAGE_BYTES_MAX, scrubber).await?;
+    let bytes = answer::read(response, url, PAGE_BYTES_MAX, scrubber, meter).await?;
     let (text, was_lossy) = answer::text(bytes);
     Ok((Answer { text: has_content.then_some(text), was_lossy, base, secrets: scrubber.clone() }, status))
 }

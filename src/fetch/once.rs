@@ -6,6 +6,7 @@ use reqwest::{Client, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::{Access, Answer, Failure, FetchError, token, try_page};
+use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
 
@@ -71,7 +72,7 @@ pub(crate) async fn page_once(
     url: &Url,
 ) -> Result<(Answer, Call), Refused> {
     let begun = Instant::now();
-    match try_page(client, plan, access, url, None).await {
+    match try_page(client, plan, access, url, None, &Meter::default()).await {
         Ok((answer, status)) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
         Err(failure) => Err(Refused::after(begun, failure)),
     }

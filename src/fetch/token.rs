@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::answer;
 use super::send::{Beyond, Outgoing, send};
 use super::{Failure, FetchError, pause_or_end, status_failure};
+use crate::meter::Meter;
 use crate::plan::TokenRequest;
 use crate::retry::{self, Retries};
 use crate::secret::{Scrubber, Secret};
@@ -96,7 +97,7 @@ pub(super) async fn try_ask(
     if !status.is_success() || status == StatusCode::NO_CONTENT {
         return Err(status_failure(response, url, scrubber).await);
     }
-    let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX, scrubber).await?;
+    let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX, scrubber, &Meter::default()).await?;
     read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.
         let is_error = serde_json::from_slice::<Value>(&body).is_ok_and(|json| json.get("error").is_some());

@@ -192,7 +192,8 @@ impl Api {
         now: DateTime<Utc>,
     ) -> (Result<(Option<DateTime<Utc>>, DateTime<Utc>), IterationError>, Report) {
         let seat = Seat::new(&services.seats);
-        let fetcher = Fetcher { client: &services.client, plan, stop: &services.stop, token: &self.token, seat };
+        let (client, stop, meter) = (&services.client, &services.stop, &*self.meter);
+        let fetcher = Fetcher { client, plan, stop, token: &self.token, seat, meter };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

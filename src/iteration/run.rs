@@ -8,7 +8,7 @@ use futures_util::future::{MaybeDone, maybe_done};
 use reqwest::{StatusCode, Url};
 
 use super::PAGES_MAX;
-use super::delivery::Delivery;
+use super::delivery::{Delivery, cant_remember};
 use super::report::{IterationError, Report};
 use super::watch::Observed;
 use crate::fetch::{Answer, FetchError, Fetcher, next_link};
@@ -312,7 +312,7 @@ impl<'a> Run<'a> {
                 Ok(full) => self.enqueue(full),
                 Err(TooLong { line }) => {
                     self.delivery.shipper.keep_too_long(&line, self.now).await?;
-                    self.remember(vec![record.identity()]).await.end().await;
+                    self.remember(vec![record.identity()]).await.end().await.map_err(cant_remember)?;
                     self.report.shipped.set_aside += 1;
                     self.meter.add_set_aside(1);
                 }
@@ -355,8 +355,7 @@ impl<'a> Run<'a> {
         let rest = self.batcher.finish();
         self.enqueue(rest);
         self.ship_until(0).await?;
-        self.delivery.remembered().await;
-        Ok(())
+        Ok(self.delivery.remembered().await?)
     }
 
     /// Ships until so many batches are left.
@@ -435,7 +434,7 @@ impl<'a> Run<'a> {
             self.delivery.shipper.keep(piece, self.now, reason).await?;
             let identities = piece.identities().collect();
             self.refused = None;
-            self.remember(identities).await.end().await;
+            self.remember(identities).await.end().await.map_err(cant_remember)?;
         }
         Ok(())
     }
