@@ -177,30 +177,15 @@ pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
     let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
     let is_listener = key == "logzio.url";
     Some(match () {
+        () if has(&["certificate", "unknownissuer"]) => certificate_advice(&cause),
         () if has(&[BY_PROXY]) => {
-            "check the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say which proxy is asked, NO_PROXY which hosts are asked directly"
+            "check the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY say which proxy is asked, NO_PROXY which hosts are \
+             asked directly"
         }
         () if has(&["lookup", "name or service", "resolve", "dns"]) => match is_listener {
             true => "the host's name is unknown: check logzio.url, and the DNS of this machine",
             false => "the host's name is unknown: check the URL, and the DNS of this machine",
         },
-        () if has(&[
-            "certificate expired",
-            "certificatenotvalid",
-            "not valid after",
-            "notvalidyet",
-            "not valid yet",
-        ]) =>
-        {
-            "the certificate is out of its dates: check the clock of this machine, else its owner must renew it"
-        }
-        () if has(&["not valid for name", "notvalidforname"]) => {
-            "the certificate is for another host: check the host in the URL"
-        }
-        () if has(&["revoked"]) => "the certificate was revoked: its owner must renew it",
-        () if has(&["certificate", "unknownissuer"]) => {
-            "the certificate is not trusted: where a private CA vouches for it, name it in tls.ca_file"
-        }
         () if has(&["refused"]) => "nobody listens there: check host and port, and firewalls in between",
         () if has(&["tls", "handshake", "corrupt message", "invalidcontenttype"]) => {
             "no TLS is spoken there: check scheme and port"
@@ -210,4 +195,19 @@ pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
         }
         () => return None,
     })
+}
+
+/// What to do about a certificate, by the TLS library's words: to trust another authority helps against one of them only.
+fn certificate_advice(cause: &str) -> &'static str {
+    let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
+    match () {
+        () if has(&["expired", "not valid yet", "notvalidyet"]) => {
+            "the certificate is out of its dates: check the clock of this machine, else its owner must renew it"
+        }
+        () if has(&["not valid for name", "notvalidforname"]) => {
+            "the certificate is for another host: check the host in the URL"
+        }
+        () if has(&["revoked"]) => "the certificate was revoked: its owner must renew it",
+        () => "the certificate is not trusted: where a private CA vouches for it, name it in tls.ca_file",
+    }
 }

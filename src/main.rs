@@ -11,26 +11,28 @@ const WORKER_THREADS_MIN: usize = 2;
 
 fn main() {
     let cli = Cli::parse();
-    let bars = logging::init(cli.options.level, cli.options.log_format);
     // What is written holds records and state: it is for its owner alone.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // While there is one thread, and before anything is read or sent.
-    commands::give_up_root(&cli);
+    let given_up = commands::give_up_root(&cli);
+    let bars = logging::init(cli.options.level, cli.options.log_format);
+    given_up.tell();
     allow_open_files();
     let threads = std::thread::available_parallelism().map_or(WORKER_THREADS_MIN, |n| n.get().max(WORKER_THREADS_MIN));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let exit = match runtime {
+    let (exit, left) = match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(commands::dispatch(cli, bars));
+            let ended = runtime.block_on(commands::dispatch(cli, bars));
             // A thread that hangs in a system call is left behind.
             runtime.shutdown_background();
-            exit
+            ended
         }
         Err(cause) => {
             tracing::error!(%cause, "no threads can be started");
-            commands::Exit::Failed
+            (commands::Exit::Failed, None)
         }
     };
+    logging::flush(left.unwrap_or(logging::FLUSH_WITHIN).min(logging::FLUSH_WITHIN));
     std::process::exit(exit.code());
 }
 

@@ -1,10 +1,14 @@
-//! Counts what is done for one API, while it is done.
+//! Counts what is done for one API, while it is done, and when something was done last.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Running totals of one API, since the process began.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meter {
+    made: Instant,
+    /// When something moved last, in milliseconds since this was made.
+    moved_ms: AtomicU64,
     pages: AtomicU64,
     records: AtomicU64,
     bytes: AtomicU64,
@@ -30,12 +34,47 @@ pub struct Totals {
     pub gaps: u64,
 }
 
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            made: Instant::now(),
+            moved_ms: AtomicU64::default(),
+            pages: AtomicU64::default(),
+            records: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            known: AtomicU64::default(),
+            set_aside: AtomicU64::default(),
+            gaps: AtomicU64::default(),
+        }
+    }
+}
+
 impl Meter {
+    /// Notes that something moves: bytes came, a batch was acknowledged, an iteration began.
+    pub(crate) fn touch(&self) {
+        self.wait(Duration::ZERO);
+    }
+
+    /// Notes that nothing will move for a while, and that this is meant: a wait that a server asked for.
+    pub(crate) fn wait(&self, span: Duration) {
+        let until = self.made.elapsed().saturating_add(span).as_millis();
+        self.moved_ms.fetch_max(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// For how long nothing has moved.
+    #[must_use]
+    pub fn still_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made)
+            .saturating_sub(Duration::from_millis(self.moved_ms.load(Ordering::Relaxed)))
+    }
+
     pub(crate) fn add_page(&self) {
+        self.touch();
         self.pages.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn add_records(&self, records: u64, bytes: u64) {
+        self.touch();
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -16,6 +16,9 @@ use crate::stop::StopTrigger;
 /// The exit code of a process that a second signal ended.
 const INSISTED_EXIT_CODE: i32 = 1;
 
+/// How long that waits for its line to be written: somebody wants it gone.
+const FLUSH_WITHIN: Duration = Duration::from_millis(100);
+
 /// Installs the handlers. From here on a signal is heard, also before [`forward`] runs.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration
             SIGHUP => hangup.notify_one(),
             _ if is_stopping => {
                 tracing::warn!("a second signal: ending at once");
+                crate::logging::flush(FLUSH_WITHIN);
                 std::process::exit(INSISTED_EXIT_CODE);
             }
             _ => {

@@ -30,6 +30,7 @@ struct Deadlines {
     cut: Instant,
     end: Instant,
     gone: Instant,
+    kill: Instant,
 }
 
 /// How a wait ended.
@@ -102,7 +103,7 @@ impl StopTrigger {
         let end = grace.saturating_sub(END_BEFORE_KILL.min(grace / 10));
         let cut = grace.saturating_sub(CUT_BEFORE_END.min(grace / 4));
         let gone = grace.saturating_sub(GONE_BEFORE_KILL.min(grace / 20));
-        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end, gone: now + gone }));
+        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end, gone: now + gone, kill: now + grace }));
     }
 }
 
@@ -117,6 +118,12 @@ impl Stop {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.0.borrow().is_some_and(|deadlines| Instant::now() >= deadlines.cut)
+    }
+
+    /// How much of the grace window is left, once the stop has come.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.0.borrow().map(|deadlines| deadlines.kill.saturating_duration_since(Instant::now()))
     }
 
     /// Returns when the stop comes.

@@ -12,14 +12,16 @@ mod state;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use indicatif::MultiProgress;
 use tokio::sync::Notify;
 
 use crate::cli::{Cli, Command};
+use crate::logging;
 use crate::privileges::{Dropped, drop_to_owner_of};
-use crate::stop;
+use crate::stop::{self, Stop, StopTrigger};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +46,14 @@ impl Exit {
     }
 }
 
-/// Does what the command line says.
-pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
+/// Does what the command line says. Gives how much of the grace window is left, too, where a signal ended it.
+pub async fn dispatch(cli: Cli, bars: MultiProgress) -> (Exit, Option<Duration>) {
+    let (trigger, stop) = stop::channel();
+    let exit = obey(cli, bars, trigger, stop.clone()).await;
+    (exit, stop.left())
+}
+
+async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -> Exit {
     let config = cli.options.config_path();
     match cli.command {
         Some(Command::Check) => return check::check(&config),
@@ -67,7 +75,6 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     if let Some(Command::Probe(arguments)) = cli.command {
         return probe::probe(config, arguments, signals).await;
     }
-    let (trigger, stop) = stop::channel();
     let hangup = Arc::new(Notify::new());
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
@@ -77,24 +84,38 @@ pub async fn dispatch(cli: Cli, bars: MultiProgress) -> Exit {
     }
 }
 
+/// What became of root, and of which folder.
+pub struct GivenUp(Option<(Dropped, PathBuf)>);
+
+impl GivenUp {
+    /// Logs it.
+    pub fn tell(&self) {
+        match &self.0 {
+            None | Some((Dropped::NotNeeded, _)) => {}
+            Some((Dropped::To(owner), folder)) => {
+                tracing::debug!(%owner, "root is given up for the owner of {}", folder.display());
+            }
+            Some((Dropped::Refused(owner, cause), folder)) => tracing::warn!(
+                %cause,
+                "root can't be given up for {owner}, who owns {}; start as --user {owner}, or with the capabilities SETUID \
+                 and SETGID",
+                folder.display()
+            ),
+        }
+    }
+}
+
 /// Becomes the owner of the config's folder, where this process is root: for the commands that read the config.
-pub fn give_up_root(cli: &Cli) {
+#[must_use]
+pub fn give_up_root(cli: &Cli) -> GivenUp {
     if matches!(
         cli.command,
         Some(Command::Demo | Command::Health | Command::Schema | Command::Completions { .. } | Command::Man)
     ) {
-        return;
+        return GivenUp(None);
     }
     let folder = folder_of(&cli.options.config_path());
-    match drop_to_owner_of(&folder) {
-        Dropped::NotNeeded => {}
-        Dropped::To(owner) => tracing::debug!(%owner, "root is given up for the owner of {}", folder.display()),
-        Dropped::Refused(owner, cause) => tracing::warn!(
-            %cause,
-            "root can't be given up for {owner}, who owns {}; start as --user {owner}, or with the capabilities SETUID and SETGID",
-            folder.display()
-        ),
-    }
+    GivenUp(Some((drop_to_owner_of(&folder), folder)))
 }
 
 /// The folder of the config, where the state is kept, too.
@@ -112,6 +133,7 @@ fn print(text: &str) {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
             tracing::error!(%cause, "stdout can't be written");
+            logging::flush(logging::FLUSH_WITHIN);
             std::process::exit(Exit::Failed.code());
         }
         _ => {}

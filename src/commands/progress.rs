@@ -1,45 +1,52 @@
 //! Progress on a terminal, below the log; nothing elsewhere.
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::meter::Totals;
 use crate::status::Board;
 
 /// How often the line is drawn: often enough to be seen moving.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
+/// How long its end waits for the terminal, which may be stopped (Ctrl-S).
+const CLEARED_WITHIN: Duration = Duration::from_millis(500);
 
-/// A line that tells how far things are, until it is finished.
-pub(super) struct Progress {
-    bar: ProgressBar,
-    drawing: JoinHandle<()>,
-}
+/// A line that tells how far things are, until it is finished. A thread of its own draws it, as a terminal may take nothing.
+pub(super) struct Progress(Option<(Sender<()>, oneshot::Receiver<()>)>);
 
 impl Progress {
     pub(super) fn start(bars: &MultiProgress, board: &Arc<Board>, apis: usize) -> Self {
+        if bars.is_hidden() {
+            return Self(None);
+        }
         let bar = bars.add(ProgressBar::new_spinner());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
-        let (drawn, board, before) = (bar.clone(), Arc::clone(board), board.iterations());
-        let drawing = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(DRAWN_EVERY);
-            loop {
-                ticks.tick().await;
-                drawn.set_message(line(board.totals(), board.iterations() - before, apis));
-                drawn.tick();
+        let (board, before) = (Arc::clone(board), board.iterations());
+        let (end, ended) = channel();
+        let (cleared, is_cleared) = oneshot::channel();
+        let draw = move || {
+            while ended.recv_timeout(DRAWN_EVERY) == Err(RecvTimeoutError::Timeout) {
+                bar.set_message(line(board.totals(), board.iterations() - before, apis));
+                bar.tick();
             }
-        });
-        Self { bar, drawing }
+            bar.finish_and_clear();
+            let _ = cleared.send(());
+        };
+        let drawing = std::thread::Builder::new().name("progress".to_owned()).spawn(draw);
+        Self(drawing.is_ok().then_some((end, is_cleared)))
     }
 
     pub(super) async fn finish(self) {
-        self.drawing.abort();
-        let _ = self.drawing.await;
-        self.bar.finish_and_clear();
+        let Some((end, is_cleared)) = self.0 else { return };
+        drop(end);
+        let _ = timeout(CLEARED_WITHIN, is_cleared).await;
     }
 }
 

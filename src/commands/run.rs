@@ -8,6 +8,8 @@ use std::time::Duration;
 use chrono::Utc;
 use indicatif::MultiProgress;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::progress::Progress;
 use super::{Exit, folder_of};
@@ -36,17 +38,15 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     };
     let apis = config.apis.len();
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
-    let published =
-        status::serve_health(Arc::clone(&services.board)).await.and_then(|address| services.folder.publish(address));
-    if let Err(cause) = published {
-        tracing::warn!(%cause, "`health` will find nobody to ask");
-    }
+    services.board.watch_state(services.folder.pulse());
+    let health = tokio::spawn(publish_health(Arc::clone(&services)));
     let (news, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, print, hangup, news));
     let checking = tokio::spawn(check_listener(Arc::clone(&services.listener), services.stop.clone()));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings).await;
     watching.abort();
     checking.abort();
+    health.abort();
     services.stop.until_gone(services.folder.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
@@ -59,6 +59,32 @@ async fn check_listener(listener: Arc<Listener>, stop: Stop) {
     }
     if let Some(Err(error)) = stop.until_end(listener.check()).await {
         tracing::error!(cause = %error, advice = error.advice(), "the listener was asked by an empty request, and can't be used");
+    }
+}
+
+/// How often the lock file is looked at, where `health` finds the daemon: it may go, and it may be impossible to write.
+const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+
+/// Answers `health`, and sees to it that it finds where. Told once, until it is well again.
+async fn publish_health(services: Arc<Services>) {
+    let address = match status::serve_health(Arc::clone(&services.board), services.folder.whereabouts().clone()).await {
+        Ok(address) => address,
+        Err(cause) => return tracing::warn!(%cause, "`health` will find nobody to ask"),
+    };
+    let mut is_told = false;
+    let mut looks = interval(PUBLISHED_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        // The disk may hang, and nobody else shall.
+        let folder = Arc::clone(&services.folder);
+        match spawn_blocking(move || folder.publish(address)).await {
+            Ok(Ok(())) => is_told = false,
+            Ok(Err(cause)) if !std::mem::replace(&mut is_told, true) => {
+                tracing::warn!(%cause, "the lock file can't be written, so `health` finds nobody to ask; it is tried again");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{Failure, FetchError, flaw, refusal};
+use crate::meter::Meter;
 use crate::record::date;
 use crate::secret::{Scrubber, Secret};
 
@@ -44,12 +45,15 @@ pub(super) async fn read(
     max: usize,
     silence: Silence,
     scrubber: &Scrubber,
+    meter: &Meter,
 ) -> Result<Vec<u8>, Failure> {
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
-        match silence.within(response.chunk()).await {
+        let chunk = silence.within(response.chunk()).await;
+        meter.touch();
+        match chunk {
             Some(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
             Some(Ok(Some(_))) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
             Some(Ok(None)) => return Ok(body),

@@ -10,6 +10,7 @@ use super::next;
 use super::send::{Beyond, Outgoing, Sent, send};
 use super::{Answer, Failure, FetchError, PAGE_BYTES_MAX, SEATS, Seat, refusal};
 use crate::http::{self, Clients};
+use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
 use crate::secret::{Scrubber, Secret};
@@ -27,6 +28,8 @@ pub(super) struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) access: &'a Access,
     pub(super) is_http1: bool,
+    /// Where it is noted that bytes come.
+    pub(super) meter: &'a Meter,
 }
 
 /// An answer that is a success.
@@ -44,6 +47,7 @@ impl Attempt<'_> {
         let Self { plan, access, .. } = self;
         let asked_at = Utc::now();
         let Sent { response, base, elsewhere } = send(&self.outgoing(), url, &access.scrubber).await?;
+        self.meter.touch();
         let status = response.status();
         if !status.is_success() {
             return Err(status_failure(response, url, elsewhere, &access.scrubber).await);
@@ -56,7 +60,7 @@ impl Attempt<'_> {
             seat.take().await;
         }
         let headers = response.headers().clone();
-        let bytes = answer::read(response, url, PAGE_BYTES_MAX, self.silence(), &access.scrubber).await?;
+        let bytes = answer::read(response, url, PAGE_BYTES_MAX, self.silence(), &access.scrubber, self.meter).await?;
         let (text, was_lossy) = answer::text(bytes);
         let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.scrubber));
         let text = has_content.then_some(text);

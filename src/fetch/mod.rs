@@ -33,6 +33,7 @@ pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
 
 use crate::http::Clients;
+use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::Scrubber;
@@ -89,6 +90,8 @@ pub struct Fetcher<'a> {
     pub gate: &'a Gate,
     /// Where its pages may be in memory.
     pub seat: Seat,
+    /// Where it is noted that bytes come.
+    pub meter: &'a Meter,
 }
 
 impl Fetcher<'_> {
@@ -122,7 +125,8 @@ impl Fetcher<'_> {
             self.gate.pass(self.plan.rate, &self.waits, &host).await?;
             let (token, access) = self.access().await?;
             let is_http1 = self.gate.is_http1();
-            let attempt = Attempt { clients: self.clients, plan: self.plan, access: &access, is_http1 };
+            let (clients, plan, meter) = (self.clients, self.plan, self.meter);
+            let attempt = Attempt { clients, plan, access: &access, is_http1, meter };
             let made = attempt.make(url, Some(&self.seat)).await;
             let refusal = match &made {
                 Ok(got) if got.refuses_token() => Some(Refusal::Clear),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{Attempt, Got};
 use super::{Access, Answer, Failure, FetchError, token};
 use crate::http::Clients;
+use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
 
@@ -77,7 +78,8 @@ pub(crate) async fn page_once(
     url: &Url,
 ) -> Result<(Answer, Call), Refused> {
     let begun = Instant::now();
-    let attempt = Attempt { clients, plan, access, is_http1: false };
+    let meter = Meter::default();
+    let attempt = Attempt { clients, plan, access, is_http1: false, meter: &meter };
     let mut made = attempt.make(url, None).await;
     if made.as_ref().is_err_and(|failure| failure.wants_http1) {
         made = Attempt { is_http1: true, ..attempt }.make(url, None).await;

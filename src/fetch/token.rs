@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::send::{Beyond, Outgoing, Sent, send};
 use super::{Failure, FetchError, Waits};
 use crate::http::{Clients, Timeouts};
+use crate::meter::Meter;
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
 use crate::retry::{self, Retries};
@@ -211,7 +212,7 @@ pub(super) async fn try_ask(
     if !status.is_success() || status == StatusCode::NO_CONTENT {
         return Err(status_failure(response, url, None, scrubber).await);
     }
-    let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX, silence, scrubber).await?;
+    let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX, silence, scrubber, &Meter::default()).await?;
     let (body, _) = answer::text(body);
     read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.

@@ -54,7 +54,7 @@ impl Delivery {
     /// [`ShipError`]
     pub(super) async fn next(&mut self) -> Result<Done, ShipError> {
         loop {
-            self.remembered().await;
+            self.remembered().await?;
             if let Some(sent) = self.sending.join_next().await {
                 let (pieces, done) = sent.map_err(|ended| cant_send(ended.into()))?;
                 self.pieces = pieces;
@@ -75,16 +75,26 @@ impl Delivery {
     }
 
     /// Waits until everything that was delivered is on the disk.
-    pub(super) async fn remembered(&mut self) {
+    ///
+    /// # Errors
+    /// Where the disk hangs: a crash might double more than one batch.
+    pub(super) async fn remembered(&mut self) -> Result<(), ShipError> {
         if let Some((records, remembering)) = &mut self.remembering {
-            remembering.end().await;
+            let ended = remembering.end().await;
+            ended.map_err(cant_remember)?;
             tracing::debug!(api = self.shipper.api, records, "a batch is delivered and remembered");
             self.remembering = None;
         }
+        Ok(())
     }
 }
 
 /// The task that sends ended before its time, as nothing but the end of the process makes it.
 fn cant_send(cause: std::io::Error) -> ShipError {
     ShipError::Local { what: "a batch can't be sent", cause }
+}
+
+/// The disk hangs, and a crash might double more than one batch if others followed.
+pub(super) fn cant_remember(cause: std::io::Error) -> ShipError {
+    ShipError::Local { what: "what was delivered can't be remembered", cause }
 }

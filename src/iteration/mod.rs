@@ -235,7 +235,8 @@ impl Api {
         let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
         self.gate = services.gates.of(plan);
         let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
-        let fetcher = Fetcher { clients, plan, waits, token, gate, seat };
+        let meter = &*self.meter;
+        let fetcher = Fetcher { clients, plan, waits, token, gate, seat, meter };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

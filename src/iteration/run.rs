@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{MaybeDone, maybe_done};
 use reqwest::{StatusCode, Url};
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, cant_remember};
 use super::report::{IterationError, Report, is_refusal};
 use super::watch::Observed;
 use crate::fetch::{Answer, FetchError, Fetcher, Turn, error_words, next_link};
@@ -520,7 +520,7 @@ impl<'a> Run<'a> {
                 }
                 Err(TooLong { line }) => {
                     self.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
-                    self.remember(vec![record.identity()]).await.end().await;
+                    self.remember(vec![record.identity()]).await.end().await.map_err(cant_remember)?;
                     self.report.shipped.set_aside += 1;
                     self.meter.add_set_aside(1);
                 }
@@ -571,8 +571,7 @@ impl<'a> Run<'a> {
         let rest = self.batcher.finish();
         self.enqueue(rest);
         self.ship_until(0).await?;
-        self.delivery.remembered().await;
-        Ok(())
+        Ok(self.delivery.remembered().await?)
     }
 
     /// Ships until so many batches are left.
@@ -665,7 +664,7 @@ impl<'a> Run<'a> {
             let identities: Vec<Identity> = piece.identities().collect();
             self.refused = None;
             self.places.delivered = self.places.delivered.saturating_add(identities.len() as u64);
-            self.remember(identities).await.end().await;
+            self.remember(identities).await.end().await.map_err(cant_remember)?;
         }
         Ok(())
     }

@@ -5,43 +5,65 @@
 //! the store before it is in the text file, and what it covers is forgotten after that. While the store can't be written,
 //! what was delivered is kept in memory and written as soon as it can be; no iteration fails for that.
 
-use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{timeout, timeout_at};
 
 use super::account::Account;
 use super::checkpoints::CheckpointFile;
+use super::pulse::Pulse;
 use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
-use crate::record::{Fingerprint, FingerprintMap, Identity, date};
+use super::unsaved::Unsaved;
+use crate::record::{FingerprintMap, Identity, date};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;
-/// How many records are kept in memory while the store can't be written, some 80 MB. Beyond it the rest is not remembered,
-/// and may be shipped twice.
-const UNSAVED_MAX: usize = 1_000_000;
 /// How long a store that can't be used is left alone.
 const REOPEN_AFTER: Duration = Duration::from_secs(5);
 
+/// How long anybody waits for the thread: a disk that hangs holds up no iteration for longer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
 /// The way to the thread. When the last one goes, the thread ends.
 #[derive(Clone, Debug)]
-pub(super) struct Keeper(mpsc::Sender<Request>);
+pub(super) struct Keeper {
+    requests: mpsc::Sender<Request>,
+    pulse: Arc<Pulse>,
+    answered_within: Duration,
+}
 
 /// Something is on its way to the disk.
 #[derive(Debug)]
-pub struct Remembering(Option<oneshot::Receiver<()>>);
+pub struct Remembering(Way);
+
+#[derive(Debug)]
+enum Way {
+    Over,
+    /// Until then the answer is waited for.
+    Open(oneshot::Receiver<()>, Instant),
+    /// There was no room to ask for it.
+    Closed,
+}
 
 impl Remembering {
     /// Waits until it is there, or can't get there. To give up the wait loses nothing.
-    pub async fn end(&mut self) {
-        if let Some(answer) = &mut self.0 {
-            let _ = answer.await;
-            self.0 = None;
-        }
+    ///
+    /// # Errors
+    /// Where the disk hangs. It may get there later.
+    pub async fn end(&mut self) -> io::Result<()> {
+        let is_heard = match &mut self.0 {
+            Way::Over => true,
+            Way::Open(answer, until) => timeout_at((*until).into(), answer).await.is_ok(),
+            Way::Closed => false,
+        };
+        self.0 = Way::Over;
+        if is_heard { Ok(()) } else { Err(hangs()) }
     }
 }
 
@@ -85,15 +107,7 @@ struct Work {
     unsaved: Unsaved,
     /// What was perhaps written when the store failed: it is, if the mark is there.
     uncertain: Option<(u64, Unsaved)>,
-}
-
-#[derive(Default)]
-struct Unsaved {
-    /// How often it was delivered, and in which iteration it came last.
-    delivered: HashMap<(u64, Fingerprint), (Identity, u32, u32)>,
-    /// Without a date, and came again in an iteration.
-    again: HashMap<(u64, Fingerprint), (Identity, u32)>,
-    accounts: HashMap<String, Box<Account>>,
+    pulse: Arc<Pulse>,
 }
 
 impl Keeper {
@@ -107,7 +121,8 @@ impl Keeper {
         copy: Option<Store>,
         checkpoints: CheckpointFile,
     ) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        let (requests, received) = mpsc::channel(REQUESTS_MAX);
+        let pulse = Arc::new(Pulse::default());
         let mut work = Work {
             path: folder.join(FILE_NAME),
             is_failing: store.is_none(),
@@ -117,48 +132,62 @@ impl Keeper {
             checkpoints,
             unsaved: Unsaved::default(),
             uncertain: None,
+            pulse: Arc::clone(&pulse),
         };
-        std::thread::Builder::new().name("state".to_owned()).spawn(move || work.go_on(receiver))?;
-        Ok(Self(sender))
+        std::thread::Builder::new().name("state".to_owned()).spawn(move || work.go_on(received))?;
+        Ok(Self { requests, pulse, answered_within: ANSWERED_WITHIN })
+    }
+
+    /// Whether the thread gets on.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     pub(super) async fn counts(&self, number: u64, identities: Vec<Identity>) -> io::Result<Vec<u32>> {
-        self.ask(|reply| Request::Counts { number, identities, reply }).await.ok_or_else(closed)
+        self.ask(|reply| Request::Counts { number, identities, reply }).await
     }
 
     pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.0.send(Request::Remember { number, iteration, identities, reply }).await;
-        Remembering(sent.ok().map(|()| answer))
+        self.begin(|reply| Request::Remember { number, iteration, identities, reply }).await
     }
 
     pub(super) async fn remember_with(&self, name: &str, account: Account, identities: Vec<Identity>) -> Remembering {
-        let (reply, answer) = oneshot::channel();
         let (name, account) = (name.to_owned(), Box::new(account));
-        let sent = self.0.send(Request::RememberWith { name, account, identities, reply }).await;
-        Remembering(sent.ok().map(|()| answer))
+        self.begin(|reply| Request::RememberWith { name, account, identities, reply }).await
     }
 
     pub(super) async fn save_soon(&self, name: &str, account: Account) -> Remembering {
-        let (reply, answer) = oneshot::channel();
         let (name, account) = (name.to_owned(), Box::new(account));
-        let sent = self.0.send(Request::Save { name, account, reply }).await;
-        Remembering(sent.ok().map(|()| answer))
+        self.begin(|reply| Request::Save { name, account, reply }).await
+    }
+
+    /// Asks for something to be written, and lets somebody else wait for it.
+    async fn begin(&self, request: impl FnOnce(oneshot::Sender<()>) -> Request) -> Remembering {
+        let (reply, answer) = oneshot::channel();
+        let until = Instant::now() + self.answered_within;
+        let sent = self.requests.send(request(reply));
+        Remembering(match timeout_at(until.into(), sent).await {
+            Ok(Ok(())) => Way::Open(answer, until),
+            // The thread is gone, and whoever asks it next hears of it.
+            Ok(Err(_)) => Way::Over,
+            Err(_) => Way::Closed,
+        })
     }
 
     pub(super) async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
-        self.ask(|reply| Request::SeeAgain { number, iteration, identities, reply }).await;
+        // Not to know of it costs duplicates.
+        self.ask(|reply| Request::SeeAgain { number, iteration, identities, reply }).await.ok();
     }
 
     pub(super) async fn save(&self, name: &str, account: Account) {
         let (name, account) = (name.to_owned(), Box::new(account));
-        self.ask(|reply| Request::Save { name, account, reply }).await;
+        // Not to have it costs duplicates and figures.
+        self.ask(|reply| Request::Save { name, account, reply }).await.ok();
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
         let settlement = Box::new(settlement);
-        let settled = self.ask(|reply| Request::Settle { settlement, reply }).await;
-        settled.unwrap_or_else(|| Err(closed()))
+        self.ask(|reply| Request::Settle { settlement, reply }).await?
     }
 
     pub(super) async fn remembered(&self, number: u64) -> u64 {
@@ -167,13 +196,20 @@ impl Keeper {
 
     /// Ends the thread's work; the store is closed afterwards.
     pub(super) async fn close(&self) {
-        self.ask(|reply| Request::Close { reply }).await;
+        self.ask(|reply| Request::Close { reply }).await.ok();
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+    /// Asks, and waits for the answer. Whoever gave up is no longer answered: what only then would be done isn't.
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> io::Result<T> {
+        if self.pulse.still_for(Instant::now()).is_some_and(|still| still >= self.answered_within) {
+            return Err(hangs());
+        }
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.ok()?;
-        answer.await.ok()
+        let answered = async {
+            self.requests.send(request(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        timeout(self.answered_within, answered).await.map_err(|_| hangs())?.ok_or_else(closed)
     }
 }
 
@@ -195,6 +231,12 @@ fn add_waiting(writes: &[Write], number: u64, identities: &[Identity], counts: &
     }
 }
 
+/// The thread doesn't get on.
+fn hangs() -> io::Error {
+    let what = "the disk with the config's directory does not answer; the checkpoint is not known to have moved";
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
 /// The thread is gone.
 fn closed() -> io::Error {
     io::Error::other("the state is closed")
@@ -204,15 +246,19 @@ impl Work {
     fn go_on(&mut self, mut requests: mpsc::Receiver<Request>) {
         let mut waiting = Vec::new();
         while requests.blocking_recv_many(&mut waiting, REQUESTS_MAX) > 0 {
+            self.pulse.beat();
             if self.handle(std::mem::take(&mut waiting)) {
+                self.pulse.rest();
                 break;
             }
+            self.pulse.beat();
             // When nobody waits for it.
             if requests.is_empty()
                 && let Some(Err(cause)) = self.store.as_mut().map(|store| guarded(|| store.compact()))
             {
                 self.fail(&cause);
             }
+            self.pulse.rest();
         }
     }
 
@@ -220,6 +266,7 @@ impl Work {
     fn handle(&mut self, requests: Vec<Request>) -> bool {
         let (mut writes, mut settlements, mut later, mut is_last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for request in requests {
+            self.pulse.beat();
             match request {
                 Request::Counts { number, identities, reply } => {
                     let mut counts = self.counts(number, &identities);
@@ -247,6 +294,8 @@ impl Work {
                     writes.push(Write::Save { name, account });
                     later.push(reply);
                 }
+                // Who asked has given up, and goes on from the checkpoint before.
+                Request::Settle { reply, .. } if reply.is_closed() => {}
                 Request::Settle { settlement, reply } => settlements.push((settlement, reply)),
                 Request::Close { reply } => is_last.push(reply),
             }
@@ -271,6 +320,7 @@ impl Work {
         }
         let moved = settlements.iter().filter(|(settlement, _)| settlement.moves());
         let lines: Vec<_> = moved.filter_map(|(of, _)| Some((of.name.as_str(), of.checkpoint?))).collect();
+        self.pulse.beat();
         let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
         for (mut settlement, reply) in settlements {
@@ -279,6 +329,8 @@ impl Work {
                 Some(cause) if settlement.moves() => {
                     replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
                 }
+                // It moved, but who asked goes on from the checkpoint before: what was delivered since stays known.
+                _ if reply.is_closed() => {}
                 _ => {
                     let account = settlement.done();
                     writes.push(Write::Save { name: settlement.name.clone(), account: Box::new(account.clone()) });
@@ -345,6 +397,7 @@ impl Work {
             return;
         }
         self.reopen();
+        self.pulse.beat();
         let mark = fastrand::u64(..);
         let written = self.store.as_mut().map(|store| {
             let waiting = self.unsaved.writes();
@@ -414,68 +467,6 @@ impl Work {
     }
 }
 
-impl Unsaved {
-    fn writes(&self) -> Vec<Write> {
-        let mut delivered: HashMap<(u64, u32), Vec<Identity>> = HashMap::new();
-        for ((number, _), (identity, times, iteration)) in &self.delivered {
-            let together = delivered.entry((*number, *iteration)).or_default();
-            together.extend(std::iter::repeat_n(*identity, *times as usize));
-        }
-        let delivered = delivered.into_iter();
-        let mut writes: Vec<Write> = delivered
-            .map(|((number, iteration), identities)| Write::Remember { number, iteration, identities })
-            .collect();
-        let mut again: HashMap<(u64, u32), Vec<Identity>> = HashMap::new();
-        for ((number, _), (identity, iteration)) in &self.again {
-            again.entry((*number, *iteration)).or_default().push(*identity);
-        }
-        let again = again.into_iter();
-        writes.extend(again.map(|((number, iteration), identities)| Write::SeeAgain { number, iteration, identities }));
-        let accounts = self.accounts.iter();
-        writes.extend(accounts.map(|(name, account)| Write::Save { name: name.clone(), account: account.clone() }));
-        writes
-    }
-
-    /// Gives whether there was room for all of it.
-    fn take(&mut self, writes: Vec<Write>) -> bool {
-        let had_room = self.delivered.len() < UNSAVED_MAX;
-        let mut has_room = true;
-        for write in writes {
-            match write {
-                Write::Remember { number, iteration, identities } => {
-                    for identity in identities {
-                        let is_full = self.delivered.len() >= UNSAVED_MAX;
-                        match self.delivered.get_mut(&(number, identity.fingerprint)) {
-                            Some((_, times, last)) => (*times, *last) = (times.saturating_add(1), iteration),
-                            None if is_full => has_room = false,
-                            None => {
-                                self.delivered.insert((number, identity.fingerprint), (identity, 1, iteration));
-                            }
-                        }
-                    }
-                }
-                Write::Forget { number, before, iteration } => self.delivered.retain(|(of, _), (identity, _, last)| {
-                    *of != number || identity.date.map_or(*last >= iteration, |date| date >= before)
-                }),
-                Write::SeeAgain { number, iteration, identities } => {
-                    for identity in identities {
-                        let key = (number, identity.fingerprint);
-                        if let Some((.., last)) = self.delivered.get_mut(&key) {
-                            *last = iteration;
-                        } else if self.again.len() < UNSAVED_MAX {
-                            self.again.insert(key, (identity, iteration));
-                        }
-                    }
-                }
-                Write::Save { name, account } => {
-                    self.accounts.insert(name, account);
-                }
-            }
-        }
-        has_room || !had_room
-    }
-}
-
 impl Settlement {
     fn moves(&self) -> bool {
         self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint
@@ -541,3 +532,7 @@ pub(super) fn open_or_set_aside(path: &Path) -> Result<Store, OpenError> {
         Err(error) => Err(OpenError::Unusable(Box::new(error.into()))),
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -9,20 +9,26 @@ mod account;
 mod checkpoints;
 mod delivered;
 mod keeper;
+mod lock;
+mod pulse;
 mod store;
+mod unsaved;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::Permissions;
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 pub use account::{Account, Edit, Noticed, Oddity, Past, Sweep};
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
 pub use keeper::{Remembering, Settlement};
+pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
+pub use pulse::{HANGS_AFTER, Pulse};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
     Write as StoreWrite,
@@ -32,9 +38,7 @@ use crate::privileges;
 use crate::record::{Identity, date};
 use crate::ship::UNDELIVERED_FILE_NAME;
 use keeper::{Keeper, open_or_set_aside};
-
-/// The lock file's name, beside the config.
-pub const LOCK_FILE_NAME: &str = ".logzio-api-fetcher.lock";
+use lock::Lock;
 
 /// Where earlier versions kept what didn't fit into the file of undelivered records.
 const OLD_UNDELIVERED_FILE_NAME: &str = "undelivered.ndjson.1";
@@ -86,7 +90,7 @@ pub struct TakenFolder {
     /// What it knew, where it can only be read.
     copy: Option<Store>,
     /// Held until the process ends.
-    lock: File,
+    lock: Lock,
 }
 
 /// The folder with the state, in the hands of the thread that keeps it.
@@ -94,7 +98,8 @@ pub struct TakenFolder {
 pub struct Folder {
     path: PathBuf,
     keeper: Keeper,
-    lock: File,
+    lock: Mutex<Lock>,
+    whereabouts: Whereabouts,
 }
 
 /// What was found in the folder.
@@ -113,7 +118,7 @@ impl TakenFolder {
     /// Where another fetcher has it, or its files can't be read and written. A store that can't be used is warned of, and
     /// the fetcher goes on without.
     pub fn open(path: &Path, now: DateTime<Utc>) -> Result<(Self, Found), StateError> {
-        let lock = lock(path)?;
+        let lock = Lock::take(path)?;
         let file = path.join(CHECKPOINTS_FILE_NAME);
         let (checkpoints, written) =
             CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
@@ -145,7 +150,8 @@ impl TakenFolder {
     /// Where there is no thread to be had.
     pub fn keep(self) -> io::Result<Folder> {
         let keeper = Keeper::start(&self.path, self.store, self.copy, self.checkpoints)?;
-        Ok(Folder { path: self.path, keeper, lock: self.lock })
+        let whereabouts = Whereabouts::of(&self.path)?;
+        Ok(Folder { path: self.path, keeper, lock: Mutex::new(self.lock), whereabouts })
     }
 }
 
@@ -229,12 +235,25 @@ pub fn shown(checkpoint: Option<DateTime<Utc>>) -> String {
 }
 
 impl Folder {
-    /// Writes into the lock file where the daemon can be asked how it is.
+    /// Writes into the lock file where the daemon can be asked how it is, unless that stands there. A file that is gone is
+    /// made and locked anew. It waits for the disk.
     ///
     /// # Errors
-    /// Where it can't be written.
+    /// Where it can't be written, or another process has locked a file of that name since.
     pub fn publish(&self, health: SocketAddr) -> io::Result<()> {
-        (&self.lock).write_all(format!("{health}\n").as_bytes())
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).publish(&self.path, health)
+    }
+
+    /// Which directory it is.
+    #[must_use]
+    pub fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
+    }
+
+    /// Whether the thread that keeps the files gets on.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.keeper.pulse()
     }
 
     /// Where it is.
@@ -296,12 +315,6 @@ impl Folder {
     }
 }
 
-/// Where the fetcher that has the folder can be asked how it is.
-#[must_use]
-pub fn health_address(folder: &Path) -> Option<SocketAddr> {
-    std::fs::read_to_string(folder.join(LOCK_FILE_NAME)).ok()?.lines().nth(1)?.parse().ok()
-}
-
 /// Takes everybody else's rights from the files that hold records or state, as earlier versions left them. The text file
 /// of checkpoints is the user's, and stays as it is.
 fn close_to_others(folder: &Path) {
@@ -321,35 +334,3 @@ fn close_to_others(folder: &Path) {
 const OTHERS: u32 = 0o077;
 /// To read and write, for the owner.
 const OWNER_ONLY: u32 = 0o600;
-
-/// The lock file: the number of the process, and the address of its health.
-fn lock(folder: &Path) -> Result<File, StateError> {
-    let path = folder.join(LOCK_FILE_NAME);
-    let wrong = |verb| {
-        let file = path.clone();
-        move |cause| StateError::file(folder, file, verb, cause)
-    };
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong("opened"))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // Only a help for whoever looks who has the lock.
-            let id = format!("{}\n", std::process::id());
-            let _ = file.set_len(0).and_then(|()| file.write_all(id.as_bytes()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = (&mut file).take(100).read_to_string(&mut holder);
-            let number = holder
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .parse::<u32>()
-                .map(|id| format!(" (process {id})"))
-                .unwrap_or_default();
-            Err(StateError::Taken { folder: folder.to_owned(), holder: number })
-        }
-        Err(TryLockError::Error(cause)) => Err(wrong("locked")(cause)),
-    }
-}

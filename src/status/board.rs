@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::health::Word;
 use crate::meter::{Meter, Totals};
 use crate::plan::Plan;
-use crate::state::{Account, Oddity, Past};
+use crate::state::{Account, Oddity, Past, Pulse};
 use crate::window::{Gap, GapCause};
+use crate::words;
 
 /// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
 pub const FAILED_ITERATIONS_MIN: u32 = 3;
@@ -32,12 +33,42 @@ pub struct Board {
 struct Noted {
     apis: BTreeMap<String, Entry>,
     reload: Reload,
+    /// Of the thread that keeps the state, where there is one.
+    state: Option<Arc<Pulse>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     meter: Arc<Meter>,
     status: ApiStatus,
+    /// When the next iteration should begin, while it waits for one.
+    due: Option<Instant>,
+}
+
+/// How many intervals an iteration may go without a byte,
+const STUCK_INTERVALS: u32 = 25;
+/// and how long at least: each wait within an iteration is shorter, the five minutes that an API may ask for, those that the
+/// listener is asked again, and the timeouts of the requests after them;
+const STUCK_MIN: Duration = Duration::from_secs(15 * 60);
+/// and how long at most: none of those waits grows with the interval.
+const STUCK_MAX: Duration = Duration::from_secs(6 * 3600);
+
+impl Entry {
+    /// How long nothing has moved in an iteration that is under way, or the next one is overdue; nothing where all is as it
+    /// should be. All waits have an end, so this is a bug, or a machine that does not get on.
+    fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let still = match (self.status.phase, self.due) {
+            (Phase::Running { .. }, _) => self.meter.still_for(now),
+            (Phase::Waiting { .. }, Some(due)) => now.saturating_duration_since(due),
+            (Phase::Waiting { .. }, None) => Duration::ZERO,
+        };
+        Some(still).filter(|still| *still >= patience(self.status.interval))
+    }
+}
+
+/// How long nothing may move.
+fn patience(interval: Duration) -> Duration {
+    interval.saturating_mul(STUCK_INTERVALS).clamp(STUCK_MIN, STUCK_MAX)
 }
 
 /// One API, as far as its iterations have told.
@@ -204,12 +235,21 @@ impl Board {
     #[must_use]
     pub fn new(now: DateTime<Utc>) -> Self {
         let reload = Reload { succeeded: now, faults: Vec::new() };
-        Self { started: now, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload }) }
+        Self { started: now, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload, state: None }) }
+    }
+
+    /// Has an eye on the thread that keeps the state.
+    pub fn watch_state(&self, pulse: Arc<Pulse>) {
+        self.lock().state = Some(pulse);
     }
 
     /// Takes an API up, with what counts for it; where it is known, its figures go on.
     pub fn take_up(&self, plan: &Plan, account: &Account, meter: &Arc<Meter>, now: DateTime<Utc>) {
-        let new = || Entry { meter: Arc::clone(meter), status: ApiStatus::new(plan, account, now) };
+        let new = || Entry {
+            meter: Arc::clone(meter),
+            status: ApiStatus::new(plan, account, now),
+            due: Some(Instant::now()),
+        };
         self.lock().apis.entry(plan.name.clone()).or_insert_with(new).status.follow(plan);
     }
 
@@ -225,7 +265,10 @@ impl Board {
 
     /// Notes that an iteration begins.
     pub fn begin(&self, api: &str, now: DateTime<Utc>) {
-        self.note(api, |status| status.phase = Phase::Running { since: now });
+        if let Some(entry) = self.lock().apis.get_mut(api) {
+            entry.status.phase = Phase::Running { since: now };
+            entry.meter.touch();
+        }
     }
 
     /// Notes how an iteration ended, and when the next begins.
@@ -238,6 +281,10 @@ impl Board {
         next: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) {
+        let pause = next.and_then(|next| next.signed_duration_since(now).to_std().ok());
+        if let Some(entry) = self.lock().apis.get_mut(api) {
+            entry.due = pause.and_then(|pause| Instant::now().checked_add(pause));
+        }
         self.note(api, |status| {
             status.phase = Phase::Waiting { until: next };
             status.took += Duration::try_from_secs_f64(ended.seconds).unwrap_or_default();
@@ -264,7 +311,10 @@ impl Board {
 
     /// Notes that no iteration follows, as the fetcher stops.
     pub fn rest(&self, api: &str) {
-        self.note(api, |status| status.phase = Phase::Waiting { until: None });
+        if let Some(entry) = self.lock().apis.get_mut(api) {
+            entry.status.phase = Phase::Waiting { until: None };
+            entry.due = None;
+        }
     }
 
     /// Notes that the config in the file was taken over, or what is wrong with it.
@@ -299,17 +349,34 @@ impl Board {
         Snapshot { started: self.started, reload: noted.reload.clone(), apis: apis.collect() }
     }
 
-    /// Healthy as long as one API is not failing: the others' trouble is their own.
+    /// Healthy as long as one API is not failing, as the others' trouble is their own; and as long as nothing is stuck, which
+    /// is the fetcher's own trouble, or its machine's.
     #[must_use]
-    pub fn word(&self) -> Word {
+    pub fn word(&self, now: Instant) -> Word {
         let noted = self.lock();
         let count = noted.apis.len();
         let failing: Vec<_> = noted.apis.iter().filter(|(_, entry)| entry.status.is_failing()).collect();
-        let is_healthy = failing.len() < count || count == 0;
-        let mut text = match is_healthy {
-            true => format!("healthy: {} of {count} APIs are not failing", count - failing.len()),
-            false => format!("unhealthy: all {count} APIs have been failing for {FAILED_ITERATIONS_MIN} iterations"),
+        let stuck: Vec<_> = noted.apis.iter().filter_map(|(name, entry)| Some((name, entry.stuck_for(now)?))).collect();
+        let state = noted.state.as_ref().and_then(|pulse| pulse.hangs_for(now));
+        let has_working = failing.len() < count || count == 0;
+        let is_healthy = has_working && stuck.is_empty() && state.is_none();
+        let mut text = match (is_healthy, has_working) {
+            (true, _) => format!("healthy: {} of {count} APIs are not failing", count - failing.len()),
+            (_, false) => {
+                format!("unhealthy: all {count} APIs have been failing for {FAILED_ITERATIONS_MIN} iterations")
+            }
+            _ if state.is_some() => "unhealthy: the state can't be saved".to_owned(),
+            _ => format!("unhealthy: {} of {count} APIs are stuck", stuck.len()),
         };
+        if let Some(still) = state {
+            text.push_str(&format!(
+                "\nthe disk with the config's directory has not answered for {} s",
+                still.as_secs()
+            ));
+        }
+        for (name, still) in stuck.iter().take(APIS_NAMED_MAX) {
+            text.push_str(&format!("\n{name}: nothing has moved for {}; restart the fetcher", words::pause(*still)));
+        }
         for (name, entry) in failing.iter().take(APIS_NAMED_MAX) {
             let cause = entry.status.trouble.as_ref().map(|trouble| trouble.cause.as_str()).unwrap_or_default();
             text.push_str(&format!("\n{name}: {cause}"));
@@ -361,13 +428,65 @@ mod tests {
         let board = board_of(&["a", "b"]);
         (0..5).for_each(|_| end(&board, "a", Some("no luck")));
         let text = "healthy: 1 of 2 APIs are not failing\na: no luck".to_owned();
-        assert_eq!(board.word(), Word { is_healthy: true, text });
+        assert_eq!(board.word(Instant::now()), Word { is_healthy: true, text });
         (0..2).for_each(|_| end(&board, "b", Some("x")));
-        assert!(board.word().is_healthy);
+        assert!(board.word(Instant::now()).is_healthy);
         end(&board, "b", Some("no luck either"));
-        assert!(!board.word().is_healthy && board.word().text.contains("b: no luck either"));
+        assert!(
+            !board.word(Instant::now()).is_healthy && board.word(Instant::now()).text.contains("b: no luck either")
+        );
         end(&board, "b", None);
-        assert!(board.word().is_healthy);
+        assert!(board.word(Instant::now()).is_healthy);
+    }
+
+    #[test]
+    fn an_iteration_without_a_byte_for_25_intervals_is_stuck_and_a_meant_wait_is_not() {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        assert_eq!(patience(minutes(5)), minutes(125));
+        assert_eq!((patience(Duration::from_millis(10)), patience(minutes(1440))), (STUCK_MIN, STUCK_MAX));
+        let board = board_of(&["a", "b"]);
+        let word_in = |span: Duration| board.word(Instant::now() + span);
+        board.begin("a", DateTime::default());
+        // The other one waits for nothing.
+        end(&board, "b", None);
+        assert!(word_in(Duration::ZERO).is_healthy && word_in(minutes(124)).is_healthy);
+        let word = word_in(minutes(126));
+        assert!(
+            !word.is_healthy && word.text.starts_with("unhealthy: 1 of 2 APIs are stuck\na: nothing has moved for")
+        );
+        board.lock().apis["a"].meter.wait(minutes(10));
+        assert!(word_in(minutes(134)).is_healthy && !word_in(minutes(136)).is_healthy);
+        end(&board, "a", None);
+        assert!(word_in(minutes(1000)).is_healthy, "no iteration follows");
+    }
+
+    #[test]
+    fn an_iteration_that_does_not_begin_is_stuck() {
+        let board = board_of(&["a"]);
+        let word_in = |minutes: u64| board.word(Instant::now() + Duration::from_secs(minutes * 60));
+        let now = DateTime::default();
+        let ended = Ended { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: false };
+        board.end("a", ended, None, Standing::default(), Some(now + TimeDelta::minutes(60)), now);
+        assert!(word_in(60 + 124).is_healthy && !word_in(60 + 126).is_healthy);
+        board.rest("a");
+        assert!(word_in(60 + 126).is_healthy);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_told_until_it_answers() {
+        let board = board_of(&["a"]);
+        let pulse = Arc::new(Pulse::default());
+        board.watch_state(Arc::clone(&pulse));
+        let later = || Instant::now() + crate::state::HANGS_AFTER;
+        assert!(board.word(later()).is_healthy, "there is nothing to do");
+        pulse.beat();
+        assert!(board.word(Instant::now()).is_healthy);
+        let word = board.word(later());
+        assert!(
+            !word.is_healthy && word.text.contains("the disk with the config's directory has not answered for 20 s")
+        );
+        pulse.rest();
+        assert!(board.word(later()).is_healthy);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod page;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use hyper::header::{
@@ -27,6 +28,7 @@ pub use metrics::metrics;
 pub use page::page;
 
 use crate::server::{self, Asked, Reply};
+use crate::state::Whereabouts;
 
 /// A request to the daemon has no body.
 const BODY_BYTES_MAX: usize = 0;
@@ -50,9 +52,18 @@ enum Extent {
 ///
 /// # Errors
 /// Where loopback can't be listened on.
-pub async fn serve_health(board: Arc<Board>) -> io::Result<SocketAddr> {
-    server::serve(BODY_BYTES_MAX, move |asked| answer(asked, &board, Extent::Health, Utc::now())).await
+pub async fn serve_health(board: Arc<Board>, whereabouts: Whereabouts) -> io::Result<SocketAddr> {
+    let elsewhere = || Reply::text(StatusCode::MISDIRECTED_REQUEST, ELSEWHERE);
+    server::serve(BODY_BYTES_MAX, move |asked| match whereabouts.is_meant_by(&asked.query) {
+        true => answer(asked, &board, Extent::Health, Utc::now()),
+        false => guarded(elsewhere()),
+    })
+    .await
 }
+
+/// Said to whoever asks about another directory.
+const ELSEWHERE: &str =
+    "unhealthy: no fetcher runs on this directory; the one that its lock file names runs on another";
 
 fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> Reply {
     if !matches!(asked.method, Method::GET | Method::HEAD) {
@@ -66,9 +77,9 @@ fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> R
     }
     let reply = match (asked.path.as_str(), extent) {
         // Whoever answers is alive; that APIs fail is no reason to be started anew.
-        ("/healthz", _) => Reply::text(StatusCode::OK, &board.word().text),
+        ("/healthz", _) => Reply::text(StatusCode::OK, &board.word(Instant::now()).text),
         ("/readyz", _) => {
-            let word = board.word();
+            let word = board.word(Instant::now());
             let status = if word.is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Reply::text(status, &word.text)
         }

@@ -3,7 +3,7 @@
  * The file that FAULTS names is read at each call, so a test can change its mind. A line is
  *     CALL PATH ERRNO     e.g. "write last_start_dates 28": writing to a file whose path has that in it fails
  *     clock SECONDS       the clock is off by so much
- * CALL is open (for writing), write, sync, truncate or rename. */
+ * CALL is open (for writing), write, sync, truncate or rename. With the ERRNO 999 it hangs, until the rule is gone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,7 +52,7 @@ static int fault_of_fd(const char *call, int fd) {
 }
 
 #define REAL(name) static __typeof__(name) *real; if (!real) real = dlsym(RTLD_NEXT, #name)
-#define FAIL(error) do { int e = (error); if (e) { errno = e; return -1; } } while (0)
+#define FAIL(error) do { int e; while ((e = (error)) == 999) usleep(20000); if (e) { errno = e; return -1; } } while (0)
 
 int open64(const char *path, int flags, ...) {
     REAL(open64);

@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::date;
 
-use crate::harness::{Fetcher, MockListener, MockServer, Reply, Running, decoded, general, minutes_ago, page, record};
+use crate::harness::{
+    Fetcher, MockListener, MockServer, Reply, Running, decoded, general, minutes_ago, page, record, wait_until,
+};
 
 const CHECKPOINTS: &str = "last_start_dates.txt";
 const STORE: &str = ".logzio-api-fetcher.store";
@@ -17,6 +19,8 @@ const FAULTS: &str = "faults";
 const FULL: u32 = 28;
 const BROKEN: u32 = 5;
 const READ_ONLY: u32 = 30;
+/// No error of Linux: the call hangs.
+const HANGS: u32 = 999;
 
 /// Built once, with the C compiler that the fetcher itself needs.
 fn library() -> &'static Path {
@@ -262,4 +266,20 @@ fn the_time_zone_and_its_summer_time_change_nothing() {
         assert_eq!(outcome.read(CHECKPOINTS), "events: 2026-11-01T01:30:00Z\n", "{zone}");
         assert!(decoded(&api.asked()[0].query).starts_with("since=2026-03-08T02:00:00"), "{}", api.asked()[0].query);
     }
+}
+
+/// Whatever hangs on the disk: who asks how the fetcher is hears of it, and a stop ends it in time.
+#[test]
+fn a_disk_that_hangs_is_unhealthy_and_keeps_nobody_from_stopping() {
+    let (api, listener) = (growing(), MockListener::start());
+    let running = with_faults(Fetcher::new(&quick(&api, &listener)), "").arguments(&["--grace", "4s"]).start();
+    running.wait_for_log("iteration done", 2);
+    let config = running.config_path();
+    let health = || Fetcher::new("").arguments(&["--config", &config]).run_bare("health");
+    wait_until("a healthy fetcher", || health().code == Some(0));
+    set_faults(&running, &format!("sync {STORE} {HANGS}"));
+    wait_until("an unhealthy fetcher", || health().code == Some(1));
+    health().assert_says("the disk with the config's directory has not answered for");
+    let outcome = running.stop();
+    assert!(outcome.took < std::time::Duration::from_secs(5), "{:?}", outcome.took);
 }

@@ -47,6 +47,40 @@ fn a_fetcher_whose_every_api_has_failed_three_times_is_unhealthy_until_one_succe
     wait_until("a healthy fetcher", || health(&config).code == Some(0));
 }
 
+/// A cleaner removes the lock file, a restore empties it; a full disk may have kept it from being written.
+#[test]
+fn a_fetcher_is_found_again_after_its_lock_file_went() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
+    running.wait_for_log("iteration done", 1);
+    let (config, lock) = (running.config_path(), running.folder().join(".logzio-api-fetcher.lock"));
+    wait_until("a healthy fetcher", || health(&config).code == Some(0));
+    std::fs::remove_file(&lock).unwrap();
+    wait_until("a healthy fetcher", || health(&config).code == Some(0));
+    std::fs::write(&lock, "").unwrap();
+    wait_until("a healthy fetcher", || health(&config).code == Some(0));
+    assert_eq!(std::fs::metadata(&lock).unwrap().mode() & 0o777, 0o600);
+    // It is locked, too.
+    let second = Fetcher::new("").arguments(&["--config", &config]).run_bare("once").assert_code(1);
+    second.assert_says("another fetcher");
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn a_copy_of_the_directory_on_which_nobody_runs_is_unhealthy() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
+    running.wait_for_log("iteration done", 1);
+    wait_until("a healthy fetcher", || health(&running.config_path()).code == Some(0));
+    let copy = Fetcher::new("").file(".logzio-api-fetcher.lock", &running.read(".logzio-api-fetcher.lock"));
+    copy.run("health").assert_code(1).assert_says("no fetcher runs on this directory");
+    // By a link it is the same one.
+    let link = Fetcher::new("");
+    std::os::unix::fs::symlink(running.folder(), link.path().join("linked")).unwrap();
+    health(link.path().join("linked/config.yaml").to_str().unwrap()).assert_code(0);
+    running.stop().assert_code(0);
+}
+
 #[test]
 fn root_becomes_the_owner_of_the_folder() {
     const OWNER: u32 = 12_345;

@@ -1,8 +1,11 @@
 //! Stopping in time, and with nothing lost.
 
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record};
+use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
 
 #[test]
 fn an_idle_fetcher_stops_at_once() {
@@ -121,4 +124,60 @@ fn process_1_hears_signals_too() {
     running.signal_child("TERM");
     let outcome = running.wait().assert_code(0).assert_says("fetcher stopped");
     assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+}
+
+/// APIs that log much, and how many requests they made.
+fn busy() -> (MockServer, String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let api = MockServer::start(move |_, _| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        page(&[], None)
+    });
+    let config = general(api.url(), "http://127.0.0.1:1", "").replace("time_interval: 1s", "time_interval: 0.01s");
+    let (top, entry) = config.split_once("auth_apis:\n").unwrap();
+    let entries: String =
+        (0..20).map(|number| entry.replace("name: events", &format!("name: events-{number}"))).collect();
+    let config = format!("{top}auth_apis:\n{entries}");
+    (api, config, asked)
+}
+
+/// As where a log driver hangs: the pipe is full, and stays so.
+#[test]
+fn a_stderr_that_nobody_reads_stops_neither_iterations_nor_signals() {
+    let (_api, config, asked) = busy();
+    let (mut reader, full) = std::io::pipe().unwrap();
+    let running = Fetcher::new(&config).arguments(&["--level", "DEBUG", "--grace", "20s"]).start_with_stderr(full);
+    // A pipe holds 64 KiB, which some hundred iterations fill.
+    wait_until("many iterations", || asked.load(Ordering::SeqCst) > 3000);
+    let outcome = running.stop().assert_code(0);
+    assert!(outcome.took < Duration::from_secs(5), "{:?}", outcome.took);
+    let mut log = String::new();
+    reader.read_to_string(&mut log).unwrap();
+    assert!(log.len() <= 65_536 && log.contains("iteration done"), "{}", log.len());
+}
+
+#[test]
+fn lines_that_nobody_read_are_counted_where_they_are_missing() {
+    let (_api, config, asked) = busy();
+    let (reader, full) = std::io::pipe().unwrap();
+    let running = Fetcher::new(&config).arguments(&["--level", "DEBUG"]).start_with_stderr(full);
+    wait_until("more lines than the queue holds", || asked.load(Ordering::SeqCst) > 6000);
+    let told = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    let reading = std::thread::spawn(move || {
+        let lines = BufReader::new(reader).lines().map_while(Result::ok);
+        let counted = lines.inspect(|line| {
+            counter
+                .fetch_add(usize::from(line.contains("log lines were dropped: nobody read stderr")), Ordering::SeqCst);
+        });
+        counted.collect::<Vec<String>>()
+    });
+    wait_until("a line that counts them", || told.load(Ordering::SeqCst) > 0);
+    running.stop().assert_code(0);
+    let lines = reading.join().unwrap();
+    let told = lines.iter().position(|line| line.contains("log lines were dropped")).unwrap();
+    assert!(told > 1000 && lines[told..].iter().any(|line| line.contains("fetcher stopped")), "{told}");
+    let dates: Vec<&str> = lines[..told].iter().map(|line| &line[.."2024-05-28T10:00:00".len()]).collect();
+    assert!(dates.is_sorted(), "the order stays");
 }

@@ -160,7 +160,7 @@ async fn what_is_on_its_way_to_the_disk_is_known() {
     for number in 0..200 {
         let mut remembering = kept.remember(ONE, 1, vec![identity(number)]).await;
         assert_eq!(kept.counts(ONE, vec![identity(number)]).await.unwrap(), [1], "record {number}");
-        remembering.end().await;
+        remembering.end().await.unwrap();
     }
     kept.close().await;
 }

@@ -1,18 +1,22 @@
 //! HTTPS with a private certificate authority.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, Tls, general, minutes_ago, page, record};
 
 /// A private CA, and a certificate of its for loopback.
 pub fn private_ca() -> (String, Tls) {
+    ca_with(CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap())
+}
+
+fn ca_with(leaf: CertificateParams) -> (String, Tls) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
     (ca_pem, Tls::new(&leaf.pem(), &key.serialize_pem()))
 }
 
@@ -37,6 +41,27 @@ fn an_unknown_ca_is_refused() {
     let outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(1);
     outcome.assert_says("invalid peer certificate");
     assert_eq!(api.asked().len(), 0);
+}
+
+/// To name its authority in the config wouldn't help.
+#[test]
+fn a_certificate_of_other_dates_or_another_host_is_told_as_that() {
+    let loopback = || CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (mut expired, mut future) = (loopback(), loopback());
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    future.not_before = date_time_ymd(3020, 1, 1);
+    let other = CertificateParams::new(vec!["other.example".to_owned()]).unwrap();
+    for (leaf, advice) in [
+        (expired, "the certificate is out of its dates: check the clock of this machine"),
+        (future, "the certificate is out of its dates: check the clock of this machine"),
+        (other, "the certificate is for another host"),
+    ] {
+        let (ca_pem, tls) = ca_with(leaf);
+        let api = MockServer::start_with(Some(tls), |_, _| page(&[], None)).may_be_idle();
+        let config = general(api.url(), "http://127.0.0.1:1", "tls: {ca_file: ca.pem}\n");
+        let outcome = Fetcher::new(&config).file("ca.pem", &ca_pem).run("probe").assert_code(1).assert_says(advice);
+        assert!(!outcome.stdout.contains("tls.ca_file"), "{}", outcome.stdout);
+    }
 }
 
 #[test]

@@ -111,14 +111,27 @@ impl Fetcher {
         line
     }
 
-    fn spawn(self, mut line: Command) -> Running {
+    /// The daemon with a stderr of its own.
+    pub fn start_with_stderr(self, stderr: impl Into<Stdio>) -> Running {
+        let mut line = self.line(&[]);
+        line.arg("--config").arg(self.folder.path().join("config.yaml"));
+        self.spawn_with(line, Some(stderr.into()))
+    }
+
+    fn spawn(self, line: Command) -> Running {
+        self.spawn_with(line, None)
+    }
+
+    fn spawn_with(self, mut line: Command, stderr: Option<Stdio>) -> Running {
         let output = |name: &str| std::fs::File::create(self.folder.path().join(name)).unwrap();
         for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             if self.variables.iter().all(|(name, _)| name != proxy) {
                 line.env_remove(proxy);
             }
         }
-        line.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
+        line.stdin(Stdio::null()).stdout(output("stdout"));
+        line.stderr(output("stderr"));
+        stderr.map(|stderr| line.stderr(stderr));
         Running { child: line.spawn().unwrap(), folder: Some(self.folder) }
     }
 }
