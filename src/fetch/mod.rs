@@ -133,12 +133,12 @@ impl Fetcher<'_> {
                 Ok(_) => None,
                 Err(failure) => failure.refusal,
             };
-            if let (Some(refusal), Some(token), false) = (refusal, token, has_renewed) {
-                if self.token.refuse(token, refusal) {
-                    tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
-                    has_renewed = true;
-                    continue;
-                }
+            if let (Some(refusal), Some(token), false) = (refusal, token, has_renewed)
+                && self.token.refuse(token, refusal)
+            {
+                tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
+                has_renewed = true;
+                continue;
             }
             let failure = match made {
                 Ok(Got { answer, flaw: None, headers, .. }) => {

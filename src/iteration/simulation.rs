@@ -647,7 +647,7 @@ fn starts_that_are_exclusive_or_coarse_lose_nothing() {
 #[test]
 fn late_records_are_found_within_the_wide_look() {
     for (late, every) in [(1_200, 200), (1_200, 10), (10_000, 200)] {
-        let surfaces = |n: u64| 100 * n as i64 + if n % every == 0 { late } else { 0 };
+        let surfaces = |n: u64| 100 * n as i64 + if n.is_multiple_of(every) { late } else { 0 };
         let all = (0..800).map(|n| Record { surfaces: surfaces(n), ..record(n, 100 * n as i64) }).collect();
         let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused)));
         fetcher.interval = 120;
