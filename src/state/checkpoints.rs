@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
+use super::in_place::{self, Step};
+use super::sync_names;
 use crate::record::date;
 
 /// The file's name, beside the config.
@@ -41,7 +43,8 @@ impl Checkpoints {
     /// Understands a file's text: any line ends, blank lines, percent-encoded dates, names with `: ` in them.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+        let text = in_place::read(text.trim_start_matches('\u{feff}'));
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         Self { lines: lines.map(Line::parse).collect() }
     }
 
@@ -201,16 +204,34 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let renamed = write_draft(&draft, path, text).and_then(|()| std::fs::rename(&draft, path));
     if renamed.is_ok() {
         // The rename itself is on the disk once the folder is.
-        if let Some(folder) = path.parent() {
-            File::open(folder).and_then(|folder| folder.sync_all()).ok();
-        }
+        path.parent().map(sync_names);
         return Ok(());
     }
     let _ = std::fs::remove_file(&draft);
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.set_len(text.len() as u64)?;
-    file.sync_all()
+    replace_in_place(path, text)
+}
+
+/// The same in the file as it is, so that a crash leaves the old text or the new one.
+fn replace_in_place(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut old = Vec::new();
+    (&mut file).take(FILE_BYTES_MAX).read_to_end(&mut old)?;
+    for step in in_place::steps(&old, text) {
+        let before = file.seek(SeekFrom::End(0))?;
+        let done = match &step {
+            Step::Append(bytes) => file.write_all(bytes),
+            Step::Overwrite(bytes) => file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes)),
+            Step::Cut(length) => file.set_len(*length),
+        };
+        if let Err(error) = done.and_then(|()| file.sync_all()) {
+            if matches!(step, Step::Append(_)) {
+                // Without it, as on a full disk, the file says what it said.
+                let _ = file.set_len(before);
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// The draft gets the owner and the rights of the file that it replaces.

@@ -8,6 +8,7 @@
 mod account;
 mod checkpoints;
 mod delivered;
+mod in_place;
 mod keeper;
 mod lock;
 mod pulse;
@@ -128,6 +129,7 @@ impl TakenFolder {
             return Err(StateError::Taken { folder: path.to_owned(), holder: String::new() });
         }
         close_to_others(path);
+        sync_names(path);
         if let Err(cause) = &store {
             tracing::warn!(
                 %cause,
@@ -312,6 +314,13 @@ impl Folder {
     /// Closes the store; what comes later is not kept.
     pub async fn close(&self) {
         self.keeper.close().await;
+    }
+}
+
+/// Makes sure that files that were made, renamed or removed in a directory are so on the disk, where its file system knows how.
+fn sync_names(folder: &Path) {
+    if let Err(cause) = std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(%cause, "the directory can't be synced");
     }
 }
 

@@ -283,3 +283,22 @@ fn a_disk_that_hangs_is_unhealthy_and_keeps_nobody_from_stopping() {
     let outcome = running.stop();
     assert!(outcome.took < std::time::Duration::from_secs(5), "{:?}", outcome.took);
 }
+
+/// A single mounted file can't be replaced, so it is written in place.
+#[test]
+fn a_kill_while_the_file_is_rewritten_in_place_costs_no_checkpoint() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let text = "other: 2026-01-01T00:00:00Z\nevents: 2026-01-01T00:00:00Z\nevents: 2026-01-02T00:00:00Z\n";
+    for hanging in ["sync", "truncate"] {
+        let fetcher = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).file(CHECKPOINTS, text);
+        let in_place = format!("open txt.tmp {READ_ONLY}\n");
+        let faults = format!("{in_place}{hanging} {CHECKPOINTS} {HANGS}\n");
+        let running = with_faults(fetcher, &faults).start();
+        // It hangs at its first step, or at its last.
+        wait_until("a file that is being rewritten", || running.read(CHECKPOINTS).len() > text.len());
+        let killed = running.kill();
+        let fetcher = with_faults(Fetcher::again(killed), &in_place);
+        let outcome = fetcher.once().assert_code(0);
+        assert_eq!(outcome.read(CHECKPOINTS), "other: 2026-01-01T00:00:00Z\nevents: 2026-01-02T00:00:00Z\n");
+    }
+}
