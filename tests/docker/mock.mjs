@@ -35,8 +35,9 @@ async function answer(request, body) {
     case '/bad/events':
       return [403, { error: 'not allowed' }];
     default:
-      records += gunzipSync(body).toString().trim().split('\n').length;
-      return [200, ''];
+      // An empty request only asks whether a listener is there; a listener's success has no body.
+      if (body.length > 0) records += gunzipSync(body).toString().trim().split('\n').length;
+      return [200];
   }
 }
 
@@ -44,6 +45,6 @@ const server = createServer(async (request, response) => {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const [status, body] = await answer(request, Buffer.concat(chunks));
-  response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+  response.writeHead(status, { 'Content-Type': 'application/json' }).end(body === undefined ? '' : JSON.stringify(body));
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
