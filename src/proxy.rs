@@ -40,7 +40,7 @@ impl Proxies {
     /// # Errors
     /// Where one of its variables can't be understood.
     pub fn of_environment() -> Result<Self, ProxyError> {
-        Self::of(|name| std::env::var(name))
+        Self::of(std::env::var)
     }
 
     /// Those that variables give.
