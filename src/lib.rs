@@ -66,7 +66,9 @@
 //! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
 //! - A record's bytes are shipped as the API sent them.
 //! - Every loop, wait, queue and body has a bound with a name.
-//! - Secrets have a type that can't be printed; foreign text is scrubbed before it is shown.
+//! - Neither a stderr that nobody reads nor a disk that hangs keeps anybody from stopping, and what is stuck is unhealthy.
+//! - Secrets have a type that can't be printed; what `${…}` filled in is one wherever it stands; foreign text, and URLs, are
+//!   scrubbed before they are shown.
 //!
 //! # Where it will grow
 //!

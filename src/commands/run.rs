@@ -96,7 +96,9 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
         Err(Exit::Clean) => return Exit::Failed,
         Err(exit) => return exit,
     };
+    let configured = config.apis.iter().map(|plan| plan.name.clone()).collect();
     let mut apis = apis(config, accounts, &services);
+    services.folder.forget_unused(configured, Utc::now()).await;
     if let Some(only) = only {
         let names: Vec<String> = apis.iter().map(|api| api.plan.name.clone()).collect();
         apis.retain(|api| api.plan.name == only);

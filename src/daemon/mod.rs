@@ -5,6 +5,7 @@
 //! doesn't change goes on with its schedule, its token and its connections.
 
 mod diff;
+mod rest;
 mod task;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +25,7 @@ use crate::plan::{Config, Plan};
 use crate::ship::Listener;
 use crate::state::Account;
 use crate::status::Server;
+use rest::Rest;
 use task::{Next, Order, go_on, iterate, start_delay};
 
 /// How many names a line of the log lists.
@@ -39,10 +41,8 @@ pub struct Daemon {
     tasks: JoinSet<Api>,
     /// The tasks under way, by the names of their APIs.
     crew: HashMap<String, watch::Sender<Order>>,
-    /// The accounts of APIs that haven't run since the process began.
-    accounts: BTreeMap<String, Account>,
-    /// APIs that ended, with what they still have in hand.
-    resting: BTreeMap<String, Api>,
+    /// APIs that have ended, and accounts of those that haven't run since the process began.
+    rest: Rest,
     /// The status page, where the config wants one.
     page: Server,
 }
@@ -52,7 +52,7 @@ impl Daemon {
     #[must_use]
     pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
         let page = Server::new(Arc::clone(&services.board));
-        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), accounts, resting: BTreeMap::new(), page }
+        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), rest: Rest::of(accounts), page }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
@@ -61,6 +61,8 @@ impl Daemon {
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
             self.start(plan, start_delay(place));
         }
+        self.rest.shrink();
+        self.forget_unused();
         let stop = self.services.stop.clone();
         let all = async {
             loop {
@@ -117,6 +119,14 @@ impl Daemon {
         }
         self.page.listen(new.status_listen);
         self.config = new;
+        self.forget_unused();
+    }
+
+    /// Has the store forget what no config has used for long, while iterations go on.
+    fn forget_unused(&self) {
+        let configured = self.config.apis.iter().map(|plan| plan.name.clone()).collect();
+        let folder = Arc::clone(&self.services.folder);
+        tokio::spawn(async move { folder.forget_unused(configured, Utc::now()).await });
     }
 
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
@@ -125,10 +135,7 @@ impl Daemon {
             return self.change(plan, delay);
         }
         let name = plan.name.clone();
-        let api = self.resting.remove(&name).unwrap_or_else(|| {
-            let account = self.accounts.remove(&name).unwrap_or_else(Account::blank);
-            Api::new(Arc::clone(&plan), account)
-        });
+        let api = self.rest.take(&plan);
         self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
         let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services), delay));
         self.crew.insert(name, orders);
@@ -157,7 +164,7 @@ impl Daemon {
         };
         let name = api.plan.name.clone();
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
-        self.resting.insert(name.clone(), api);
+        self.rest.put(api);
         match last {
             Some(Order::Work(plan, ..)) => self.start(plan, Duration::ZERO),
             _ => {

@@ -141,6 +141,14 @@ impl Api {
         self.plan = plan;
     }
 
+    /// What is to be kept of it where it may never come back; all of it, where it holds what isn't kept anywhere else.
+    ///
+    /// # Errors
+    /// That is no error: the API, where it holds a batch that could not be kept in a file yet.
+    pub fn at_rest(self) -> Result<Account, Box<Self>> {
+        if self.refused.is_some() { Err(Box::new(self)) } else { Ok(self.account.at_rest()) }
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn account(&self) -> &Account {

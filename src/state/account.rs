@@ -204,6 +204,12 @@ impl Account {
         }
     }
 
+    /// What an API needs that comes back, without what is only shown. Kept for every API that ever ended.
+    #[must_use]
+    pub fn at_rest(self) -> Self {
+        Self { past: VecDeque::new(), oddities: BTreeMap::new(), ..self }
+    }
+
     /// Notes something odd. Gives whether it is to be told: it wasn't seen lately.
     pub fn notice(&mut self, oddity: Oddity, now: DateTime<Utc>) -> bool {
         let noticed = self.oddities.entry(oddity);

@@ -5,6 +5,7 @@
 //! the store before it is in the text file, and what it covers is forgotten after that. While the store can't be written,
 //! what was delivered is kept in memory and written as soon as it can be; no iteration fails for that.
 
+use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -77,6 +78,7 @@ enum Request {
     Save { name: String, account: Box<Account>, reply: oneshot::Sender<()> },
     Settle { settlement: Box<Settlement>, reply: oneshot::Sender<io::Result<Account>> },
     Remembered { number: u64, reply: oneshot::Sender<u64> },
+    ForgetUnused { configured: HashSet<String>, now: DateTime<Utc>, reply: oneshot::Sender<Vec<String>> },
     Close { reply: oneshot::Sender<()> },
 }
 
@@ -194,6 +196,10 @@ impl Keeper {
         self.ask(|reply| Request::Remembered { number, reply }).await.unwrap_or_default()
     }
 
+    pub(super) async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) -> Vec<String> {
+        self.ask(|reply| Request::ForgetUnused { configured, now, reply }).await.unwrap_or_default()
+    }
+
     /// Ends the thread's work; the store is closed afterwards.
     pub(super) async fn close(&self) {
         self.ask(|reply| Request::Close { reply }).await.ok();
@@ -297,6 +303,15 @@ impl Work {
                 // Who asked has given up, and goes on from the checkpoint before.
                 Request::Settle { reply, .. } if reply.is_closed() => {}
                 Request::Settle { settlement, reply } => settlements.push((settlement, reply)),
+                Request::ForgetUnused { configured, now, reply } => {
+                    let forget =
+                        |store: &mut Store| guarded(|| store.forget_unused(|name| configured.contains(name), now));
+                    let forgotten = self.store.as_mut().map(forget).unwrap_or(Ok(Vec::new()));
+                    let _ = reply.send(forgotten.unwrap_or_else(|cause| {
+                        self.fail(&cause);
+                        Vec::new()
+                    }));
+                }
                 Request::Close { reply } => is_last.push(reply),
             }
         }

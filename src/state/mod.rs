@@ -15,7 +15,7 @@ mod pulse;
 mod store;
 mod unsaved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -291,6 +291,19 @@ impl Folder {
     /// Notes that records without a date came again, so that they stay remembered.
     pub async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
         self.keeper.see_again(number, iteration, identities).await;
+    }
+
+    /// Forgets the accounts in the store of APIs that have not been in the config for long. Their lines in the text file
+    /// stay.
+    pub async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
+        let forgotten = self.keeper.forget_unused(configured, now).await;
+        if !forgotten.is_empty() {
+            tracing::info!(
+                apis = forgotten.len(),
+                "what was delivered for APIs that have long not been in the config is forgotten; their lines in \
+                 {CHECKPOINTS_FILE_NAME} stay"
+            );
+        }
     }
 
     /// How many different records of an account are remembered.

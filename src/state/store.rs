@@ -7,6 +7,8 @@
 //! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
+mod unused;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::{Fingerprint, Identity};
-use logzio_api_fetcher::state::{Account, Change, OpenError, Store, StoreWrite, TakenFolder};
+use logzio_api_fetcher::state::{
+    Account, CHECKPOINTS_FILE_NAME, Change, OpenError, Past, STORE_FILE_NAME, Store, StoreWrite, TakenFolder,
+};
+
+use crate::harness::{Fetcher, MockServer, general, page};
 
 const ONE: u64 = 1;
 const OTHER: u64 = 2;
@@ -149,6 +153,39 @@ fn counts_a_page_as_record_by_record() {
             page.iter().map(|identity| delivered.iter().filter(|known| *known == identity).count() as u32).collect();
         prop_assert_eq!(store.counts(ONE, &page).unwrap(), one_by_one);
     });
+}
+
+/// By `once`, and by the daemon at its start.
+#[test]
+fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_line() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    for command in ["once", "run"] {
+        let text = "old: 2026-01-01T00:00:00Z\nnew: 2026-01-01T00:00:00Z\n";
+        let fetcher = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).file(CHECKPOINTS_FILE_NAME, text);
+        let mut store = Store::open(&fetcher.path().join(STORE_FILE_NAME)).unwrap();
+        let saved = [("old", 91), ("new", 89), ("events", 91)].map(|(name, days)| {
+            let at = Utc::now() - TimeDelta::days(days);
+            let checkpoint = (name != "events").then(|| "2026-01-01T00:00:00Z".parse().unwrap());
+            let past = Past { at, seconds: 1.0, records: 1, pages: 1, error: None };
+            let account = Account { checkpoint, past: [past].into(), ..Account::blank() };
+            StoreWrite::Save { name: name.to_owned(), account: Box::new(account) }
+        });
+        store.write(1, saved.iter()).unwrap();
+        drop(store);
+        let outcome = match command {
+            "once" => fetcher.once(),
+            _ => {
+                let running = fetcher.start();
+                running.wait_for_log("APIs that have long not been in the config is forgotten", 1);
+                running.wait_for_log("iteration done", 1);
+                running.stop()
+            }
+        };
+        let outcome = outcome.assert_code(0).assert_says("forgotten; their lines in last_start_dates.txt stay apis=1");
+        let store = Store::open(&outcome.path().join(STORE_FILE_NAME)).unwrap();
+        assert_eq!(store.accounts().unwrap().keys().collect::<Vec<_>>(), ["events", "new"]);
+        assert_eq!(outcome.read(CHECKPOINTS_FILE_NAME), text);
+    }
 }
 
 /// Whoever asks need not have waited for the disk.

@@ -1,0 +1,104 @@
+//! What is kept of APIs that are not running: those that have ended, and those that the text file knows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::iteration::Api;
+use crate::plan::Plan;
+use crate::state::Account;
+
+/// How many APIs that have ended are kept as they are, with their tokens and figures: those whose entry comes back, as it was
+/// taken out for a moment. Of those before them, the account is kept, like the line in the text file.
+const WHOLE_MAX: usize = 256;
+
+/// APIs that are not running.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// What is known of each, where it isn't among the others.
+    accounts: BTreeMap<String, Account>,
+    /// The last that have ended, the latest at the end.
+    whole: VecDeque<Api>,
+}
+
+impl Rest {
+    /// Of the accounts that were found at the start.
+    pub(super) fn of(accounts: BTreeMap<String, Account>) -> Self {
+        Self { accounts, whole: VecDeque::new() }
+    }
+
+    /// Keeps less of the accounts that no API of the config uses.
+    pub(super) fn shrink(&mut self) {
+        for account in self.accounts.values_mut() {
+            *account = std::mem::take(account).at_rest();
+        }
+    }
+
+    /// Takes an API that has ended.
+    pub(super) fn put(&mut self, api: Api) {
+        self.whole.push_back(api);
+        for _ in WHOLE_MAX..self.whole.len() {
+            let Some(oldest) = self.whole.pop_front() else { return };
+            let name = oldest.plan.name.clone();
+            match oldest.at_rest() {
+                Ok(account) => drop(self.accounts.insert(name, account)),
+                // It holds what is kept nowhere else.
+                Err(oldest) => self.whole.push_back(*oldest),
+            }
+        }
+    }
+
+    /// The API of a plan, as far as it is known.
+    pub(super) fn take(&mut self, plan: &Arc<Plan>) -> Api {
+        if let Some(at) = self.whole.iter().rposition(|api| api.plan.name == plan.name)
+            && let Some(api) = self.whole.remove(at)
+        {
+            return api;
+        }
+        let account = self.accounts.remove(&plan.name).unwrap_or_else(Account::blank);
+        Api::new(Arc::clone(plan), account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::config::{Surroundings, compile};
+    use crate::state::Past;
+
+    fn plan(name: &str) -> Arc<Plan> {
+        let text = format!(
+            "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
+             credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
+        );
+        let config = compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") }).config;
+        config.expect("a config").apis.remove(0)
+    }
+
+    #[test]
+    fn a_bounded_number_of_apis_is_kept_whole_and_a_checkpoint_of_each() {
+        let past = Past { at: DateTime::default(), seconds: 1.0, records: 1, pages: 1, error: Some("x".repeat(300)) };
+        let account = |seconds: i64| Account {
+            checkpoint: DateTime::from_timestamp(seconds, 0),
+            past: [past.clone()].into(),
+            ..Account::blank()
+        };
+        let mut rest = Rest::of(BTreeMap::from([("found".to_owned(), account(1))]));
+        rest.shrink();
+        let plans: Vec<Arc<Plan>> = (0..WHOLE_MAX + 10).map(|number| plan(&format!("api-{number}"))).collect();
+        for (plan, seconds) in plans.iter().zip(100..) {
+            rest.put(Api::new(Arc::clone(plan), account(seconds)));
+        }
+        assert_eq!((rest.whole.len(), rest.accounts.len()), (WHOLE_MAX, 11));
+        assert!(rest.accounts.values().all(|account| account.past.is_empty()));
+        for (plan, seconds) in plans.iter().zip(100..) {
+            assert_eq!(rest.take(plan).checkpoint(), DateTime::from_timestamp(seconds, 0));
+        }
+        assert_eq!(rest.take(&plan("found")).checkpoint(), DateTime::from_timestamp(1, 0));
+        assert_eq!(rest.take(&plan("found")).checkpoint(), None, "it is taken");
+        assert!(rest.whole.is_empty() && rest.accounts.is_empty());
+    }
+}
