@@ -55,6 +55,15 @@ fn a_body_is_made_from_the_credentials_where_there_is_none() {
 }
 
 #[test]
+fn a_mapping_is_sent_as_json_where_its_content_type_says_so() {
+    let asked = token_request(
+        "    body: {client_id: a+b, more: {level: 1}}\n    headers: {Content-Type: application/json; charset=utf-8}\n",
+    );
+    assert_eq!(asked.text(), r#"{"client_id":"a+b","more":{"level":1}}"#);
+    assert_eq!(asked.header("content-type"), Some("application/json; charset=utf-8"));
+}
+
+#[test]
 fn a_mapping_is_encoded_and_a_get_carries_it_in_the_query() {
     let asked = token_request("    body: {client_id: a+b, scope: x/y}\n    headers: {X-Own: '1'}\n");
     assert_eq!((asked.text().as_str(), asked.header("x-own")), ("client_id=a%2Bb&scope=x%2Fy", Some("1")));
