@@ -117,6 +117,18 @@ impl Paths {
     }
 }
 
+impl Paths {
+    /// Whether a page is parsed to a tree of values, which takes many times its text.
+    #[must_use]
+    pub fn has_tree(&self) -> bool {
+        let of_error = match &self.error {
+            ErrorRule::At(path) => Some(path),
+            ErrorRule::Usual | ErrorRule::Never => None,
+        };
+        [Some(&self.data), self.next_url.as_ref(), of_error].into_iter().flatten().any(JsonPath::has_tree)
+    }
+}
+
 impl<'a> Page<'a> {
     /// Takes a page's text apart.
     ///

@@ -17,6 +17,8 @@ use super::scan::Key;
 
 /// How many keys an error names.
 const KEYS_NAMED_MAX: usize = 20;
+/// The largest page that is parsed to a tree of values, as jsonpath-rust wants it: that takes twenty times as much.
+const TREE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a key may be in an error, in characters.
 const KEY_NAMED_CHARS_MAX: usize = 40;
 
@@ -31,7 +33,9 @@ pub struct JsonPath {
 enum Form {
     /// Steps from the root; `literal` is tried first, as one key of the root.
     Steps { literal: Option<String>, steps: Vec<Step> },
-    /// RFC 9535 beyond steps; `many` where finding nothing is no surprise.
+    /// Steps to lists or objects, a filter of their elements that looks at nothing else, and steps below what it keeps.
+    Filter { above: Vec<Step>, filter: JpQuery, below: Vec<Step> },
+    /// RFC 9535 beyond that; `many` where finding nothing is no surprise.
     Query { query: JpQuery, many: bool },
 }
 
@@ -140,7 +144,28 @@ impl JsonPath {
                 }
                 walk(root, steps).map_err(|there| Missing::Absent { path: self.text.clone(), there })
             }
+            Form::Filter { above, filter, below: steps } => {
+                let lists = walk(root, above).map_err(|there| Missing::Absent { path: self.text.clone(), there })?;
+                let unasked = |cause| Missing::Query { path: self.text.clone(), cause };
+                let mut kept = Vec::new();
+                for list in lists {
+                    for element in list.elements().chain(list.members().map(|member| member.value)) {
+                        if keeps(filter, element).map_err(unasked)? {
+                            kept.extend(walk(element, steps).unwrap_or_default());
+                        }
+                    }
+                }
+                Ok(kept)
+            }
             Form::Query { query, many } => {
+                if root.text().len() > TREE_BYTES_MAX {
+                    let cause = format!(
+                        "it has {} bytes, and `..`, slices and filters that look elsewhere are followed in pages of up to \
+                         {TREE_BYTES_MAX}; ask for smaller pages",
+                        root.text().len()
+                    );
+                    return Err(Missing::Query { path: self.text.clone(), cause });
+                }
                 let found = ask(root, query).map_err(|cause| Missing::Query { path: self.text.clone(), cause })?;
                 if found.is_empty() && !many {
                     return Err(Missing::Absent { path: self.text.clone(), there: what_is_there(root) });
@@ -230,8 +255,14 @@ impl JsonPath {
                 [Step::Key(key), rest @ ..] => Some(Head { literal: literal.as_deref(), key, rest }),
                 _ => None,
             },
-            Form::Query { .. } => None,
+            Form::Filter { .. } | Form::Query { .. } => None,
         }
+    }
+
+    /// Whether a page is parsed to a tree of values for it, which takes many times the page's text.
+    #[must_use]
+    pub fn has_tree(&self) -> bool {
+        matches!(self.form, Form::Query { .. })
     }
 }
 
@@ -307,6 +338,9 @@ fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
         })
         .collect();
     let Some(steps) = steps else {
+        if let Some(filter) = filter_of(&parts) {
+            return Ok(filter);
+        }
         if rooted && parse_json_path(text).is_ok() {
             return query(text);
         }
@@ -315,6 +349,40 @@ fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
     let is_that_key = matches!(steps.as_slice(), [Step::Key(key)] if key == text);
     let literal = (!rooted && !is_that_key).then(|| text.to_owned());
     Ok(Form::Steps { literal, steps })
+}
+
+/// A path with one filter, which looks at nothing but the element itself: nothing in it refers to the page (`$`).
+fn filter_of(parts: &[Part]) -> Option<Form> {
+    let steps = |parts: &[Part]| -> Option<Vec<Step>> {
+        let step = |part: &Part| if let Part::Step(step) = part { Some(step.clone()) } else { None };
+        parts.iter().map(step).collect()
+    };
+    let at = parts.iter().position(|part| !matches!(part, Part::Step(_)))?;
+    let Part::Bracket(inner) = parts.get(at)? else { return None };
+    if !inner.starts_with('?') || inner.contains('$') {
+        return None;
+    }
+    let filter = parse_json_path(&format!("$[{inner}]")).ok().filter(|_| is_one_selector(inner))?;
+    Some(Form::Filter { above: steps(parts.get(..at)?)?, filter, below: steps(parts.get(at + 1..)?)? })
+}
+
+/// Whether no comma outside of quotes and brackets makes it several selectors.
+fn is_one_selector(inner: &str) -> bool {
+    let (mut quote, mut escaped, mut depth) = (None, false, 0_usize);
+    for char in inner.chars() {
+        match (quote, char) {
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if char == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(char),
+            (None, '[' | '(') => depth += 1,
+            (None, ']' | ')') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => return false,
+            (None, _) => {}
+        }
+    }
+    true
 }
 
 fn query(text: &str) -> Result<Form, PathError> {
@@ -497,6 +565,14 @@ fn element(raw: Raw<'_>, index: i64) -> Option<Raw<'_>> {
     raw.elements().nth(count.checked_sub(from_end)?)
 }
 
+/// Whether a filter keeps an element. It is asked of that alone, so that one element is a tree of values at a time.
+fn keeps(filter: &JpQuery, element: Raw<'_>) -> Result<bool, String> {
+    let element: serde_json::Value = serde_json::from_str(element.text()).map_err(|error| error.to_string())?;
+    let list = serde_json::Value::Array(vec![element]);
+    let found = js_path_process(filter, &list).map_err(|error| error.to_string())?;
+    Ok(!found.is_empty())
+}
+
 /// Asks jsonpath-rust for the places, and takes the raw slices that stand there.
 fn ask<'a>(root: Raw<'a>, query: &JpQuery) -> Result<Vec<Raw<'a>>, String> {
     let value: serde_json::Value = serde_json::from_str(root.text()).map_err(|error| error.to_string())?;
@@ -591,6 +667,49 @@ mod tests {
         check("$", &[PAGE]);
     }
 
+    /// As jsonpath-rust finds it in the whole page.
+    fn asked_of_the_whole(path: &str, page: &str) -> Vec<String> {
+        let query = parse_json_path(path).expect("a path");
+        let found = ask(Raw::parse(page).expect("JSON"), &query).expect("it can be asked");
+        found.into_iter().map(|raw| raw.text().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_filter_is_asked_of_one_element_at_a_time_and_keeps_what_it_keeps_of_the_whole_page() {
+        let page = r#"{"a": {"b": [{"t": "x", "n": 1, "sub": {"v": 1}}, {"t": "y,]", "n": 2}, 7, null, ["x"]],
+            "c": {"k": {"t": "x"}, "l": {"n": 3}}}, "none": null, "text": "x"}"#;
+        for (path, is_by_element) in [
+            ("$.a.b[?@.t == 'x']", true),
+            ("$.a.b[?@.t == 'x'].sub.v", true),
+            ("$.a.b[?@.t == 'y,]' || @.n > 0]", true),
+            ("$.a.b[?@.n > 0 && !(@.t == 'x')]", true),
+            ("$.a.b[?@ == 7]", true),
+            ("$.a.c[?@.t]", true),
+            ("$.a.*[?@.t == 'x']", true),
+            ("$.text[?@.t]", true),
+            ("$.none[?@.t]", true),
+            ("$.a.b[?@.t == 'x', ?@.n == 2]", false),
+            ("$.a.b[?@.t == $.text]", false),
+            ("$..b[?@.t == 'x']", false),
+        ] {
+            let parsed = JsonPath::parse(path).expect("a path");
+            assert_eq!(!parsed.has_tree(), is_by_element, "{path}");
+            let found = parsed.all(Raw::parse(page).expect("JSON")).unwrap_or_else(|error| panic!("{error}"));
+            let found: Vec<String> = found.into_iter().map(|raw| raw.text().to_owned()).collect();
+            assert_eq!(found, asked_of_the_whole(path, page), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_large_page_is_not_made_a_tree_of_values() {
+        let page = format!(r#"{{"a": [{{"t": "{}"}}]}}"#, "x".repeat(TREE_BYTES_MAX));
+        let root = Raw::parse(&page).expect("JSON");
+        let all = |path| JsonPath::parse(path).expect("a path").all(root);
+        let refused = all("$..t").expect_err("it would take twenty times as much").to_string();
+        assert!(refused.contains("ask for smaller pages"), "{refused}");
+        assert_eq!(all("$.a[?@.t]").expect("one element at a time").len(), 1);
+    }
+
     #[test]
     fn names_the_keys_there_are_where_it_finds_nothing() {
         let root = Raw::parse(PAGE).expect("the page is JSON");
@@ -600,6 +719,7 @@ mod tests {
         };
         assert_eq!(missing("a.c"), "json path `a.c` finds nothing; the keys there are: b, b-c, null");
         assert_eq!(missing("data[7]"), "json path `data[7]` finds nothing; what is there is an array");
+        assert_eq!(missing("$.a.c[?@.x]"), "json path `$.a.c[?@.x]` finds nothing; the keys there are: b, b-c, null");
         assert!(missing("$..nowhere").contains("@odata.nextLink"), "{}", missing("$..nowhere"));
     }
 
