@@ -14,6 +14,11 @@ use crate::harness::{Asked, Reply, decoded};
 /// The overlap of each API: longer than an event is late at most (to the second), and a life of the fetcher lasts.
 pub const OVERLAP_SECONDS: i64 = 8;
 const LATE_SECONDS_MAX: i64 = 3;
+/// How far the clock of a source may be ahead.
+const AHEAD_SECONDS_MAX: i64 = 240;
+/// Of so many batches one is answered by somebody else, who takes none: the fetcher then asks again after a minute, which is
+/// longer than it lives.
+const FOREIGN_ANSWERS_EVERY: u32 = 150;
 /// How many events of each API are there at the beginning, from the hour before: a first window of several pages.
 const EVENTS_BEFORE: usize = 3_000;
 /// Records of a page.
@@ -173,6 +178,12 @@ impl World {
             return Reply::status(200, "");
         }
         inner.figures.listener_faults += 1;
+        match inner.random.u32(..FOREIGN_ANSWERS_EVERY) {
+            0 => return Reply::status(200, "<html>Please sign in</html>"),
+            1 => return Reply::status(400, "no"),
+            2 => return Reply::status(403, "<html>blocked</html>"),
+            _ => {}
+        }
         let reply = match inner.random.u32(..8) {
             0 => Reply::Close,
             1 => Reply::status(503, ""),
@@ -228,7 +239,13 @@ impl Inner {
         };
         let at = now - late;
         let at = if self.random.bool() { date::floor_to_second(at) } else { at };
-        self.add(api, at);
+        // The clock of one source is ahead.
+        let ahead = if self.random.u32(..50) == 0 {
+            TimeDelta::seconds(self.random.i64(1..AHEAD_SECONDS_MAX))
+        } else {
+            TimeDelta::zero()
+        };
+        self.add(api, at + ahead);
     }
 
     fn add(&mut self, api: usize, at: DateTime<Utc>) {
@@ -293,7 +310,7 @@ impl Inner {
             return Reply::json(&body);
         }
         self.figures.api_faults += 1;
-        match self.random.u32(..9) {
+        match self.random.u32(..11) {
             0 => Reply::Close,
             1 => Reply::CutOff(body.into_bytes()),
             2 => Reply::ClaimsLess(body.into_bytes()),
@@ -302,6 +319,8 @@ impl Inner {
             5 => Reply::json("<html>not now</html>"),
             6 => Reply::json(r#"{"data":17,"value":17}"#),
             7 => Reply::status(404, ""),
+            8 => Reply::json(r#"{"data":[],"value":[],"error":{"code":503,"message":"timed out"}}"#),
+            9 => Reply::json(r#"{"data":null,"value":null,"errors":[{"message":"timed out"}]}"#),
             _ => Reply::Late(Duration::from_millis(self.random.u64(200..1_500)), Box::new(Reply::Close)),
         }
     }
