@@ -20,8 +20,8 @@
 //!
 //! While a page is split, the next one is fetched and the batches before it are compressed and sent: one page ahead, no
 //! more. Pages that are smaller than a batch are read while up to two batches are on their way; to wait for each batch would
-//! leave a core idle while the other compresses. And at most [`fetch::SEATS`] iterations have pages in memory as long as
-//! APIs and listener get on: so a thousand APIs that catch up take 180 MB, where each by itself takes some 2 MB.
+//! leave a core idle while the other compresses. What all of them may have in memory is one budget of bytes ([`memory`]):
+//! who finds no room ships what it has, and waits.
 //!
 //! # The rooms
 //!
@@ -37,6 +37,7 @@
 //! | [`http`], [`proxy`], [`query`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment; percent-encoding, once |
 //! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
+//! | [`memory`] | the budget of bytes for pages, records and batches; whether the listener takes anything |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
@@ -87,6 +88,7 @@ pub mod hosts;
 pub mod http;
 pub mod iteration;
 pub mod logging;
+pub mod memory;
 pub mod meter;
 pub mod pace;
 pub mod plan;

@@ -29,6 +29,8 @@ pub struct Config {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Where the status page is served (`status.listen`), if it is wanted.
     pub status_listen: Option<SocketAddr>,
+    /// What pages, records and batches of all APIs may take in memory (`limits.memory`), in bytes.
+    pub memory_bytes: u64,
     /// The APIs in the order of the config; at least one, and no two of one name.
     pub apis: Vec<Arc<Plan>>,
 }

@@ -14,9 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::progress::Progress;
 use super::{Exit, folder_of};
 use crate::daemon::{self, Daemon};
-use crate::fetch::{Gates, Seats, TokenCache};
+use crate::fetch::{Gates, TokenCache};
 use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
+use crate::memory::MemoryBudget;
 use crate::plan::Config;
 use crate::reload::{self, Print};
 use crate::retry;
@@ -161,6 +162,7 @@ pub(super) fn assemble(
         tracing::error!(cause = %error, "can't start");
         Exit::Config
     })?;
+    let memory = MemoryBudget::new(config.memory_bytes);
     let services = Services {
         listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
         clients,
@@ -173,8 +175,8 @@ pub(super) fn assemble(
             Exit::Failed
         })?),
         stop,
-        board: Arc::new(Board::new(Utc::now())),
-        seats: Seats::default(),
+        board: Arc::new(Board::new(Utc::now(), memory.clone())),
+        memory,
     };
     Ok((found.accounts, Arc::new(services)))
 }

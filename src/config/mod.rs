@@ -11,6 +11,7 @@ mod fault;
 mod fill;
 mod filters;
 mod hosts;
+mod limits;
 mod marks;
 mod plain;
 mod presets;
@@ -143,6 +144,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
     let top = Section::new(reader, root, Spot::default(), Place::Top);
     let listener = read_listener(reader, &top.section("logzio"));
     let extra_roots = read_roots(reader, &top.section("tls"), folder);
+    let memory_bytes = limits::read(reader, &top.section("limits"));
     let status_listen = read_status(reader, &top.section("status"));
     let apis = read_apis(reader, &top);
     let (listener, mut apis) = (listener?, apis?);
@@ -154,7 +156,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
     let mut shared = Vec::with_capacity(apis.len());
     shared.extend(apis.into_iter().map(Arc::new));
-    Some(Config { listener, extra_roots: extra_roots?, status_listen, apis: shared })
+    Some(Config { listener, extra_roots: extra_roots?, status_listen, memory_bytes, apis: shared })
 }
 
 /// One host with one login has one rate: the strictest that one of its entries names.

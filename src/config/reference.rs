@@ -54,6 +54,12 @@ pub const KEYS: &[Key] = &[
         "no status page",
         "Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container. Whoever reaches it can read them; it has no login.",
     ),
+    key(
+        "limits.memory",
+        Top,
+        "`128MiB`",
+        "What pages, records and batches of all APIs may take in memory, like `256MiB`. What has no room waits; the process itself takes up to 64 MB more.",
+    ),
     key("auth_apis", Top, "none", "The APIs that are asked with Basic authentication."),
     key("oauth_apis", Top, "none", "The APIs that are asked with an OAuth 2.0 access token (client credentials)."),
     key("type", Auth, "required", "`cisco_secure_x` or `general`."),

@@ -108,6 +108,7 @@ impl Daemon {
                 }
             }
         }
+        self.services.memory.set_limit(new.memory_bytes);
         self.services.board.reloaded(Vec::new(), Utc::now());
         tell(&diff);
         for (place, (name, step)) in diff.steps.into_iter().enumerate() {

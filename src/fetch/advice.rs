@@ -22,6 +22,8 @@ impl FetchError {
             Self::WebPage { .. } => {
                 Some("check http_request.url, and the credentials: gateways and login pages answer so, too")
             }
+            Self::Memory { .. } => Some("nothing, if it passes; else raise limits.memory, or ask for smaller pages"),
+            Self::Outage { .. } => Some("see what the APIs say that could not ship: the listener is down"),
             Self::Empty { .. } => Some("nothing, if it passes; else check http_request.url"),
             Self::Login { .. } => Some("check the credentials: the API wants somebody to log in"),
             Self::OtherOrigin { .. } | Self::Private { .. } => {

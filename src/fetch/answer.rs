@@ -10,6 +10,7 @@ use reqwest::{Response, Url};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::room::Room;
 use super::{Failure, FetchError, flaw, refusal};
 use crate::meter::Meter;
 use crate::record::date;
@@ -38,21 +39,39 @@ const NAMES_OF_WORDS: [&str; 16] = [
     "details",
 ];
 
-/// The body, up to a limit, as long as it keeps coming.
+/// How a body is read.
+pub(super) struct Reading<'r, 'a> {
+    /// The largest that is read.
+    pub(super) bytes_max: usize,
+    pub(super) silence: Silence,
+    /// Where it is noted that bytes come.
+    pub(super) meter: &'r Meter,
+    /// Where it may be in memory; nothing where it is small, or alone.
+    pub(super) room: Option<&'r mut Room<'a>>,
+}
+
+/// The body, up to a limit, as long as it keeps coming. The wait for room doesn't count as the server's silence.
 pub(super) async fn read(
     mut response: Response,
     url: &Url,
-    max: usize,
-    silence: Silence,
+    Reading { bytes_max: max, silence, meter, mut room }: Reading<'_, '_>,
     scrubber: &Scrubber,
-    meter: &Meter,
 ) -> Result<Vec<u8>, Failure> {
+    if let Some(room) = &mut room {
+        room.take_for_answer(response.content_length()).await.map_err(Failure::end)?;
+    }
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = Vec::with_capacity(promised.min(PROMISED_BYTES_MAX));
     loop {
-        let chunk = silence.within(response.chunk()).await;
+        let chunk = match &mut room {
+            Some(room) => room.patiently(body.len(), silence.within(response.chunk())).await,
+            None => silence.within(response.chunk()).await,
+        };
         meter.touch();
+        if let (Some(room), Some(Ok(Some(chunk)))) = (&mut room, &chunk) {
+            room.take_for_body(body.len().saturating_add(chunk.len()).min(max)).await.map_err(Failure::end)?;
+        }
         match chunk {
             Some(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
             Some(Ok(Some(_))) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),

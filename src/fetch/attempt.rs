@@ -4,11 +4,12 @@ use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
-use super::answer::{self, Silence};
+use super::answer::{self, Reading, Silence};
 use super::flaw::{self, Flaw};
 use super::next;
+use super::room::Room;
 use super::send::{Beyond, Outgoing, Sent, send};
-use super::{Answer, Failure, FetchError, PAGE_BYTES_MAX, SEATS, Seat, refusal};
+use super::{Answer, Failure, FetchError, PAGE_BYTES_MAX, refusal};
 use crate::http::{self, Clients};
 use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
@@ -42,32 +43,33 @@ pub(super) struct Got {
 }
 
 impl Attempt<'_> {
-    /// One request, with its redirects. Who has many of them at a time reads the body in a seat.
-    pub(super) async fn make(self, url: &Url, seat: Option<&Seat>) -> Result<Got, Failure> {
-        let Self { plan, access, .. } = self;
+    /// One request, with its redirects. Where many are made at a time, room is taken for the body as it comes in.
+    pub(super) async fn make(self, url: &Url, mut room: Option<&mut Room<'_>>) -> Result<Got, Failure> {
+        let Self { access, .. } = self;
         let asked_at = Utc::now();
-        let Sent { response, base, elsewhere } = send(&self.outgoing(), url, &access.scrubber).await?;
+        let outgoing = self.outgoing();
+        let sent = send(&outgoing, url, &access.scrubber);
+        let sent = match &mut room {
+            Some(room) => room.patiently(0, sent).await,
+            None => sent.await,
+        };
+        let Sent { response, base, elsewhere } = sent?;
         self.meter.touch();
         let status = response.status();
         if !status.is_success() {
             return Err(status_failure(response, url, elsewhere, &access.scrubber).await);
         }
         let has_content = status != StatusCode::NO_CONTENT;
-        if let Some(seat) = seat.filter(|seat| has_content && !seat.waive(response.content_length())) {
-            if seat.has_to_wait() {
-                tracing::debug!(api = plan.name, "{SEATS} other APIs have pages in memory, so what it answers waits");
-            }
-            seat.take().await;
-        }
         let headers = response.headers().clone();
-        let bytes = answer::read(response, url, PAGE_BYTES_MAX, self.silence(), &access.scrubber, self.meter).await?;
+        let reading = Reading { bytes_max: PAGE_BYTES_MAX, silence: self.silence(), meter: self.meter, room };
+        let bytes = answer::read(response, url, reading, &access.scrubber).await?;
         let (text, was_lossy) = answer::text(bytes);
         let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.scrubber));
         let text = has_content.then_some(text);
         let moment = Moment::new(asked_at, answer::date(&headers));
         let has_next_header = next::is_in_header(&headers);
         let secrets = access.scrubber.clone();
-        let answer = Answer { text, was_lossy, base, secrets, moment, has_next_header };
+        let answer = Answer { text, was_lossy, base, secrets, moment, has_next_header, permit: None };
         Ok(Got { answer, status, headers, flaw })
     }
 

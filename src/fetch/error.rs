@@ -135,6 +135,23 @@ pub enum FetchError {
         /// What the answer says, scrubbed.
         said: String,
     },
+    /// Pages of other APIs take all the memory that there may be.
+    #[error(
+        "no room for its page for {} s: pages of all APIs take the {} MiB of limits.memory",
+        waited.as_secs(), limit_bytes / (1024 * 1024)
+    )]
+    Memory {
+        /// The budget.
+        limit_bytes: u64,
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The listener takes nothing.
+    #[error("the listener has taken nothing for {} s, so nothing is read for it", waited.as_secs())]
+    Outage {
+        /// How long it waited.
+        waited: Duration,
+    },
     /// The process stops.
     #[error("stopped before the answer came")]
     Stopped,

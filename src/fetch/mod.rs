@@ -14,7 +14,7 @@ mod gate;
 mod next;
 mod once;
 mod refusal;
-mod seat;
+mod room;
 mod send;
 mod token;
 mod waits;
@@ -28,11 +28,11 @@ pub use error::FetchError;
 pub use gate::{Gate, Gates};
 pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, Refused, access_once, page_once};
-pub use seat::{SEATS, Seat, Seats};
 pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
 
 use crate::http::Clients;
+use crate::memory::{MemoryBudget, Outage, Permit};
 use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
@@ -41,6 +41,7 @@ use crate::window::Moment;
 use attempt::{Attempt, Got};
 use error::Failure;
 use refusal::Refusal;
+use room::Room;
 
 /// The largest page that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -73,6 +74,8 @@ pub struct Answer {
     pub moment: Moment,
     /// Whether a header names a next page (RFC 8288).
     pub has_next_header: bool,
+    /// What it takes of the memory budget, where it is counted.
+    pub permit: Option<Permit>,
 }
 
 /// Asks one API for the pages of one iteration.
@@ -88,8 +91,10 @@ pub struct Fetcher<'a> {
     pub token: &'a TokenSlot,
     /// Where it meets the others that ask the same host with the same login.
     pub gate: &'a Gate,
-    /// Where its pages may be in memory.
-    pub seat: Seat,
+    /// How much of its pages may be in memory.
+    pub memory: &'a MemoryBudget,
+    /// Whether the listener takes anything: else nothing is read for it.
+    pub outage: &'a Outage,
     /// Where it is noted that bytes come.
     pub meter: &'a Meter,
 }
@@ -100,34 +105,24 @@ impl Fetcher<'_> {
     /// # Errors
     /// [`FetchError`] of the last try.
     pub async fn page(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
-        let page = self.seat.patiently(self.waits.stop().until_cut(self.page_with_retries(url, turn)));
+        let page = self.waits.stop().until_cut(self.page_with_retries(url, turn));
         page.await.unwrap_or(Err(FetchError::Stopped))
-    }
-
-    /// The same where others wait for the seat: they come first, and the API is asked when its turn comes. What it would
-    /// answer sooner would lie in the buffers of its connection, some 400 KB of it.
-    ///
-    /// # Errors
-    /// [`FetchError`] of the last try.
-    pub async fn page_in_turn(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
-        self.seat.give_back();
-        match self.waits.stop().until_cut(self.seat.take()).await {
-            Some(_) => self.page(url, turn).await,
-            None => Err(FetchError::Stopped),
-        }
     }
 
     async fn page_with_retries(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
         let mut retries = Retries::new(retry::API);
         let mut has_renewed = false;
         let host = self.plan.request.url.origin().ascii_serialization();
+        let has_tree = self.plan.paths.has_tree();
+        let mut room = Room::new(self.memory, self.outage, &self.waits, self.meter, has_tree);
         loop {
             self.gate.pass(self.plan.rate, &self.waits, &host).await?;
             let (token, access) = self.access().await?;
             let is_http1 = self.gate.is_http1();
+            room.take_first().await?;
             let (clients, plan, meter) = (self.clients, self.plan, self.meter);
             let attempt = Attempt { clients, plan, access: &access, is_http1, meter };
-            let made = attempt.make(url, Some(&self.seat)).await;
+            let made = attempt.make(url, Some(&mut room)).await;
             let refusal = match &made {
                 Ok(got) if got.refuses_token() => Some(Refusal::Clear),
                 Ok(_) => None,
@@ -143,7 +138,7 @@ impl Fetcher<'_> {
             let failure = match made {
                 Ok(Got { answer, flaw: None, headers, .. }) => {
                     self.gate.note(retry::quota(&headers, Utc::now()));
-                    return Ok(answer);
+                    return Ok(Answer { permit: Some(room.into_permit()), ..answer });
                 }
                 Ok(Got { flaw: Some(flaw), .. }) => flaw,
                 Err(failure) => failure,
@@ -156,6 +151,7 @@ impl Fetcher<'_> {
             if let Verdict::Retry { asked: Some(asked) } = failure.verdict {
                 self.gate.hold(asked);
             }
+            room.give_back();
             self.waits.pause_or_end(&mut retries, failure, &self.plan.name).await?;
         }
     }

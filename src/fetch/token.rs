@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{self, Silence};
+use super::answer::{self, Reading, Silence};
 use super::attempt::status_failure;
 use super::refusal::Refusal;
 use super::send::{Beyond, Outgoing, Sent, send};
@@ -212,7 +212,8 @@ pub(super) async fn try_ask(
     if !status.is_success() || status == StatusCode::NO_CONTENT {
         return Err(status_failure(response, url, None, scrubber).await);
     }
-    let body = answer::read(response, url, TOKEN_ANSWER_BYTES_MAX, silence, scrubber, &Meter::default()).await?;
+    let reading = Reading { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, meter: &Meter::default(), room: None };
+    let body = answer::read(response, url, reading, scrubber).await?;
     let (body, _) = answer::text(body);
     read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.

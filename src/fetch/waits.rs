@@ -66,6 +66,15 @@ impl Waits {
         }
     }
 
+    /// What the work gives. Unless that is there at once it counts as a wait: what others need isn't held meanwhile.
+    pub(super) async fn for_room<T>(&self, work: impl Future<Output = T>) -> Result<T, FetchError> {
+        let mut work = std::pin::pin!(work);
+        if let Some(done) = futures_util::FutureExt::now_or_never(work.as_mut()) {
+            return Ok(done);
+        }
+        self.during(Duration::MAX, work).await
+    }
+
     async fn during<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, FetchError> {
         let _flag = (span > LONG).then(|| {
             self.is_long.send_replace(true);

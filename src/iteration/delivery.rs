@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
+use crate::memory::Permit;
 use crate::ship::{Batch, Done, Outbox, Pieces, ShipError, Shipper, cant_compress};
 use crate::state::Remembering;
 
@@ -16,6 +17,10 @@ type Sent = (Pieces, Result<Option<Done>, ShipError>);
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) shipper: Shipper,
+    /// What the batches take of the memory budget, once their page is gone.
+    held: Permit,
+    /// The memory of the batches that are on their way.
+    bytes: usize,
     /// When the iteration began.
     now: DateTime<Utc>,
     outbox: Outbox,
@@ -28,14 +33,35 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(shipper: Shipper, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(shipper: Shipper, held: Permit, now: DateTime<Utc>) -> Self {
         let outbox = Outbox::new(shipper.listener.press());
-        Self { shipper, now, outbox, pieces: Pieces::default(), sending: JoinSet::new(), remembering: None }
+        Self {
+            shipper,
+            held,
+            bytes: 0,
+            now,
+            outbox,
+            pieces: Pieces::default(),
+            sending: JoinSet::new(),
+            remembering: None,
+        }
     }
 
     /// Puts a batch behind the others.
     pub(super) fn push(&mut self, batch: Batch) {
+        self.bytes = self.bytes.saturating_add(batch.memory_bytes());
         self.outbox.push(batch);
+    }
+
+    /// Counts the batches from now on, as their page, which took their room, is gone.
+    pub(super) fn hold_batches(&mut self, open_bytes: usize) {
+        self.held.count_batches(self.bytes.saturating_add(open_bytes));
+    }
+
+    /// Notes that a batch of so much memory is no longer on its way.
+    pub(super) fn let_go(&mut self, bytes: usize, open_bytes: usize) {
+        self.bytes = if self.len() == 0 { 0 } else { self.bytes.saturating_sub(bytes) };
+        self.held.shrink_to_batches(self.bytes.saturating_add(open_bytes));
     }
 
     /// How many batches are not delivered yet.

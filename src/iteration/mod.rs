@@ -21,8 +21,9 @@ use tokio::time::Instant;
 
 pub use report::{IterationError, Report};
 
-use crate::fetch::{FetchError, Fetcher, Gate, Gates, Seat, Seats, TokenCache, TokenSlot, Waits};
+use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
 use crate::http::Clients;
+use crate::memory::MemoryBudget;
 use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::record::date;
@@ -31,6 +32,7 @@ use crate::state::{Account, Folder, Past, Settlement};
 use crate::status::Board;
 use crate::stop::{Recall, Stop};
 use crate::window::{Gap, GapCause, Window, is_future};
+use delivery::Delivery;
 use outcome::{Ended, How, Moved};
 use run::{Refused, Run};
 use watch::Observed;
@@ -60,8 +62,8 @@ pub struct Services {
     pub stop: Stop,
     /// How the APIs fare, for whoever watches.
     pub board: Arc<Board>,
-    /// Where pages may be in memory.
-    pub seats: Seats,
+    /// How much of pages, records and batches may be in memory.
+    pub memory: MemoryBudget,
     /// The access tokens; entries that ask for one in the same words share it.
     pub tokens: TokenCache,
     /// Where the entries that ask one host with one login meet.
@@ -81,7 +83,7 @@ impl Services {
             folder: Arc::clone(&self.folder),
             stop: self.stop.clone(),
             board: Arc::clone(&self.board),
-            seats: self.seats.clone(),
+            memory: self.memory.clone(),
             tokens: self.tokens.clone(),
             gates: self.gates.clone(),
             asked_max: self.asked_max,
@@ -236,7 +238,6 @@ impl Api {
         is_wide: bool,
         now: DateTime<Utc>,
     ) -> (Result<Moved, Cut>, Report) {
-        let seat = Seat::new(&services.seats);
         if let Auth::Token(request) = &plan.auth {
             self.token = services.tokens.slot(request);
         }
@@ -244,7 +245,8 @@ impl Api {
         self.gate = services.gates.of(plan);
         let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
         let meter = &*self.meter;
-        let fetcher = Fetcher { clients, plan, waits, token, gate, seat, meter };
+        let (memory, outage) = (&services.memory, services.listener.outage());
+        let fetcher = Fetcher { clients, plan, waits, token, gate, memory, outage, meter };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),
@@ -254,7 +256,8 @@ impl Api {
         };
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = services.folder.remembered(self.account.number).await;
-        let mut run = Run::new(plan, &services.folder, shipper, &self.meter, &mut self.account, window, now);
+        let delivery = Delivery::new(shipper, services.memory.permit(), now);
+        let mut run = Run::new(plan, &services.folder, delivery, &self.meter, &mut self.account, window, now);
         run.observed.remembered = remembered;
         run.refused = self.refused.take();
         let read = run.pages(&fetcher).await;

@@ -7,6 +7,8 @@ use crate::record::Identity;
 pub const BATCH_BYTES_MAX: usize = 1_048_576;
 /// The longest line that the listener takes.
 pub const LINE_BYTES_MAX: usize = 500_000;
+/// The memory of a full batch: with the line that no longer fits, as long as that is of a usual length.
+const FULL_BYTES: usize = BATCH_BYTES_MAX + 16 * 1024;
 /// How many empty batches are kept to be filled again: as many as are on their way while records come evenly.
 const SPARE_MAX: usize = 3;
 
@@ -44,6 +46,12 @@ impl Batch {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How much memory it has.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.text.capacity().saturating_add(self.entries.capacity().saturating_mul(size_of::<Entry>()))
     }
 
     /// Whether it has no line.
@@ -95,6 +103,12 @@ pub struct Batcher {
 }
 
 impl Batcher {
+    /// How much memory it has: of the open batch, and of those that are kept to be filled again.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.spare.iter().map(Batch::memory_bytes).fold(self.open.memory_bytes(), usize::saturating_add)
+    }
+
     /// Adds a line, which `append` writes behind those that are there. Gives a batch that is full now, the line being the
     /// first of the next.
     ///
@@ -102,6 +116,10 @@ impl Batcher {
     /// The line, where it is longer than [`LINE_BYTES_MAX`]; it is in no batch then.
     pub fn push(&mut self, append: impl FnOnce(&mut Vec<u8>), identity: Identity) -> Result<Option<Batch>, TooLong> {
         let start = self.open.text.len();
+        if start > BATCH_BYTES_MAX / 2 {
+            // It will be full, and doubling would take a megabyte that is never filled.
+            self.open.text.reserve_exact(FULL_BYTES.saturating_sub(start));
+        }
         append(&mut self.open.text);
         let bytes = self.open.text.len().saturating_sub(start);
         if bytes > LINE_BYTES_MAX {
@@ -129,6 +147,14 @@ impl Batcher {
     /// The batch that is not full yet, if it has a line.
     pub fn finish(&mut self) -> Option<Batch> {
         (!self.open.is_empty()).then(|| std::mem::replace(&mut self.open, self.spare.pop().unwrap_or_default()))
+    }
+
+    /// Lets go of all memory that holds no line.
+    pub fn drop_spare(&mut self) {
+        self.spare = Vec::new();
+        if self.open.is_empty() {
+            self.open = Batch::default();
+        }
     }
 
     /// Takes a batch back that is done with, to fill its memory again.

@@ -11,6 +11,7 @@ use super::acceptance::{Acceptance, Meaning, Refusal, meaning};
 use super::gzip::Press;
 use super::standing::{Foreign, Permission, Standing};
 use crate::http::{cause, unreachable_advice, whole_body};
+use crate::memory::Outage;
 use crate::plan::{self, Acknowledge};
 use crate::query::encode_component;
 use crate::retry::{self, Retries, Verdict};
@@ -114,6 +115,7 @@ pub struct Listener {
     acknowledge: Acknowledge,
     press: Arc<Press>,
     standing: Standing,
+    outage: Outage,
 }
 
 /// A failed attempt: why, and whether another may help.
@@ -132,7 +134,14 @@ impl Listener {
             acknowledge: listener.acknowledge,
             press: Arc::default(),
             standing: Standing::default(),
+            outage: Outage::default(),
         }
+    }
+
+    /// Whether it takes anything, for whoever reads for it.
+    #[must_use]
+    pub fn outage(&self) -> &Outage {
+        &self.outage
     }
 
     /// Its name where several are told apart, in `undelivered.ndjson`.
@@ -210,10 +219,16 @@ impl Listener {
         loop {
             let (error, verdict) = match stop.until_end(self.post(body)).await {
                 None => return Err(ShipError::Stopped),
-                Some(Ok(acceptance)) => return Ok(acceptance),
+                Some(Ok(acceptance)) => {
+                    self.outage.end();
+                    return Ok(acceptance);
+                }
                 Some(Err(failure)) => failure,
             };
             let Verdict::Retry { asked } = verdict else { return Err(error) };
+            if retries.failed() == 0 {
+                self.outage.fail(Instant::now());
+            }
             let Some(wait) = retries.next_wait(asked) else { return Err(error) };
             let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
             tracing::warn!(api, cause = %error, failed_tries = tries, "sending again in {seconds:.1} s");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::health::Word;
+use crate::memory::{MemoryBudget, Usage};
 use crate::meter::{Meter, Totals};
 use crate::plan::Plan;
 use crate::state::{Account, Oddity, Past, Pulse};
@@ -26,6 +27,7 @@ pub const RECENT_MAX: usize = 60;
 #[derive(Debug)]
 pub struct Board {
     started: DateTime<Utc>,
+    memory: MemoryBudget,
     noted: Mutex<Noted>,
 }
 
@@ -174,6 +176,8 @@ pub struct Snapshot {
     pub reload: Reload,
     /// Every API, by name.
     pub apis: BTreeMap<String, ApiStatus>,
+    /// What of the memory budget is in use.
+    pub memory: Usage,
 }
 
 impl Standing {
@@ -233,9 +237,9 @@ impl ApiStatus {
 impl Board {
     /// Without APIs.
     #[must_use]
-    pub fn new(now: DateTime<Utc>) -> Self {
+    pub fn new(now: DateTime<Utc>, memory: MemoryBudget) -> Self {
         let reload = Reload { succeeded: now, faults: Vec::new() };
-        Self { started: now, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload, state: None }) }
+        Self { started: now, memory, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload, state: None }) }
     }
 
     /// Has an eye on the thread that keeps the state.
@@ -346,7 +350,8 @@ impl Board {
             .apis
             .iter()
             .map(|(name, entry)| (name.clone(), ApiStatus { totals: entry.meter.totals(), ..entry.status.clone() }));
-        Snapshot { started: self.started, reload: noted.reload.clone(), apis: apis.collect() }
+        let (started, reload, apis) = (self.started, noted.reload.clone(), apis.collect());
+        Snapshot { started, reload, apis, memory: self.memory.usage() }
     }
 
     /// Healthy as long as one API is not failing, as the others' trouble is their own; and as long as nothing is stuck, which
@@ -410,7 +415,7 @@ mod tests {
     }
 
     fn board_of(names: &[&str]) -> Board {
-        let board = Board::new(DateTime::default());
+        let board = Board::new(DateTime::default(), MemoryBudget::default());
         for name in names {
             let text = format!(
                 "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \

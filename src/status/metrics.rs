@@ -112,6 +112,15 @@ fn of_the_process(out: &mut Exposition, snapshot: &Snapshot) {
         out.family("process_cpu_seconds_total", "counter", "Processor time, user and system.");
         out.sample("", &[], used.num_microseconds() as f64 / 1e6);
     }
+    let memory = snapshot.memory;
+    for (name, help, bytes) in [
+        ("memory_budget_bytes", "What pages, records and batches may take (limits.memory).", memory.limit_bytes),
+        ("memory_used_bytes", "What they take now.", memory.used_bytes),
+        ("memory_used_bytes_max", "The most that they took since the start.", memory.used_max_bytes),
+    ] {
+        out.family(&format!("{PREFIX}{name}"), "gauge", help);
+        out.sample("", &[], bytes as f64);
+    }
     if let Some(bytes) = resident_bytes() {
         out.family("process_resident_memory_bytes", "gauge", "Memory that is resident.");
         out.sample("", &[], bytes as f64);

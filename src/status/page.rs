@@ -328,6 +328,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::memory::Usage;
     use crate::meter::Totals;
     use crate::status::{Reload, Standing, Trouble};
 
@@ -355,7 +356,7 @@ mod tests {
         let well = (0..APIS_SHOWN_MAX + 4).map(|at| (format!("a{at:05}"), api(0)));
         let apis = well.chain([("z-fails".to_owned(), api(3)), ("z-failed-once".to_owned(), api(1))]).collect();
         let reload = Reload { succeeded: now, faults: Vec::new() };
-        let page = page(&Snapshot { started: now, reload, apis }, now);
+        let page = page(&Snapshot { started: now, reload, apis, memory: Usage::default() }, now);
         assert_eq!(page.matches("<details").count(), APIS_SHOWN_MAX);
         assert!(page.contains("6 more APIs, none in more trouble than those above"), "the rest is not counted");
         let place =

@@ -10,10 +10,10 @@ use crate::harness::{
 };
 
 /// What the status server says.
-struct Answer {
+pub struct Answer {
     status: u16,
     headers: HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Answer {
@@ -35,13 +35,13 @@ fn ask(method: &str, url: &str) -> Option<Answer> {
     })
 }
 
-fn get(url: &str) -> Answer {
+pub fn get(url: &str) -> Answer {
     ask("GET", url).unwrap_or_else(|| panic!("{url} does not answer"))
 }
 
 /// Where the page is, by the fetcher's own word; the last one.
 #[track_caller]
-fn page_of(running: &Running, times: usize) -> String {
+pub fn page_of(running: &Running, times: usize) -> String {
     let said = "the status page is at ";
     running.wait_for_log(said, times);
     let log = running.log();

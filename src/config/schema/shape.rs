@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    Acknowledge, AuthType, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen,
+    Acknowledge, AuthType, Bytes, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen,
     ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
     pattern_of,
 };
@@ -29,6 +29,7 @@ sections! {
         logzio: Logzio,
         tls: Option<Tls>,
         status: Option<Status>,
+        limits: Option<Limits>,
         auth_apis: Option<Vec<AuthApi>>,
         oauth_apis: Option<Vec<OAuthApi>>,
     }
@@ -38,6 +39,8 @@ sections! {
     Tls { ca_file: Option<Filled>, }
 
     Status { listen: Option<Listen>, }
+
+    Limits { memory: Option<Bytes>, }
 
     #[schemars(transform = require_of_auth)]
     AuthApi {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::super::{api, reader, request};
+use crate::memory;
 
 /// What YAML has besides lists and mappings; numbers and booleans are taken as they are written.
 const SCALAR: [&str; 3] = ["string", "number", "boolean"];
@@ -19,6 +20,8 @@ const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
 /// Requests per span of time.
 const RATE: &str =
     r"^\s*0*[1-9][0-9]{0,4}\s*/\s*([sS]|[sS][eE][cC]|second|[mM]|[mM][iI][nN]|minute|[hH]|hour|[dD]|[dD][aA][yY])\s*$";
+/// A number of bytes with its unit.
+const BYTES: &str = r"^\s*\+?[0-9]+\s*([kKmMgG][iI]?[bB]|[kKmMgG][iI]|[bB])?\s*$";
 /// A number without an exponent.
 const NUMBER: &str = r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)";
 const EXPONENT: &str = "([eE][+-]?[0-9]+)";
@@ -55,6 +58,12 @@ values! {
     Url: json_schema!({ "type": "string", "pattern": or_filled_in(ORIGIN) });
     ListenerUrl: json_schema!({ "type": "string", "pattern": or_filled_in(&format!(r"{ORIGIN}[^?#]*\?*\s*$")) });
     Listen: json_schema!({ "type": "string", "pattern": or_filled_in(r"^\s*\S*:[0-9]+\s*$") });
+    Bytes: json_schema!({
+        "type": ["integer", "string"],
+        "minimum": memory::BUDGET_BYTES_MIN,
+        "maximum": memory::BUDGET_BYTES_MAX,
+        "pattern": or_filled_in(BYTES)
+    });
     Headers: headers();
     Filters: json_schema!({ "type": "object", "additionalProperties": one_or_more(None) });
     CustomFields: json_schema!({ "type": "object" });

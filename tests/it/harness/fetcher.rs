@@ -145,6 +145,13 @@ impl Running {
         self.folder().join("config.yaml").to_str().unwrap().to_owned()
     }
 
+    /// The most memory that it has had resident (`VmHWM` of proc(5)).
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder().join("stderr")).unwrap()
     }

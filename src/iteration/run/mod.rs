@@ -1,15 +1,18 @@
 //! One iteration under way: its pages, its batches, what it remembers.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::{Pin, pin};
+mod first;
+mod resume;
+mod shipping;
+
+use std::pin::pin;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{MaybeDone, maybe_done};
-use reqwest::{StatusCode, Url};
+use futures_util::future::maybe_done;
+use reqwest::Url;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::delivery::{Delivery, cant_remember};
-use super::report::{IterationError, Report, is_refusal};
+use super::report::{IterationError, Report};
 use super::watch::Observed;
 use crate::fetch::{Answer, FetchError, Fetcher, Turn, error_words, next_link};
 use crate::meter::Meter;
@@ -18,15 +21,18 @@ use crate::record::answer::{More, is_link, more};
 use crate::record::json::{Kind, Raw};
 use crate::record::path::what_is_there;
 use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, PageError, Record, date};
-use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, Done, ShipError, Shipper, TooLong};
-use crate::state::{Account, Folder, Oddity, Remembering};
-use crate::window::{
-    Chain, Moment, Probe, Progress, Proof, Reach, Seen, Sieve, Sight, Step, Window, is_future, is_too_old,
-};
+use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
+use crate::state::{Account, Folder};
+use crate::window::{Chain, Moment, Seen, Sieve, Sight, Step, Window, is_future};
+use resume::Places;
 
 /// How many batches may be on their way while a page is split and the next one fetched: one that is sent, and one that is
 /// compressed. Where a page alone fills a batch, those of earlier pages are delivered before the next is asked for.
 const BEHIND_MAX: usize = 2;
+/// How many batches of one page may be on their way before more of it are made: the page itself is in memory, too.
+const OF_PAGE_MAX: usize = 3;
+/// A page of this size and more is parsed beside the runtime's thread: a smaller one takes less than a millisecond.
+const LARGE_PAGE_BYTES: usize = 256 * 1024;
 /// A page below this size is shipped by itself while the next is fetched, so that its place is saved soon; larger ones fill
 /// batches together.
 const SMALL_PAGE_BYTES: usize = 128 * 1024;
@@ -72,30 +78,12 @@ struct Asked {
     link: Option<String>,
 }
 
-/// Where an iteration can go on, behind pages whose records are not all delivered yet.
-#[derive(Default)]
-struct Places {
-    /// By the number of records that were put into batches before.
-    waiting: VecDeque<(u64, Progress)>,
-    batched: u64,
-    delivered: u64,
-}
-
-impl Places {
-    /// Notes that records were delivered. Gives the last place that they complete.
-    fn deliver(&mut self, records: u64) -> Option<Progress> {
-        self.delivered = self.delivered.saturating_add(records);
-        let complete = self.waiting.partition_point(|(batched, _)| *batched <= self.delivered);
-        self.waiting.drain(..complete).next_back().map(|(_, place)| place)
-    }
-}
-
 impl<'a> Run<'a> {
     /// Before its first page.
     pub(super) fn new(
         plan: &'a Plan,
         folder: &'a Folder,
-        shipper: Shipper,
+        delivery: Delivery,
         meter: &'a Meter,
         account: &'a mut Account,
         window: Window,
@@ -105,7 +93,7 @@ impl<'a> Run<'a> {
         Self {
             plan,
             folder,
-            delivery: Delivery::new(shipper, now),
+            delivery,
             meter,
             account,
             now,
@@ -157,139 +145,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes on where the last iteration was cut. Gives nothing where it wasn't, or where the place doesn't prove itself:
-    /// then the window begins again, and what was delivered of it is known.
-    async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(Asked, Result<Answer, FetchError>)> {
-        let progress = self.account.progress.clone()?;
-        let asked = self.asked_to_resume(&progress);
-        let fetched = match &asked {
-            Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
-                let turn = if asked.link.is_some() { Turn::Next } else { Turn::First };
-                Box::pin(fetcher.page(&asked.url, turn)).await
-            }
-            _ => return self.begin_again(),
-        };
-        let is_proved = match &fetched {
-            Ok(answer) => self.proves(answer, &progress).await,
-            Err(cause) if cause.status().is_some_and(is_refusal) => false,
-            Err(_) => true,
-        };
-        if !is_proved {
-            return self.begin_again();
-        }
-        self.is_proof = matches!(progress.proof(), Proof::Again(_));
-        self.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, self.is_proof);
-        self.window = progress.window;
-        self.is_resumed = true;
-        tracing::debug!(
-            api = self.plan.name,
-            page = progress.course.pages,
-            "going on where the last iteration was cut"
-        );
-        asked.map(|asked| (asked, fetched))
-    }
-
-    fn begin_again<T>(&mut self) -> Option<T> {
-        self.account.progress = None;
-        tracing::info!(
-            api = self.plan.name,
-            "the place where the last iteration was cut can't be found again; the window begins again, and what was \
-             delivered of it is left out"
-        );
-        None
-    }
-
-    fn asked_to_resume(&self, progress: &Progress) -> Option<Asked> {
-        let (Proof::Behind(link) | Proof::Again(Some(link))) = progress.proof() else {
-            return Some(Asked { url: self.first_url(progress.window.start), link: None });
-        };
-        let configured = &self.plan.request.url;
-        Some(Asked {
-            url: next_link(link, configured, configured, &self.plan.request.hosts).ok()?,
-            link: Some(link.to_owned()),
-        })
-    }
-
-    /// Whether an answer shows that pages go on as they did.
-    async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
-        let Some(text) = answer.text.as_deref() else { return false };
-        let Ok(page) = Page::read(text, &self.plan.paths, &self.plan.custom_fields) else { return false };
-        match progress.proof() {
-            Proof::Again(_) => {
-                let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
-                progress.is_proved(&records, page.next_url.is_some())
-            }
-            Proof::Behind(_) => {
-                let identities = page.records.iter().map(Record::identity).collect();
-                let delivered = self.folder.counts(self.account.number, identities).await.unwrap_or_default();
-                delivered.contains(&0)
-            }
-        }
-    }
-
     fn first_url(&self, start: DateTime<Utc>) -> Url {
         self.plan.request.first_url(start)
-    }
-
-    /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
-    ///
-    /// The same words may mean something else that passes, and what lies before a later start is given up. So the same
-    /// request is made again before they are believed, and once more when a later start was taken.
-    async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
-        let wanted = self.window.start;
-        let first_url = self.first_url(wanted);
-        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
-            Err(cause) if refused_as_too_old(&cause).is_some() => {}
-            other => return other,
-        }
-        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
-            Err(cause) if refused_as_too_old(&cause).is_some() => self.later_first_page(fetcher, cause).await,
-            other => other,
-        }
-    }
-
-    /// The first page from the earliest start on that the API takes.
-    async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
-        let wanted = self.window.start;
-        let said = refused_as_too_old(&refused).unwrap_or_default();
-        tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
-        let mut probe = Probe::new(wanted, said, self.now);
-        let mut earliest = None;
-        while let Some(start) = probe.next(self.now) {
-            match Box::pin(fetcher.page(&self.first_url(start), Turn::First)).await {
-                Ok(answer) => {
-                    probe.accept(start);
-                    earliest = Some((start, answer));
-                }
-                Err(cause) if refused_as_too_old(&cause).is_some() => probe.refuse(start),
-                Err(cause) => return Err(cause),
-            }
-        }
-        let Some((start, answer)) = earliest else { return Err(refused) };
-        match Box::pin(fetcher.page(&self.first_url(wanted), Turn::First)).await {
-            Err(cause) if refused_as_too_old(&cause).is_some() => {}
-            other => return other,
-        }
-        self.window.begin_later(start);
-        self.account.reach = Some(Reach::learned(start, self.now));
-        if self.account.notice(Oddity::StartTooOld, self.now) {
-            tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Oddity::StartTooOld.advice());
-        }
-        Ok(answer)
     }
 
     /// Reads a page and puts its new records into batches; the next one is fetched meanwhile. Gives what came of that.
     async fn take_in(
         &mut self,
-        answer: Answer,
+        mut answer: Answer,
         asked: &Asked,
         fetcher: &Fetcher<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Asked, Result<Answer, FetchError>)>, IterationError> {
         self.report.pages += 1;
         self.meter.add_page();
+        let mut permit = answer.permit.take();
+        let bytes = answer.text.as_ref().map_or(0, String::len);
         let read = self.read(&answer)?;
         let records = &read.records;
+        if let Some(permit) = &mut permit {
+            permit.count_page(bytes, records.len());
+        }
         let next = self.next(&read, &answer);
         let seen = self.see(records, now).await;
         let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment);
@@ -301,6 +177,7 @@ impl<'a> Run<'a> {
             (next, step) => {
                 self.note_last(&answer, records.len());
                 self.batch(records, now).await?;
+                self.drop_page(permit);
                 return match (next, step) {
                     (Err(error), _) => Err(error),
                     (Ok(_), Step::Circle) => Err(IterationError::Circle { page: self.chain.course().pages }),
@@ -315,19 +192,19 @@ impl<'a> Run<'a> {
         };
         drop(seen);
         // Requests are boxed, or the room for each would be part of every iteration.
-        if fetcher.seat.is_wanted() {
+        if fetcher.memory.is_short() {
             self.batch(records, now).await?;
             self.wait_at(place).await;
             drop(read);
             drop(answer);
-            // Nothing of this iteration stays in memory.
+            self.drop_page(permit);
+            // Others wait for memory: nothing of this iteration stays there, and it asks when its turn comes.
             self.ship_rest().await?;
-            self.batcher = Batcher::default();
-            let fetched = Box::pin(fetcher.page_in_turn(&next.url, turn)).await;
+            self.drop_spare();
+            let fetched = Box::pin(fetcher.page(&next.url, turn)).await;
             return Ok(Some((next, fetched)));
         }
         // One page ahead: what earlier pages filled goes first.
-        let bytes = answer.text.as_ref().map_or(0, String::len);
         let (is_small, fills_batches) = (bytes < SMALL_PAGE_BYTES, bytes >= BATCH_BYTES_MAX);
         self.ship_until(if is_small || fills_batches { 0 } else { BEHIND_MAX }).await?;
         let url = next.url.clone();
@@ -335,6 +212,7 @@ impl<'a> Run<'a> {
         self.batch_alongside(records, now, fetch.as_mut()).await?;
         drop(read);
         drop(answer);
+        self.drop_page(permit);
         if is_small {
             let small = self.batcher.finish();
             self.enqueue(small);
@@ -356,7 +234,8 @@ impl<'a> Run<'a> {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
         }
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), |text| Page::read(text, paths, fields));
+        let parse = |text: &'p str| beside_the_runtime(text, || Page::read(text, paths, fields));
+        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), parse);
         let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
         let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
         let read = read.map_err(unreadable)?;
@@ -389,32 +268,6 @@ impl<'a> Run<'a> {
         self.observed.pages = self.chain.pages();
         self.observed.direction = self.chain.course().direction();
         step
-    }
-
-    /// The place behind a page. A link that holds a secret is not saved: then the window begins again.
-    fn place(
-        &self,
-        asked: &Asked,
-        next: &Asked,
-        seen: &[Seen],
-        answer: &Answer,
-        now: DateTime<Utc>,
-    ) -> Option<Progress> {
-        let link = next.link.clone().filter(|link| !answer.secrets.finds_in(link))?;
-        let requests = self.plan.requests_fingerprint();
-        let place = Progress::new(requests, self.window, asked.link.clone(), link, self.chain.course());
-        let records: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
-        Some(place.proved_by(&records, self.is_proof && self.chain.pages() == 1, now))
-    }
-
-    /// Saves a place, once everything before it is delivered.
-    async fn wait_at(&mut self, place: Option<Progress>) {
-        let Some(place) = place else { return };
-        self.places.waiting.push_back((self.places.batched, place));
-        if let Some(place) = self.places.deliver(0) {
-            self.account.progress = Some(place);
-            drop(self.folder.save_soon(&self.plan.name, self.account.clone()).await);
-        }
     }
 
     /// Learns from the dates of a page, and tells which of its records lie below the window.
@@ -516,7 +369,10 @@ impl<'a> Run<'a> {
             match self.batcher.push(append, record.identity()) {
                 Ok(full) => {
                     self.places.batched += 1;
-                    self.enqueue(full);
+                    if full.is_some() {
+                        self.enqueue(full);
+                        self.ship_until(OF_PAGE_MAX).await?;
+                    }
                 }
                 Err(TooLong { line }) => {
                     self.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
@@ -549,135 +405,10 @@ impl<'a> Run<'a> {
             self.account.lateness.add(newest.signed_duration_since(date));
         }
     }
-
-    /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
-    async fn remember(&mut self, identities: Vec<Identity>) -> Remembering {
-        identities.iter().for_each(|identity| self.sieve.acknowledge(identity.fingerprint));
-        match self.places.deliver(0) {
-            None => self.folder.remember(self.account.number, self.account.iteration, identities).await,
-            Some(place) => {
-                self.account.progress = Some(place);
-                self.folder.remember_with(&self.plan.name, self.account.clone(), identities).await
-            }
-        }
-    }
-
-    /// Puts a full batch behind those that are on their way.
-    fn enqueue(&mut self, batch: Option<Batch>) {
-        batch.into_iter().for_each(|batch| self.delivery.push(batch));
-    }
-
-    async fn ship_rest(&mut self) -> Result<(), IterationError> {
-        let rest = self.batcher.finish();
-        self.enqueue(rest);
-        self.ship_until(0).await?;
-        Ok(self.delivery.remembered().await?)
-    }
-
-    /// Ships until so many batches are left.
-    async fn ship_until(&mut self, left: usize) -> Result<(), IterationError> {
-        while self.delivery.len() > left {
-            let done = self.delivery.next().await;
-            self.note(done).await?;
-        }
-        Ok(())
-    }
-
-    /// Puts a page's records into batches while the next page is fetched.
-    async fn batch_alongside(
-        &mut self,
-        records: &[Record<'_>],
-        now: DateTime<Utc>,
-        mut fetch: Pin<&mut MaybeDone<impl Future>>,
-    ) -> Result<(), IterationError> {
-        let mut batched = pin!(self.batch(records, now));
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut fetch, if fetch.as_mut().output_mut().is_none() => {}
-                batched = &mut batched => return batched,
-            }
-        }
-    }
-
-    /// Ships while something is fetched; where that has to wait, what fills no batch, too. A failure to ship ends both at
-    /// once.
-    async fn ship_alongside<T>(
-        &mut self,
-        fetch: impl Future<Output = T>,
-        fetcher: &Fetcher<'_>,
-    ) -> Result<T, IterationError> {
-        tokio::pin!(fetch);
-        let mut has_all = false;
-        let fetched = loop {
-            let done = tokio::select! {
-                fetched = &mut fetch => break fetched,
-                done = self.delivery.next() => done,
-                () = fetcher.waits.long_one(), if !has_all => {
-                    let rest = self.batcher.finish();
-                    self.enqueue(rest);
-                    has_all = true;
-                    continue;
-                }
-            };
-            self.note(done).await?;
-        };
-        self.ship_until(BEHIND_MAX).await?;
-        Ok(fetched)
-    }
-
-    /// Notes what became of a batch. What was delivered is on its way to the disk before anything else is shipped.
-    async fn note(&mut self, done: Result<Done, ShipError>) -> Result<(), IterationError> {
-        let noted = match done {
-            Ok(done) => self.note_done(done).await,
-            Err(error) => Err(error.into()),
-        };
-        self.has_failed |= noted.is_err();
-        noted
-    }
-
-    async fn note_done(&mut self, Done { piece, shipped, refused }: Done) -> Result<(), IterationError> {
-        self.report.shipped.records += shipped.records;
-        self.report.shipped.bytes += shipped.bytes;
-        self.report.shipped.set_aside += shipped.set_aside;
-        self.meter.add_records(shipped.records, shipped.bytes);
-        self.meter.add_set_aside(shipped.set_aside);
-        match refused {
-            None => {
-                self.places.delivered = self.places.delivered.saturating_add(piece.len() as u64);
-                let remembering = self.remember(piece.identities().collect()).await;
-                self.delivery.remember(shipped.records, remembering);
-                self.batcher.reuse(piece);
-                Ok(())
-            }
-            Some(reason) => {
-                self.refused = Some(Refused { piece, reason });
-                self.keep_refused().await
-            }
-        }
-    }
-
-    /// Keeps what the listener refused in a file, and remembers it then.
-    async fn keep_refused(&mut self) -> Result<(), IterationError> {
-        if let Some(Refused { piece, reason }) = &self.refused {
-            self.delivery.shipper.keep(piece, self.now, reason).await?;
-            let identities: Vec<Identity> = piece.identities().collect();
-            self.refused = None;
-            self.places.delivered = self.places.delivered.saturating_add(identities.len() as u64);
-            self.remember(identities).await.end().await.map_err(cant_remember)?;
-        }
-        Ok(())
-    }
 }
 
-/// What an answer says that refuses a start date as too old.
-fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
-    match cause {
-        FetchError::Status { status, said, .. } => {
-            let is_such =
-                [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(status);
-            Some(said.as_str()).filter(|said| is_such && is_too_old(said))
-        }
-        _ => None,
-    }
+/// Does what reads the whole text; where that is long, the thread's other tasks go on elsewhere meanwhile.
+fn beside_the_runtime<T>(text: &str, work: impl FnOnce() -> T) -> T {
+    let can_block = || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if text.len() >= LARGE_PAGE_BYTES && can_block() { tokio::task::block_in_place(work) } else { work() }
 }
