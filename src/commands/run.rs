@@ -24,12 +24,8 @@ use crate::retry;
 use crate::ship::{Listener, Undelivered};
 use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, StateError, TakenFolder};
 use crate::status::{self, Board};
-use crate::stop::{Stop, Waited};
+use crate::stop::Stop;
 use crate::version;
-
-/// When the listener is asked by an empty request: what APIs have had to ship since the start has mostly shown by then
-/// whether it takes anything, and their first requests come before it.
-const LISTENER_CHECK_AFTER: Duration = Duration::from_secs(5);
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
@@ -43,7 +39,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     let health = tokio::spawn(publish_health(Arc::clone(&services)));
     let (news, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, print, hangup, news));
-    let checking = tokio::spawn(check_listener(Arc::clone(&services.listener), services.stop.clone()));
+    let checking = tokio::spawn(daemon::check_listener(Arc::clone(&services.listener), services.stop.clone()));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings).await;
     watching.abort();
     checking.abort();
@@ -51,16 +47,6 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     services.stop.until_gone(services.folder.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
-}
-
-/// Says soon after the start what is wrong with the listener, where no batch has shown it by then.
-async fn check_listener(listener: Arc<Listener>, stop: Stop) {
-    if stop.wait(LISTENER_CHECK_AFTER).await == Waited::Stopped || !listener.is_unheard() {
-        return;
-    }
-    if let Some(Err(error)) = stop.until_end(listener.check()).await {
-        tracing::error!(cause = %error, advice = error.advice(), "the listener was asked by an empty request, and can't be used");
-    }
 }
 
 /// How often the lock file is looked at, where `health` finds the daemon: it may go, and it may be impossible to write.

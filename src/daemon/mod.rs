@@ -5,8 +5,10 @@
 //! doesn't change goes on with its schedule, its token and its connections.
 
 mod diff;
+mod listener_check;
 mod rest;
 mod task;
+mod telling;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 pub use diff::{Diff, Step};
+pub use listener_check::check_listener;
 
 use crate::config::Reading;
 use crate::http::{Timeouts, clients};
@@ -27,7 +31,10 @@ use crate::state::Account;
 use crate::status::Server;
 use rest::Rest;
 use task::{Next, Order, go_on, iterate, start_delay};
+use telling::{Told, Untold};
 
+/// How often a line sums up the iterations that had nothing new.
+const SUMMED_UP_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How many names a line of the log lists.
 const NAMES_MAX: usize = 10;
 /// How many faults the status page shows.
@@ -45,6 +52,8 @@ pub struct Daemon {
     rest: Rest,
     /// The status page, where the config wants one.
     page: Server,
+    /// Iterations that had nothing new.
+    untold: Arc<Untold>,
 }
 
 impl Daemon {
@@ -52,7 +61,8 @@ impl Daemon {
     #[must_use]
     pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
         let page = Server::new(Arc::clone(&services.board));
-        Self { config, services, tasks: JoinSet::new(), crew: HashMap::new(), rest: Rest::of(accounts), page }
+        let (tasks, crew, rest) = (JoinSet::new(), HashMap::new(), Rest::of(accounts));
+        Self { config, services, tasks, crew, rest, page, untold: Arc::default() }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
@@ -64,6 +74,8 @@ impl Daemon {
         self.rest.shrink();
         self.forget_unused();
         let stop = self.services.stop.clone();
+        let mut sums = interval(SUMMED_UP_EVERY);
+        sums.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let all = async {
             loop {
                 tokio::select! {
@@ -71,12 +83,26 @@ impl Daemon {
                     () = stop.requested() => break,
                     Some(reading) = readings.recv() => self.obey(reading),
                     Some(done) = self.tasks.join_next() => self.take_back(done.ok()),
+                    _ = sums.tick() => self.sum_up(),
                 }
             }
             while self.tasks.join_next().await.is_some() {}
         };
         if stop.until_gone(all).await.is_none() {
             tracing::warn!("the grace window is over; what was under way is fetched again after the next start");
+        }
+    }
+
+    /// Says in one line what was said of no iteration.
+    fn sum_up(&self) {
+        let iterations = self.untold.take();
+        if iterations > 0 {
+            let minutes = SUMMED_UP_EVERY.as_secs() / 60;
+            tracing::info!(
+                iterations,
+                apis = self.crew.len(),
+                "iterations without new records in the last {minutes} min"
+            );
         }
     }
 
@@ -101,6 +127,8 @@ impl Daemon {
                 Ok(clients) => {
                     let listener = Listener::new(clients.usual.clone(), &new.listener);
                     self.services = Arc::new(self.services.connected(clients, listener));
+                    let (listener, stop) = (Arc::clone(&self.services.listener), self.services.stop.clone());
+                    drop(tokio::spawn(check_listener(listener, stop)));
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the config can't be used; everything goes on as before");
@@ -140,7 +168,7 @@ impl Daemon {
         self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
         let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services), delay));
         self.crew.insert(name, orders);
-        self.tasks.spawn(go_on(api, received));
+        self.tasks.spawn(go_on(api, received, Arc::clone(&self.untold)));
     }
 
     fn change(&mut self, plan: Arc<Plan>, delay: Duration) {
@@ -217,7 +245,8 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
                 return None;
             }
             // Boxed, or the task would hold the room for it while it waits for its turn.
-            Box::pin(iterate(&mut api, &services, Next::Nothing)).await.is_success.then_some(api)
+            let telling = (&mut Told::default(), &Untold::default());
+            Box::pin(iterate(&mut api, &services, Next::Nothing, telling)).await.is_success.then_some(api)
         });
     }
     let mut succeeded = Vec::new();

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
+use super::telling::{Failure, Success, Told, Untold, ordinal};
 use crate::iteration::{Api, Report, Services};
 use crate::plan::Plan;
 use crate::record::date;
@@ -69,14 +70,15 @@ fn pause_after(interval: Duration, chance: f64) -> Duration {
 
 /// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it, and
 /// so does every wait of an iteration.
-pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>) -> Api {
+pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>, untold: Arc<Untold>) -> Api {
+    let mut told = Told::default();
     loop {
         let order = orders.borrow_and_update().clone();
         let Order::Work(plan, services, delay) = order else { return api };
         api.work_by(plan);
         let mut paused = pause(&services, &mut orders, delay).await;
         while paused == Paused::Whole {
-            let ended = iterate_until_told(&mut api, &services, &orders).await;
+            let ended = iterate_until_told(&mut api, &services, &orders, (&mut told, &untold)).await;
             let until = ended.until.and_then(|until| until.signed_duration_since(Utc::now()).to_std().ok());
             let next = pause_after(api.plan.interval, fastrand::f64()).max(until.unwrap_or_default());
             paused = pause(&services, &mut orders, next).await;
@@ -109,13 +111,18 @@ async fn pause(services: &Services, orders: &mut watch::Receiver<Order>, span: D
 }
 
 /// One iteration. Another order ends its waits; the receiver isn't touched, so that it still tells of it.
-async fn iterate_until_told(api: &mut Api, services: &Services, orders: &watch::Receiver<Order>) -> Outcome {
+async fn iterate_until_told(
+    api: &mut Api,
+    services: &Services,
+    orders: &watch::Receiver<Order>,
+    telling: (&mut Told, &Untold),
+) -> Outcome {
     let name = api.plan.name.clone();
     let (trigger, recall) = stop::recall();
     api.listen_to(recall);
     let next = Next::After(api.plan.interval);
     // Boxed, or an idle API's task would hold the room for it all the time. Whatever happens, that task goes on.
-    let mut iteration = AssertUnwindSafe(Box::pin(iterate(api, services, next))).catch_unwind();
+    let mut iteration = AssertUnwindSafe(Box::pin(iterate(api, services, next, telling))).catch_unwind();
     let mut orders = orders.clone();
     let ended = tokio::select! {
         biased;
@@ -126,7 +133,7 @@ async fn iterate_until_told(api: &mut Api, services: &Services, orders: &watch::
         }
     };
     ended.unwrap_or_else(|_| {
-        tracing::error!(api = name, "a bug around an iteration; please report it with the lines above");
+        tracing::error!(api = name, "internal error around an iteration; please report it with the lines above");
         Outcome::default()
     })
 }
@@ -140,8 +147,13 @@ pub(super) struct Outcome {
     pub(super) until: Option<DateTime<Utc>>,
 }
 
-/// One iteration, its outcome in the log.
-pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> Outcome {
+/// One iteration, its outcome in the log, as far as that is new.
+pub(super) async fn iterate(
+    api: &mut Api,
+    services: &Services,
+    next: Next,
+    (told, untold): (&mut Told, &Untold),
+) -> Outcome {
     let begun = Utc::now();
     let name = api.plan.name.clone();
     services.board.begin(&name, begun);
@@ -158,7 +170,7 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> O
     match outcome {
         Ok((Ok(()), report)) => {
             end(None, &report);
-            log_report(&name, &report, &checkpoint);
+            tell_success(&name, &report, &checkpoint, (told, untold));
             Outcome { is_success: true, until: None }
         }
         Ok((Err(error), _)) if error.is_recall() => {
@@ -183,23 +195,43 @@ pub(super) async fn iterate(api: &mut Api, services: &Services, next: Next) -> O
             let cause = api.plan.scrubber.scrub(&error.to_string());
             let advice = error.advice(&api.plan.auth);
             end(Some(Trouble { cause: cause.clone(), advice, until }), &report);
-            let swept_until = shown(api.swept_until());
-            match until.map(date::format) {
-                Some(until) => {
-                    tracing::warn!(api = name, cause, checkpoint, swept_until, until, "waiting, as the API asks")
+            let complete_until = shown(api.swept_until());
+            match (until.map(date::format), told.fail(&cause, now)) {
+                (Some(until), _) => {
+                    tracing::warn!(
+                        api = name,
+                        cause,
+                        advice,
+                        checkpoint,
+                        complete_until,
+                        until,
+                        "waiting, as the API asks"
+                    );
                 }
-                None => tracing::error!(api = name, cause, checkpoint, swept_until, next = then, "iteration failed"),
+                (None, Failure::Full) => tracing::error!(
+                    api = name,
+                    cause,
+                    advice,
+                    checkpoint,
+                    complete_until,
+                    next = then,
+                    "iteration failed"
+                ),
+                (None, Failure::Again { times, since }) => {
+                    let (times, since) = (ordinal(times), words::second(since));
+                    tracing::error!(api = name, next = then, "still failing, {times} time, since {since}");
+                }
             }
             Outcome { is_success: false, until }
         }
         Err(_) => {
             let advice = "please report it with the lines of the log before it";
-            end(Some(Trouble { cause: "a bug".to_owned(), advice, until: None }), &Report::default());
+            end(Some(Trouble { cause: "internal error".to_owned(), advice, until: None }), &Report::default());
             tracing::error!(
                 api = name,
                 checkpoint,
                 next = then,
-                "iteration ended by a bug; please report it with the lines above"
+                "internal error; please report it with the lines above"
             );
             Outcome::default()
         }
@@ -221,25 +253,36 @@ fn at(next: Next, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 fn next_in_words(next: Next, is_stopping: bool) -> String {
     match next {
-        _ if is_stopping => "no further try, as the fetcher stops".to_owned(),
-        Next::Nothing => "no further try, as this is a single run".to_owned(),
-        Next::After(interval) => format!("tries again in {}", words::pause(interval)),
+        _ if is_stopping => "none, as the fetcher stops".to_owned(),
+        Next::Nothing => "none (single run)".to_owned(),
+        Next::After(interval) => format!("in {}", words::pause(interval)),
     }
 }
 
-fn log_report(api: &str, report: &Report, checkpoint: &str) {
-    let seconds = (report.took.as_secs_f64() * 1000.0).round() / 1000.0;
-    tracing::info!(
-        api,
-        records = report.shipped.records,
-        pages = report.pages,
-        bytes = report.shipped.bytes,
-        seconds,
-        known = report.known,
-        set_aside = report.shipped.set_aside,
-        checkpoint,
-        "iteration done"
-    );
+fn tell_success(api: &str, report: &Report, checkpoint: &str, (told, untold): (&mut Told, &Untold)) {
+    let has_news = report.shipped.records > 0 || report.shipped.set_aside > 0;
+    let said = told.succeed(has_news);
+    if let Success::Recovered { failures, since } = said {
+        let since = words::second(since);
+        tracing::info!(api, failures, since, "recovered");
+    }
+    if said == Success::Quiet {
+        untold.add();
+        tracing::debug!(api, pages = report.pages, duplicates = report.known, checkpoint, "iteration done");
+    } else {
+        let seconds = (report.took.as_secs_f64() * 1000.0).round() / 1000.0;
+        tracing::info!(
+            api,
+            records = report.shipped.records,
+            pages = report.pages,
+            bytes = report.shipped.bytes,
+            seconds,
+            duplicates = report.known,
+            undelivered = report.shipped.set_aside,
+            checkpoint,
+            "iteration done"
+        );
+    }
     if report.older > 0 {
         tracing::debug!(api, records = report.older, "records older than the start date are left out");
     }

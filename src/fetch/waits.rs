@@ -109,8 +109,8 @@ impl Waits {
                 None => error,
             });
         };
-        let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
-        tracing::warn!(api, cause = %error, failed_tries = tries, "trying again in {seconds:.1} s");
+        let (seconds, attempt) = (wait.as_secs_f64(), retries.failed().saturating_add(1));
+        tracing::warn!(api, cause = %error, attempt, "retrying in {seconds:.1} s");
         self.wait(wait).await
     }
 

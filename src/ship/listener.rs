@@ -230,8 +230,8 @@ impl Listener {
                 self.outage.fail(Instant::now());
             }
             let Some(wait) = retries.next_wait(asked) else { return Err(error) };
-            let (seconds, tries) = (wait.as_secs_f64(), retries.failed());
-            tracing::warn!(api, cause = %error, failed_tries = tries, "sending again in {seconds:.1} s");
+            let (seconds, attempt) = (wait.as_secs_f64(), retries.failed().saturating_add(1));
+            tracing::warn!(api, cause = %error, attempt, "retrying the batch in {seconds:.1} s");
             retries.pause(wait, stop).await;
         }
     }

@@ -366,7 +366,8 @@ impl Board {
         let has_working = failing.len() < count || count == 0;
         let is_healthy = has_working && stuck.is_empty() && state.is_none();
         let mut text = match (is_healthy, has_working) {
-            (true, _) => format!("healthy: {} of {count} APIs are not failing", count - failing.len()),
+            (true, _) if failing.is_empty() => format!("healthy: {count} of {count} APIs"),
+            (true, _) => format!("degraded: {} of {count} APIs failing", failing.len()),
             (_, false) => {
                 format!("unhealthy: all {count} APIs have been failing for {FAILED_ITERATIONS_MIN} iterations")
             }
@@ -432,7 +433,7 @@ mod tests {
     fn is_healthy_until_every_api_has_failed_three_times_in_a_row() {
         let board = board_of(&["a", "b"]);
         (0..5).for_each(|_| end(&board, "a", Some("no luck")));
-        let text = "healthy: 1 of 2 APIs are not failing\na: no luck".to_owned();
+        let text = "degraded: 1 of 2 APIs failing\na: no luck".to_owned();
         assert_eq!(board.word(Instant::now()), Word { is_healthy: true, text });
         (0..2).for_each(|_| end(&board, "b", Some("x")));
         assert!(board.word(Instant::now()).is_healthy);

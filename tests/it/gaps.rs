@@ -148,7 +148,7 @@ fn what_an_outage_left_open_is_shown_and_swept_afterwards() {
     let listener = MockListener::start();
     let config = general(api.url(), listener.url(), "");
     let outcome = Fetcher::new(&config).once().assert_code(0);
-    let outcome = Fetcher::again(outcome).once().assert_code(1).assert_says("swept_until=");
+    let outcome = Fetcher::again(outcome).once().assert_code(1).assert_says("complete_until=");
     let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("what came since is still to be swept");
     let shown = Fetcher::again(again(shown.assert_says("failed: page 1"))).run("state").assert_code(0);
     assert!(!shown.stdout.contains("still to be swept") && !shown.stdout.contains("gap"), "{}", shown.stdout);

@@ -74,7 +74,7 @@ fn a_hundred_apis_stay_within_the_budget_while_the_listener_is_down_and_lose_not
     }
     let running = fetcher.start();
     // Each of those that have a page has sent its batch twice by then.
-    running.wait_for_log("sending again", 8);
+    running.wait_for_log("retrying the batch", 8);
     let asked = api.asked().len();
     assert!(asked <= 2 * BUDGET / MIB, "{asked} pages were asked for, and none is delivered");
     is_up.store(true, Ordering::SeqCst);

@@ -397,7 +397,7 @@ fn a_listener_that_is_down_keeps_the_checkpoint_and_comes_back() {
     let url = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
     let running = Fetcher::new(&general(api.url(), &url, "")).start();
-    running.wait_for_log("sending again", 2);
+    running.wait_for_log("retrying the batch", 2);
     let outcome = running.stop().assert_code(0);
     assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
     assert_eq!(outcome.read("last_start_dates.txt"), "");

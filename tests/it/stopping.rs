@@ -69,7 +69,7 @@ fn a_wait_before_another_try_ends_at_once() {
     let api = MockServer::start(|_, _| Reply::status(429, "").with("Retry-After", "200"));
     let listener = MockListener::start().may_be_idle();
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
-    running.wait_for_log("trying again in 200", 1);
+    running.wait_for_log("retrying in 200", 1);
     let outcome = running.stop().assert_code(0);
     assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
     assert_eq!(api.asked().len(), 1, "nothing is sent any more");

@@ -80,7 +80,7 @@ fn two_identical_records_of_one_page_are_two_and_one_of_two_pages_is_one() {
         _ => page(&[&other, &same], None),
     });
     let listener = MockListener::start();
-    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("known=2");
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("duplicates=2");
     assert_eq!(listener.ids(), [1, 1, 2]);
 }
 

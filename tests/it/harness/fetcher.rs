@@ -93,9 +93,11 @@ impl Fetcher {
         Some(self.spawn(line))
     }
 
-    /// The daemon.
+    /// The daemon, which tells of every iteration, also of those without news.
     pub fn start(self) -> Running {
-        self.start_command(None)
+        let has_level = self.arguments.iter().any(|argument| argument == "--level");
+        let this = if has_level { self } else { self.arguments(&["--level", "DEBUG"]) };
+        this.start_command(None)
     }
 
     pub fn start_command(self, command: Option<&str>) -> Running {

@@ -1,0 +1,21 @@
+//! The question whether the listener can be used, before there is something to lose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ship::Listener;
+use crate::stop::{Stop, Waited};
+
+/// When the listener is asked by an empty request, from the start or a reload on: what APIs have had to ship has mostly
+/// shown by then whether it takes anything, and their first requests come before it.
+const CHECKED_AFTER: Duration = Duration::from_secs(5);
+
+/// Says soon what is wrong with a listener, where no batch has shown it by then.
+pub async fn check_listener(listener: Arc<Listener>, stop: Stop) {
+    if stop.wait(CHECKED_AFTER).await == Waited::Stopped || !listener.is_unheard() {
+        return;
+    }
+    if let Some(Err(error)) = stop.until_end(listener.check()).await {
+        tracing::error!(cause = %error, advice = error.advice(), "the listener was asked by an empty request, and can't be used");
+    }
+}
