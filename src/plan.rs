@@ -3,6 +3,7 @@
 //! Everything behind `config` works on these types alone. A named type of the config (`cisco_secure_x`, `azure_graph`)
 //! leaves no trace here: it has filled in the same fields that a general entry writes out.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,8 +32,10 @@ pub struct Config {
     pub status_listen: Option<SocketAddr>,
     /// What pages, records and batches of all APIs may take in memory (`limits.memory`), in bytes.
     pub memory_bytes: u64,
-    /// The APIs in the order of the config; at least one, and no two of one name.
+    /// The APIs to ask, in the order of the config; no two of one name.
     pub apis: Vec<Arc<Plan>>,
+    /// The names of the entries that rest (`enabled: false`): they aren't asked, and their state stays.
+    pub resting: Vec<String>,
 }
 
 /// The Logz.io listener.
@@ -171,6 +174,14 @@ pub enum Overlap {
         /// How far until enough of them are measured.
         until_measured: TimeDelta,
     },
+}
+
+impl Config {
+    /// The names of all entries, those that rest among them.
+    #[must_use]
+    pub fn names(&self) -> HashSet<String> {
+        self.apis.iter().map(|plan| plan.name.clone()).chain(self.resting.iter().cloned()).collect()
+    }
 }
 
 impl Plan {

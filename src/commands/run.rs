@@ -83,7 +83,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
         Err(Exit::Clean) => return Exit::Failed,
         Err(exit) => return exit,
     };
-    let configured = config.apis.iter().map(|plan| plan.name.clone()).collect();
+    let configured = config.names();
     let mut apis = apis(config, accounts, &services);
     services.folder.forget_unused(configured, Utc::now()).await;
     if let Some(only) = only {

@@ -147,7 +147,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
     let memory_bytes = limits::read(reader, &top.section("limits"));
     let status_listen = read_status(reader, &top.section("status"));
     let apis = read_apis(reader, &top);
-    let (listener, mut apis) = (listener?, apis?);
+    let (listener, (mut apis, resting)) = (listener?, apis?);
     for plan in &mut apis {
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.scrubber = plan.scrubber.and([listener.token.clone()]);
@@ -156,7 +156,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Confi
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
     let mut shared = Vec::with_capacity(apis.len());
     shared.extend(apis.into_iter().map(Arc::new));
-    Some(Config { listener, extra_roots: extra_roots?, status_listen, memory_bytes, apis: shared })
+    Some(Config { listener, extra_roots: extra_roots?, status_listen, memory_bytes, apis: shared, resting })
 }
 
 /// One host with one login has one rate: the strictest that one of its entries names.
@@ -253,10 +253,11 @@ fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> 
     }
 }
 
-fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
+/// The APIs to ask, and the names of those that rest.
+fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, Vec<String>)> {
     let entries = Entries::new(reader);
     let mut names: HashMap<String, Spot> = HashMap::new();
-    let mut plans = Vec::new();
+    let (mut plans, mut resting) = (Vec::new(), Vec::new());
     let mut count = 0_usize;
     for (key, place) in [("auth_apis", Place::Auth), ("oauth_apis", Place::OAuth)] {
         let spot = top.spot.key(key);
@@ -273,11 +274,15 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
             count += 1;
             let spot = spot.index(index);
             note_name(reader, &mut names, item, &spot);
+            let is_enabled = is_enabled(reader, item, &spot);
             let plan = entries.read(item, spot.clone(), place);
             if plan.is_none() && !reader.is_faulty() {
                 reader.fault(&spot, "it can't be used", None);
             }
-            plans.extend(plan);
+            match plan {
+                Some(plan) if !is_enabled => resting.push(plan.name),
+                plan => plans.extend(plan),
+            }
         }
     }
     if count == 0 {
@@ -290,7 +295,19 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<Vec<Plan>> {
     if count > APIS_MAX {
         reader.fault(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
     }
-    Some(plans)
+    Some((plans, resting))
+}
+
+/// Whether an entry is to be asked. One that rests is read all the same, so that it has no surprise when it is enabled.
+fn is_enabled(reader: &Reader<'_>, item: &Value, spot: &Spot) -> bool {
+    match item.get("enabled").and_then(reader::written).as_deref().map(str::trim) {
+        None | Some("true" | "") => true,
+        Some("false") => false,
+        Some(_) => {
+            reader.fault(&spot.key("enabled"), "it should be true or false", None);
+            true
+        }
+    }
 }
 
 /// Two APIs of one name would share a checkpoint.

@@ -66,6 +66,12 @@ pub const KEYS: &[Key] = &[
     key("type", OAuth, "required", "`azure_graph` or `general`."),
     key("name", Both, "required", "Names the API in logs and in `last_start_dates.txt`. No two APIs share one."),
     key(
+        "enabled",
+        Both,
+        "`true`",
+        "`false`: the entry rests. It is read and checked, but its API isn't asked, and its state stays.",
+    ),
+    key(
         "credentials.id",
         Auth,
         "required, unless a header `Authorization` is set",

@@ -153,7 +153,7 @@ impl Daemon {
 
     /// Has the store forget what no config has used for long, while iterations go on.
     fn forget_unused(&self) {
-        let configured = self.config.apis.iter().map(|plan| plan.name.clone()).collect();
+        let configured = self.config.names();
         let folder = Arc::clone(&self.services.folder);
         tokio::spawn(async move { folder.forget_unused(configured, Utc::now()).await });
     }
@@ -198,7 +198,7 @@ impl Daemon {
             Some(Order::Work(plan, ..)) => self.start(plan, Duration::ZERO),
             _ => {
                 self.services.board.remove(&name);
-                tracing::info!(api = name, "the API is no longer in the config, and has ended");
+                tracing::info!(api = name, "the API is no longer in the config, or is not enabled, and has ended");
             }
         }
     }

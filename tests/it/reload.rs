@@ -92,7 +92,7 @@ fn an_edit_and_a_removal_end_a_wait_at_once_and_send_nothing_more() {
     let text = |entries: &[Entry]| config_of(api.url(), listener.url(), "shipping-token-1", entries);
     let both = text(&[entry("a", "busy", "1h"), entry("b", "goes", "1h")]);
     let running = Fetcher::new(&both.replacen("the-basic-key", "the-first-key", 1)).start();
-    running.wait_for_log("trying again in 200", 2);
+    running.wait_for_log("retrying in 200", 2);
     // With another login: the wait that was asked for is one for the old one.
     edit_and_tell(&running, &text(&[entry("a", "free", "1h")]).replace("the-basic-key", "another-key"));
     running.wait_for_log("the API is no longer in the config, and has ended", 1);
@@ -476,4 +476,35 @@ fn the_steps_from_any_config_to_any_other_lead_to_the_other_and_touch_nothing_el
             prop_assert_eq!(&same, &by_name(&new)[is]);
         }
     });
+}
+
+#[test]
+fn an_entry_that_rests_is_not_asked_and_goes_on_where_it_was() {
+    let date = minutes_ago(10);
+    let api = MockServer::start(move |asked, before| match asked.path.as_str() {
+        "/a" if before > 3 => page(&[&record(1, &date), &record(2, &date)], None),
+        "/a" => page(&[&record(1, &date)], None),
+        _ => page(&[], None),
+    });
+    let listener = MockListener::start();
+    let config = |enabled: &str| {
+        let entries = [entry("resting", "a", "1s"), entry("other", "b", "1s")];
+        let text = config_of(api.url(), listener.url(), "shipping-token-1", &entries);
+        text.replace("name: 'resting'", &format!("name: 'resting', enabled: {enabled}"))
+    };
+    let running = Fetcher::new(&config("true")).start();
+    listener.wait_for_lines(1);
+    running.wait_for_log("iteration done api=\"resting\"", 1);
+    edit_and_tell(&running, &config("false"));
+    running.wait_for_log("the API is no longer in the config, or is not enabled, and has ended", 1);
+    let (asked, other) = (asked_of(&api, "a"), asked_of(&api, "b"));
+    wait_until("the other API to go on", || asked_of(&api, "b") >= other + 2);
+    assert_eq!(asked_of(&api, "a"), asked, "it rests");
+    let outcome = running.stop().assert_code(0);
+    assert!(outcome.read("last_start_dates.txt").contains("resting: "), "its line stays");
+    outcome.write("config.yaml", &config("maybe"));
+    let outcome = Fetcher::again(outcome).run("check").assert_code(2).assert_says("it should be true or false");
+    outcome.write("config.yaml", &config("true"));
+    Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!(listener.ids(), [1, 2], "what was delivered before it rested is known");
 }

@@ -325,6 +325,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("auth_apis.settings.timezone", "'+2:0:0'"),
     ("auth_apis.settings.timezone", "true"),
     ("auth_apis.settings.timezone", "[UTC]"),
+    ("auth_apis.enabled", "maybe"),
     ("limits.memory", "much"),
     ("limits.memory", "1.5GiB"),
     ("auth_apis.settings.rate_limit", "30"),
@@ -486,6 +487,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ),
     ("auth_apis.settings.days_back_fetch", &["", "null", "0", "14", "0.5", "'7'", "1e1", "'${INTERVAL}'", "36500"]),
     ("auth_apis.settings.overlap", &["", "null", "0", "0s", "auto", "' AUTO '", "'${AUTO}'", "90s", "2.5", "1 h"]),
+    ("auth_apis.enabled", &["", "null", "true", "false", "' false '"]),
     ("limits.memory", &["", "null", "64MB", "16777216", "' 1 gi '", "'${INTERVAL}GiB'"]),
     ("auth_apis.settings.rate_limit", &["", "null", "30/min", "' 5 / s '", "'${INTERVAL}/h'"]),
     (

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::presets::{AUTH, OAUTH, Preset};
 use super::values::{
-    Acknowledge, AuthType, Bytes, CustomFields, Days, Filled, Filters, Form, Headers, Hosts, Interval, Json, Listen,
-    ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
+    Acknowledge, AuthType, Bytes, CustomFields, Days, Filled, Filters, Flag, Form, Headers, Hosts, Interval, Json,
+    Listen, ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
     pattern_of,
 };
 use crate::query::START_DATE_MARK;
@@ -46,6 +46,7 @@ sections! {
     AuthApi {
         r#type: AuthType,
         name: Name,
+        enabled: Option<Flag>,
         credentials: Option<Basic>,
         http_request: Option<Request>,
         data_http_request: Option<Request>,
@@ -61,6 +62,7 @@ sections! {
     OAuthApi {
         r#type: OAuthType,
         name: Name,
+        enabled: Option<Flag>,
         credentials: Client,
         token_http_request: TokenRequest,
         http_request: Option<Request>,

@@ -65,6 +65,7 @@ values! {
         "pattern": or_filled_in(BYTES)
     });
     Headers: headers();
+    Flag: json_schema!({ "type": ["boolean", "string"], "pattern": or_filled_in(r"^\s*(true|false)?\s*$") });
     Filters: json_schema!({ "type": "object", "additionalProperties": one_or_more(None) });
     CustomFields: json_schema!({ "type": "object" });
     Json: json_schema!({ "type": ["string", "number", "boolean", "object", "array"] });
