@@ -74,6 +74,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StateCommand>,
     },
+    /// Show, resend or discard records that could not be delivered
+    Undelivered {
+        /// What to do; without it, show
+        #[command(subcommand)]
+        command: Option<UndeliveredCommand>,
+    },
     /// Print the JSON Schema of the config, for editors
     Schema,
     /// Print the completions of a shell
@@ -136,6 +142,32 @@ pub enum StateCommand {
     },
     /// Take the last change back, one of ten
     Undo,
+}
+
+/// What to do with records that could not be delivered.
+#[derive(Debug, Subcommand)]
+pub enum UndeliveredCommand {
+    /// Show how many there are and why; with a name, show each record of that API
+    Show {
+        /// Only this API
+        name: Option<String>,
+    },
+    /// Send them again (stop the fetcher first); what is acknowledged leaves the file
+    Resend {
+        /// Only this API
+        name: Option<String>,
+        /// Also records of batches that the listener took in part: some may arrive twice
+        #[arg(long)]
+        all: bool,
+    },
+    /// Discard them for good (stop the fetcher first)
+    Drop {
+        /// Only this API
+        name: Option<String>,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 impl Options {

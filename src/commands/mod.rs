@@ -8,6 +8,7 @@ mod probe;
 mod progress;
 mod run;
 mod state;
+mod undelivered;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
         Some(Command::Demo) => demo::demo(stop, &bars).await,
+        Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api }) => run::once(config, api, stop, &bars).await,
         _ => run::run(config, stop, hangup).await,
     }

@@ -126,7 +126,7 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
     }
 }
 
-fn read(path: &Path) -> Result<(Config, Print), Exit> {
+pub(super) fn read(path: &Path) -> Result<(Config, Print), Exit> {
     let (reading, print) = reload::read(path);
     reading.findings.log();
     Ok((reading.config.ok_or(Exit::Config)?, print))

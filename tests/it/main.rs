@@ -41,4 +41,5 @@ mod status;
 mod stopping;
 mod store;
 mod tls;
+mod undelivered_command;
 mod window;

@@ -1,0 +1,311 @@
+//! `undelivered`: looking at records that could not be delivered, sending them again, discarding them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::run::{read, take};
+use super::{Exit, folder_of, print};
+use crate::cli::UndeliveredCommand;
+use crate::http::{Timeouts, clients};
+use crate::record::{FingerprintSet, Identity};
+use crate::ship::{
+    Batch, Batcher, KeptLine, Listener, Packed, Pieces, ShipError, Shipper, Taken, Tally, UNDELIVERED_FILE_NAME,
+    Undelivered, cant_compress, read_kept, rewrite_kept,
+};
+use crate::stop::Stop;
+use crate::words::{bytes, counted};
+
+/// How many characters of a record are shown.
+const RECORD_CHARS_MAX: usize = 300;
+/// How many reasons of an API are named.
+const REASONS_MAX: usize = 3;
+
+/// Does what the command says.
+pub(super) async fn undelivered(config: PathBuf, command: Option<UndeliveredCommand>, stop: Stop) -> Exit {
+    let folder = folder_of(&config);
+    let done = match command.unwrap_or(UndeliveredCommand::Show { name: None }) {
+        UndeliveredCommand::Show { name: None } => summarize(&folder),
+        UndeliveredCommand::Show { name: Some(name) } => show(&folder, &name),
+        UndeliveredCommand::Drop { name, yes } => discard(&folder, name.as_deref(), yes),
+        UndeliveredCommand::Resend { name, all } => return resend(&config, name.as_deref(), all, stop).await,
+    };
+    done.unwrap_or_else(|cause| {
+        tracing::error!(%cause, "{UNDELIVERED_FILE_NAME} can't be read or written");
+        Exit::Failed
+    })
+}
+
+/// What is known of one API's lines.
+#[derive(Default)]
+struct Summary {
+    lines: u64,
+    bytes: u64,
+    taken_in_part: u64,
+    without_record: u64,
+    first: String,
+    last: String,
+    reasons: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    fn add(&mut self, kept: KeptLine<'_>) {
+        self.lines += 1;
+        self.bytes += kept.bytes as u64;
+        self.taken_in_part += u64::from(kept.taken == Taken::InPart);
+        self.without_record += u64::from(kept.record.is_none());
+        if self.first.is_empty() {
+            self.first.clone_from(&kept.time);
+        }
+        self.last = kept.time;
+        *self.reasons.entry(kept.reason).or_default() += 1;
+    }
+
+    fn print(&self, api: &str) {
+        print(&format!("{api}\n  records     {} ({}), {} to {}", self.lines, bytes(self.bytes), self.first, self.last));
+        let mut reasons: Vec<_> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for (reason, count) in reasons.iter().take(REASONS_MAX) {
+            print(&format!("  reason      {count} × {reason}"));
+        }
+        if reasons.len() > REASONS_MAX {
+            print(&format!("  reason      and {} more", reasons.len() - REASONS_MAX));
+        }
+        if self.taken_in_part > 0 {
+            print(&format!(
+                "  in part     {} of batches that the listener took in part; `resend --all` may double some of them",
+                counted(self.taken_in_part, "record")
+            ));
+        }
+        if self.without_record > 0 {
+            print(&format!(
+                "  no record   {} with id, date and hash alone: the file was full, and the record can't be sent",
+                counted(self.without_record, "line")
+            ));
+        }
+    }
+}
+
+fn summarize(folder: &Path) -> std::io::Result<Exit> {
+    let (mut apis, mut unreadable) = (BTreeMap::<String, Summary>::new(), 0_u64);
+    read_kept(folder, |_, kept| {
+        match kept {
+            Some(kept) => apis.entry(kept.api.clone()).or_default().add(kept),
+            None => unreadable += 1,
+        }
+        Ok(())
+    })?;
+    if apis.is_empty() {
+        print("Nothing is undelivered.");
+    }
+    apis.iter().for_each(|(api, summary)| summary.print(api));
+    if unreadable > 0 {
+        print(&format!("{} of {UNDELIVERED_FILE_NAME} can't be read; they stay there.", counted(unreadable, "line")));
+    }
+    Ok(Exit::Clean)
+}
+
+fn show(folder: &Path, name: &str) -> std::io::Result<Exit> {
+    let mut apis = BTreeSet::new();
+    read_kept(folder, |_, kept| {
+        if let Some(kept) = kept {
+            if kept.api == name {
+                let record = kept.record.unwrap_or("(no record: the file was full)");
+                let shown: String = record.chars().take(RECORD_CHARS_MAX).collect();
+                let cut = if shown.len() < record.len() { " …" } else { "" };
+                print(&format!("{}  {}\n  {shown}{cut}", kept.time, kept.reason));
+            }
+            apis.insert(kept.api);
+        }
+        Ok(())
+    })?;
+    Ok(if apis.contains(name) { Exit::Clean } else { unknown(name, &apis) })
+}
+
+fn unknown(name: &str, apis: &BTreeSet<String>) -> Exit {
+    let there_are = if apis.is_empty() { "none".to_owned() } else { Vec::from_iter(apis.iter().cloned()).join(", ") };
+    tracing::error!(there_are, "nothing is undelivered of an API `{name}`");
+    Exit::Config
+}
+
+fn discard(folder: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit> {
+    // The lock first: while a fetcher runs, it writes there.
+    let _taken = match take(folder) {
+        Ok(taken) => taken,
+        Err(exit) => return Ok(exit),
+    };
+    let (mut lines, mut apis) = (0_u64, BTreeSet::new());
+    read_kept(folder, |_, kept| {
+        if let Some(kept) = kept {
+            lines += u64::from(name.is_none_or(|name| name == kept.api));
+            apis.insert(kept.api);
+        }
+        Ok(())
+    })?;
+    if lines == 0 {
+        return Ok(match name {
+            Some(name) => unknown(name, &apis),
+            None => {
+                print("Nothing is undelivered.");
+                Exit::Clean
+            }
+        });
+    }
+    if !yes && !is_confirmed(&format!("Discard {} for good?", counted(lines, "undelivered record"))) {
+        print("Nothing was discarded. Without a terminal, confirm with --yes.");
+        return Ok(Exit::Failed);
+    }
+    rewrite_kept(folder, |kept| name.is_some_and(|name| name != kept.api), None)?;
+    print(&format!("Discarded {}.", counted(lines, "record")));
+    Ok(Exit::Clean)
+}
+
+/// Asks on a terminal; elsewhere nobody says yes.
+fn is_confirmed(question: &str) -> bool {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !stdin.is_terminal() {
+        return false;
+    }
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    stdin.read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
+/// What came of sending.
+#[derive(Default)]
+struct Sent {
+    /// The lines that are done: acknowledged, or kept anew with another reason.
+    done: FingerprintSet,
+    records: u64,
+    refused: u64,
+}
+
+async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exit {
+    let folder = folder_of(config);
+    let _taken = match take(&folder) {
+        Ok(taken) => taken,
+        Err(exit) => return exit,
+    };
+    let listener = match read(config) {
+        Ok((config, _)) => match clients(&config.extra_roots, Timeouts::default()) {
+            Ok(clients) => Arc::new(Listener::new(clients.usual, &config.listener)),
+            Err(error) => {
+                tracing::error!(cause = %error, "the listener can't be asked");
+                return Exit::Config;
+            }
+        },
+        Err(exit) => return exit,
+    };
+    match resend_to(&folder, listener, name, all, stop).await {
+        Ok(exit) => exit,
+        Err(cause) => {
+            tracing::error!(%cause, "{UNDELIVERED_FILE_NAME} can't be read or written");
+            Exit::Failed
+        }
+    }
+}
+
+/// Sends what may be sent, API by API, and writes the file anew with what is left.
+async fn resend_to(
+    folder: &Path,
+    listener: Arc<Listener>,
+    name: Option<&str>,
+    all: bool,
+    stop: Stop,
+) -> std::io::Result<Exit> {
+    let mut apis = BTreeSet::new();
+    read_kept(folder, |_, kept| {
+        apis.extend(kept.map(|kept| kept.api));
+        Ok(())
+    })?;
+    if let Some(name) = name.filter(|name| !apis.contains(*name)) {
+        return Ok(unknown(name, &apis));
+    }
+    // What is refused again goes there first: the file itself is written once, at the end.
+    let refused_again = tempfile_in(folder)?;
+    let mut sent = Sent::default();
+    let mut failed = None;
+    for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
+        let shipper = Shipper {
+            listener: Arc::clone(&listener),
+            undelivered: Undelivered::new(&refused_again),
+            stop: stop.clone(),
+            api: api.clone(),
+            tally: Arc::<Tally>::default(),
+        };
+        if let Err(error) = resend_api(folder, &shipper, all, &mut sent).await? {
+            failed = Some(error);
+            break;
+        }
+    }
+    rewrite_kept(folder, |kept| !sent.done.contains(&kept.place), Some(&refused_again))?;
+    std::fs::remove_dir_all(&refused_again)?;
+    let mut left = 0_u64;
+    read_kept(folder, |_, kept| {
+        left += u64::from(kept.is_some_and(|kept| name.is_none_or(|name| name == kept.api)));
+        Ok(())
+    })?;
+    print(&format!("Sent {}; {} still undelivered.", counted(sent.records, "record"), left));
+    if let Some(error) = failed {
+        tracing::error!(cause = %error, advice = error.advice(), "the listener did not take the rest, which stays in the file");
+        return Ok(Exit::Failed);
+    }
+    if left > sent.refused && !all {
+        print("Records of batches that were taken in part are sent with --all; some may arrive twice then.");
+    }
+    Ok(if left == 0 { Exit::Clean } else { Exit::Failed })
+}
+
+fn tempfile_in(folder: &Path) -> std::io::Result<PathBuf> {
+    let path = folder.join(".undelivered.resend");
+    match std::fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::create_dir(&path)?,
+    }
+    Ok(path)
+}
+
+/// Sends the records of one API, batch by batch. The inner error is the listener's.
+async fn resend_api(
+    folder: &Path,
+    shipper: &Shipper,
+    all: bool,
+    sent: &mut Sent,
+) -> std::io::Result<Result<(), ShipError>> {
+    let (mut batcher, mut batches) = (Batcher::default(), Vec::new());
+    read_kept(folder, |_, kept| {
+        let Some(kept) = kept.filter(|kept| kept.api == shipper.api) else { return Ok(()) };
+        let (Some(record), true) = (kept.record, all || kept.taken == Taken::No) else { return Ok(()) };
+        let identity = Identity { fingerprint: kept.place, date: None };
+        // One that is too long for the listener stays where it is.
+        if let Ok(full) = batcher.push(|line| line.extend_from_slice(record.as_bytes()), identity) {
+            batches.extend(full);
+        }
+        Ok(())
+    })?;
+    batches.extend(batcher.finish());
+    for batch in batches {
+        if let Err(error) = send(shipper, batch, sent).await {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn send(shipper: &Shipper, batch: Batch, sent: &mut Sent) -> Result<(), ShipError> {
+    let now = Utc::now();
+    let Packed { batch, body } = shipper.listener.press().pack(batch).await.map_err(cant_compress)?;
+    let mut pieces = Pieces::of(Packed { batch, body });
+    while let Some(done) = shipper.ship_next(&mut pieces, now).await? {
+        if let Some(reason) = &done.refused {
+            shipper.keep(&done.piece, now, reason).await?;
+        }
+        sent.records += done.shipped.records;
+        sent.refused += done.shipped.set_aside;
+        sent.done.extend(done.piece.identities().map(|identity| identity.fingerprint));
+    }
+    Ok(())
+}
