@@ -18,35 +18,35 @@ pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";
 /// The environment variable that names the config.
 pub const CONFIG_VARIABLE: &str = "LOGZIO_FETCHER_CONFIG";
 
-/// Polls REST APIs and ships every record to a Logz.io account, once.
+/// Polls REST APIs and ships every record to Logz.io; nothing is lost, and nothing sent twice but one batch after a crash.
 #[derive(Debug, Parser)]
 #[command(version = version::LINE, about, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
-    /// What to do; without a command the daemon runs.
+    /// The command; without one the daemon runs.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What holds for every command.
+    /// Options of every command.
     #[command(flatten)]
     pub options: Options,
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 all well, 1 something failed while running, 2 the config or its folder can't be used.
+Exit codes: 0 success, 1 a run-time failure, 2 an invalid config or a directory that can't be used.
 Start with `logzio-api-fetcher demo`: it needs no account.";
 
-/// What holds for every command.
+/// Options of every command.
 #[derive(Args, Debug)]
 pub struct Options {
     /// The config file; also by the environment variable LOGZIO_FETCHER_CONFIG [default: src/shared/config.yaml]
     #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// How much is logged
+    /// Log level
     #[arg(long, global = true, value_enum, ignore_case = true, default_value = "INFO")]
     pub level: Level,
-    /// How it is logged
-    #[arg(long, global = true, value_enum, ignore_case = true, default_value = "text")]
+    /// Log format
+    #[arg(long, global = true, value_enum, ignore_case = true, default_value = "text", value_name = "FORMAT")]
     pub log_format: Format,
-    /// How long a stop may take, from the signal on; give `docker stop -t` as much
+    /// Shutdown timeout; set `docker stop -t` to the same value
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = grace)]
     pub grace: Duration,
 }
@@ -54,21 +54,27 @@ pub struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Fetch and ship until stopped (what happens without a command)
+    /// Run the daemon (default)
     Run,
-    /// One iteration of every API, then exit
+    /// Run one iteration of every API, then exit
     Once {
         /// Only this API
         #[arg(long, value_name = "NAME")]
         api: Option<String>,
+        /// Ship everything from this date on again, and move no checkpoint; also while a fetcher runs
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        from: Option<DateTime<Utc>>,
+        /// With --from: only what is dated before this
+        #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
+        until: Option<DateTime<Utc>>,
     },
-    /// Ask the fetcher that runs on the config's directory whether it does its work
+    /// Check the health of the running fetcher
     Health,
-    /// Read the config and print everything that is wrong with it; asks nobody
+    /// Validate the config (offline)
     Check,
-    /// Ask each API for one page and say what the config makes of it; ships and saves nothing
+    /// Fetch one page from each API and check the config against it (dry run)
     Probe(ProbeArgs),
-    /// Show what is known of each API, or move its checkpoint; while no fetcher runs on the config's directory
+    /// Show or change checkpoints (stop the fetcher first)
     State {
         /// What to do; without it, show
         #[command(subcommand)]
@@ -82,14 +88,14 @@ pub enum Command {
     },
     /// Print the JSON Schema of the config, for editors
     Schema,
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions {
-        /// The shell
+        /// The shell to print them for
         shell: Shell,
     },
     /// Print the manual page
     Man,
-    /// Show the whole way of the data with made-up APIs; no account needed
+    /// Run the full pipeline against built-in mock servers; no account needed
     Demo,
 }
 
@@ -99,7 +105,7 @@ pub struct ProbeArgs {
     /// Only this API
     #[arg(long, value_name = "NAME", conflicts_with_all = ["listener", "url"])]
     pub api: Option<String>,
-    /// Ask the listener whether it takes the token, with an empty request
+    /// Check that the listener accepts the token, with an empty request
     #[arg(long, conflicts_with = "url")]
     pub listener: bool,
     /// Propose a config for the API that lists its events here; needs no config
@@ -125,9 +131,9 @@ pub struct ProbeArgs {
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// Checkpoint, overlap, lateness, gaps, oddities and the last iterations of each API
+    /// Show checkpoint, overlap, arrival delay, gaps, warnings and the last iterations of each API
     Show,
-    /// Put an API's checkpoint to a date, and ship everything from then on
+    /// Move a checkpoint back and send everything since again
     Rewind {
         /// The API
         name: String,
@@ -135,12 +141,12 @@ pub enum StateCommand {
         #[arg(value_parser = date)]
         date: DateTime<Utc>,
     },
-    /// Take an API's checkpoint away: it begins like the first time
+    /// Delete a checkpoint; the API starts over
     Forget {
         /// The API
         name: String,
     },
-    /// Take the last change back, one of ten
+    /// Undo the last change (up to 10)
     Undo,
 }
 
@@ -185,7 +191,7 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 fn date(text: &str) -> Result<DateTime<Utc>, String> {
-    event_date::parse_written(text).ok_or_else(|| "it is no date; like 2026-01-31T10:00:00Z".to_owned())
+    event_date::parse_written(text).ok_or_else(|| "it is not a valid date; like 2026-01-31T10:00:00Z".to_owned())
 }
 
 /// A grace window: seconds where the unit is absent, as `docker stop -t` has it.

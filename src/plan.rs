@@ -76,6 +76,8 @@ pub struct Plan {
     pub rate: Option<Rate>,
     /// Where an iteration begins.
     pub start: StartRule,
+    /// Records dated then or later are left out (`once --until`).
+    pub until: Option<DateTime<Utc>>,
     /// Where things stand in the answers.
     pub paths: Paths,
     /// What is added to every record.

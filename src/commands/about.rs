@@ -97,6 +97,7 @@ fn called(arg: &Arg) -> Vec<Inline> {
     let value =
         arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
     match arg.get_long() {
+        Some(long) if !arg.get_action().takes_values() => vec![roman("["), bold(format!("--{long}")), roman("]")],
         Some(long) => vec![roman("["), bold(format!("--{long}")), roman(" "), italic(value), roman("]")],
         None => vec![italic(value)],
     }

@@ -7,6 +7,7 @@ mod health;
 mod probe;
 mod progress;
 mod run;
+mod span;
 mod state;
 mod undelivered;
 
@@ -81,7 +82,10 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
     match cli.command {
         Some(Command::Demo) => demo::demo(stop, &bars).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
-        Some(Command::Once { api }) => run::once(config, api, stop, &bars).await,
+        Some(Command::Once { api, from, until }) => match from {
+            Some(from) => span::span(config, api, span::Span { from, until }, stop, &bars).await,
+            None => run::once(config, api, stop, &bars).await,
+        },
         _ => run::run(config, stop, hangup).await,
     }
 }

@@ -84,8 +84,18 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
         Err(exit) => return exit,
     };
     let configured = config.names();
-    let mut apis = apis(config, accounts, &services);
+    let apis = apis(config, accounts, &services);
     services.folder.forget_unused(configured, Utc::now()).await;
+    run_once(apis, only, services, bars).await
+}
+
+/// One iteration of each of these APIs, or of the one of that name.
+pub(super) async fn run_once(
+    mut apis: Vec<Api>,
+    only: Option<String>,
+    services: Arc<Services>,
+    bars: &MultiProgress,
+) -> Exit {
     if let Some(only) = only {
         let names: Vec<String> = apis.iter().map(|api| api.plan.name.clone()).collect();
         apis.retain(|api| api.plan.name == only);

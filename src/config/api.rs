@@ -84,6 +84,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             name: name?,
             interval: interval?,
             start: StartRule { configured, back, overlap, format: request.start_format },
+            until: None,
             paths: paths?,
             custom_fields: custom_fields?,
             auth,

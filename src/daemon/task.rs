@@ -286,6 +286,9 @@ fn tell_success(api: &str, report: &Report, checkpoint: &str, (told, untold): (&
     if report.older > 0 {
         tracing::debug!(api, records = report.older, "records older than the start date are left out");
     }
+    if report.later > 0 {
+        tracing::info!(api, records = report.later, "records dated at or after the end of the span are left out");
+    }
     if report.undated > 0 {
         tracing::warn!(
             api,

@@ -26,6 +26,8 @@ pub struct Report {
     pub known: u64,
     /// Records older than the window.
     pub older: u64,
+    /// Records dated after the span that is shipped again.
+    pub later: u64,
     /// Shipped records without a readable date.
     pub undated: u64,
     /// From the first request to the saved checkpoint.

@@ -94,10 +94,11 @@ fn the_manual_page_has_each_command_with_its_arguments() {
         assert_eq!(page.lines().filter(|line| *line == format!(".SH {section}")).count(), 1, "{section}: {page}");
     }
     for line in [
-        "\\fBonce\\fR [\\fB\\-\\-api\\fR \\fINAME\\fR]",
+        "\\fBonce\\fR [\\fB\\-\\-api\\fR \\fINAME\\fR] [\\fB\\-\\-from\\fR \\fIDATE\\fR] [\\fB\\-\\-until\\fR \\fIDATE\\fR]",
         "\\fBstate rewind\\fR \\fINAME\\fR \\fIDATE\\fR",
         "\\fBcompletions\\fR \\fISHELL\\fR",
-        "The shell: bash, elvish, fish, powershell, zsh",
+        "The shell to print them for: bash, elvish, fish, powershell, zsh",
+        "[\\fB\\-\\-listener\\fR]",
         "\\fBdemo\\fR",
     ] {
         assert!(page.lines().any(|known| known == line), "`{line}` is missing in {page}");

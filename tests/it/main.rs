@@ -35,6 +35,7 @@ mod schema;
 mod secrets;
 mod shipping;
 mod silence;
+mod span;
 mod state;
 mod state_command;
 mod status;

@@ -345,6 +345,12 @@ impl<'a> Run<'a> {
                 self.report.older += 1;
                 continue;
             }
+            if let (Some(until), Some(date)) = (self.plan.until, record.date)
+                && date >= until
+            {
+                self.report.later += 1;
+                continue;
+            }
             in_window.push(*record);
         }
         let identities: Vec<Identity> = in_window.iter().map(Record::identity).collect();

@@ -1,0 +1,91 @@
+//! `once --from`: a span shipped again, without moving a checkpoint, also while a fetcher runs.
+//!
+//! It is an iteration like any other, with a state of its own that begins empty and is thrown away: so nothing that was
+//! delivered before is left out, and nothing of the fetcher's state is touched.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use indicatif::MultiProgress;
+
+use super::run::{apis, assemble, read, run_once};
+use super::{Exit, folder_of};
+use crate::plan::{Config, Overlap, Plan};
+use crate::record::date;
+use crate::retry;
+use crate::ship::Undelivered;
+use crate::stop::Stop;
+
+/// What is shipped again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// From here on.
+    pub(super) from: DateTime<Utc>,
+    /// What is dated before this; everything where it is absent.
+    pub(super) until: Option<DateTime<Utc>>,
+}
+
+/// A directory for a state that is thrown away.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Beside the config, where the fetcher may write in any case.
+    fn make(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(format!(".logzio-api-fetcher.once-{:016x}", fastrand::u64(..)));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(cause) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%cause, "{} can't be removed; nothing needs it any more", self.0.display());
+        }
+    }
+}
+
+/// Ships the span, and says what came of it as `once` does.
+pub(super) async fn span(path: PathBuf, only: Option<String>, span: Span, stop: Stop, bars: &MultiProgress) -> Exit {
+    if span.until.is_some_and(|until| until <= span.from) || span.from > Utc::now() {
+        tracing::error!("--from must lie before now and before --until");
+        return Exit::Config;
+    }
+    let folder = folder_of(&path);
+    let mut config = match read(&path) {
+        Ok((config, _)) => config,
+        Err(exit) => return exit,
+    };
+    let plans = config.apis.iter().map(|plan| Arc::new(of_span(plan, span))).collect();
+    config = Config { apis: plans, ..config };
+    let scratch = match Scratch::make(&folder) {
+        Ok(scratch) => scratch,
+        Err(cause) => {
+            tracing::error!(%cause, "no directory can be made in {}", folder.display());
+            return Exit::Config;
+        }
+    };
+    let (accounts, mut services) = match assemble(&config, &scratch.0, stop, retry::ASKED_MAX_ATTENDED) {
+        Ok(assembled) => assembled,
+        Err(exit) => return exit,
+    };
+    let Some(own) = Arc::get_mut(&mut services) else { return Exit::Failed };
+    // What can't be delivered is kept where it is looked for.
+    own.undelivered = Undelivered::new(&folder);
+    let until = span.until.map_or_else(|| "now".to_owned(), date::format);
+    tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
+    let apis = apis(config, accounts, &services);
+    run_once(apis, only, services, bars).await
+}
+
+/// The same API, asked for the span alone.
+fn of_span(plan: &Plan, Span { from, until }: Span) -> Plan {
+    let mut plan = plan.clone();
+    plan.start.configured = Some(from);
+    plan.start.overlap = Overlap::Fixed(TimeDelta::zero());
+    plan.until = until;
+    plan
+}
