@@ -69,7 +69,11 @@ pub enum Command {
         until: Option<DateTime<Utc>>,
     },
     /// Check the health of the running fetcher
-    Health,
+    Health {
+        /// Print JSON: status (healthy, degraded, unhealthy), summary, details
+        #[arg(long)]
+        json: bool,
+    },
     /// Validate the config (offline)
     Check,
     /// Fetch one page from each API and check the config against it (dry run)

@@ -59,7 +59,7 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
     let config = cli.options.config_path();
     match cli.command {
         Some(Command::Check) => return check::check(&config),
-        Some(Command::Health) => return health::health(&config),
+        Some(Command::Health { json }) => return health::health(&config, json),
         Some(Command::Schema) => return about::schema(),
         Some(Command::Completions { shell }) => return about::completions(shell),
         Some(Command::Man) => return about::man(),
@@ -116,7 +116,7 @@ impl GivenUp {
 pub fn give_up_root(cli: &Cli) -> GivenUp {
     if matches!(
         cli.command,
-        Some(Command::Demo | Command::Health | Command::Schema | Command::Completions { .. } | Command::Man)
+        Some(Command::Demo | Command::Health { .. } | Command::Schema | Command::Completions { .. } | Command::Man)
     ) {
         return GivenUp(None);
     }
