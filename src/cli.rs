@@ -78,7 +78,7 @@ pub enum Command {
     Check,
     /// Fetch one page from each API and check the config against it (dry run)
     Probe(ProbeArgs),
-    /// Show or change checkpoints (stop the fetcher first)
+    /// Show or change checkpoints, also while the fetcher runs
     State {
         /// What to do; without it, show
         #[command(subcommand)]
@@ -135,8 +135,11 @@ pub struct ProbeArgs {
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// Show checkpoint, overlap, arrival delay, gaps, warnings and the last iterations of each API
-    Show,
+    /// Show the checkpoint of each API; with a name, all that is known of it
+    Show {
+        /// Only this API
+        name: Option<String>,
+    },
     /// Move a checkpoint back and send everything since again
     Rewind {
         /// The API
@@ -144,14 +147,24 @@ pub enum StateCommand {
         /// Like 2026-01-31 or 2026-01-31T10:00:00Z
         #[arg(value_parser = date)]
         date: DateTime<Utc>,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Delete a checkpoint; the API starts over
     Forget {
         /// The API
         name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Undo the last change (up to 10)
-    Undo,
+    Undo {
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// What to do with records that could not be delivered.

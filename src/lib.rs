@@ -42,7 +42,7 @@
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
-//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, and the lock on the folder |
+//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, the lock on the folder, and the socket through which `state` asks |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
 //! | [`secret`] | what must not be printed, and the scrubber for what others print |
 //! | [`status`], [`meter`] | what is known of each API now: the page, the metrics, the word on health |

@@ -46,23 +46,39 @@ pub enum Waited {
 
 /// Calls one API back from what it waits for: its entry was edited or removed, or its checkpoint moved.
 #[derive(Debug)]
-pub struct RecallTrigger(watch::Sender<bool>);
+pub struct RecallTrigger(watch::Sender<Call>);
+
+/// How urgently an iteration is called back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Call {
+    /// Not at all.
+    None,
+    /// From its waits.
+    Waits,
+    /// At the next batch border.
+    Now,
+}
 
 /// Tells one API's iteration that it is called back: no wait lasts, what is under way goes on. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Recall(watch::Receiver<bool>);
+pub struct Recall(watch::Receiver<Call>);
 
 /// A recall that hasn't come yet.
 #[must_use]
 pub fn recall() -> (RecallTrigger, Recall) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(Call::None);
     (RecallTrigger(sender), Recall(receiver))
 }
 
 impl RecallTrigger {
     /// Ends every wait.
     pub fn recall(&self) {
-        self.0.send_replace(true);
+        self.0.send_if_modified(|call| std::mem::replace(call, Call::Waits.max(*call)) < Call::Waits);
+    }
+
+    /// Ends the iteration at the next batch border, and every wait.
+    pub fn halt(&self) {
+        self.0.send_replace(Call::Now);
     }
 }
 
@@ -76,13 +92,28 @@ impl Recall {
     /// Whether it came.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() >= Call::Waits
+    }
+
+    /// Whether the iteration is to end at the next batch border.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        *self.0.borrow() == Call::Now
+    }
+
+    /// Returns when the iteration is to end at the next batch border.
+    pub async fn halted(&self) {
+        self.reached(Call::Now).await;
     }
 
     /// Returns when it comes.
     pub async fn requested(&self) {
+        self.reached(Call::Waits).await;
+    }
+
+    async fn reached(&self, wanted: Call) {
         let mut receiver = self.0.clone();
-        if receiver.wait_for(|is_recalled| *is_recalled).await.is_err() {
+        if receiver.wait_for(|call| *call >= wanted).await.is_err() {
             // Without a trigger it never will.
             std::future::pending::<()>().await;
         }

@@ -11,7 +11,7 @@ mod span;
 mod state;
 mod undelivered;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +131,18 @@ pub fn folder_of(config: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// Asks somebody who sits at a terminal; nothing where nobody does.
+fn ask(question: &str) -> Option<bool> {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !stdin.is_terminal() {
+        return None;
+    }
+    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let is_read = stdin.read_line(&mut answer).is_ok();
+    Some(is_read && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 /// Prints to stdout. A reader that has gone away doesn't matter; where the text can't be written otherwise, as the disk is

@@ -1,14 +1,13 @@
 //! `undelivered`: looking at records that could not be delivered, sending them again, discarding them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Utc;
 
 use super::run::{read, take};
-use super::{Exit, folder_of, print};
+use super::{Exit, ask, folder_of, print};
 use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
 use crate::record::{FingerprintSet, Identity};
@@ -154,24 +153,14 @@ fn discard(folder: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit
             }
         });
     }
-    if !yes && !is_confirmed(&format!("Discard {} for good?", counted(lines, "undelivered record"))) {
+    let question = || format!("Discard {} for good?", counted(lines, "undelivered record"));
+    if !yes && ask(&question()) != Some(true) {
         print("Nothing was discarded. Without a terminal, confirm with --yes.");
         return Ok(Exit::Failed);
     }
     rewrite_kept(folder, |kept| name.is_some_and(|name| name != kept.api), None)?;
     print(&format!("Discarded {}.", counted(lines, "record")));
     Ok(Exit::Clean)
-}
-
-/// Asks on a terminal; elsewhere nobody says yes.
-fn is_confirmed(question: &str) -> bool {
-    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
-    if !stdin.is_terminal() {
-        return false;
-    }
-    let _ = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    stdin.read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
 }
 
 /// What came of sending.

@@ -6,6 +6,7 @@
 
 mod diff;
 mod listener_check;
+mod orders;
 mod rest;
 mod task;
 mod telling;
@@ -27,8 +28,9 @@ use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::plan::{Config, Plan};
 use crate::ship::Listener;
-use crate::state::Account;
+use crate::state::{Account, Asked};
 use crate::status::Server;
+use orders::Pending;
 use rest::Rest;
 use task::{Next, Order, go_on, iterate, start_delay};
 use telling::{Told, Untold};
@@ -54,6 +56,8 @@ pub struct Daemon {
     page: Server,
     /// Iterations that had nothing new.
     untold: Arc<Untold>,
+    /// Changes of the state that wait for their API's iteration to end.
+    pending: Pending,
 }
 
 impl Daemon {
@@ -62,11 +66,12 @@ impl Daemon {
     pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
         let page = Server::new(Arc::clone(&services.board));
         let (tasks, crew, rest) = (JoinSet::new(), HashMap::new(), Rest::of(accounts));
-        Self { config, services, tasks, crew, rest, page, untold: Arc::default() }
+        Self { config, services, tasks, crew, rest, page, untold: Arc::default(), pending: Pending::new() }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
-    pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>) {
+    /// Obeys orders about the state, too.
+    pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>, mut orders: mpsc::Receiver<Asked>) {
         self.page.listen(self.config.status_listen);
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
             self.start(plan, start_delay(place));
@@ -82,7 +87,8 @@ impl Daemon {
                     biased;
                     () = stop.requested() => break,
                     Some(reading) = readings.recv() => self.obey(reading),
-                    Some(done) = self.tasks.join_next() => self.take_back(done.ok()),
+                    Some(done) = self.tasks.join_next() => self.take_back(done.ok()).await,
+                    Some(asked) = orders.recv() => self.obey_order(asked).await,
                     _ = sums.tick() => self.sum_up(),
                 }
             }
@@ -184,7 +190,7 @@ impl Daemon {
     }
 
     /// An API is back. Where it was wanted again in the meantime, it begins anew.
-    fn take_back(&mut self, api: Option<Api>) {
+    async fn take_back(&mut self, api: Option<Api>) {
         let Some(api) = api else {
             tracing::error!(
                 "the task of an API ended by a bug; restart the fetcher, and please report it with the lines above"
@@ -193,7 +199,14 @@ impl Daemon {
         };
         let name = api.plan.name.clone();
         let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
+        let plan = Arc::clone(&api.plan);
         self.rest.put(api);
+        if self.pending.contains_key(&name) {
+            self.change_state(&name).await;
+            if matches!(last, Some(Order::Halt)) {
+                return self.start(plan, Duration::ZERO);
+            }
+        }
         match last {
             Some(Order::Work(plan, ..)) => self.start(plan, Duration::ZERO),
             _ => {

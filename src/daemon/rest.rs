@@ -47,6 +47,14 @@ impl Rest {
         }
     }
 
+    /// Puts another account in the place of what is known of an API.
+    pub(super) fn change(&mut self, name: &str, account: Account) {
+        match self.whole.iter_mut().rev().find(|api| api.plan.name == name) {
+            Some(api) => api.replace_account(account),
+            None => drop(self.accounts.insert(name.to_owned(), account)),
+        }
+    }
+
     /// The API of a plan, as far as it is known.
     pub(super) fn take(&mut self, plan: &Arc<Plan>) -> Api {
         if let Some(at) = self.whole.iter().rposition(|api| api.plan.name == plan.name)

@@ -25,8 +25,10 @@ pub(super) enum Order {
     /// Work by this plan, with these services, and begin after this delay: those that are told at the same time shall not
     /// begin at the same instant.
     Work(Arc<Plan>, Arc<Services>, Duration),
-    /// Give the API back.
+    /// Give the API back, after its iteration.
     End,
+    /// Give the API back at once: its iteration ends at the next batch border.
+    Halt,
 }
 
 /// Between the first iterations of two APIs.
@@ -124,12 +126,20 @@ async fn iterate_until_told(
     // Boxed, or an idle API's task would hold the room for it all the time. Whatever happens, that task goes on.
     let mut iteration = AssertUnwindSafe(Box::pin(iterate(api, services, next, telling))).catch_unwind();
     let mut orders = orders.clone();
-    let ended = tokio::select! {
-        biased;
-        ended = &mut iteration => ended,
-        _ = orders.changed() => {
-            trigger.recall();
-            iteration.await
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = &mut iteration => break ended,
+            changed = orders.changed() => {
+                if matches!(*orders.borrow_and_update(), Order::Halt) {
+                    trigger.halt();
+                } else {
+                    trigger.recall();
+                }
+                if changed.is_err() {
+                    break iteration.await;
+                }
+            }
         }
     };
     ended.unwrap_or_else(|_| {
@@ -175,11 +185,7 @@ pub(super) async fn iterate(
         }
         Ok((Err(error), _)) if error.is_recall() => {
             services.board.rest(&name);
-            tracing::info!(
-                api = name,
-                checkpoint,
-                "iteration ended while it waited: its entry or its checkpoint has changed"
-            );
+            tracing::info!(api = name, checkpoint, "iteration ended early: its entry or its checkpoint changes");
             Outcome::default()
         }
         Ok((Err(error), _)) if error.is_stop() => {

@@ -106,7 +106,11 @@ impl Fetcher<'_> {
     /// [`FetchError`] of the last try.
     pub async fn page(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
         let page = self.waits.stop().until_cut(self.page_with_retries(url, turn));
-        page.await.unwrap_or(Err(FetchError::Stopped))
+        tokio::select! {
+            biased;
+            page = page => page.unwrap_or(Err(FetchError::Stopped)),
+            () = self.waits.halted() => Err(FetchError::Recalled),
+        }
     }
 
     async fn page_with_retries(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {

@@ -49,6 +49,17 @@ impl Waits {
         let _ = self.is_long.subscribe().wait_for(|is_long| *is_long).await;
     }
 
+    /// Returns when the iteration is to end at the next batch border.
+    pub async fn halted(&self) {
+        self.recall.halted().await;
+    }
+
+    /// Whether it is to end there.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.recall.is_halted()
+    }
+
     /// Waits.
     ///
     /// # Errors

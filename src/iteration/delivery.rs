@@ -3,12 +3,18 @@
 //! What is being sent goes on by itself, so that nobody's timeouts pass while a page is read or the disk is slow. The next
 //! batch goes when somebody asks for the next delivery, who may give up the wait at any time.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
 use crate::memory::Permit;
 use crate::ship::{Batch, Done, Outbox, Pieces, ShipError, Shipper, cant_compress};
 use crate::state::Remembering;
+use crate::stop::Recall;
+
+/// How long a batch under way may take when the iteration is to end.
+const HALTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is left of a batch, and what became of the piece of it that was sent.
 type Sent = (Pieces, Result<Option<Done>, ShipError>);
@@ -30,10 +36,12 @@ pub(super) struct Delivery {
     sending: JoinSet<Sent>,
     /// What was delivered is on its way to the disk; nothing else is sent until it is there.
     remembering: Option<(u64, Remembering)>,
+    /// Ends the iteration at a batch border.
+    recall: Recall,
 }
 
 impl Delivery {
-    pub(super) fn new(shipper: Shipper, held: Permit, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(shipper: Shipper, held: Permit, recall: Recall, now: DateTime<Utc>) -> Self {
         let outbox = Outbox::new(shipper.listener.press());
         Self {
             shipper,
@@ -44,6 +52,7 @@ impl Delivery {
             pieces: Pieces::default(),
             sending: JoinSet::new(),
             remembering: None,
+            recall,
         }
     }
 
@@ -77,8 +86,24 @@ impl Delivery {
     /// The next delivery; where there is none, it waits for ever. To give up the wait loses nothing.
     ///
     /// # Errors
-    /// [`ShipError`]
+    /// [`ShipError`]; [`ShipError::Recalled`] where the iteration is to end, once the batch under way is done or takes long.
     pub(super) async fn next(&mut self) -> Result<Done, ShipError> {
+        let recall = self.recall.clone();
+        if recall.is_halted() && self.sending.is_empty() {
+            return Err(ShipError::Recalled);
+        }
+        let halted = async {
+            recall.halted().await;
+            tokio::time::sleep(HALTED_WITHIN).await;
+        };
+        tokio::select! {
+            biased;
+            done = self.next_done() => done,
+            () = halted => Err(ShipError::Recalled),
+        }
+    }
+
+    async fn next_done(&mut self) -> Result<Done, ShipError> {
         loop {
             self.remembered().await?;
             if let Some(sent) = self.sending.join_next().await {

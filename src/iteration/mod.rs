@@ -157,6 +157,11 @@ impl Api {
         &self.account
     }
 
+    /// Puts another account in the place of its own, as somebody moved its checkpoint.
+    pub fn replace_account(&mut self, account: Account) {
+        self.account = account;
+    }
+
     /// What counts for it.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
@@ -256,7 +261,7 @@ impl Api {
         };
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = services.folder.remembered(self.account.number).await;
-        let delivery = Delivery::new(shipper, services.memory.permit(), now);
+        let delivery = Delivery::new(shipper, services.memory.permit(), self.recall.clone(), now);
         let mut run = Run::new(plan, &services.folder, delivery, &self.meter, &mut self.account, window, now);
         run.observed.remembered = remembered;
         run.refused = self.refused.take();

@@ -212,10 +212,10 @@ impl IterationError {
         }
     }
 
-    /// Whether it is only that the API was called back from a wait, as its entry or its checkpoint has changed.
+    /// Whether it is only that the API was called back, as its entry or its checkpoint has changed.
     #[must_use]
     pub fn is_recall(&self) -> bool {
-        matches!(self, Self::Fetch { cause: FetchError::Recalled, .. })
+        matches!(self, Self::Fetch { cause: FetchError::Recalled, .. } | Self::Ship(ShipError::Recalled))
     }
 
     /// Whether it is only that the process stops.

@@ -76,6 +76,9 @@ pub enum ShipError {
         /// The system's word.
         cause: std::io::Error,
     },
+    /// The API was called back, as its checkpoint is to change.
+    #[error("called back at a batch border, as the checkpoint is to change")]
+    Recalled,
     /// The grace window is over.
     #[error("stopped before the listener had everything")]
     Stopped,
@@ -99,6 +102,7 @@ impl ShipError {
             }
             Self::Status { .. } => "check logzio.url: what answers there may not be the listener",
             Self::Local { .. } => "make room on the disk, or mend the rights of the config's folder",
+            Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
             Self::Stopped => "nothing; the next start goes on from the checkpoint",
         }
     }

@@ -79,7 +79,19 @@ enum Request {
     Settle { settlement: Box<Settlement>, reply: oneshot::Sender<io::Result<Account>> },
     Remembered { number: u64, reply: oneshot::Sender<u64> },
     ForgetUnused { configured: HashSet<String>, now: DateTime<Utc>, reply: oneshot::Sender<Vec<String>> },
+    Work(Job),
     Close { reply: oneshot::Sender<()> },
+}
+
+/// Something that the thread does with its files when everything before it is written.
+struct Job(Box<OnFiles>);
+
+type OnFiles = dyn FnOnce(&mut CheckpointFile, Option<&mut Store>) + Send;
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
 }
 
 /// The end of a complete iteration.
@@ -200,6 +212,17 @@ impl Keeper {
         self.ask(|reply| Request::ForgetUnused { configured, now, reply }).await.unwrap_or_default()
     }
 
+    /// Has the thread do something with its files, once everything that was asked for before is written.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut CheckpointFile, Option<&mut Store>) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.ask(|reply| {
+            Request::Work(Job(Box::new(move |checkpoints, store| drop(reply.send(work(checkpoints, store))))))
+        })
+        .await
+    }
+
     /// Ends the thread's work; the store is closed afterwards.
     pub(super) async fn close(&self) {
         self.ask(|reply| Request::Close { reply }).await.ok();
@@ -271,6 +294,7 @@ impl Work {
     /// Does what was asked for. Gives whether that was the last.
     fn handle(&mut self, requests: Vec<Request>) -> bool {
         let (mut writes, mut settlements, mut later, mut is_last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut jobs = Vec::new();
         for request in requests {
             self.pulse.beat();
             match request {
@@ -312,6 +336,7 @@ impl Work {
                         Vec::new()
                     }));
                 }
+                Request::Work(job) => jobs.push(job),
                 Request::Close { reply } => is_last.push(reply),
             }
         }
@@ -320,6 +345,12 @@ impl Work {
         self.write(writes);
         answer_all(later);
         self.settle(settlements);
+        for Job(job) in jobs {
+            self.pulse.beat();
+            let (checkpoints, store) = (&mut self.checkpoints, self.store.as_mut());
+            // Whoever waits for it hears that it ended.
+            drop(catch_unwind(AssertUnwindSafe(|| job(checkpoints, store))));
+        }
         if is_last.is_empty() {
             return false;
         }

@@ -11,9 +11,12 @@ mod delivered;
 mod in_place;
 mod keeper;
 mod lock;
+mod order;
 mod pulse;
+mod socket;
 mod store;
 mod unsaved;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Permissions;
@@ -29,12 +32,15 @@ pub use account::{Account, Edit, Noticed, Oddity, Past, Sweep};
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
 pub use keeper::{Remembering, Settlement};
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
+pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
+pub use socket::{Asked, ORDERS_MAX, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
     Write as StoreWrite,
 };
 
+use crate::plan::Plan;
 use crate::privileges;
 use crate::record::{Identity, date};
 use crate::ship::UNDELIVERED_FILE_NAME;
@@ -322,6 +328,25 @@ impl Folder {
     /// Where the text file can't be written; the checkpoint stays, and nothing is forgotten.
     pub async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
         self.keeper.settle(settlement).await
+    }
+
+    /// Obeys an order about the state of APIs that have no iteration under way. Gives the account that it changed, too.
+    ///
+    /// # Errors
+    /// Where the disk hangs.
+    pub async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
+        self.keeper
+            .work(move |checkpoints, store| {
+                let accounts = store.as_ref().and_then(|store| store.accounts().ok()).unwrap_or_default();
+                OpenState { checkpoints, store, accounts }.obey(&order, &plans, Utc::now())
+            })
+            .await
+    }
+
+    /// The API of the last change that can be taken back.
+    pub async fn last_changed(&self) -> Option<String> {
+        let last = self.keeper.work(|_, store| store?.changes().ok()?.pop().map(|change| change.name));
+        last.await.ok().flatten()
     }
 
     /// Closes the store; what comes later is not kept.

@@ -303,5 +303,5 @@ fn a_measured_overlap_follows_the_records_and_doubles_none() {
     let overlap = (checkpoint - since(2)).num_minutes();
     assert!((40..=48).contains(&overlap), "{overlap} minutes");
     let shown = Fetcher::again(outcome).run("state").assert_code(0);
-    assert!(shown.stdout.contains("lateness    p50 4") && shown.stdout.contains("of 1100 records"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("delay       p50 4") && shown.stdout.contains("of 1100 records"), "{}", shown.stdout);
 }

@@ -1,0 +1,61 @@
+//! Orders about the state while the fetcher runs: what is asked is answered, and what is changed ends its API's iteration
+//! first, at a batch border.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Daemon;
+use super::task::Order;
+use crate::state::{Asked, Folder, StateOrder, StateReply};
+
+/// Changes that wait until their API's iteration has ended, by its name.
+pub(super) type Pending = HashMap<String, (StateOrder, oneshot::Sender<StateReply>)>;
+
+impl Daemon {
+    /// Obeys an order about the state, or begins to.
+    pub(super) async fn obey_order(&mut self, (order, reply): Asked) {
+        let folder = Arc::clone(&self.services.folder);
+        let last = if order == StateOrder::Undo { folder.last_changed().await } else { None };
+        let Some(name) = order.api(last.as_deref()).map(str::to_owned) else {
+            let plans = self.config.apis.clone();
+            // Many accounts may be read, and APIs go on meanwhile.
+            tokio::spawn(async move { reply.send(obeyed(&folder, order, plans).await) });
+            return;
+        };
+        if self.pending.contains_key(&name) {
+            let busy = format!("another change of `{name}` is under way; try again");
+            drop(reply.send(StateReply::failed(1, busy)));
+            return;
+        }
+        self.pending.insert(name.clone(), (order, reply));
+        match self.crew.get(&name) {
+            Some(orders) => drop(orders.send_replace(Order::Halt)),
+            None => self.change_state(&name).await,
+        }
+    }
+
+    /// Makes the change that waits for an API that has no iteration under way. Gives whether there was one.
+    pub(super) async fn change_state(&mut self, name: &str) {
+        let Some((order, reply)) = self.pending.remove(name) else { return };
+        let folder = Arc::clone(&self.services.folder);
+        match folder.obey(order, self.config.apis.clone()).await {
+            Ok((done, changed)) => {
+                if let Some((name, account)) = changed {
+                    tracing::info!(api = name, "{}", done.text.lines().next().unwrap_or_default());
+                    self.rest.change(&name, account);
+                }
+                drop(reply.send(done));
+            }
+            Err(cause) => drop(reply.send(StateReply::failed(1, cause.to_string()))),
+        }
+    }
+}
+
+async fn obeyed(folder: &Folder, order: StateOrder, plans: Vec<Arc<crate::plan::Plan>>) -> StateReply {
+    match folder.obey(order, plans).await {
+        Ok((reply, _)) => reply,
+        Err(cause) => StateReply::failed(1, cause.to_string()),
+    }
+}

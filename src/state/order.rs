@@ -1,0 +1,230 @@
+//! What `state` does: it shows what is known of each API, and moves its checkpoint; by a command that has the directory, or
+//! by the fetcher that runs on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, Store, Write};
+use super::words::{account_in_words, table};
+use super::{Account, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
+use crate::plan::Plan;
+use crate::record::date;
+use crate::words::second;
+
+/// What is asked of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateOrder {
+    /// What is known of every API, or all that is known of one.
+    Show {
+        /// Only this one.
+        name: Option<String>,
+    },
+    /// A checkpoint back, or on, to a date.
+    Rewind {
+        /// The API.
+        name: String,
+        /// The checkpoint from then on.
+        date: DateTime<Utc>,
+    },
+    /// No checkpoint any more.
+    Forget {
+        /// The API.
+        name: String,
+    },
+    /// The last change taken back.
+    Undo,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateReply {
+    /// The exit code: 0 done, 1 it could not be written, 2 what was asked can't be.
+    pub code: u8,
+    /// For stdout.
+    pub text: String,
+    /// For the log.
+    pub error: Option<String>,
+}
+
+/// An account that was changed.
+pub type Changed = (String, Account);
+
+/// The state, in the hands of whoever may change it.
+#[derive(Debug)]
+pub struct OpenState<'s> {
+    /// The text file.
+    pub checkpoints: &'s mut CheckpointFile,
+    /// The store, where it can be used.
+    pub store: Option<&'s mut Store>,
+    /// The account of each API that has one.
+    pub accounts: BTreeMap<String, Account>,
+}
+
+impl StateOrder {
+    /// Whose iteration has to end before it is obeyed. `last` is the API of the last change.
+    #[must_use]
+    pub fn api<'o>(&'o self, last: Option<&'o str>) -> Option<&'o str> {
+        match self {
+            Self::Show { .. } => None,
+            // As the config's reader does.
+            Self::Rewind { name, .. } | Self::Forget { name } => Some(name.trim()),
+            Self::Undo => last,
+        }
+    }
+}
+
+impl StateReply {
+    fn done(text: String) -> Self {
+        Self { code: 0, text, error: None }
+    }
+
+    /// Not done, and why.
+    #[must_use]
+    pub fn failed(code: u8, error: String) -> Self {
+        Self { code, text: String::new(), error: Some(error) }
+    }
+}
+
+impl OpenState<'_> {
+    /// Obeys. Gives the account that it changed, too.
+    pub fn obey(
+        &mut self,
+        order: &StateOrder,
+        plans: &[Arc<Plan>],
+        now: DateTime<Utc>,
+    ) -> (StateReply, Option<Changed>) {
+        let done = match order {
+            StateOrder::Show { name } => Ok((self.show(name.as_deref(), plans, now), None)),
+            StateOrder::Rewind { date, .. } if *date > now => {
+                Err(StateReply::failed(2, format!("{} lies in the future", date::format(*date))))
+            }
+            StateOrder::Rewind { name, date } => self.restart(name.trim(), Some(*date), plans, now),
+            StateOrder::Forget { name } => self.restart(name.trim(), None, plans, now),
+            StateOrder::Undo => self.undo(),
+        };
+        done.unwrap_or_else(|failed| (failed, None))
+    }
+
+    fn names<'n>(&'n self, plans: &'n [Arc<Plan>]) -> Vec<&'n str> {
+        let named = plans.iter().map(|plan| plan.name.as_str());
+        let others = self.accounts.keys().map(String::as_str);
+        named.chain(others.filter(|name| !plans.iter().any(|plan| plan.name == *name))).collect()
+    }
+
+    fn show(&self, only: Option<&str>, plans: &[Arc<Plan>], now: DateTime<Utc>) -> StateReply {
+        let names = self.names(plans);
+        if let Some(only) = only.map(str::trim).filter(|only| !names.contains(only)) {
+            return unknown(only, &names);
+        }
+        let unknown = Account::blank();
+        let account = |name: &str| self.accounts.get(name).unwrap_or(&unknown);
+        let in_full = |name: &str| {
+            let plan = plans.iter().find(|plan| plan.name == name).map(Arc::as_ref);
+            let store = self.store.as_deref();
+            let remembered = store.and_then(|store| store.remembered(account(name).number).ok());
+            account_in_words(name, account(name), plan, remembered.unwrap_or_default(), now)
+        };
+        let mut text = match (only.map(str::trim), names.as_slice()) {
+            (Some(only), _) => in_full(only),
+            (None, [one]) => in_full(one),
+            (None, names) => table(names.iter().map(|name| (*name, account(name))), now),
+        };
+        let changes = self.store.as_deref().and_then(|store| store.changes().ok()).unwrap_or_default();
+        if !changes.is_empty() {
+            text.push_str("\nChanges that `state undo` takes back, the last one first");
+        }
+        for change in changes.iter().rev() {
+            text.push_str(&format!("\n  {}  {}: {}", second(change.at), change.name, change.what));
+        }
+        StateReply::done(text)
+    }
+
+    /// Moves an API's checkpoint, or takes it away, and forgets what was delivered.
+    fn restart(
+        &mut self,
+        name: &str,
+        checkpoint: Option<DateTime<Utc>>,
+        plans: &[Arc<Plan>],
+        now: DateTime<Utc>,
+    ) -> Result<(StateReply, Option<Changed>), StateReply> {
+        let names = self.names(plans);
+        if !names.contains(&name) {
+            return Err(unknown(name, &names));
+        }
+        let store = self.store.as_deref().ok_or_else(no_store)?;
+        let before = self.accounts.get(name).cloned().unwrap_or_else(Account::blank);
+        // The file first: if this is cut short, the next start finds an edit and does the same.
+        self.checkpoints.set(name, checkpoint).map_err(|cause| {
+            StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, nothing has changed: {cause}"))
+        })?;
+        let (from, to) = (shown(before.checkpoint), shown(checkpoint));
+        let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
+        let (after, is_later) = (before.restarted(checkpoint), checkpoint > before.checkpoint);
+        let change = Change { at: now, what, name: name.to_owned(), before };
+        store.change(&[(change, after.clone())]).map_err(|cause| {
+            let what = "can't be written; the next start finds the new checkpoint in the text file";
+            StateReply::failed(1, format!("{STORE_FILE_NAME} {what}: {cause}"))
+        })?;
+        let then = match checkpoint {
+            None => {
+                "The next iteration begins like the first one, and ships everything, whether it was shipped before or not."
+            }
+            Some(_) if is_later => {
+                "The next iteration begins there. What lies before it and isn't shipped yet is left out."
+            }
+            Some(_) => {
+                "The next iteration begins there. Everything from then on is shipped, whether it was before or not."
+            }
+        };
+        let text =
+            format!("{name}: checkpoint {from} → {to}\n{then}\n`logzio-api-fetcher state undo` takes this back.");
+        Ok((StateReply::done(text), Some((name.to_owned(), after))))
+    }
+
+    fn undo(&mut self) -> Result<(StateReply, Option<Changed>), StateReply> {
+        let accounts = &self.accounts;
+        let store = self.store.as_deref_mut().ok_or_else(no_store)?;
+        let unwritable = |cause: redb::Error| {
+            let what = "can't be written; `state` shows where the checkpoint stands now";
+            StateReply::failed(1, format!("{STORE_FILE_NAME} {what}: {cause}"))
+        };
+        let written = |name: &str| accounts.get(name).and_then(|account| account.checkpoint);
+        let last = store.changes().map(|mut changes| changes.pop());
+        let undone = last.and_then(|last| store.undo(last.and_then(|change| written(&change.name))));
+        let Some(change) = undone.map_err(unwritable)? else {
+            let text = format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone.");
+            return Ok((StateReply::done(text), None));
+        };
+        let (name, checkpoint) = (change.name.clone(), change.before.checkpoint);
+        self.checkpoints.set(&name, checkpoint).map_err(|cause| {
+            StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, the checkpoint stays: {cause}"))
+        })?;
+        let account = change.before.clone();
+        let save = Write::Save { name: name.clone(), account: Box::new(change.before) };
+        store.write(fastrand::u64(..), std::iter::once(&save)).map_err(unwritable)?;
+        let text = format!(
+            "{name}: taken back: {} ({})\nThe checkpoint is {} again. Records from after it that were shipped in the \
+             meantime may be shipped again.",
+            change.what,
+            second(change.at),
+            shown(checkpoint)
+        );
+        Ok((StateReply::done(text), Some((name, account))))
+    }
+}
+
+fn unknown(name: &str, names: &[&str]) -> StateReply {
+    let there_are = names.iter().collect::<BTreeSet<_>>().into_iter().copied().collect::<Vec<_>>().join(", ");
+    StateReply::failed(2, format!("unknown API `{name}`; there are: {there_are}"))
+}
+
+fn no_store() -> StateReply {
+    StateReply::failed(
+        1,
+        format!("without {STORE_FILE_NAME} nothing can be changed; the log says what is wrong with it"),
+    )
+}

@@ -1,0 +1,88 @@
+//! What `state` shows of APIs: a line for each of many, everything of one.
+
+use chrono::{DateTime, Utc};
+
+use super::{Account, shown};
+use crate::plan::{Overlap, Plan};
+use crate::record::date;
+use crate::window::MEASURES_MIN;
+use crate::words::{ago, counted, second, span};
+
+/// One line for each API, the names as wide as the longest.
+pub(super) fn table<'a>(accounts: impl Iterator<Item = (&'a str, &'a Account)> + Clone, now: DateTime<Utc>) -> String {
+    let width = accounts.clone().map(|(name, _)| name.chars().count()).max().unwrap_or_default().max("API".len());
+    let line = |name: &str, checkpoint: &str, complete: &str, last: &str| {
+        format!("{name:<width$}  {checkpoint:<20}  {complete:<20}  {last}").trim_end().to_owned()
+    };
+    let mut lines = vec![line("API", "CHECKPOINT", "COMPLETE UNTIL", "LAST ITERATION")];
+    for (name, account) in accounts {
+        let none = || "–".to_owned();
+        let last = account.past.back().map_or_else(none, |past| match &past.error {
+            Some(error) => format!("failed: {error}"),
+            None => format!("{}, {}", ago(past.at, now), counted(past.records, "record")),
+        });
+        let warnings = account.oddities.len();
+        let warnings = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings as u64, "warning")) };
+        let date = |date: Option<DateTime<Utc>>| date.map_or_else(none, second);
+        lines.push(line(name, &date(account.checkpoint), &date(account.swept.until()), &(last + &warnings)));
+    }
+    lines.join("\n")
+}
+
+pub(super) fn account_in_words(
+    name: &str,
+    account: &Account,
+    plan: Option<&Plan>,
+    remembered: u64,
+    now: DateTime<Utc>,
+) -> String {
+    let mut text = format!("{name}\n");
+    let mut line = |label: &str, what: String| text.push_str(&format!("  {label:<11} {what}\n"));
+    if plan.is_none() {
+        line("", "not in the config".to_owned());
+    }
+    let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
+    line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
+    if let Some(plan) = plan {
+        let overlap = span(plan.start.overlap.span(&account.lateness));
+        let how = match plan.start.overlap {
+            Overlap::Fixed(_) => String::new(),
+            Overlap::Unit => ", as records have no json_paths.id".to_owned(),
+            Overlap::Measured { .. } if account.lateness.measures() < MEASURES_MIN => {
+                ", until more is measured".to_owned()
+            }
+            Overlap::Measured { .. } => ", as late as 99 % of the records".to_owned(),
+        };
+        line("overlap", format!("{overlap}{how}"));
+    }
+    let lateness = &account.lateness;
+    if let (Some(half), Some(most)) = (lateness.within(0.5), lateness.within(0.99)) {
+        let (half, nearly_all, longest) = (span(half), span(most), span(lateness.most()));
+        let measures = lateness.measures();
+        line("delay", format!("p50 {half}, p99 {nearly_all}, most {longest}, of {measures} records"));
+    } else {
+        line("delay", "not measured yet".to_owned());
+    }
+    let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
+    line("remembered", format!("{}{since}", counted(remembered, "delivered record")));
+    if let Some(until) = account.swept.until() {
+        let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
+        let open = if has_failed { "; what came since is still to be fetched" } else { "" };
+        line("complete", format!("until {}{open}", second(until)));
+    }
+    for gap in account.swept.gaps() {
+        line("gap", format!("{} to {}: {}", second(gap.from), second(gap.until), gap.cause.words()));
+    }
+    for (oddity, noticed) in &account.oddities {
+        let (first, last) = (second(noticed.first), second(noticed.last));
+        line("warning", format!("{} (first {first}, last {last})", oddity.advice()));
+    }
+    for (at, past) in account.past.iter().rev().enumerate() {
+        let label = if at == 0 { "iterations" } else { "" };
+        let (begun, seconds) = (second(past.at), past.seconds);
+        let counts = format!("{}, {}", counted(past.records, "record"), counted(past.pages, "page"));
+        let error = past.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
+        line(label, format!("{begun}  {seconds} s  {counts}{error}"));
+    }
+    text.trim_end().to_owned()
+}
