@@ -66,9 +66,12 @@ fn unclosed(text: &str) -> (i64, i64) {
             (braces + is(b'{') - is(b'}'), brackets + is(b'[') - is(b']'))
         })
     };
-    text.as_bytes().chunks(PIECE_BYTES).map(of_piece).fold((0, 0), |(braces, brackets), (more_braces, more_brackets)| {
-        (braces + i64::from(more_braces), brackets + i64::from(more_brackets))
-    })
+    text.as_bytes().chunks(PIECE_BYTES).map(of_piece).fold(
+        (0, 0),
+        |(braces, brackets), (more_braces, more_brackets)| {
+            (braces + i64::from(more_braces), brackets + i64::from(more_brackets))
+        },
+    )
 }
 
 #[cfg(test)]
