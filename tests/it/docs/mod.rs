@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use logzio_api_fetcher::config::{self, Reading, Surroundings};
 use logzio_api_fetcher::memory::MemoryBudget;
 use logzio_api_fetcher::status::{Board, metrics};
 
@@ -11,6 +12,52 @@ fn page(name: &str) -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compiles a config in which every variable is set, and every file is there.
+fn compile(text: &str) -> Reading {
+    let text = text.replace("<<", "filled-").replace(">>", "-in");
+    let text = text.lines().map(without_files).collect::<Vec<_>>().join("\n");
+    config::compile(&text, &Surroundings { variable: &|_| Some("filled-in".to_owned()), folder: Path::new(".") })
+}
+
+/// A line with what its `${file:…}` stand for.
+fn without_files(line: &str) -> String {
+    match line.split_once("${file:") {
+        Some((before, rest)) => format!("{before}filled-in{}", rest.split_once('}').unwrap().1),
+        None => line.to_owned(),
+    }
+}
+
+/// The code blocks of a language in a page, with their line numbers.
+fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        if let Some(of) = line.strip_prefix("```") {
+            let block = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+            let block = block.collect::<Vec<_>>().join("\n");
+            if of == language {
+                found.push((at + 1, block));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_recipe_is_a_whole_config_without_errors_and_without_warnings_that_it_does_not_name() {
+    let text = page("docs/recipes.md");
+    let recipes = blocks(&text, "yaml");
+    assert!(recipes.len() >= 8, "{}", recipes.len());
+    for (line, recipe) in recipes {
+        let reading = compile(&recipe);
+        let says_so = recipe.contains("# next_url is left out: check warns that only the first page is read");
+        let mut warnings = reading.findings.warnings.iter().map(ToString::to_string);
+        let is_good =
+            reading.config.is_some() && warnings.all(|warning| says_so && warning.contains("only the first page"));
+        assert!(is_good, "docs/recipes.md, line {line}: {:#?}", reading.findings);
+    }
 }
 
 #[test]
