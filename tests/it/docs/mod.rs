@@ -91,3 +91,34 @@ fn docs_monitoring_lists_every_alert() {
     }
     assert_eq!(text.matches("| `LogzioFetcher").count(), alerts, "docs/monitoring.md has an alert that is gone");
 }
+
+/// A line `> …` of docs/troubleshooting.md is what the fetcher prints; `…` stands for what differs.
+#[test]
+fn what_troubleshooting_quotes_is_what_the_code_says() {
+    let code = sources(&root().join("src"));
+    let text = page("docs/troubleshooting.md");
+    let quotes: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("> `")?.strip_suffix('`')).collect();
+    assert!(quotes.len() >= 50, "{}", quotes.len());
+    for quote in quotes {
+        for piece in quote.split('…').map(str::trim).filter(|piece| !piece.is_empty()) {
+            assert!(code.contains(piece), "docs/troubleshooting.md quotes `{quote}`, and no source says `{piece}`");
+        }
+    }
+}
+
+/// All sources, with the texts that are written over several lines in one.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let mut parts = source.split("\\\n");
+            text.push_str(parts.next().unwrap());
+            parts.for_each(|part| text.push_str(part.trim_start()));
+        }
+    }
+    text
+}
