@@ -1,10 +1,28 @@
-//! What docs/ says: that what is quoted is what is printed, and that tables are those of the code.
+//! What README.md, CONTRIBUTING.md and docs/ say: that links lead somewhere, that what is quoted is what is printed, and that
+//! tables are those of the code.
 
-use std::path::Path;
+mod fits;
+mod links;
+
+use std::path::{Path, PathBuf};
 
 use logzio_api_fetcher::config::{self, Reading, Surroundings};
 use logzio_api_fetcher::memory::MemoryBudget;
 use logzio_api_fetcher::status::{Board, metrics};
+
+/// Every page for people, by its path from the root.
+fn pages() -> Vec<(PathBuf, String)> {
+    let folder = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let in_docs = folder.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut paths: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
+    paths.extend(in_docs);
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(root()).unwrap().to_owned(), text)
+    };
+    paths.into_iter().map(read).collect()
+}
 
 fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
