@@ -197,6 +197,22 @@ pub fn unreachable_advice(cause: &str, key: &str) -> Option<&'static str> {
     })
 }
 
+/// Where docs/troubleshooting.md explains why nobody answers; nothing where the cause is none of the usual ones.
+#[must_use]
+pub fn unreachable_anchor(cause: &str) -> Option<&'static str> {
+    let cause = cause.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
+    Some(match () {
+        () if has(&["certificate", "unknownissuer"]) => "certificate",
+        () if has(&[BY_PROXY]) => "proxy",
+        () if has(&["lookup", "name or service", "resolve", "dns"]) => "host-unknown",
+        () if has(&["refused"]) => "connection-refused",
+        () if has(&["tls", "handshake", "corrupt message", "invalidcontenttype"]) => "no-tls",
+        () if has(&["too long", "timed out", "nothing came"]) => "timeout",
+        () => return None,
+    })
+}
+
 /// What to do about a certificate, by the TLS library's words: to trust another authority helps against one of them only.
 fn certificate_advice(cause: &str) -> &'static str {
     let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));

@@ -1,6 +1,6 @@
 //! Every key of the config, once: what is known, what is required, what it means.
 //!
-//! The reader asks here which keys are known, and the README's tables are printed from here, so none of them can drift
+//! The reader asks here which keys are known, and the table in docs/config.md is printed from here, so none of them can drift
 //! from the others.
 
 use std::fmt::Write;
@@ -37,7 +37,7 @@ const fn key(path: &'static str, place: Place, without: &'static str, meaning: &
 
 use Place::{Auth, Both, OAuth, Top};
 
-/// All of them, in the order in which the README shows them.
+/// All of them, in the order in which docs/config.md shows them.
 pub const KEYS: &[Key] = &[
     key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
     key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
@@ -45,7 +45,7 @@ pub const KEYS: &[Key] = &[
         "logzio.acknowledge",
         Top,
         "a listener's own answers",
-        "`2xx`: any success acknowledges a batch, for relays that answer in their own words. Without it only a listener's answers count: an empty body, or its counts.",
+        "`2xx`: any success acknowledges a batch, for relays that don't answer like a listener. Without it only a listener's own answers count: an empty body, or its counts.",
     ),
     key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
     key(
@@ -58,7 +58,7 @@ pub const KEYS: &[Key] = &[
         "limits.memory",
         Top,
         "`128MiB`",
-        "What pages, records and batches of all APIs may take in memory, like `256MiB`. What has no room waits; the process itself takes up to 64 MB more.",
+        "How much memory pages, records and batches of all APIs may take, like `256MiB`. An API that finds none free waits. The process itself takes up to 64 MB more.",
     ),
     key("auth_apis", Top, "none", "The APIs that are asked with Basic authentication."),
     key("oauth_apis", Top, "none", "The APIs that are asked with an OAuth 2.0 access token (client credentials)."),
@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
         "token_http_request.body",
         OAuth,
         "made from `credentials`",
-        "The form: text like `a=b&c=d`, or names and values. Blanks around names and values go.",
+        "The form: text like `a=b&c=d`, or names and values. Surrounding whitespace is trimmed.",
     ),
     key("token_http_request.scope", OAuth, "none", "The scope to ask for where the body is made from `credentials`."),
     key(
@@ -137,19 +137,19 @@ pub const KEYS: &[Key] = &[
         "start_date_name",
         OAuth,
         "required; `azure_graph`: as `json_paths.data_date`",
-        "The query parameter that takes the start date (`azure_graph`: the field that `$filter` compares). Not needed where a filter holds `{start_date}`.",
+        "The query parameter that takes the start date. Not needed where a filter holds `{start_date}`. `azure_graph`: the field that `$filter` compares.",
     ),
     key(
         "json_paths.data",
         Auth,
         "required; `cisco_secure_x`: `data`",
-        "Where a page holds its records. With a `?` behind it a page may lack the list.",
+        "Where a page holds its records. With a `?` at the end of the path, a page may come without the list.",
     ),
     key(
         "json_paths.data",
         OAuth,
         "required; `azure_graph`: `value`",
-        "Where a page holds its records. With a `?` behind it a page may lack the list.",
+        "Where a page holds its records. With a `?` at the end of the path, a page may come without the list.",
     ),
     key("json_paths.data_date", Auth, "required; `cisco_secure_x`: `date`", "Where a record holds its date."),
     key("json_paths.data_date", OAuth, "required", "Where a record holds its date."),
@@ -169,13 +169,13 @@ pub const KEYS: &[Key] = &[
         "json_paths.id",
         Both,
         "the whole record; named types: `id`",
-        "Where a record holds what tells it from others of the same date.",
+        "Where a record holds its id, which tells it from other records.",
     ),
     key(
         "json_paths.error",
         Both,
         "`error`, `errors`, `success: false`, `status: error`",
-        "Where an answer of status 200 says that it failed: any value there but null, false and empty ones. `null`: it never does.",
+        "Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look for one.",
     ),
     key(
         "settings.time_interval",
@@ -188,13 +188,13 @@ pub const KEYS: &[Key] = &[
         "settings.overlap",
         Both,
         "`auto` where records have an `id`, else one unit of the start date",
-        "How far before the checkpoint to look for late events: minutes, text like `30s`, or `auto`: as late as 99 % of the records were, at least 1 minute, at most 6 hours. What was shipped already is not shipped again.",
+        "How far before the checkpoint each iteration looks for late events: minutes, text like `30s`, or `auto`: the arrival delay of 99 % of the records, at least 1 minute, at most 6 hours. Duplicates are not shipped again.",
     ),
     key(
         "settings.timezone",
         Both,
         "`UTC`",
-        "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Of two readings, as at the end of a summer time, the later one counts.",
+        "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Where a local time comes twice, as at the end of summer time, the later one counts.",
     ),
     key(
         "settings.rate_limit",
@@ -212,11 +212,11 @@ pub const KEYS: &[Key] = &[
         "custom_fields",
         Both,
         "`type: api_fetcher`",
-        "Fields added to every record; they win over the record's own. A record's own `type` is kept as `original_type` then; `type: null` leaves it alone, and adds none.",
+        "Fields added to every record; they win over the record's own. A record's own `type` is then kept as `original_type`. `type: null` adds no type and leaves the record's own alone.",
     ),
 ];
 
-/// Keys that mean the same as another: the alias and the key that the tables show.
+/// Keys that mean the same as another: the alias and the key that the table shows.
 const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
 
 /// Keys whose content is the user's own.
@@ -288,18 +288,46 @@ fn canonical(within: &str) -> String {
     alias.map_or_else(|| within.to_owned(), |(alias, name)| within.replacen(alias, name, 1))
 }
 
-/// The README's tables.
+/// The table of docs/config.md: one row per path, for both lists of APIs.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text = String::new();
-    for (title, place) in
-        [("Top of the file", Top), ("Entries of `auth_apis`", Auth), ("Entries of `oauth_apis`", OAuth)]
-    {
-        let _ = writeln!(text, "**{title}**\n\n| key | meaning | without it |\n|---|---|---|");
-        for key in at(place) {
-            let _ = writeln!(text, "| `{}` | {} | {} |", key.path, key.meaning, key.without);
+    let mut text = "| key | where | meaning | default |\n|---|---|---|---|\n".to_owned();
+    for (index, key) in KEYS.iter().enumerate() {
+        if KEYS.iter().take(index).any(|before| before.path == key.path) {
+            continue;
         }
-        text.push('\n');
+        let other = KEYS.iter().skip(index + 1).find(|other| other.path == key.path);
+        let (meaning, without) = match other {
+            Some(other) => (of_both(key.meaning, other.meaning), of_both_types(key.without, other.without)),
+            None => (key.meaning.to_owned(), key.without.to_owned()),
+        };
+        let where_it_stands = match key.place {
+            _ if other.is_some() => "both",
+            Top => "top",
+            Auth => "`auth_apis`",
+            OAuth => "`oauth_apis`",
+            Both => "both",
+        };
+        let _ = writeln!(text, "| `{}` | {where_it_stands} | {meaning} | {without} |", key.path);
     }
     text
+}
+
+/// What holds in both lists, where one text goes on from the other; else each by its list.
+fn of_both(auth: &str, oauth: &str) -> String {
+    match (auth.starts_with(oauth), oauth.starts_with(auth)) {
+        (true, _) => auth.to_owned(),
+        (_, true) => oauth.to_owned(),
+        _ => format!("`auth_apis`: {auth} `oauth_apis`: {oauth}"),
+    }
+}
+
+/// The same of defaults: behind a common one stands what each type fills in.
+fn of_both_types(auth: &str, oauth: &str) -> String {
+    let (common, of_auth) = auth.split_once("; ").unwrap_or((auth, ""));
+    let (common_too, of_oauth) = oauth.split_once("; ").unwrap_or((oauth, ""));
+    if common != common_too {
+        return format!("`auth_apis`: {auth}; `oauth_apis`: {oauth}");
+    }
+    [common, of_auth, of_oauth].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }

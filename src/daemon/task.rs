@@ -31,6 +31,8 @@ pub(super) enum Order {
     Halt,
 }
 
+/// Where failures are explained, by their anchors.
+const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 /// Between the first iterations of two APIs.
 const START_SPACING: Duration = Duration::from_micros(700);
 
@@ -200,6 +202,7 @@ pub(super) async fn iterate(
         Ok((Err(error), report)) => {
             let cause = api.plan.scrubber.scrub(&error.to_string());
             let advice = error.advice(&api.plan.auth);
+            let see = format!("{TROUBLESHOOTING}#{}", error.anchor());
             end(Some(Trouble { cause: cause.clone(), advice, until }), &report);
             let complete_until = shown(api.swept_until());
             match (until.map(date::format), told.fail(&cause, now)) {
@@ -208,6 +211,7 @@ pub(super) async fn iterate(
                         api = name,
                         cause,
                         advice,
+                        see,
                         checkpoint,
                         complete_until,
                         until,
@@ -218,6 +222,7 @@ pub(super) async fn iterate(
                     api = name,
                     cause,
                     advice,
+                    see,
                     checkpoint,
                     complete_until,
                     next = then,

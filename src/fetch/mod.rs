@@ -6,6 +6,7 @@
 //! body that was sent.
 
 mod advice;
+mod anchor;
 mod answer;
 mod attempt;
 mod error;

@@ -182,6 +182,29 @@ impl IterationError {
         }
     }
 
+    /// The anchor of its entry in docs/troubleshooting.md.
+    #[must_use]
+    pub fn anchor(&self) -> &'static str {
+        match self {
+            Self::Fetch { cause, .. } => cause.anchor(),
+            Self::StaleLink { .. } => "link-stale",
+            Self::RefusedStart { .. } => "start-refused",
+            Self::Page { cause: PageError::NotJson(_), .. } => "not-json",
+            Self::Page { cause: PageError::Data(_), .. } => "list-missing",
+            Self::Page { cause: PageError::TooMany, .. } => "page-too-large",
+            Self::Page { cause: PageError::NextUrl { .. }, .. } => "next-link-wrong",
+            Self::Undated { .. } => "no-date",
+            Self::NextLink { cause, .. } => cause.anchor(),
+            Self::NextToken { .. } => "next-token",
+            Self::Circle { .. } => "circle",
+            Self::Pause { .. } => "pause",
+            Self::ToldError { .. } => "error-in-answer",
+            Self::Ship(error) => error.anchor(),
+            Self::State(_) => "disk-full",
+            Self::Memory(_) => "delivered-unknown",
+        }
+    }
+
     /// Whether the place where it was cut is no good any more: the server refuses it, or it leads nowhere.
     pub(super) fn voids_progress(&self) -> bool {
         match self {

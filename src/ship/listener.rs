@@ -108,6 +108,22 @@ impl ShipError {
     }
 }
 
+impl ShipError {
+    /// The anchor of its entry in docs/troubleshooting.md.
+    #[must_use]
+    pub fn anchor(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "listener-unreachable",
+            Self::Token { .. } => "token-refused",
+            Self::Foreign { .. } => "listener-foreign-answer",
+            Self::Status { .. } => "listener-status",
+            Self::Local { .. } => "disk-full",
+            Self::Recalled => "recalled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// The way to the listener.
 #[derive(Debug)]
 pub struct Listener {

@@ -26,13 +26,11 @@ const METRICS: &[(&str, &str, &str, OfApi)] = &[
     ("shipped_bytes_total", "counter", "Bytes of NDJSON that the listener has acknowledged, uncompressed.", |api| {
         Some(api.totals.bytes as f64)
     }),
-    ("records_known_total", "counter", "Records that came again and were not shipped again.", |api| {
-        Some(api.totals.known as f64)
-    }),
-    ("records_set_aside_total", "counter", "Records that can never be delivered, kept in undelivered.ndjson.", |api| {
+    ("records_known_total", "counter", "Duplicates that were not shipped again.", |api| Some(api.totals.known as f64)),
+    ("records_set_aside_total", "counter", "Undelivered records, saved to undelivered.ndjson.", |api| {
         Some(api.totals.set_aside as f64)
     }),
-    ("gaps_total", "counter", "Spans of time that can't be fetched any more.", |api| Some(api.totals.gaps as f64)),
+    ("gaps_total", "counter", "Periods that can't be fetched any more.", |api| Some(api.totals.gaps as f64)),
     ("interval_seconds", "gauge", "The pause between two iterations.", |api| Some(api.interval.as_secs_f64())),
     ("iteration_running", "gauge", "Whether an iteration is under way.", |api| {
         Some(f64::from(u8::from(matches!(api.phase, Phase::Running { .. }))))
@@ -46,7 +44,7 @@ const METRICS: &[(&str, &str, &str, OfApi)] = &[
     ("checkpoint_timestamp_seconds", "gauge", "The newest event date delivered.", |api| {
         api.standing.checkpoint.map(unix_seconds)
     }),
-    ("swept_until_timestamp_seconds", "gauge", "Until when everything was fetched.", |api| {
+    ("swept_until_timestamp_seconds", "gauge", "Complete until: everything before it was fetched.", |api| {
         api.standing.swept_until.map(unix_seconds)
     }),
 ];
@@ -80,7 +78,11 @@ fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
         out.sample("_sum", &[("api", api)], status.took.as_secs_f64());
         out.sample("_count", &[("api", api)], (status.succeeded + status.failed) as f64);
     }
-    out.family(&format!("{PREFIX}lateness_seconds"), "summary", "How long after their date records surface.");
+    out.family(
+        &format!("{PREFIX}lateness_seconds"),
+        "summary",
+        "Arrival delay: how long after its date a record arrives at the API.",
+    );
     for (api, status) in &snapshot.apis {
         let Some((half, nearly_all)) = status.standing.lateness else { continue };
         for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
@@ -100,10 +102,10 @@ fn of_the_process(out: &mut Exposition, snapshot: &Snapshot) {
     out.family(
         &format!("{PREFIX}config_last_reload_success_timestamp_seconds"),
         "gauge",
-        "When a config was taken over last.",
+        "When a config was applied last.",
     );
     out.sample("", &[], unix_seconds(reload.succeeded));
-    out.family(&format!("{PREFIX}build_info"), "gauge", "Which fetcher runs.");
+    out.family(&format!("{PREFIX}build_info"), "gauge", "Always 1; version and commit are in the labels.");
     out.sample("", &[("version", version::VERSION), ("commit", version::COMMIT.unwrap_or("unknown"))], 1.0);
     out.family("process_start_time_seconds", "gauge", "When the process began.");
     out.sample("", &[], unix_seconds(snapshot.started));
@@ -122,7 +124,7 @@ fn of_the_process(out: &mut Exposition, snapshot: &Snapshot) {
         out.sample("", &[], bytes as f64);
     }
     if let Some(bytes) = resident_bytes() {
-        out.family("process_resident_memory_bytes", "gauge", "Memory that is resident.");
+        out.family("process_resident_memory_bytes", "gauge", "Resident memory.");
         out.sample("", &[], bytes as f64);
     }
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Holds the README's Compose and Kubernetes examples against their schemas. Needs python3; the validators come from PyPI.
+# Holds the Compose and Kubernetes examples of docs/operate.md against their schemas. Needs python3; the validators come from PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for name in compose.yaml kubernetes.yaml; do
-  awk -v mark="<!-- $name -->" '$0 == mark {on = 1; next} on && /^```yaml$/ {in_it = 1; next} in_it && /^```$/ {exit} in_it' README.md > "$work/$name"
-  [ -s "$work/$name" ] || { echo "README.md has no $name"; exit 1; }
+  awk -v mark="<!-- $name -->" '$0 == mark {on = 1; next} on && /^```yaml$/ {in_it = 1; next} in_it && /^```$/ {exit} in_it' docs/operate.md > "$work/$name"
+  [ -s "$work/$name" ] || { echo "docs/operate.md has no $name"; exit 1; }
 done
 if ! python3 -m venv "$work/venv" > /dev/null 2>&1; then
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; } > /dev/null 2>&1

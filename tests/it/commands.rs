@@ -72,9 +72,16 @@ fn a_failure_is_one_line_with_its_cause_and_what_happens_next() {
     running.wait_for_log("iteration failed", 1);
     let outcome = running.stop().assert_code(0);
     let line = outcome.stderr.lines().find(|line| line.contains("iteration failed")).unwrap();
-    for part in
-        ["ERROR", "api=\"events\"", "answered 404", "nothing here", "advice=", "next=\"in 1 s", "checkpoint=\"none\""]
-    {
+    for part in [
+        "ERROR",
+        "api=\"events\"",
+        "answered 404",
+        "nothing here",
+        "advice=",
+        "see=\"docs/troubleshooting.md#not-found\"",
+        "next=\"in 1 s",
+        "checkpoint=\"none\"",
+    ] {
         assert!(line.contains(part), "`{part}` is missing in {line}");
     }
 }

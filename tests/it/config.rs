@@ -35,10 +35,10 @@ fn every_case_has_the_findings_that_stand_beside_it() {
 }
 
 #[test]
-fn the_readme_shows_the_reference_as_it_is() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+fn docs_config_shows_the_reference_as_it_is() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md")).unwrap();
     let table = reference::markdown();
-    assert!(readme.contains(table.trim()), "put this into README.md:\n\n{table}");
+    assert!(page.contains(table.trim()), "put this into docs/config.md:\n\n{table}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod build;
 mod chaos;
 mod commands;
 mod config;
+mod docs;
 mod environment;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;

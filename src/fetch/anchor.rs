@@ -1,0 +1,59 @@
+//! Where docs/troubleshooting.md explains why a page didn't come.
+
+use reqwest::StatusCode;
+
+use super::{FetchError, NextLinkError};
+use crate::http::unreachable_anchor;
+use crate::window::is_too_old;
+
+impl FetchError {
+    /// The anchor of its entry.
+    #[must_use]
+    pub fn anchor(&self) -> &'static str {
+        match self {
+            Self::Broken { cause, .. } => unreachable_anchor(cause).unwrap_or("no-answer"),
+            Self::Status { status, said, .. } => of_status(*status, said),
+            Self::Elsewhere { .. } | Self::OtherOrigin { .. } | Self::Private { .. } => "other-host",
+            Self::Limited { .. } | Self::Held { .. } => "waiting",
+            Self::Lost(_) => "answer-lost",
+            Self::WebPage { .. } => "web-page",
+            Self::Empty { .. } => "empty-body",
+            Self::TooLarge { .. } => "page-too-large",
+            Self::Redirect { .. } => "redirect",
+            Self::Login { .. } => "login-page",
+            Self::Token(cause) if cause.until().is_some() => "waiting",
+            Self::Token(_) | Self::NoToken { .. } => "no-access-token",
+            Self::Memory { .. } => "memory-budget",
+            Self::Outage { .. } => "listener-down",
+            Self::Stopped => "stopped",
+            Self::Recalled => "recalled",
+        }
+    }
+}
+
+impl NextLinkError {
+    /// The anchor of its entry.
+    #[must_use]
+    pub fn anchor(&self) -> &'static str {
+        match self {
+            Self::NoUrl => "next-link-wrong",
+            Self::OtherOrigin { .. } | Self::Downgrade(_) => "other-host",
+        }
+    }
+}
+
+fn of_status(status: StatusCode, said: &str) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY if is_too_old(said) => {
+            "start-too-old"
+        }
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "request-refused",
+        StatusCode::UNAUTHORIZED => "credentials-refused",
+        StatusCode::FORBIDDEN => "permission-missing",
+        StatusCode::NOT_FOUND => "not-found",
+        StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+        StatusCode::TOO_MANY_REQUESTS => "rate-limited",
+        status if status.is_server_error() => "api-error",
+        _ => "no-answer",
+    }
+}
