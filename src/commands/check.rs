@@ -1,31 +1,131 @@
-//! `check`: the config's faults, on stdout. Asks nobody and takes no lock.
+//! `check`: the config's errors and warnings, on stdout, each with its line of the file. Asks nobody and takes no lock.
 
+use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::path::Path;
 
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
 use super::{Exit, print};
-use crate::config;
+use crate::config::{self, Fault, reference};
+
+/// The keys that take a number or a word, which may be shown where something is wrong with it.
+const SHOWN: [&str; 11] = [
+    "acknowledge",
+    "days_back_fetch",
+    "enabled",
+    "memory",
+    "method",
+    "overlap",
+    "rate_limit",
+    "time_interval",
+    "timeout",
+    "timezone",
+    "type",
+];
+/// How long a word may be that is shown where a number or a word is expected: `5`, `30s`, `soon`. Anything else may be a
+/// secret, by a slip.
+const WORD_CHARS_MAX: usize = 6;
+/// What stands in the place of what isn't shown.
+const HIDDEN: &str = "…";
+/// How many APIs are named; of more, their number says enough.
+const NAMED_MAX: usize = 10;
 
 pub(super) fn check(path: &Path) -> Exit {
+    let text = config::read_file(path).unwrap_or_default();
     let reading = config::load(path);
     let findings = &reading.findings;
-    for fault in &findings.faults {
-        print(&format!("fault: {fault}"));
-    }
-    for warning in &findings.warnings {
-        print(&format!("warning: {warning}"));
+    let lines: Vec<&str> = text.lines().collect();
+    let keys: HashSet<&str> = reference::KEYS.iter().flat_map(|key| key.path.split('.')).collect();
+    let is_terminal = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let renderer = if is_terminal { Renderer::styled() } else { Renderer::plain() };
+    let errors = findings.faults.iter().map(|error| (Level::ERROR, error));
+    for (level, finding) in errors.chain(findings.warnings.iter().map(|warning| (Level::WARNING, warning))) {
+        let line = finding.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line, &keys));
+        print(&(rendered(&renderer, level, finding, path, line.as_deref()) + "\n"));
     }
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     let warnings = count(findings.warnings.len(), "warning");
     match &reading.config {
         Some(config) => {
             let names: Vec<&str> = config.apis.iter().map(|plan| plan.name.as_str()).collect();
-            let apis = count(names.len(), "API");
-            print(&format!("{}: valid, {apis} ({}), {warnings}", path.display(), names.join(", ")));
+            let named = if names.len() > NAMED_MAX { String::new() } else { format!(" ({})", names.join(", ")) };
+            let resting = match config.resting.len() {
+                0 => String::new(),
+                number => format!(", {number} not enabled"),
+            };
+            print(&format!("{}: valid, {}{named}{resting}, {warnings}", path.display(), count(names.len(), "API")));
             Exit::Clean
         }
         None => {
-            print(&format!("{}: not usable, {}, {warnings}", path.display(), count(findings.faults.len(), "fault")));
+            print(&format!("{}: invalid, {}, {warnings}", path.display(), count(findings.faults.len(), "error")));
             Exit::Config
         }
+    }
+}
+
+/// As compilers show it: what, where, the line with a mark under it, and what to do.
+fn rendered(renderer: &Renderer, level: Level<'_>, finding: &Fault, path: &Path, line: Option<&str>) -> String {
+    let what = match finding.path.as_str() {
+        "" => finding.what.clone(),
+        path => format!("{path}: {}", finding.what),
+    };
+    let file = path.display().to_string();
+    let title = level.primary_title(what);
+    let help = finding.hint.as_deref().map(|hint| Level::HELP.message(hint.to_owned()));
+    let group = match (line, finding.line) {
+        (Some(line), Some(number)) => {
+            let start = line.len() - line.trim_start_matches([' ', '-']).len();
+            let snippet = Snippet::source(line).line_start(number).path(&file);
+            title.element(snippet.annotation(AnnotationKind::Primary.span(start..line.len())))
+        }
+        (_, Some(number)) => title.element(annotate_snippets::Origin::path(&file).line(number)),
+        _ => title.element(annotate_snippets::Origin::path(&file)),
+    };
+    renderer.render(&[help.into_iter().fold(group, annotate_snippets::Group::element)])
+}
+
+/// A line of the file as far as it can't hold a secret: a key that is known, and its value where that is none either.
+fn shown(line: &str, keys: &HashSet<&str>) -> Option<String> {
+    let line = line.trim_end();
+    let indent = line.len() - line.trim_start_matches([' ', '-']).len();
+    let (key, value) = line.get(indent..)?.split_once(':')?;
+    if !keys.contains(key) {
+        return None;
+    }
+    let value = match value.trim() {
+        "" => "",
+        word if SHOWN.contains(&key) && is_harmless(word) => value,
+        _ => return Some(format!("{}{key}: {HIDDEN}", line.get(..indent)?)),
+    };
+    Some(format!("{}{key}:{value}", line.get(..indent)?))
+}
+
+/// Whether it is a number, perhaps with a unit, or a short word.
+fn is_harmless(value: &str) -> bool {
+    let unit = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim_start();
+    unit.len() <= WORD_CHARS_MAX
+        && unit.chars().all(|c| c.is_ascii_alphabetic() || c == '/')
+        && value.len() <= 2 * WORD_CHARS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_as_far_as_it_holds_no_secret() {
+        let keys = HashSet::from(["type", "token", "settings", "time_interval", "credentials"]);
+        let of = |line: &str| shown(line, &keys);
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(of("  - type: cisco"), text("  - type: cisco"));
+        assert_eq!(of("  - type: hunter2"), text("  - type: …"));
+        assert_eq!(of("    time_interval: soon  "), text("    time_interval: soon"));
+        assert_eq!(of("  settings:"), text("  settings:"));
+        assert_eq!(of("  token: abc"), text("  token: …"));
+        assert_eq!(of("  credentials: {id: a, key: b}"), text("  credentials: …"));
+        assert_eq!(of("  type: ${SECRET}"), text("  type: …"));
+        assert_eq!(of("  type: general # the key is abc"), text("  type: …"));
+        assert_eq!((of("  my-secret: abc"), of("- abc"), of("abc"), of("")), (None, None, None, None));
     }
 }

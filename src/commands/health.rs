@@ -28,7 +28,7 @@ mod tests {
     fn a_word_is_json_for_programs() {
         assert_eq!(
             in_json("degraded: 1 of 2 APIs failing\na: page 1: \"no\" luck"),
-            r#"{"details":["a: page 1: \"no\" luck"],"status":"degraded","summary":"1 of 2 APIs failing"}"#
+            r#"{"status":"degraded","summary":"1 of 2 APIs failing","details":["a: page 1: \"no\" luck"]}"#
         );
     }
 }

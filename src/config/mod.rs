@@ -123,10 +123,11 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
         Err(error) => {
             let is_double = error.what.contains(document::TWICE);
             let is_value = error.what.contains(document::UNFIT);
+            let at = error.line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
             let hint = match (is_double, is_value) {
                 (true, _) => "keep one of the two",
                 (_, true) => "put it into quotes",
-                _ => "check the indentation, and the quotes around special characters",
+                _ => yaml_hint(at),
             };
             return Reading::unreadable(format!("it is no valid YAML: {}", error.what), error.line, hint);
         }
@@ -138,6 +139,22 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
     let config = config.filter(|_| !reader.is_faulty());
     let files = reader.files(around.folder);
     Reading { config, findings: reader.findings(), files }
+}
+
+/// What people do to a line that is no YAML any more.
+fn yaml_hint(line: &str) -> &'static str {
+    let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
+    let indent: &str = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
+    match value.chars().next() {
+        _ if indent.contains('\t') => "the line is indented with a tab: indent with spaces",
+        Some('@' | '`' | '%') => "put the value into quotes: it begins with a character that YAML reserves",
+        Some('{' | '[' | '*' | '&' | '!') => {
+            "put the value into quotes, unless it is meant to be a list or a mapping, which has to be closed"
+        }
+        Some('\'' | '"') => "the quotes are not closed, or something follows them",
+        Some(_) if value.contains(": ") => "put the value into quotes: it holds `: `",
+        _ => "check the indentation, and the quotes around special characters",
+    }
 }
 
 fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Config> {

@@ -116,8 +116,8 @@ fn ten_thousand_apis_are_read() {
 fn check_prints_every_fault_and_exits_with_2() {
     let faulty = "logzio: {url: x}\nauth_apis:\n- type: general\n  name: a\n";
     let outcome = Fetcher::new(faulty).run("check").assert_code(2);
-    assert!(outcome.stdout.contains("fault: line 1: logzio.url: it is no URL"), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("fault: line 1: logzio.token: a required key is missing"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("error: logzio.url: it is no URL"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("error: logzio.token: a required key is missing"), "{}", outcome.stdout);
     assert!(outcome.stdout.lines().count() > 8, "{}", outcome.stdout);
 }
 
@@ -163,4 +163,37 @@ fn never_panics_on_any_text() {
     proptest!(|(pieces in prop::collection::vec(piece, 0..12))| {
         let _ = compile(&pieces.concat());
     });
+}
+
+/// What people do to YAML, and what `check` says to it; no value is shown that may be a secret.
+#[test]
+fn check_shows_the_line_and_what_to_do_with_it() {
+    let entry = "auth_apis:\n  - type: cisco_secure_x\n    name: a\n    credentials: {id: i, key: k}\n    settings:\n      \
+                 time_interval: soon\n";
+    let head = "logzio:\n  url: https://listener.example:8071\n  token: the-token\n";
+    let check = |text: &str| Fetcher::new(text).run("check").assert_code(2).stdout;
+    let said = check(&format!("{head}{entry}"));
+    for part in [
+        "config.yaml:9:7\n",
+        "9 |       time_interval: soon\n  |       ^^^^^^^^^^^^^^^^^^^\n",
+        "= help: minutes like 5",
+    ] {
+        assert!(said.contains(part), "`{part}` is missing in\n{said}");
+    }
+    let said = check(&format!("{}{entry}", head.replace("https://listener.example:8071", "ftp://the-token@x")));
+    assert!(said.contains("2 |   url: …") && !said.contains("the-token"), "{said}");
+    for (slip, hint) in [
+        ("logzio:\n\turl: x\n", "indent with spaces"),
+        ("logzio:\n  token: @abc\n", "put the value into quotes"),
+        ("logzio:\n  token: 'abc' d\n", "the quotes are not closed"),
+        ("logzio:\n  token: a: b\n", "put the value into quotes"),
+    ] {
+        let said = check(slip);
+        assert!(said.contains(hint) && !said.contains("abc"), "`{hint}` is missing in\n{said}");
+    }
+    let many: String = (0..20)
+        .map(|n| entry.replace("name: a", &format!("name: api-{n}")).replace("soon", "5").replace("auth_apis:\n", ""))
+        .collect();
+    let outcome = Fetcher::new(&format!("{head}auth_apis:\n{many}")).run("check").assert_code(0);
+    assert!(outcome.stdout.contains("valid, 20 APIs, 0 warnings"), "{}", outcome.stdout);
 }

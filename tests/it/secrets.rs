@@ -231,7 +231,7 @@ fn no_slip_makes_a_config_show_a_secret() {
         assert!(good.contains(part), "{part}");
         let fetcher = Fetcher::new(&good.replace(part, slip)).variable("S", SECRET);
         let outcome = fetcher.run("check");
-        assert!(outcome.stdout.contains("fault") || outcome.stdout.contains("warning"), "{slip}: {}", outcome.stdout);
+        assert!(outcome.stdout.contains("error") || outcome.stdout.contains("warning"), "{slip}: {}", outcome.stdout);
         assert!(!outcome.everything().contains("hunter2"), "{slip}: {}", outcome.everything());
     }
     let outcome = Fetcher::new(&good.replace("key: the-basic-key", "key:hunter2, x: y")).run("check").assert_code(2);
