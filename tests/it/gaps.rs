@@ -48,7 +48,7 @@ fn a_start_that_is_refused_as_too_old_leaves_a_gap_that_is_told_and_listed() {
     let outcome = outcome.assert_says("the API no longer has what lies at the start date").assert_says("a gap");
     let outcome = again(outcome);
     assert_eq!(api.asked().len(), 5, "the checkpoint lies within reach again");
-    let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("odd         the API no longer has");
+    let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("warning     the API no longer has");
     let from = date::format(date::parse(&from).unwrap() - TimeDelta::seconds(1));
     shown.assert_says(&format!("gap         {from} to ")).assert_says("the API refuses start dates so far back");
 }
@@ -149,7 +149,7 @@ fn what_an_outage_left_open_is_shown_and_swept_afterwards() {
     let config = general(api.url(), listener.url(), "");
     let outcome = Fetcher::new(&config).once().assert_code(0);
     let outcome = Fetcher::again(outcome).once().assert_code(1).assert_says("complete_until=");
-    let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("what came since is still to be swept");
+    let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("what came since is still to be fetched");
     let shown = Fetcher::again(again(shown.assert_says("failed: page 1"))).run("state").assert_code(0);
     assert!(!shown.stdout.contains("still to be swept") && !shown.stdout.contains("gap"), "{}", shown.stdout);
 }
