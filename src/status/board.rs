@@ -1,27 +1,21 @@
 //! What is known of every API while the process lives, for whoever asks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+use super::snapshot::{ApiStatus, Ended, FAILED_ITERATIONS_MIN, Phase, Reload, Snapshot, Standing, Trouble};
 use crate::health::Word;
-use crate::memory::{MemoryBudget, Usage};
+use crate::memory::MemoryBudget;
 use crate::meter::{Meter, Totals};
 use crate::plan::Plan;
-use crate::state::{Account, Oddity, Past, Pulse};
-use crate::window::{Gap, GapCause};
+use crate::state::{Account, Pulse};
 use crate::words;
 
-/// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
-pub const FAILED_ITERATIONS_MIN: u32 = 3;
 /// How many failing APIs a word names.
 const APIS_NAMED_MAX: usize = 5;
-/// How many gaps of an API are shown; `state` lists all.
-const GAPS_MAX: usize = 3;
-/// How many iterations of an API are kept for its plot.
-pub const RECENT_MAX: usize = 60;
 
 /// Where every API's state is noted. Nothing is done by it.
 #[derive(Debug)]
@@ -45,6 +39,8 @@ struct Entry {
     status: ApiStatus,
     /// When the next iteration should begin, while it waits for one.
     due: Option<Instant>,
+    /// How many records there were when the last iteration ended.
+    records_before: u64,
 }
 
 /// How many intervals an iteration may go without a byte,
@@ -56,6 +52,12 @@ const STUCK_MIN: Duration = Duration::from_secs(15 * 60);
 const STUCK_MAX: Duration = Duration::from_secs(6 * 3600);
 
 impl Entry {
+    fn status(&self, now: Instant) -> ApiStatus {
+        let totals = self.meter.totals();
+        let under_way = totals.records.saturating_sub(self.records_before);
+        ApiStatus { totals, under_way, stuck_for: self.stuck_for(now), ..self.status.clone() }
+    }
+
     /// How long nothing has moved in an iteration that is under way, or the next one is overdue; nothing where all is as it
     /// should be. All waits have an end, so this is a bug, or a machine that does not get on.
     fn stuck_for(&self, now: Instant) -> Option<Duration> {
@@ -71,167 +73,6 @@ impl Entry {
 /// How long nothing may move.
 fn patience(interval: Duration) -> Duration {
     interval.saturating_mul(STUCK_INTERVALS).clamp(STUCK_MIN, STUCK_MAX)
-}
-
-/// One API, as far as its iterations have told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ApiStatus {
-    /// The URL that is asked, without its query.
-    pub url: String,
-    /// From the end of an iteration to the start of the next.
-    pub interval: Duration,
-    /// What it does now.
-    pub phase: Phase,
-    /// Since the process began.
-    pub totals: Totals,
-    /// Iterations that succeeded, since the process began.
-    pub succeeded: u64,
-    /// Iterations that failed, since the process began.
-    pub failed: u64,
-    /// How long all of these took.
-    pub took: Duration,
-    /// When an iteration succeeded last, since the process began.
-    pub last_success: Option<DateTime<Utc>>,
-    /// How many iterations in a row have failed.
-    pub failures_in_a_row: u32,
-    /// Why the last iteration failed, if it did.
-    pub trouble: Option<Trouble>,
-    /// What the account says.
-    pub standing: Standing,
-    /// The last iterations, those before the process began among them; the latest at the end.
-    pub recent: Arc<VecDeque<Ended>>,
-}
-
-/// What an API does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It waits for its next iteration.
-    Waiting {
-        /// When that begins; nothing where none follows.
-        until: Option<DateTime<Utc>>,
-    },
-    /// An iteration is under way.
-    Running {
-        /// When it began.
-        since: DateTime<Utc>,
-    },
-}
-
-/// Why an iteration failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// In words, scrubbed.
-    pub cause: String,
-    /// What to do about it.
-    pub advice: &'static str,
-    /// Until when the API asks to be left alone: then it doesn't count as failing.
-    pub until: Option<DateTime<Utc>>,
-}
-
-/// What an API's account says.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
-    /// The newest event date delivered.
-    pub checkpoint: Option<DateTime<Utc>>,
-    /// Until when everything was fetched.
-    pub swept_until: Option<DateTime<Utc>>,
-    /// How late half of the records, and 99 % of them, were.
-    pub lateness: Option<(TimeDelta, TimeDelta)>,
-    /// The last spans of time that can't be fetched any more, the latest first.
-    pub gaps: Vec<(DateTime<Utc>, DateTime<Utc>)>,
-    /// What is odd about it, and when that was seen last.
-    pub oddities: Vec<(Oddity, DateTime<Utc>)>,
-}
-
-/// An iteration that ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ended {
-    /// When it began.
-    pub at: DateTime<Utc>,
-    /// How long it took.
-    pub seconds: f64,
-    /// Records delivered.
-    pub records: u64,
-    /// Pages read.
-    pub pages: u64,
-    /// Whether it failed.
-    pub is_failed: bool,
-}
-
-/// What became of the config when it was read last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reload {
-    /// When a config was taken over last.
-    pub succeeded: DateTime<Utc>,
-    /// What is wrong with the one in the file, where it wasn't taken over; as many faults as are shown.
-    pub faults: Vec<String>,
-}
-
-/// Everything at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
-    /// When the process began.
-    pub started: DateTime<Utc>,
-    /// The config in the file.
-    pub reload: Reload,
-    /// Every API, by name.
-    pub apis: BTreeMap<String, ApiStatus>,
-    /// What of the memory budget is in use.
-    pub memory: Usage,
-}
-
-impl Standing {
-    /// Of an account.
-    #[must_use]
-    pub fn of(account: &Account) -> Self {
-        let lateness = &account.lateness;
-        let lost: Vec<Gap> = account.swept.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).collect();
-        let lost = lost.into_iter();
-        Self {
-            checkpoint: account.checkpoint,
-            swept_until: account.swept.until(),
-            lateness: lateness.within(0.5).zip(lateness.within(0.99)),
-            gaps: lost.rev().take(GAPS_MAX).map(|gap| (gap.from, gap.until)).collect(),
-            oddities: account.oddities.iter().map(|(oddity, noticed)| (*oddity, noticed.last)).collect(),
-        }
-    }
-}
-
-impl From<&Past> for Ended {
-    fn from(past: &Past) -> Self {
-        let Past { at, seconds, records, pages, .. } = *past;
-        Self { at, seconds, records, pages, is_failed: past.error.is_some() }
-    }
-}
-
-impl ApiStatus {
-    fn new(plan: &Plan, account: &Account, now: DateTime<Utc>) -> Self {
-        Self {
-            url: plan.scrubber.url(&plan.request.url),
-            interval: plan.interval,
-            phase: Phase::Waiting { until: Some(now) },
-            totals: Totals::default(),
-            succeeded: 0,
-            failed: 0,
-            took: Duration::ZERO,
-            last_success: None,
-            failures_in_a_row: 0,
-            trouble: None,
-            standing: Standing::of(account),
-            recent: Arc::new(account.past.iter().map(Ended::from).collect()),
-        }
-    }
-
-    fn follow(&mut self, plan: &Plan) {
-        self.url = plan.scrubber.url(&plan.request.url);
-        self.interval = plan.interval;
-    }
-
-    /// Whether so many iterations in a row have failed that it is no passing trouble.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failures_in_a_row >= FAILED_ITERATIONS_MIN
-    }
 }
 
 impl Board {
@@ -253,6 +94,7 @@ impl Board {
             meter: Arc::clone(meter),
             status: ApiStatus::new(plan, account, now),
             due: Some(Instant::now()),
+            records_before: meter.totals().records,
         };
         self.lock().apis.entry(plan.name.clone()).or_insert_with(new).status.follow(plan);
     }
@@ -288,28 +130,12 @@ impl Board {
         let pause = next.and_then(|next| next.signed_duration_since(now).to_std().ok());
         if let Some(entry) = self.lock().apis.get_mut(api) {
             entry.due = pause.and_then(|pause| Instant::now().checked_add(pause));
+            entry.records_before = entry.meter.totals().records;
         }
         self.note(api, |status| {
             status.phase = Phase::Waiting { until: next };
-            status.took += Duration::try_from_secs_f64(ended.seconds).unwrap_or_default();
-            if trouble.as_ref().is_some_and(|trouble| trouble.until.is_some()) {
-                status.failed += 1;
-            } else if trouble.is_some() {
-                status.failed += 1;
-                status.failures_in_a_row = status.failures_in_a_row.saturating_add(1);
-            } else {
-                status.succeeded += 1;
-                status.failures_in_a_row = 0;
-                status.last_success = Some(now);
-            }
-            status.trouble = trouble;
             status.standing = standing;
-            // Copied only where somebody looks at it right now.
-            let recent = Arc::make_mut(&mut status.recent);
-            recent.push_back(ended);
-            while recent.len() > RECENT_MAX {
-                recent.pop_front();
-            }
+            status.end(ended, trouble, now);
         });
     }
 
@@ -346,10 +172,8 @@ impl Board {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let noted = self.lock();
-        let apis = noted
-            .apis
-            .iter()
-            .map(|(name, entry)| (name.clone(), ApiStatus { totals: entry.meter.totals(), ..entry.status.clone() }));
+        let clock = Instant::now();
+        let apis = noted.apis.iter().map(|(name, entry)| (name.clone(), entry.status(clock)));
         let (started, reload, apis) = (self.started, noted.reload.clone(), apis.collect());
         Snapshot { started, reload, apis, memory: self.memory.usage() }
     }
@@ -405,6 +229,9 @@ impl Board {
 mod tests {
     use std::path::Path;
 
+    use chrono::TimeDelta;
+
+    use super::super::snapshot::RECENT_MAX;
     use super::*;
     use crate::config::{Surroundings, compile};
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-use super::board::{ApiStatus, Phase, Snapshot};
+use super::snapshot::{ApiStatus, Phase, Snapshot};
 use crate::version;
 
 /// What every name begins with.

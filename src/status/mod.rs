@@ -1,13 +1,24 @@
-//! What the daemon tells about itself: a page for people, metrics for machines, and whether it does its work.
+//! What the daemon tells about itself: pages for people, JSON and metrics for machines, and whether it does its work.
 //!
 //! Enters: what the daemon notes on the [`Board`]. Leaves: answers to GET requests. What always holds: nothing can be
-//! changed from outside, no answer holds a secret, and no page loads anything from elsewhere. The page and the metrics are
+//! changed from outside, no answer holds a secret, and no page loads anything from elsewhere. All of it is
 //! served only where the config says so (`status.listen`); the word on health also on a port of loopback, for `health`.
 
+mod api_page;
 mod board;
+mod cause;
+mod day;
+mod health;
+mod json;
 mod listen;
 mod metrics;
 mod page;
+mod plot;
+mod snapshot;
+mod table;
+#[cfg(test)]
+mod test;
+mod view;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,13 +30,19 @@ use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
 
-pub use board::{
-    ApiStatus, Board, Ended, FAILED_ITERATIONS_MIN, Phase, RECENT_MAX, Reload, Snapshot, Standing, Trouble,
-};
+pub use board::Board;
+pub use day::{Day, HalfHour};
+pub use health::ApiHealth;
+pub use json::status_json;
 pub use listen::Server;
 pub use metrics::metrics;
 pub use page::page;
+pub use snapshot::{ApiStatus, Ended, FAILED_ITERATIONS_MIN, Phase, RECENT_MAX, Reload, Snapshot, Standing, Trouble};
+pub use view::View;
+
+use api_page::api_page;
 
 use crate::server::{self, Asked, Reply};
 use crate::state::Whereabouts;
@@ -36,13 +53,14 @@ const BODY_BYTES_MAX: usize = 0;
 const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
     connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HTML_TYPE: &str = "text/html; charset=utf-8";
 /// The text format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How much is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
-    /// The page, the metrics and the word on health.
+    /// The pages, JSON, the metrics and the word on health.
     All,
     /// The word on health.
     Health,
@@ -83,16 +101,46 @@ fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> R
             let status = if word.is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Reply::text(status, &word.text)
         }
-        ("/", Extent::All) => Reply::new(StatusCode::OK, "text/html; charset=utf-8", page(&board.snapshot(), now)),
-        ("/metrics", Extent::All) => Reply::new(StatusCode::OK, METRICS_TYPE, metrics(&board.snapshot())),
-        ("/style.css", Extent::All) => Reply::new(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css")),
-        ("/icon.svg", Extent::All) => Reply::new(StatusCode::OK, "image/svg+xml", include_str!("icon.svg")),
-        ("/script.js", Extent::All) => {
-            Reply::new(StatusCode::OK, "text/javascript; charset=utf-8", include_str!("script.js"))
-        }
-        _ => Reply::text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz and /readyz\n"),
+        (path, Extent::All) => shown(path, &asked.query, board, now).unwrap_or_else(not_found),
+        _ => not_found(),
     };
     guarded(reply)
+}
+
+fn not_found() -> Reply {
+    let there_is = "not found; there is /, /api/NAME, /status.json, /metrics, /healthz and /readyz\n";
+    Reply::text(StatusCode::NOT_FOUND, there_is)
+}
+
+/// What is there for people and programs; nothing where it isn't.
+fn shown(path: &str, query: &str, board: &Board, now: DateTime<Utc>) -> Option<Reply> {
+    let file = |content_type, text: &str| Some(Reply::new(StatusCode::OK, content_type, text));
+    match path {
+        "/" => file(HTML_TYPE, &page(&board.snapshot(), &View::of(query), now)),
+        "/status.json" => {
+            file("application/json", &status_json(&board.snapshot(), field(query, "api").as_deref(), now)?)
+        }
+        "/metrics" => file(METRICS_TYPE, &metrics(&board.snapshot())),
+        "/style.css" => file("text/css; charset=utf-8", include_str!("style.css")),
+        "/icon.svg" => file("image/svg+xml", include_str!("icon.svg")),
+        "/script.js" => file("text/javascript; charset=utf-8", include_str!("script.js")),
+        _ => file(HTML_TYPE, &api_page(&board.snapshot(), &api_name(path, query)?, now)?),
+    }
+}
+
+/// The API that `/api/NAME` or `/api/?name=NAME` asks for. The name is one segment, percent-encoded.
+fn api_name(path: &str, query: &str) -> Option<String> {
+    match path.strip_prefix("/api/")? {
+        "" => field(query, "name"),
+        segment if segment.contains('/') => None,
+        segment => Some(percent_decode_str(segment).decode_utf8().ok()?.into_owned()),
+    }
+}
+
+/// A field of a query, decoded.
+fn field(query: &str, name: &str) -> Option<String> {
+    let value = query.split('&').filter_map(|field| field.split_once('=')).find(|(known, _)| *known == name)?.1;
+    Some(percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned())
 }
 
 /// Whether a `Host` header names this machine, whatever its port.

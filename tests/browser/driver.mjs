@@ -50,6 +50,27 @@ export class Browser {
     return ask(`${this.session}/execute/sync`, "POST", { script: `return (${script})(...arguments)`, args });
   }
 
+  /** The same with a function whose last argument is called with its result. */
+  runLater(script, ...args) {
+    return ask(`${this.session}/execute/async`, "POST", { script: `(${script})(...arguments)`, args });
+  }
+
+  back() {
+    return ask(`${this.session}/back`, "POST", {});
+  }
+
+  /** Types, wherever the focus is. */
+  async keys(text) {
+    const actions = [...text].flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);
+    await ask(`${this.session}/actions`, "POST", { actions: [{ type: "key", id: "keyboard", actions }] });
+  }
+
+  /** Moves the pointer. */
+  async point(x, y) {
+    const actions = [{ type: "pointerMove", duration: 0, x, y }];
+    await ask(`${this.session}/actions`, "POST", { actions: [{ type: "pointer", id: "mouse", actions }] });
+  }
+
   /** The width and height of the page, and its colours. */
   async look(width, height, scheme) {
     const metrics = { width, height, deviceScaleFactor: 1, mobile: width < 600 };

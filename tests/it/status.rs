@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::HeaderMap;
 
@@ -71,8 +72,13 @@ fn the_page_says_what_flows_and_the_metrics_count_it() {
     let url = page_of(&running, 1);
     let shown = get(&url);
     assert_eq!(shown.status, 200);
-    for text in ["events", "works", "2 records last time", "up to date", "with a pause of 5 min", "/events", "<svg"] {
+    for text in ["events", "<td>OK</td>", "<td>2</td>", "0 of 1 failed"] {
         shown.assert_has(text);
+    }
+    let api_page = get(&format!("{url}/api/events"));
+    assert_eq!(api_page.headers["content-type"], "text/html; charset=utf-8");
+    for text in ["2 records, 1 page in", "(every 5 min)", "/events</dd>", "Complete until", "<svg", "0 left out"] {
+        api_page.assert_has(text);
     }
     let metrics = get(&format!("{url}/metrics"));
     assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
@@ -100,12 +106,15 @@ fn the_page_says_why_nothing_flows_and_what_to_do() {
     let running = Fetcher::new(&with_page(&config)).start();
     running.wait_for_log("iteration failed", 3);
     let url = page_of(&running, 1);
-    wait_until("an API that is called failing", || get(&url).text.contains(">failing<"));
+    wait_until("an API that is called failing", || get(&url).text.contains(">failing</td>"));
     let shown = get(&url);
-    for text in
-        ["403 Forbidden: *** has no right", "What to do: ", "check the permissions of the account", "(1 failing)"]
-    {
+    let host = api.url().strip_prefix("http://").unwrap();
+    for text in [&format!("403 from {host}: <b>1 API</b>"), "check the permissions of the account", "(1 failing)"] {
         shown.assert_has(text);
+    }
+    let api_page = get(&format!("{url}/api/events"));
+    for text in ["403 Forbidden: *** has no right", "What to do: ", "probe --api events", "Copy error"] {
+        api_page.assert_has(text);
     }
     let (health, ready) = (get(&format!("{url}/healthz")), get(&format!("{url}/readyz")));
     assert_eq!((health.status, ready.status), (200, 503), "alive, and not doing its work");
@@ -127,12 +136,12 @@ fn a_faulty_config_is_shown_until_it_is_mended() {
     change(&good.replace("type: general", "type: <<KIND>>"));
     running.wait_for_log("the config has changed and can't be used", 1);
     let shown = get(&url);
-    shown.assert_has("The config in the file can't be used");
+    shown.assert_has("The config in the file is invalid");
     shown.assert_has("the placeholder &lt;&lt;KIND&gt;&gt; is still there");
     assert_eq!(value(&get(&format!("{url}/metrics")).text, "logzio_fetcher_config_last_reload_successful"), 0.0);
     change(&good);
     running.wait_for_log("no API has changed", 1);
-    assert!(!get(&url).text.contains("can't be used"));
+    assert!(!get(&url).text.contains("is invalid"));
     running.stop().assert_code(0);
 }
 
@@ -141,7 +150,9 @@ fn nothing_can_be_changed_from_outside_and_nothing_is_loaded_from_elsewhere() {
     let api = MockServer::start(|_, _| page(&[], None));
     let running = Fetcher::new(&with_page(&general(api.url(), "http://127.0.0.1:1", ""))).start();
     let url = page_of(&running, 1);
-    for path in ["/", "/metrics", "/healthz", "/readyz", "/style.css", "/script.js", "/nothing"] {
+    for path in
+        ["/", "/api/events", "/status.json", "/metrics", "/healthz", "/readyz", "/style.css", "/script.js", "/nothing"]
+    {
         let url = format!("{url}{path}");
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let answer = ask(method, &url).unwrap();
@@ -160,11 +171,16 @@ fn nothing_can_be_changed_from_outside_and_nothing_is_loaded_from_elsewhere() {
     }
     let head = ask("HEAD", &url).unwrap();
     assert_eq!((head.status, head.text.as_str()), (200, ""));
-    let page = get(&url).text;
-    assert!(!page.contains("http-equiv=\"Content") && !page.contains("style=") && !page.contains("onclick"), "{page}");
-    for link in ["href=\"", "src=\""].into_iter().flat_map(|mark| page.split(mark).skip(1)) {
-        let link = link.split('"').next().unwrap();
-        assert!(!link.contains("://") && !link.starts_with("//"), "{link} leads elsewhere");
+    for path in ["/", "/api/events"] {
+        let page = get(&format!("{url}{path}")).text;
+        assert!(
+            !page.contains("http-equiv=\"Content") && !page.contains("style=") && !page.contains("onclick"),
+            "{page}"
+        );
+        for link in ["href=\"", "src=\""].into_iter().flat_map(|mark| page.split(mark).skip(1)) {
+            let link = link.split('"').next().unwrap();
+            assert!(!link.contains("://") && !link.starts_with("//"), "{link} leads elsewhere");
+        }
     }
     running.stop().assert_code(0);
 }
@@ -177,13 +193,79 @@ fn names_and_causes_can_do_nothing_to_the_page_and_the_metrics() {
     let running = Fetcher::new(&with_page(&config)).start();
     let url = page_of(&running, 1);
     running.wait_for_log("iteration failed", 1);
-    wait_until("the failure on the page", || get(&url).text.contains("last try failed"));
+    wait_until("the failure on the page", || get(&url).text.contains(">retrying</td>"));
     let page = get(&url).text;
-    assert!(!page.contains("<img") && !page.contains("<script>alert"), "{page}");
-    assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+    let link = page.split("<th scope=\"row\"><a href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let api_page = get(&format!("{url}/{link}")).text;
+    assert!(!page.contains("<img") && !api_page.contains("<img") && !api_page.contains("<script>alert"), "{api_page}");
+    assert!(api_page.contains("&lt;script&gt;alert(1)") && api_page.contains("&lt;img src=x"), "{api_page}");
     let metrics = get(&format!("{url}/metrics")).text;
     let label = r#"{api="</summary><img src=x onerror=alert(1)> \"quoted\" \\back"}"#;
     assert_eq!(value(&metrics, &format!("logzio_fetcher_consecutive_failures{label}")), 1.0);
+    running.stop().assert_code(0);
+}
+
+/// The value at a place of `/status.json`.
+fn status_of(url: &str, query: &str) -> serde_json::Value {
+    let answer = get(&format!("{url}/status.json{query}"));
+    assert_eq!(answer.headers["content-type"], "application/json");
+    serde_json::from_str(&answer.text).unwrap()
+}
+
+#[test]
+fn status_json_has_what_the_page_shows() {
+    let (date, is_limited) = (minutes_ago(5), AtomicBool::new(false));
+    let api = MockServer::start(move |_, _| match is_limited.fetch_or(true, Ordering::Relaxed) {
+        false => page(&[&record(1, &date)], None),
+        true => Reply::status(429, "slowly").with("retry-after", "3600"),
+    });
+    let listener = MockListener::start();
+    let running = Fetcher::new(&with_page(&general(api.url(), listener.url(), ""))).start();
+    let url = page_of(&running, 1);
+    wait_until("a rate limit", || status_of(&url, "")["counts"]["waiting"] == 1);
+    let status = status_of(&url, "?api=events");
+    assert_eq!((&status["version"], &status["counts"]["apis"]), (&1.into(), &1.into()));
+    let shown = &status["apis"][0];
+    assert_eq!((&shown["name"], &shown["state"]), (&"events".into(), &"waiting".into()));
+    let moment = |name: &str| chrono::DateTime::parse_from_rfc3339(shown[name].as_str().unwrap()).unwrap().to_utc();
+    assert!(moment("waiting_until") > chrono::Utc::now() + chrono::TimeDelta::minutes(50));
+    assert!(moment("last_success") <= chrono::Utc::now() && moment("newest_event") < moment("last_success"));
+    assert_eq!((&shown["totals"]["records"], &shown["records_last_hour"]), (&1.into(), &1.into()));
+    assert_eq!((&shown["recent"][0]["records"], &shown["recent"][1]["failed"]), (&1.into(), &true.into()));
+    assert!(shown["error"]["cause"].as_str().unwrap().starts_with("429 from 127.0.0.1:"), "{shown}");
+    assert_eq!(get(&format!("{url}/status.json?api=nothing")).status, 404);
+    get(&url).assert_has(">waiting</td>");
+    running.stop().assert_code(0);
+}
+
+#[test]
+fn any_name_has_a_page_of_its_own() {
+    let api = MockServer::start(|_, _| page(&[], None));
+    let names = ["a/b", "..", "100%", "%2F", "it''s \"q\"", "\u{1f600}", "a?b#c&d+e f"];
+    let entry = |name: &str| {
+        format!(
+            "  - {{type: general, name: '{name}', credentials: {{id: i, key: k}}, settings: {{time_interval: 1h}}, \
+             start_date_name: since, http_request: {{url: '{}/e'}}, json_paths: {{data: data, data_date: date}}}}\n",
+            api.url()
+        )
+    };
+    let entries: String = names.iter().map(|name| entry(name)).collect();
+    let config = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n{entries}");
+    let running = Fetcher::new(&with_page(&config)).start();
+    let url = page_of(&running, 1);
+    let page = get(&url).text;
+    let links: Vec<&str> =
+        page.split("<th scope=\"row\"><a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(links.len(), names.len());
+    let titles: Vec<String> = links.iter().map(|link| get(&format!("{url}/{link}")).text).collect();
+    for name in names {
+        let name = name.replace("''", "'").replace('&', "&amp;").replace('"', "&quot;");
+        let heading = format!("/ <span>{name}</span></h1>");
+        assert_eq!(titles.iter().filter(|page| page.contains(&heading)).count(), 1, "of {name}");
+    }
+    for path in ["/api/nothing", "/api/", "/api/a/b", "/api/%FF", "/api/events/", "/api"] {
+        assert_eq!(get(&format!("{url}{path}")).status, 404, "{path}");
+    }
     running.stop().assert_code(0);
 }
 
@@ -197,8 +279,9 @@ fn no_answer_holds_a_secret() {
     let running = Fetcher::new(&with_page(&config)).start();
     let url = page_of(&running, 1);
     running.wait_for_log("iteration failed", 1);
-    wait_until("the failure on the page", || get(&url).text.contains("last try failed"));
-    for path in ["/", "/metrics", "/healthz", "/readyz"] {
+    wait_until("the failure on the page", || get(&url).text.contains(">retrying</td>"));
+    get(&format!("{url}/api/events")).assert_has("*** *** ***");
+    for path in ["/", "/api/events", "/status.json", "/status.json?api=events", "/metrics", "/healthz", "/readyz"] {
         let text = get(&format!("{url}{path}")).text;
         for secret in ["the-basic-key", "shipping-token-1", "dGhlLWlk", "custom-secret", "query-secret"] {
             assert!(!text.contains(secret), "{secret} is in {path}:\n{text}");
@@ -215,7 +298,8 @@ fn without_the_key_there_is_no_page_and_loopback_has_the_word_on_health_alone() 
     let lock = running.read(".logzio-api-fetcher.lock");
     let url = format!("http://{}", lock.lines().nth(1).unwrap());
     let of = |path: &str| get(&format!("{url}{path}")).status;
-    assert_eq!(["/healthz", "/readyz", "/", "/metrics", "/style.css"].map(of), [200, 200, 404, 404, 404]);
+    assert_eq!(["/healthz", "/readyz"].map(of), [200, 200]);
+    assert_eq!(["/", "/api/events", "/status.json", "/metrics", "/style.css"].map(of), [404; 5]);
     assert!(!running.log().contains("the status page"));
     running.stop().assert_code(0);
 }
@@ -314,6 +398,7 @@ fn the_page_shows_iterations_from_before_a_restart() {
     let outcome = Fetcher::new(&config).once().assert_code(0);
     let running = Fetcher::again(outcome).start();
     let url = page_of(&running, 1);
-    get(&url).assert_has("records of the last 1 iteration: at most 2");
+    get(&url).assert_has("0 of 1 failed");
+    get(&format!("{url}/api/events")).assert_has("UTC: 2 records, 1 page in");
     drop(running.kill());
 }

@@ -1,0 +1,53 @@
+//! What the tests of this module share.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{ApiStatus, Day, Ended, Phase, Reload, Snapshot, Standing, Trouble};
+use crate::memory::Usage;
+use crate::meter::Totals;
+
+pub(super) static NOW: LazyLock<DateTime<Utc>> =
+    LazyLock::new(|| DateTime::parse_from_rfc3339("2026-03-01T12:30:05Z").unwrap().to_utc());
+
+/// An API that is OK.
+pub(super) fn api() -> ApiStatus {
+    ApiStatus {
+        url: "https://api.example.com/v1/events".to_owned(),
+        interval: Duration::from_secs(60),
+        phase: Phase::Waiting { until: Some(*NOW + TimeDelta::seconds(30)) },
+        totals: Totals::default(),
+        succeeded: 1,
+        failed: 0,
+        took: Duration::ZERO,
+        last_success: Some(*NOW),
+        failures_in_a_row: 0,
+        trouble: None,
+        standing: Standing::default(),
+        recent: Arc::default(),
+        day: Arc::new(Day::default()),
+        failing_since: None,
+        under_way: 0,
+        stuck_for: None,
+    }
+}
+
+/// One whose last iterations failed, so many in a row.
+pub(super) fn failing(in_a_row: u32) -> ApiStatus {
+    let cause = "page 1: https://login.example.com/token answered 401 Unauthorized: expired".to_owned();
+    let mut api = api();
+    for at in 0..in_a_row {
+        let at = *NOW + TimeDelta::minutes(i64::from(at));
+        let ended = Ended { at, seconds: 1.0, records: 0, pages: 0, is_failed: true };
+        api.end(ended, Some(Trouble { cause: cause.clone(), advice: "check the credentials", until: None }), at);
+    }
+    api
+}
+
+pub(super) fn snapshot(apis: impl IntoIterator<Item = (String, ApiStatus)>) -> Snapshot {
+    let reload = Reload { succeeded: *NOW, faults: Vec::new() };
+    let started = *NOW - TimeDelta::hours(3);
+    Snapshot { started, reload, apis: apis.into_iter().collect(), memory: Usage::default() }
+}
