@@ -149,9 +149,10 @@ fn what_an_outage_left_open_is_shown_and_swept_afterwards() {
     let config = general(api.url(), listener.url(), "");
     let outcome = Fetcher::new(&config).once().assert_code(0);
     let outcome = Fetcher::again(outcome).once().assert_code(1).assert_says("complete_until=");
-    let shown = Fetcher::again(outcome).run("state").assert_code(0).assert_says("what came since is still to be fetched");
+    let shown =
+        Fetcher::again(outcome).run("state").assert_code(0).assert_says("what came since is still to be fetched");
     let shown = Fetcher::again(again(shown.assert_says("failed: page 1"))).run("state").assert_code(0);
-    assert!(!shown.stdout.contains("still to be swept") && !shown.stdout.contains("gap"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("still to be fetched") && !shown.stdout.contains("gap"), "{}", shown.stdout);
 }
 
 /// Iterations of an API whose answers depend on how many came before, and what was logged.
