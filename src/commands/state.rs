@@ -10,6 +10,7 @@ use super::{Exit, ask, folder_of, print};
 use crate::cli::StateCommand;
 use crate::config;
 use crate::record::date;
+use crate::ship::count_kept;
 use crate::state::{OpenState, StateOrder, StateReply, ask_running};
 
 pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
@@ -44,7 +45,8 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
     }
     let plans = config.map(|config| config.apis).unwrap_or_default();
     let (checkpoints, store) = (&mut taken.checkpoints, taken.store.as_mut());
-    let (reply, _) = OpenState { checkpoints, store, accounts: found.accounts }.obey(&order, &plans, now);
+    let (reply, _) = OpenState { checkpoints, store, accounts: found.accounts, undelivered: count_kept(&folder) }
+        .obey(&order, &plans, now);
     tell(reply)
 }
 

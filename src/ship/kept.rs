@@ -3,6 +3,7 @@
 //! It is read line by line, as it may be as large as 16 MiB per API, and written anew as a whole: what stays goes to a file
 //! beside it, which takes its place once it is on the disk.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -89,6 +90,22 @@ pub fn read_kept(folder: &Path, mut see: impl FnMut(&str, Option<KeptLine<'_>>) 
         }
     }
     Ok(())
+}
+
+/// How many records of each API are in the file; what can't be read counts as none.
+#[must_use]
+pub fn count_kept(folder: &Path) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    let counted = read_kept(folder, |_, kept| {
+        if let Some(kept) = kept {
+            *counts.entry(kept.api).or_default() += 1;
+        }
+        Ok(())
+    });
+    if let Err(cause) = counted {
+        tracing::warn!(%cause, "{FILE_NAME} can't be read");
+    }
+    counts
 }
 
 /// Writes the file anew with the lines that stay, and those that come from another directory's file.

@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 
 pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
 pub use gzip::{Packed, Packer, Press};
-pub use kept::{KeptLine, Taken, read_kept, rewrite_kept};
+pub use kept::{KeptLine, Taken, count_kept, read_kept, rewrite_kept};
 pub use listener::{Listener, ShipError};
 pub use outbox::Outbox;
 pub use pieces::Pieces;

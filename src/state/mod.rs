@@ -43,7 +43,7 @@ pub use store::{
 use crate::plan::Plan;
 use crate::privileges;
 use crate::record::{Identity, date};
-use crate::ship::UNDELIVERED_FILE_NAME;
+use crate::ship::{UNDELIVERED_FILE_NAME, count_kept};
 use keeper::{Keeper, open_or_set_aside};
 use lock::Lock;
 
@@ -335,10 +335,18 @@ impl Folder {
     /// # Errors
     /// Where the disk hangs.
     pub async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
+        let undelivered = match &order {
+            StateOrder::Show { .. } => {
+                // Beside the thread, which has more to do: the file may be large.
+                let folder = self.path.clone();
+                tokio::task::spawn_blocking(move || count_kept(&folder)).await.unwrap_or_default()
+            }
+            _ => BTreeMap::new(),
+        };
         self.keeper
             .work(move |checkpoints, store| {
                 let accounts = store.as_ref().and_then(|store| store.accounts().ok()).unwrap_or_default();
-                OpenState { checkpoints, store, accounts }.obey(&order, &plans, Utc::now())
+                OpenState { checkpoints, store, accounts, undelivered }.obey(&order, &plans, Utc::now())
             })
             .await
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, Store, Write};
-use super::words::{account_in_words, table};
+use super::words::{Kept, account_in_words, table};
 use super::{Account, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
 use crate::plan::Plan;
 use crate::record::date;
@@ -62,6 +62,8 @@ pub struct OpenState<'s> {
     pub store: Option<&'s mut Store>,
     /// The account of each API that has one.
     pub accounts: BTreeMap<String, Account>,
+    /// How many records of each API are undelivered.
+    pub undelivered: BTreeMap<String, u64>,
 }
 
 impl StateOrder {
@@ -122,16 +124,18 @@ impl OpenState<'_> {
         }
         let unknown = Account::blank();
         let account = |name: &str| self.accounts.get(name).unwrap_or(&unknown);
+        let undelivered = |name: &str| self.undelivered.get(name).copied().unwrap_or_default();
         let in_full = |name: &str| {
             let plan = plans.iter().find(|plan| plan.name == name).map(Arc::as_ref);
             let store = self.store.as_deref();
             let remembered = store.and_then(|store| store.remembered(account(name).number).ok());
-            account_in_words(name, account(name), plan, remembered.unwrap_or_default(), now)
+            let kept = Kept { remembered: remembered.unwrap_or_default(), undelivered: undelivered(name) };
+            account_in_words(name, account(name), plan, kept, now)
         };
         let mut text = match (only.map(str::trim), names.as_slice()) {
             (Some(only), _) => in_full(only),
             (None, [one]) => in_full(one),
-            (None, names) => table(names.iter().map(|name| (*name, account(name))), now),
+            (None, names) => table(names.iter().map(|name| (*name, account(name), undelivered(name))), now),
         };
         let changes = self.store.as_deref().and_then(|store| store.changes().ok()).unwrap_or_default();
         if !changes.is_empty() {

@@ -8,14 +8,26 @@ use crate::record::date;
 use crate::window::MEASURES_MIN;
 use crate::words::{ago, counted, second, span};
 
+/// What is kept of an API outside of its account.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// Delivered records that are remembered.
+    pub(super) remembered: u64,
+    /// Records in `undelivered.ndjson`.
+    pub(super) undelivered: u64,
+}
+
 /// One line for each API, the names as wide as the longest.
-pub(super) fn table<'a>(accounts: impl Iterator<Item = (&'a str, &'a Account)> + Clone, now: DateTime<Utc>) -> String {
-    let width = accounts.clone().map(|(name, _)| name.chars().count()).max().unwrap_or_default().max("API".len());
+pub(super) fn table<'a>(
+    accounts: impl Iterator<Item = (&'a str, &'a Account, u64)> + Clone,
+    now: DateTime<Utc>,
+) -> String {
+    let width = accounts.clone().map(|(name, ..)| name.chars().count()).max().unwrap_or_default().max("API".len());
     let line = |name: &str, checkpoint: &str, complete: &str, last: &str| {
         format!("{name:<width$}  {checkpoint:<20}  {complete:<20}  {last}").trim_end().to_owned()
     };
     let mut lines = vec![line("API", "CHECKPOINT", "COMPLETE UNTIL", "LAST ITERATION")];
-    for (name, account) in accounts {
+    for (name, account, undelivered) in accounts {
         let none = || "–".to_owned();
         let last = account.past.back().map_or_else(none, |past| match &past.error {
             Some(error) => format!("failed: {error}"),
@@ -23,8 +35,14 @@ pub(super) fn table<'a>(accounts: impl Iterator<Item = (&'a str, &'a Account)> +
         });
         let warnings = account.oddities.len();
         let warnings = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings as u64, "warning")) };
+        let undelivered = if undelivered == 0 { String::new() } else { format!("; {undelivered} undelivered") };
         let date = |date: Option<DateTime<Utc>>| date.map_or_else(none, second);
-        lines.push(line(name, &date(account.checkpoint), &date(account.swept.until()), &(last + &warnings)));
+        lines.push(line(
+            name,
+            &date(account.checkpoint),
+            &date(account.swept.until()),
+            &(last + &warnings + &undelivered),
+        ));
     }
     lines.join("\n")
 }
@@ -33,7 +51,7 @@ pub(super) fn account_in_words(
     name: &str,
     account: &Account,
     plan: Option<&Plan>,
-    remembered: u64,
+    kept: Kept,
     now: DateTime<Utc>,
 ) -> String {
     let mut text = format!("{name}\n");
@@ -64,7 +82,11 @@ pub(super) fn account_in_words(
         line("delay", "not measured yet".to_owned());
     }
     let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
-    line("remembered", format!("{}{since}", counted(remembered, "delivered record")));
+    line("remembered", format!("{}{since}", counted(kept.remembered, "delivered record")));
+    if kept.undelivered > 0 {
+        let what = counted(kept.undelivered, "record");
+        line("undelivered", format!("{what} in undelivered.ndjson; `undelivered show` says why"));
+    }
     if let Some(until) = account.swept.until() {
         let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
         let open = if has_failed { "; what came since is still to be fetched" } else { "" };

@@ -64,7 +64,7 @@ impl ApiHealth {
         }
     }
 
-    /// As one word, one of [`STATES`].
+    /// As one word, one of `STATES`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -26,10 +26,15 @@ const METRICS: &[(&str, &str, &str, OfApi)] = &[
     ("shipped_bytes_total", "counter", "Bytes of NDJSON that the listener has acknowledged, uncompressed.", |api| {
         Some(api.totals.bytes as f64)
     }),
-    ("records_known_total", "counter", "Duplicates that were not shipped again.", |api| Some(api.totals.known as f64)),
-    ("records_set_aside_total", "counter", "Undelivered records, saved to undelivered.ndjson.", |api| {
-        Some(api.totals.set_aside as f64)
-    }),
+    ("records_duplicate_total", "counter", "Duplicates that were not shipped again.", duplicates),
+    ("records_known_total", "counter", "Old name of records_duplicate_total; goes with the next version.", duplicates),
+    ("records_undelivered_total", "counter", "Undelivered records, saved to undelivered.ndjson.", undelivered),
+    (
+        "records_set_aside_total",
+        "counter",
+        "Old name of records_undelivered_total; goes with the next version.",
+        undelivered,
+    ),
     ("gaps_total", "counter", "Periods that can't be fetched any more.", |api| Some(api.totals.gaps as f64)),
     ("interval_seconds", "gauge", "The pause between two iterations.", |api| Some(api.interval.as_secs_f64())),
     ("iteration_running", "gauge", "Whether an iteration is under way.", |api| {
@@ -44,10 +49,26 @@ const METRICS: &[(&str, &str, &str, OfApi)] = &[
     ("checkpoint_timestamp_seconds", "gauge", "The newest event date delivered.", |api| {
         api.standing.checkpoint.map(unix_seconds)
     }),
-    ("swept_until_timestamp_seconds", "gauge", "Complete until: everything before it was fetched.", |api| {
-        api.standing.swept_until.map(unix_seconds)
-    }),
+    ("complete_until_timestamp_seconds", "gauge", "Everything before it was fetched.", complete_until),
+    (
+        "swept_until_timestamp_seconds",
+        "gauge",
+        "Old name of complete_until_timestamp_seconds; goes with the next version.",
+        complete_until,
+    ),
 ];
+
+fn duplicates(api: &ApiStatus) -> Option<f64> {
+    Some(api.totals.known as f64)
+}
+
+fn undelivered(api: &ApiStatus) -> Option<f64> {
+    Some(api.totals.set_aside as f64)
+}
+
+fn complete_until(api: &ApiStatus) -> Option<f64> {
+    api.standing.swept_until.map(unix_seconds)
+}
 
 /// All metrics.
 #[must_use]
@@ -78,15 +99,16 @@ fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
         out.sample("_sum", &[("api", api)], status.took.as_secs_f64());
         out.sample("_count", &[("api", api)], (status.succeeded + status.failed) as f64);
     }
-    out.family(
-        &format!("{PREFIX}lateness_seconds"),
-        "summary",
-        "Arrival delay: how long after its date a record arrives at the API.",
-    );
-    for (api, status) in &snapshot.apis {
-        let Some((half, nearly_all)) = status.standing.lateness else { continue };
-        for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
-            out.sample("", &[("api", api), ("quantile", quantile)], seconds(late));
+    for (name, help) in [
+        ("arrival_delay_seconds", "How long after its date a record arrives at the API."),
+        ("lateness_seconds", "Old name of arrival_delay_seconds; goes with the next version."),
+    ] {
+        out.family(&format!("{PREFIX}{name}"), "summary", help);
+        for (api, status) in &snapshot.apis {
+            let Some((half, nearly_all)) = status.standing.lateness else { continue };
+            for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
+                out.sample("", &[("api", api), ("quantile", quantile)], seconds(late));
+            }
         }
     }
 }

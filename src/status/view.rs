@@ -16,9 +16,9 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// What the reader has chosen. Whatever a query says that means nothing is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// One of [`STATES`].
+    /// One of `STATES`.
     pub state: Option<&'static str>,
-    /// A [`Cause`], as it is written.
+    /// A `Cause`, as it is written.
     pub cause: Option<String>,
     /// What the name, the URL or the error holds.
     pub search: String,

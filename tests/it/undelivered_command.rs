@@ -80,6 +80,8 @@ fn nothing_is_discarded_without_a_word_and_nothing_is_touched_while_a_fetcher_ru
         .run_bare("undelivered")
         .assert_code(0)
         .assert_says("records     1");
+    let state = Fetcher::new("").arguments(&["--config", &path]).run_bare("state").assert_code(0);
+    state.assert_says("undelivered 1 record in");
     let outcome = running.stop().assert_code(0);
     let outcome = run(outcome, &["drop", "nobody", "--yes"]).assert_code(2);
     let outcome = run(outcome, &["drop", "--yes"]).assert_code(0).assert_says("Discarded 1 record.");
