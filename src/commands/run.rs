@@ -22,7 +22,9 @@ use crate::plan::Config;
 use crate::reload::{self, Print};
 use crate::retry;
 use crate::ship::{Listener, Undelivered};
-use crate::state::{Account, CHECKPOINTS_FILE_NAME, Found, ORDERS_MAX, StateError, TakenFolder, serve_orders};
+use crate::state::{
+    Account, CHECKPOINTS_FILE_NAME, Found, ORDERS_MAX, SOCKET_FILE_NAME, StateError, TakenFolder, serve_orders,
+};
 use crate::status::{self, Board};
 use crate::stop::Stop;
 use crate::version;
@@ -44,6 +46,8 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     let serving = tokio::spawn(serve_orders(services.folder.path().to_owned(), orders));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
     serving.abort();
+    // Whoever asks from now on has to take the directory itself.
+    drop(std::fs::remove_file(services.folder.path().join(SOCKET_FILE_NAME)));
     watching.abort();
     checking.abort();
     health.abort();

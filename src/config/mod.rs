@@ -20,6 +20,7 @@ pub mod reference;
 mod request;
 pub mod schema;
 mod secrets;
+mod slips;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -221,6 +222,9 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
             return None;
         }
     };
+    if let Some((what, hint)) = slips::in_listener(&parsed) {
+        reader.warn(&url.spot, what, Some(hint.to_owned()));
+    }
     let token = reader.credential(token?)?;
     let token = Secret::new(token.value);
     let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));

@@ -13,6 +13,7 @@ use super::fault::{Fault, Findings};
 use super::fill::Filling;
 use super::plain::is_plain;
 use super::reference::{self, Place};
+use super::slips;
 
 /// The longest span a config may give, in minutes (ten years): far beyond any use, and far from any overflow.
 pub(super) const MINUTES_MAX: f64 = 10.0 * 365.0 * 24.0 * 60.0;
@@ -355,6 +356,9 @@ impl Reader<'_> {
                 "write it as one line, without a tab, a byte order mark or other marks that can't be seen".to_owned();
             self.fault(&text.spot, "it holds a line break or another control character", Some(hint));
             return None;
+        }
+        if let Some((what, hint)) = slips::in_credential(value) {
+            self.warn(&text.spot, what, Some(hint.to_owned()));
         }
         Some(Text { value: value.to_owned(), spot: text.spot })
     }

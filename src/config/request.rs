@@ -10,6 +10,7 @@ use serde_yaml::Value;
 use super::api::Entries;
 use super::presets::Preset;
 use super::reader::{Section, Text, json};
+use super::slips;
 use crate::http::Timeouts;
 use crate::plan::{Auth, Request, TokenRequest};
 use crate::query;
@@ -145,7 +146,14 @@ impl<'r, 'd> Entries<'r, 'd> {
     pub(super) fn token_request(&self, entry: &Section<'r, 'd>) -> Option<Auth> {
         let http = entry.section("token_http_request");
         let (id, key) = self.credentials(entry);
-        let url = self.url(http.required_filled("url", None));
+        let text = http.required_filled("url", None);
+        let spot = text.as_ref().map(|text| text.spot.clone());
+        let url = self.url(text);
+        if let (Some(url), Some(spot)) = (&url, spot)
+            && let Some((what, hint)) = slips::in_token_url(url)
+        {
+            self.reader.warn(&spot, what, Some(hint.to_owned()));
+        }
         let method = self.method(&http, Method::POST);
         let mut headers = self.headers(&http);
         let form = self.token_form(&http, &headers, id.as_deref(), key.as_deref());

@@ -252,7 +252,8 @@ fn the_socket_is_its_owners_alone_and_one_that_was_left_behind_is_replaced() {
     let running = Fetcher::again(outcome).start();
     running.wait_for_log("iteration done", 1);
     beside(&running, &[]).assert_code(0).assert_says("events");
-    running.stop().assert_code(0);
+    let outcome = running.stop().assert_code(0);
+    assert!(!outcome.path().join(SOCKET).exists(), "a stop takes it away");
 }
 
 #[test]
