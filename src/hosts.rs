@@ -37,11 +37,11 @@ impl HostRule {
         if rest.contains('*') {
             return Err("a star may only stand for everything before a dot, like *.host.example");
         }
-        let url = Url::parse(&format!("{scheme}://{rest}")).map_err(|_| "it is no host")?;
+        let url = Url::parse(&format!("{scheme}://{rest}")).map_err(|_| "it is not a host")?;
         let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
         let port = url.port_or_known_default().filter(|_| matches!(url.scheme(), "http" | "https"));
         let (Some(host), Some(port)) = (url.host_str().filter(|host| !host.is_empty()), port) else {
-            return Err("it is no host");
+            return Err("it is not a host");
         };
         if !is_bare || !url.username().is_empty() || url.password().is_some() {
             return Err("only a host should stand here, perhaps with scheme and port");

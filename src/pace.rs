@@ -24,15 +24,15 @@ impl Rate {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (requests, unit) = text.split_once('/').ok_or("it is no rate")?;
+        let (requests, unit) = text.split_once('/').ok_or("it is not a rate")?;
         let per_s = match unit.trim().to_ascii_lowercase().as_str() {
             "s" | "sec" | "second" => 1,
             "m" | "min" | "minute" => 60,
             "h" | "hour" => 3600,
             "d" | "day" => 86_400,
-            _ => return Err("it is no rate"),
+            _ => return Err("it is not a rate"),
         };
-        let requests = requests.trim().parse::<u32>().map_err(|_| "it is no rate")?;
+        let requests = requests.trim().parse::<u32>().map_err(|_| "it is not a rate")?;
         match requests {
             0 => Err("it should be more than 0"),
             _ if requests > REQUESTS_MAX => Err("it should be 10000 requests at most; name a shorter span"),

@@ -55,7 +55,7 @@ impl Proxies {
                     Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => {}
                     Ok(text) => first = first.or(Some((name, text.trim_end_matches(['\r', '\n']).to_owned()))),
                     Err(VarError::NotPresent) => {}
-                    Err(VarError::NotUnicode(_)) => return Err(ProxyError { name, what: "it is no UTF-8 text" }),
+                    Err(VarError::NotUnicode(_)) => return Err(ProxyError { name, what: "it is not UTF-8" }),
                 }
             }
             Ok(first)

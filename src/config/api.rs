@@ -113,8 +113,8 @@ impl<'r, 'd> Entries<'r, 'd> {
                 here.iter().any(|preset| strsim::jaro_winkler(preset.name, &name.to_lowercase()) >= LIKENESS_MIN);
             let is_shown = (near && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(&name);
             let what = match is_shown && self.reader.masked(&entry.spot.key("type")).is_none() {
-                true => format!("there is no type `{name}` here"),
-                false => "there is no such type".to_owned(),
+                true => format!("unknown type `{name}`"),
+                false => "unknown type".to_owned(),
             };
             self.reader.fault(&entry.spot.key("type"), what, Some(hint));
         }
@@ -204,7 +204,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         match JsonPath::parse(&text.value) {
             Ok(path) => Some(path),
             Err(error) => {
-                self.reader.fault(&text.spot, format!("it is no JSON path: {error}"), None);
+                self.reader.fault(&text.spot, format!("it is not a valid JSON path: {error}"), None);
                 None
             }
         }

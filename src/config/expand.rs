@@ -113,7 +113,7 @@ fn lookup(name: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> 
     let shown = if file.contains('/') || is_plain(file) { format!("file `{file}`") } else { "the file".to_owned() };
     let wrong = |cause: String| ExpandError::File { name: shown.clone(), cause };
     let bytes = read_small(&around.folder.join(file.trim())).map_err(wrong)?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("is no UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".to_owned()))?;
     // Editors of Windows and PowerShell put a mark before the text.
     let text = without_line_end(text.trim_start_matches('\u{feff}'));
     if text.is_empty() { Err(wrong("is empty".to_owned())) } else { Ok(text.to_owned()) }
@@ -127,7 +127,7 @@ pub(super) fn read_small(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("can't be read: {error}");
     // Asked before it is opened: to open a pipe waits for whoever writes into it.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("is no regular file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
@@ -227,7 +227,7 @@ mod tests {
         assert!(made.is_ok_and(|status| status.success()), "a pipe is made");
         std::fs::write(&large, vec![b'x'; FILE_BYTES_MAX as usize + 1]).expect("a file");
         for path in [Path::new("/dev/zero"), &pipe, folder.path()] {
-            assert_eq!(read_small(path), Err("is no regular file".to_owned()), "{}", path.display());
+            assert_eq!(read_small(path), Err("is not a regular file".to_owned()), "{}", path.display());
         }
         assert!(read_small(&large).is_err_and(|error| error.contains("larger")));
     }

@@ -28,10 +28,10 @@ impl Findings {
     /// Writes each into the log, for the commands that go on with the config, or can't.
     pub fn log(&self) {
         for warning in &self.warnings {
-            tracing::warn!(config = %warning, "odd config");
+            tracing::warn!(config = %warning, "config warning");
         }
         for fault in &self.faults {
-            tracing::error!(config = %fault, "faulty config");
+            tracing::error!(config = %fault, "invalid config");
         }
     }
 }

@@ -75,7 +75,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let start = date::parse(&written).map(|date| (date, format_of(&written)));
         if start.is_none() && !self.reader.is_void(&text.spot) {
             let hint = "like 2021-10-05T10:10:10+00:00".to_owned();
-            self.reader.fault(&text.spot, "the start date is no date", Some(hint));
+            self.reader.fault(&text.spot, "the start date is not a valid date", Some(hint));
         }
         start
     }

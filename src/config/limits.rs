@@ -25,7 +25,7 @@ pub(super) fn read(reader: &Reader<'_>, section: &Section<'_, '_>) -> u64 {
         BUDGET_BYTES_DEFAULT
     };
     match bytes(&text.value) {
-        None => fault("it is no number of bytes"),
+        None => fault("it is not a number of bytes"),
         Some(bytes) if bytes < BUDGET_BYTES_MIN => {
             fault(&format!("it should be {} MiB at least", BUDGET_BYTES_MIN >> 20))
         }

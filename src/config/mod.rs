@@ -107,13 +107,13 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> Reading {
 pub fn read_file(path: &Path) -> Result<String, String> {
     let about = std::fs::metadata(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
     if !about.is_file() {
-        return Err(format!("{} is no file", path.display()));
+        return Err(format!("{} is not a file", path.display()));
     }
     if about.len() > CONFIG_BYTES_MAX {
         return Err(format!("{} is larger than {CONFIG_BYTES_MAX} bytes", path.display()));
     }
     let bytes = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
-    String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", path.display()))
+    String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))
 }
 
 /// Compiles the text of a config.
@@ -130,7 +130,7 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
                 (_, true) => "put it into quotes",
                 _ => yaml_hint(at),
             };
-            return Reading::unreadable(format!("it is no valid YAML: {}", error.what), error.line, hint);
+            return Reading::unreadable(format!("invalid YAML: {}", error.what), error.line, hint);
         }
     };
     let mut root = std::mem::take(&mut document.root);
@@ -196,7 +196,7 @@ fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketA
     let address = listen.value.replacen("localhost:", "127.0.0.1:", 1).parse();
     if address.is_err() {
         let hint = "an IP address and a port, like 127.0.0.1:8080".to_owned();
-        reader.fault(&listen.spot, "it is no address to listen on", Some(hint));
+        reader.fault(&listen.spot, "it is not an address to listen on", Some(hint));
     }
     address.ok()
 }
@@ -311,7 +311,7 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, V
             true => "the key `apis` belongs to another dialect; this one has `auth_apis` and `oauth_apis`",
             false => "add an entry to `auth_apis` or `oauth_apis`",
         };
-        reader.fault(&Spot::default(), "there is no API in it", Some(hint.to_owned()));
+        reader.fault(&Spot::default(), "no APIs configured", Some(hint.to_owned()));
     }
     if count > APIS_MAX {
         reader.fault(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);

@@ -143,7 +143,7 @@ impl<'r, 'd> Section<'r, 'd> {
             Some(Value::Mapping(map)) => Some(map),
             None | Some(Value::Null) => None,
             Some(_) => {
-                reader.fault(&spot, "it should hold keys and values", None);
+                reader.fault(&spot, "it should be a mapping (keys and values)", None);
                 reader.void(&spot);
                 None
             }
@@ -339,7 +339,7 @@ impl<'r, 'd> Section<'r, 'd> {
             Ok(number) if number < 0.0 => self.reader.fault(&text.spot, "it can't be negative", None),
             Ok(number) if number <= max => return Some(number),
             Ok(_) => self.reader.fault(&text.spot, format!("it should be {max} at most"), None),
-            Err(_) => self.reader.fault(&text.spot, "it is no number", None),
+            Err(_) => self.reader.fault(&text.spot, "it is not a number", None),
         }
         None
     }
@@ -421,16 +421,16 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
         "s" | "sec" => 1.0 / 60.0,
         "h" => 60.0,
         "d" => 24.0 * 60.0,
-        _ => return Err("it is no span of time"),
+        _ => return Err("it is not a duration"),
     };
-    let minutes = number.trim().parse::<f64>().map_err(|_| "it is no span of time")? * minutes_each;
+    let minutes = number.trim().parse::<f64>().map_err(|_| "it is not a duration")? * minutes_each;
     if minutes < 0.0 {
         return Err("it can't be negative");
     }
     if minutes > MINUTES_MAX {
         return Err("it is longer than ten years");
     }
-    Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "it is no span of time")
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "it is not a duration")
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl<'r, 'd> Entries<'r, 'd> {
                     value.set_sensitive(true);
                     headers.append(name, value);
                 }
-                (Err(_), _) => self.reader.fault(&text.spot, "it is no name of an HTTP header", None),
+                (Err(_), _) => self.reader.fault(&text.spot, "it is not a valid HTTP header name", None),
                 (_, Err(_)) => self.reader.fault(&text.spot, "its value can't stand in an HTTP header", None),
             }
         }
@@ -210,7 +210,7 @@ impl<'r, 'd> Entries<'r, 'd> {
 
 /// An http or https URL with a host; a `?` at its end is cut.
 pub(super) fn web_url(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text.trim_end_matches('?')).map_err(|_| "it is no URL")?;
+    let url = Url::parse(text.trim_end_matches('?')).map_err(|_| "it is not a valid URL")?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it should begin with https://");
     }

@@ -95,7 +95,7 @@ impl Daemon {
             while self.tasks.join_next().await.is_some() {}
         };
         if stop.until_gone(all).await.is_none() {
-            tracing::warn!("the grace window is over; what was under way is fetched again after the next start");
+            tracing::warn!("the shutdown timeout is over; what was under way is fetched again after the next start");
         }
     }
 
@@ -269,7 +269,7 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
         }
     };
     if services.stop.until_gone(all).await.is_none() {
-        tracing::warn!("the grace window is over");
+        tracing::warn!("the shutdown timeout is over");
     }
     succeeded
 }

@@ -63,7 +63,7 @@ pub enum Turn {
 
 /// The text of a page.
 pub struct Answer {
-    /// As it came, without a byte order mark; bytes that are no UTF-8 are replaced. Nothing for status 204.
+    /// As it came, without a byte order mark; bytes that are not UTF-8 are replaced. Nothing for status 204.
     pub text: Option<String>,
     /// Whether some bytes were no UTF-8.
     pub was_lossy: bool,

@@ -9,7 +9,7 @@ use crate::hosts::{self, HostRule};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NextLinkError {
     /// It is no URL.
-    #[error("the next link is no URL")]
+    #[error("the next link is not a valid URL")]
     NoUrl,
     /// It leads to another origin.
     #[error(

@@ -342,7 +342,7 @@ impl Api {
             tracing::warn!(
                 api,
                 checkpoint,
-                "the checkpoint lies in the future, and nothing before it is shipped; stop, mend the API's line in \
+                "the checkpoint lies in the future, and nothing before it is shipped; stop, correct the API's line in \
                  last_start_dates.txt, and start again"
             );
         }

@@ -177,7 +177,7 @@ impl IterationError {
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
             Self::Ship(error) => error.advice(),
-            Self::State(_) => "make room on the disk, or mend the rights of the config's folder",
+            Self::State(_) => "make room on the disk, or fix the permissions of the config's directory",
             Self::Memory(_) => "restart the fetcher",
         }
     }

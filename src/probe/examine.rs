@@ -85,7 +85,7 @@ impl Asked<'_> {
             return report.well("data", &format!("no content, so no records since {}", date::format(self.from)));
         };
         if answer.was_lossy {
-            report.well("", "some bytes are no UTF-8; they are replaced");
+            report.well("", "some bytes are not UTF-8; they are replaced");
         }
         let root = match Raw::parse(text) {
             Ok(root) => root,
@@ -417,7 +417,7 @@ pub(super) fn finds_null(path: &str, root: Raw<'_>) -> bool {
 pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     match text.trim_start().starts_with('<') {
         true => "the answer is a web page, no JSON: check http_request.url".to_owned(),
-        false => format!("the answer is no valid JSON: {error}"),
+        false => format!("the answer is not valid JSON: {error}"),
     }
 }
 

@@ -67,7 +67,7 @@ pub struct Absent {
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// The answer is no JSON, or was cut off.
-    #[error("the answer is no valid JSON: {0}")]
+    #[error("the answer is not valid JSON: {0}")]
     NotJson(serde_json::Error),
     /// The place of the records is missing.
     #[error(transparent)]

@@ -73,7 +73,7 @@ pub enum PathError {
     #[error("a name is missing after `.`")]
     NameMissing,
     /// RFC 9535 does not know it.
-    #[error("it is no RFC 9535 path")]
+    #[error("it is not an RFC 9535 path")]
     NotRfc9535,
 }
 

@@ -101,7 +101,7 @@ impl ShipError {
                 "nothing, if it passes: what isn't delivered is sent again; else ask the listener's owner"
             }
             Self::Status { .. } => "check logzio.url: what answers there may not be the listener",
-            Self::Local { .. } => "make room on the disk, or mend the rights of the config's folder",
+            Self::Local { .. } => "make room on the disk, or fix the permissions of the config's directory",
             Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
             Self::Stopped => "nothing; the next start goes on from the checkpoint",
         }

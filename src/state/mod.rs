@@ -54,7 +54,7 @@ const OLD_UNDELIVERED_FILE_NAME: &str = "undelivered.ndjson.1";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another fetcher has it.
-    #[error("another fetcher{holder} runs on {folder}; stop it first, or give this one a folder of its own", folder = .folder.display())]
+    #[error("another fetcher{holder} runs on {folder}; stop it first, or give this one a directory of its own", folder = .folder.display())]
     Taken {
         /// The folder.
         folder: PathBuf,
@@ -63,7 +63,7 @@ pub enum StateError {
     },
     /// A file in it can't be used.
     #[error(
-        "{file} can't be {verb}: {cause}; the fetcher must be able to write in this folder, as user {own}{owner}",
+        "{file} can't be {verb}: {cause}; the fetcher must be able to write in this directory, as user {own}{owner}",
         file = .file.display(), own = privileges::Identity::own()
     )]
     File {

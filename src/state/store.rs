@@ -202,7 +202,7 @@ impl Store {
     fn require_file(path: &Path) -> Result<(), OpenError> {
         match std::fs::metadata(path) {
             Ok(about) if !about.is_file() => {
-                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
                 Err(OpenError::Unusable(Box::new(error.into())))
             }
             _ => Ok(()),

@@ -116,7 +116,7 @@ fn ten_thousand_apis_are_read() {
 fn check_prints_every_fault_and_exits_with_2() {
     let faulty = "logzio: {url: x}\nauth_apis:\n- type: general\n  name: a\n";
     let outcome = Fetcher::new(faulty).run("check").assert_code(2);
-    assert!(outcome.stdout.contains("error: logzio.url: it is no URL"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("error: logzio.url: it is not a valid URL"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("error: logzio.token: a required key is missing"), "{}", outcome.stdout);
     assert!(outcome.stdout.lines().count() > 8, "{}", outcome.stdout);
 }
@@ -133,8 +133,8 @@ fn a_missing_file_and_a_file_without_apis_are_config_faults() {
     std::fs::remove_file(fetcher.path().join("config.yaml")).unwrap();
     fetcher.run("run").assert_code(2).assert_says("can't be read").assert_says("/app/src/shared");
     let empty = "logzio: {url: 'http://127.0.0.1:1', token: t}\napis: []\n";
-    Fetcher::new(empty).run("run").assert_code(2).assert_says("there is no API in it").assert_says("another dialect");
-    Fetcher::new("a: [").run("check").assert_code(2).assert_says("no valid YAML");
+    Fetcher::new(empty).run("run").assert_code(2).assert_says("no APIs configured").assert_says("another dialect");
+    Fetcher::new("a: [").run("check").assert_code(2).assert_says("invalid YAML");
 }
 
 #[test]

@@ -203,7 +203,10 @@ fn a_folder_that_is_read_only_is_refused_at_the_start_with_its_reason() {
     let config = general("http://127.0.0.1:1", "http://127.0.0.1:1", "");
     for file in [CHECKPOINTS, ".lock"] {
         let outcome = with_faults(Fetcher::new(&config), &format!("open {file} {READ_ONLY}")).run("run");
-        outcome.assert_code(2).assert_says("Read-only file system").assert_says("must be able to write in this folder");
+        outcome
+            .assert_code(2)
+            .assert_says("Read-only file system")
+            .assert_says("must be able to write in this directory");
     }
 }
 

@@ -127,7 +127,7 @@ fn a_store_that_cannot_be_opened_stops_no_fetcher() {
     assert_eq!(listener.ids(), [1], "remembered while it lives");
     std::fs::remove_dir(&store).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&store).status().unwrap().success());
-    again(outcome).assert_says("it is no regular file");
+    again(outcome).assert_says("it is not a regular file");
 }
 
 /// The text file and the store after a crash between the two writes, in either order.

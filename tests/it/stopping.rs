@@ -94,7 +94,7 @@ fn a_secret_that_is_no_file_is_refused_before_it_can_hang() {
     let fetcher = Fetcher::new(&config);
     let pipe = fetcher.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    fetcher.run("run").assert_code(2).assert_says("is no regular file");
+    fetcher.run("run").assert_code(2).assert_says("is not a regular file");
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
     fn read<'p>(&mut self, answer: &'p Answer) -> Result<Page<'p>, IterationError> {
         let page = self.report.pages;
         if answer.was_lossy {
-            tracing::warn!(api = self.plan.name, page, "the page holds bytes that are no UTF-8; they are replaced");
+            tracing::warn!(api = self.plan.name, page, "the page holds bytes that are not UTF-8; they are replaced");
         }
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
         let parse = |text: &'p str| beside_the_runtime(text, || Page::read(text, paths, fields));

@@ -1,4 +1,4 @@
-//! The real binary in a folder of its own.
+//! The real binary in a directory of its own.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

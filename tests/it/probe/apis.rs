@@ -297,9 +297,9 @@ fn every_api_is_asked_whatever_became_of_the_others_and_reported_in_the_order_of
 fn a_faulty_config_is_told_as_once_tells_it() {
     let outcome = probe("logzio: {url: 'https://<<HOST>>', token: t}\nauth_apis:\n- type: genral\n").assert_code(2);
     outcome
-        .assert_says("faulty config")
+        .assert_says("invalid config")
         .assert_says("the placeholder <<HOST>> is still there")
-        .assert_says("there is no type `genral`");
+        .assert_says("unknown type `genral`");
 }
 
 #[test]

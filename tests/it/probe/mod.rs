@@ -18,7 +18,7 @@ fn recent(at: u64) -> DateTime<Utc> {
     *BEGUN - TimeDelta::minutes(at as i64 + 1)
 }
 
-/// `probe` with the config, in a folder of its own.
+/// `probe` with the config, in a directory of its own.
 fn probe(config: &str) -> Outcome {
     Fetcher::new(config).run("probe")
 }

@@ -311,7 +311,7 @@ fn what_was_given_wrongly_is_told_without_its_values() {
         (&["--url", url, "--basic", "a:${file:/nowhere}"], "file `/nowhere` can't be read"),
         (&["--url", url, "--header", "thesecret"], "--header should be like 'NAME: VALUE'"),
         (&["--url", "http://u:thesecret@127.0.0.1:1/x"], "user and password don't belong into a URL"),
-        (&["--url", "127.0.0.1"], "http_request.url: it is no URL"),
+        (&["--url", "127.0.0.1"], "http_request.url: it is not a valid URL"),
         (&["--basic", "a:thesecret"], "--url"),
         (&["--url", url, "--token-url", url], "--client"),
     ] {
