@@ -100,7 +100,11 @@ pub enum Command {
     /// Print the manual page
     Man,
     /// Run the full pipeline against built-in mock servers; no account needed
-    Demo,
+    Demo {
+        /// Keep running, with a status page to look at, until stopped
+        #[arg(long)]
+        serve: bool,
+    },
 }
 
 /// What to ask.

@@ -2,26 +2,38 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, MultiProgress};
+use tokio::sync::mpsc;
 
 use super::progress::Progress;
 use super::run::{apis, assemble};
 use super::{Exit, print};
 use crate::config::{self, Surroundings};
-use crate::daemon;
+use crate::daemon::{self, Daemon};
 use crate::demo::{Arrived, Stage};
 use crate::iteration::{Api, Services};
 use crate::retry;
 use crate::state::CHECKPOINTS_FILE_NAME;
-use crate::stop::Stop;
+use crate::stop::{Stop, Waited};
 
+/// How often new events surface while the demo keeps running.
+const SURFACE_EVERY: Duration = Duration::from_secs(2);
 /// How much of a record is shown.
 const SAMPLE_CHARS_MAX: usize = 240;
 
 /// A folder that goes with its owner.
 struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("logzio-api-fetcher-demo-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
@@ -39,13 +51,73 @@ pub(super) async fn demo(stop: Stop, bars: &MultiProgress) -> Exit {
     }
 }
 
+/// Keeps running, with new events and a status page, until it is stopped.
+pub(super) async fn serve(stop: Stop) -> Exit {
+    match run(stop).await {
+        Ok(exit) => exit,
+        Err(cause) => {
+            tracing::error!(%cause, "the demo can't run");
+            Exit::Failed
+        }
+    }
+}
+
+async fn run(stop: Stop) -> std::io::Result<Exit> {
+    let stage = Stage::start(now()).await?;
+    let folder = TemporaryFolder::make()?;
+    print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
+    print("The log says where the status page is. New events surface every 2 s. Stop it with Ctrl-C.\n");
+    let text =
+        format!("status:\n  listen: 127.0.0.1:0\n{}", stage.config().replace("time_interval: 5", "time_interval: 3s"));
+    let text = text.replace("time_interval: 1\n", "time_interval: 2s\n");
+    let around = Surroundings { variable: &|_| None, folder: &folder.0 };
+    let Some(config) = config::compile(&text, &around).config else { return Ok(Exit::Config) };
+    let (accounts, services) = match assemble(&config, &folder.0, stop.clone(), retry::ASKED_MAX) {
+        Ok(assembled) => assembled,
+        Err(exit) => return Ok(exit),
+    };
+    let (stage, surfacing) = (Arc::new(stage), stop.clone());
+    let scene = Arc::clone(&stage);
+    let surfaced = tokio::spawn(async move {
+        while surfacing.wait(SURFACE_EVERY).await == Waited::Whole {
+            scene.surface_late_events(now());
+        }
+    });
+    // Neither a new config nor an order ever comes.
+    let ((_news, readings), (_orders, asked)) = (mpsc::channel(1), mpsc::channel(1));
+    Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
+    surfaced.abort();
+    stop.until_gone(services.folder.close()).await;
+    let (arrived, events) = (stage.arrived(), stage.events());
+    let duplicates = duplicates(&arrived);
+    print(&format!(
+        "\n{} of {events} events had arrived when it was stopped, {duplicates} duplicates",
+        arrived.counts.len()
+    ));
+    Ok(Exit::Clean)
+}
+
+/// In whole seconds, like the dates of the events.
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap_or_default()
+}
+
+fn duplicates(arrived: &Arrived) -> u64 {
+    arrived.counts.values().map(|count| count - 1).sum()
+}
+
+/// What arrived, of what there was.
+fn outcome(stage: &Stage) -> String {
+    let all = stage.arrived();
+    let duplicates = duplicates(&all);
+    let missing = stage.events() - all.counts.len().min(stage.events());
+    format!("{} of {} events: {missing} missing, {duplicates} duplicates", all.counts.len(), stage.events())
+}
+
 async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
-    // Whole seconds, like the dates of the events.
-    let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap_or_default();
+    let now = now();
     let stage = Stage::start(now).await?;
-    let folder =
-        TemporaryFolder(std::env::temp_dir().join(format!("logzio-api-fetcher-demo-{:016x}", fastrand::u64(..))));
-    std::fs::create_dir(&folder.0)?;
+    let folder = TemporaryFolder::make()?;
     print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
     print("Between them: the real pipeline. The log is what you would see in production.\n");
 
@@ -80,12 +152,10 @@ async fn round(apis: Vec<Api>, services: &Arc<Services>, bars: &MultiProgress) -
 
 fn report(stage: &Stage, first: &Arrived, folder: &TemporaryFolder) {
     let all = stage.arrived();
-    let doubled: u64 = all.counts.values().map(|count| count - 1).sum();
-    let missing = stage.events() - all.counts.len().min(stage.events());
     let received: u64 = all.counts.values().sum();
     let in_second = received - first.counts.values().sum::<u64>();
     print("\nWhat arrived at the listener");
-    print(&format!("  {received} records of {} events: {missing} missing, {doubled} doubled", stage.events()));
+    print(&format!("  {}", outcome(stage)));
     print(&format!("  {in_second} of them in the second round"));
     let (bytes, wire) = (HumanBytes(all.bytes), HumanBytes(all.wire_bytes));
     print(&format!("  {} batches, {bytes} of NDJSON, {wire} on the wire", all.batches));

@@ -80,7 +80,8 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
     let hangup = Arc::new(Notify::new());
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
-        Some(Command::Demo) => demo::demo(stop, &bars).await,
+        Some(Command::Demo { serve: true }) => demo::serve(stop).await,
+        Some(Command::Demo { serve: false }) => demo::demo(stop, &bars).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {
             Some(from) => span::span(config, api, span::Span { from, until }, stop, &bars).await,
@@ -116,7 +117,13 @@ impl GivenUp {
 pub fn give_up_root(cli: &Cli) -> GivenUp {
     if matches!(
         cli.command,
-        Some(Command::Demo | Command::Health { .. } | Command::Schema | Command::Completions { .. } | Command::Man)
+        Some(
+            Command::Demo { .. }
+                | Command::Health { .. }
+                | Command::Schema
+                | Command::Completions { .. }
+                | Command::Man
+        )
     ) {
         return GivenUp(None);
     }

@@ -135,8 +135,9 @@ oauth_apis:
     pub fn surface_late_events(&self, now: DateTime<Utc>) -> usize {
         with(&self.scene, |scene| {
             let later = now + TimeDelta::seconds(1);
-            scene.cisco.splice(0..0, events::cisco(later, CISCO_EVENTS..CISCO_EVENTS + LATE_EVENTS));
-            scene.graph.splice(0..0, events::graph(later, GRAPH_EVENTS..GRAPH_EVENTS + LATE_EVENTS));
+            let (cisco, graph) = (scene.cisco.len(), scene.graph.len());
+            scene.cisco.splice(0..0, events::cisco(later, cisco..cisco + LATE_EVENTS));
+            scene.graph.splice(0..0, events::graph(later, graph..graph + LATE_EVENTS));
         });
         2 * LATE_EVENTS
     }

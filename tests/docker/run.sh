@@ -102,7 +102,7 @@ echo "the image"
 size() { docker image inspect -f '{{.Size}}' "$1"; }
 above=$(( ($(size "$image") - $(size "$(echo "$bases" | tail -n 1)")) / 1000000 ))
 check "is at most 30 MB above its base: $above MB" test "$above" -le 30
-demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 doubled' "$work/demo"; }
+demo() { docker run --rm "$image" demo > "$work/demo" 2>&1 && grep -q '0 missing, 0 duplicates' "$work/demo"; }
 check "runs the demo" demo
 version() { grep -q "(${commit:0:12}, built " <<< "$(docker run --rm "$image" --version)"; }
 check "knows the commit that it was built from" version

@@ -99,7 +99,7 @@ fn the_manual_page_has_each_command_with_its_arguments() {
         "\\fBcompletions\\fR \\fISHELL\\fR",
         "The shell to print them for: bash, elvish, fish, powershell, zsh",
         "[\\fB\\-\\-listener\\fR]",
-        "\\fBdemo\\fR",
+        "\\fBdemo\\fR [\\fB\\-\\-serve\\fR]",
     ] {
         assert!(page.lines().any(|known| known == line), "`{line}` is missing in {page}");
     }
