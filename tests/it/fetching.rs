@@ -502,7 +502,7 @@ fn bytes_that_are_no_utf8_are_replaced_and_warned_of() {
     body.extend_from_slice(b"\xe9\"}]}");
     let api = MockServer::start(move |_, _| Reply::Full { status: 200, headers: Vec::new(), body: body.clone() });
     let listener = MockListener::start();
-    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("no UTF-8");
+    Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0).assert_says("not UTF-8");
     assert!(listener.lines()[0].contains("caf\u{fffd}"));
 }
 
