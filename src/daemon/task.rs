@@ -205,8 +205,9 @@ pub(super) async fn iterate(
             let see = format!("{TROUBLESHOOTING}#{}", error.anchor());
             end(Some(Trouble { cause: cause.clone(), advice, until }), &report);
             let complete_until = shown(api.swept_until());
-            match (until.map(date::format), told.fail(&cause, now)) {
-                (Some(until), _) => {
+            match told.fail(&cause, until, now) {
+                Failure::Waits(until) => {
+                    let until = date::format(until);
                     tracing::warn!(
                         api = name,
                         cause,
@@ -218,7 +219,7 @@ pub(super) async fn iterate(
                         "waiting, as the API asks"
                     );
                 }
-                (None, Failure::Full) => tracing::error!(
+                Failure::Full => tracing::error!(
                     api = name,
                     cause,
                     advice,
@@ -228,7 +229,7 @@ pub(super) async fn iterate(
                     next = then,
                     "iteration failed"
                 ),
-                (None, Failure::Again { times, since }) => {
+                Failure::Again { times, since } => {
                     let (times, since) = (ordinal(times), words::second(since));
                     tracing::error!(api = name, next = then, "still failing, {times} time, since {since}");
                 }

@@ -40,6 +40,8 @@ pub(super) enum Success {
 /// What to say of an iteration that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// That it waits, as the API asks, and until when: that is no failure.
+    Waits(DateTime<Utc>),
     /// Everything.
     Full,
     /// That it goes on.
@@ -65,8 +67,11 @@ impl Told {
         }
     }
 
-    /// After a failure.
-    pub(super) fn fail(&mut self, cause: &str, now: DateTime<Utc>) -> Failure {
+    /// After a failure; `until` is when the API may be asked again, where it said so.
+    pub(super) fn fail(&mut self, cause: &str, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Failure {
+        if let Some(until) = until {
+            return Failure::Waits(until);
+        }
         let cause: String = cause.chars().filter(|char| !char.is_ascii_digit()).collect();
         let is_new = self.failing_since.is_none() || cause != self.cause;
         self.cause = cause;
@@ -117,13 +122,13 @@ mod tests {
     #[test]
     fn a_failure_is_told_in_full_once_and_every_tenth_time_and_where_it_changes() {
         let mut told = Told::default();
-        let mut said: Vec<Failure> = (1..=11).map(|minute| told.fail("page 7: no luck", at(minute))).collect();
+        let mut said: Vec<Failure> = (1..=11).map(|minute| told.fail("page 7: no luck", None, at(minute))).collect();
         assert_eq!(said.remove(0), Failure::Full);
         assert_eq!(said.remove(8), Failure::Full, "the tenth");
         assert_eq!(said.first(), Some(&Failure::Again { times: 2, since: at(1) }));
         assert_eq!(said.last(), Some(&Failure::Again { times: 11, since: at(1) }));
-        assert_eq!(told.fail("page 8: no luck", at(12)), Failure::Again { times: 12, since: at(1) });
-        assert_eq!(told.fail("page 8: another thing", at(13)), Failure::Full);
+        assert_eq!(told.fail("page 8: no luck", None, at(12)), Failure::Again { times: 12, since: at(1) });
+        assert_eq!(told.fail("page 8: another thing", None, at(13)), Failure::Full);
     }
 
     #[test]
@@ -133,10 +138,18 @@ mod tests {
             [told.succeed(false), told.succeed(false), told.succeed(true)],
             [Success::News, Success::Quiet, Success::News]
         );
-        told.fail("no luck", at(1));
-        told.fail("no luck", at(2));
+        told.fail("no luck", None, at(1));
+        told.fail("no luck", None, at(2));
         assert_eq!(told.succeed(false), Success::Recovered { failures: 2, since: at(1) });
         assert_eq!(told.succeed(false), Success::Quiet);
+    }
+
+    #[test]
+    fn a_wait_that_the_api_asks_for_is_no_failure() {
+        let mut told = Told::default();
+        told.succeed(false);
+        assert_eq!(told.fail("busy", Some(at(60)), at(1)), Failure::Waits(at(60)));
+        assert_eq!(told.succeed(false), Success::Quiet, "there is nothing to recover from");
     }
 
     #[test]
