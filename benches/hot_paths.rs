@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use logzio_api_fetcher::record::json::Raw;
+use logzio_api_fetcher::record::json::RawJson;
 use logzio_api_fetcher::record::path::JsonPath;
 use logzio_api_fetcher::record::{CustomFields, Page, Paths, Zone, date};
-use logzio_api_fetcher::ship::{BATCH_BYTES_MAX, Batch, Batcher, Packer};
+use logzio_api_fetcher::ship::{BATCH_BYTES_MAX, Batch, Batcher, Compressor};
 
 #[path = "common/records.rs"]
 mod records;
@@ -48,7 +48,7 @@ fn hot_paths(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a page of 500 records");
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.measurement_time(Duration::from_secs(3));
-    group.bench_function("validate alone", |bencher| bencher.iter(|| Raw::parse(black_box(&text)).unwrap()));
+    group.bench_function("validate alone", |bencher| bencher.iter(|| RawJson::parse(black_box(&text)).unwrap()));
     group.bench_function("split: validate, find records, dates, ids, overridden keys", |bencher| {
         bencher.iter(|| Page::read(black_box(&text), &paths, &plain).unwrap().records.len());
     });
@@ -85,7 +85,7 @@ fn hot_paths(criterion: &mut Criterion) {
     let mut batcher = Batcher::default();
     let batch = std::iter::repeat_with(|| batches(&page, &plain, &mut batcher)).flatten().next().unwrap();
     assert!(batch.text().len() > BATCH_BYTES_MAX / 100 * 99);
-    let mut packer = Packer::new().unwrap();
+    let mut packer = Compressor::new().unwrap();
     let packed = packer.pack(batch.text()).unwrap().len();
     let mut group = criterion.benchmark_group("a full batch");
     group.throughput(Throughput::Bytes(batch.text().len() as u64));

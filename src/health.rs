@@ -20,7 +20,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// The daemon's word on itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct HealthReport {
     /// Whether it does its work.
     pub is_healthy: bool,
     /// In words.
@@ -29,41 +29,45 @@ pub struct Word {
 
 /// Asks the daemon of a directory how it is. Where none answers in time, that is its word.
 #[must_use]
-pub fn ask_on(folder: &Path) -> Word {
-    ask_by(folder, ALL_WITHIN, ask_at)
+pub fn ask_on(directory: &Path) -> HealthReport {
+    ask_by(directory, ALL_WITHIN, ask_at)
 }
 
 /// The same by somebody who may hang; that is waited for so long.
-fn ask_by(folder: &Path, within: Duration, ask: impl FnOnce(&Path) -> Word + Send + 'static) -> Word {
+fn ask_by(
+    directory: &Path,
+    within: Duration,
+    ask: impl FnOnce(&Path) -> HealthReport + Send + 'static,
+) -> HealthReport {
     let (said, heard) = mpsc::channel();
-    let asked = PathBuf::from(folder);
+    let asked = PathBuf::from(directory);
     let asking = std::thread::Builder::new().name("health".to_owned()).spawn(move || said.send(ask(&asked)));
     let word = asking.ok().and_then(|_| heard.recv_timeout(within).ok());
-    word.unwrap_or_else(|| Word {
+    word.unwrap_or_else(|| HealthReport {
         is_healthy: false,
         text: format!(
             "unhealthy: no answer within {} s, by the fetcher or by the disk with {}",
             within.as_secs(),
-            folder.display()
+            directory.display()
         ),
     })
 }
 
-fn ask_at(folder: &Path) -> Word {
-    let answered = match health_of(folder) {
+fn ask_at(directory: &Path) -> HealthReport {
+    let answered = match health_of(directory) {
         Some(health) => ask(&health),
         None => {
-            let text = format!("unhealthy: no fetcher runs on {}", folder.display());
-            return Word { is_healthy: false, text };
+            let text = format!("unhealthy: no fetcher runs on {}", directory.display());
+            return HealthReport { is_healthy: false, text };
         }
     };
-    answered.unwrap_or_else(|cause| Word {
+    answered.unwrap_or_else(|cause| HealthReport {
         is_healthy: false,
-        text: format!("unhealthy: the fetcher on {} does not answer: {cause}", folder.display()),
+        text: format!("unhealthy: the fetcher on {} does not answer: {cause}", directory.display()),
     })
 }
 
-fn ask(health: &Health) -> io::Result<Word> {
+fn ask(health: &Health) -> io::Result<HealthReport> {
     let mut stream = TcpStream::connect_timeout(&health.address, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
@@ -75,7 +79,7 @@ fn ask(health: &Health) -> io::Result<Word> {
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     let (head, text) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
-    Ok(Word { is_healthy: status == "200", text: text.to_owned() })
+    Ok(HealthReport { is_healthy: status == "200", text: text.to_owned() })
 }
 
 #[cfg(test)]
@@ -87,7 +91,7 @@ mod tests {
         let (release, held) = mpsc::channel::<()>();
         let word = ask_by(Path::new("/config"), Duration::from_millis(50), move |_| {
             let _ = held.recv();
-            Word { is_healthy: true, text: String::new() }
+            HealthReport { is_healthy: true, text: String::new() }
         });
         drop(release);
         assert!(!word.is_healthy && word.text.contains("no answer within 0 s") && word.text.contains("/config"));

@@ -17,7 +17,7 @@ pub struct HostRule {
 
 /// How a URL may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub struct AllowedHosts {
     /// With headers, body and credentials of the config; else with nothing of it.
     pub has_credentials: bool,
     /// Whether the config spells the host out: then it may lie anywhere, also at a private address.
@@ -68,9 +68,9 @@ impl HostRule {
 
 /// How a URL may be asked by an entry of this configured URL and these `hosts`; not at all where they don't name it.
 #[must_use]
-pub fn reach(url: &Url, configured: &Url, hosts: &[HostRule]) -> Option<Reach> {
+pub fn reach(url: &Url, configured: &Url, hosts: &[HostRule]) -> Option<AllowedHosts> {
     if url.origin() == configured.origin() {
-        return Some(Reach { has_credentials: true, is_named: true });
+        return Some(AllowedHosts { has_credentials: true, is_named: true });
     }
     // What names the host counts before what only covers it.
     let mut allowing: Vec<&HostRule> = hosts.iter().filter(|rule| rule.allows(url)).collect();
@@ -78,7 +78,7 @@ pub fn reach(url: &Url, configured: &Url, hosts: &[HostRule]) -> Option<Reach> {
     let rule = allowing.first()?;
     let is_named = !rule.is_wildcard || url.host_str() == configured.host_str();
     let is_downgrade = configured.scheme() == "https" && url.scheme() == "http";
-    Some(Reach { has_credentials: rule.credentials && !is_downgrade, is_named })
+    Some(AllowedHosts { has_credentials: rule.credentials && !is_downgrade, is_named })
 }
 
 /// The line that would allow a URL.

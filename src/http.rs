@@ -11,11 +11,11 @@ use reqwest::{Client, ClientBuilder, Response};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-pub use clients::{Clients, Way, clients};
+pub use clients::{ClientChoice, Clients, clients};
 pub use guard::{PrivateAddress, is_public};
 
 use crate::proxy::{Proxies, ProxyError};
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 
 /// How much of an answer is read that only says what went wrong.
 const SAID_BYTES_MAX: usize = 64 * 1024;
@@ -144,7 +144,7 @@ pub async fn whole_body(mut response: Response) -> Result<String, reqwest::Error
 
 /// The innermost cause of a failure, without its URL; and the proxy, where one stands between.
 #[must_use]
-pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
+pub fn cause(error: &reqwest::Error, redactor: &Redactor) -> String {
     let mut causes = vec![];
     let mut next = error.source();
     while let Some(cause) = next {
@@ -158,7 +158,7 @@ pub fn cause(error: &reqwest::Error, scrubber: &Scrubber) -> String {
     let is_of_proxy = is_plain || causes.iter().any(|cause| cause.starts_with(OF_A_TUNNEL));
     let proxy = || error.url().and_then(|url| Proxies::of_environment().ok()?.between(url));
     let between = if error.is_connect() || error.is_timeout() { proxy() } else { None };
-    scrubber.scrub(&match between {
+    redactor.redact(&match between {
         Some(proxy) if is_of_proxy && error.is_connect() => format!("{BY_PROXY} {proxy} can't be used: {innermost}"),
         Some(proxy) => format!("{innermost}, through {BY_PROXY} {proxy}"),
         None => innermost.to_owned(),

@@ -33,7 +33,7 @@
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
-//! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, lateness, gaps; pure |
+//! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, arrival delay, gaps; pure |
 //! | [`http`], [`proxy`], [`query`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment; percent-encoding, once |
 //! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
@@ -42,14 +42,41 @@
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
-//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, the lock on the folder, and the socket through which `state` asks |
+//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, the lock on the directory, and the socket through which `state` asks |
 //! | [`stop`], [`signals`] | from the first signal to the last moment |
-//! | [`secret`] | what must not be printed, and the scrubber for what others print |
-//! | [`status`], [`meter`] | what is known of each API now: the page, the metrics, the word on health |
+//! | [`secret`] | what must not be printed, and the redactor for what others print |
+//! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health |
 //! | [`logging`], [`words`] | what people read, and how numbers and dates look in it |
 //! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
-//! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the folder's owner |
+//! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the directory's owner |
 //! | [`demo`] | mock API and mock listener for the `demo` command |
+//!
+//! # The words
+//!
+//! One word per idea, the same in code, config, logs, page, metrics and docs.
+//!
+//! | word | means |
+//! |---|---|
+//! | iteration | one run of an API, from its first page to its last |
+//! | window | what an iteration fetches: from its start date on |
+//! | chain | the pages of an iteration, one leading to the next |
+//! | checkpoint | the newest event date delivered, from which the next window begins |
+//! | progress | the place behind the last delivered page, saved, so that an iteration that was cut goes on there |
+//! | overlap | how far before the checkpoint a window begins, for events that surface late |
+//! | lookback | a window that begins as far back as memory reaches, now and then, to see what is later than the overlap |
+//! | arrival delay | how far a record lies behind the newest one delivered before it came |
+//! | coverage | the time spans that were fetched whole, and the gaps between them; `complete until` is its end |
+//! | retention limit | how far back the API answers |
+//! | initial window | the window of an API that has no checkpoint yet |
+//! | cutoff | the date below which records are left out |
+//! | record key | what tells records apart: event date, and `json_paths.id` or else a hash |
+//! | ledger | the record keys delivered of one API |
+//! | duplicate | a record left out because it had been delivered |
+//! | undelivered | a record that can't be delivered; it is in `undelivered.ndjson`, the dead letter file |
+//! | anomaly | what isn't right but works: a warning on log, page and `state` |
+//! | output | the listener that records go to |
+//! | permit | a part of the memory budget, in bytes |
+//! | recall | an API called back from its waits, as its entry or state was changed |
 //!
 //! # What always holds
 //!
@@ -69,17 +96,18 @@
 //! - Every loop, wait, queue and body has a bound with a name.
 //! - Neither a stderr that nobody reads nor a disk that hangs keeps anybody from stopping, and what is stuck is unhealthy.
 //! - Secrets have a type that can't be printed; what `${…}` filled in is one wherever it stands; foreign text, and URLs, are
-//!   scrubbed before they are shown.
+//!   redacted before they are shown.
 //!
 //! # Where it will grow
 //!
 //! Each of these is one place with a closed set of kinds: how a window becomes a request ([`plan::Request`]), how a page
 //! leads to the next ([`record::Paths`] and [`fetch::next_link`]), where credentials come from ([`plan::Auth`]), where
-//! checkpoints live ([`state::Folder`]), where batches go ([`ship::Listener`]).
+//! checkpoints live ([`state::StateDir`]), where batches go ([`ship::Listener`]).
 
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod counters;
 pub mod daemon;
 pub mod demo;
 pub mod fetch;
@@ -89,7 +117,6 @@ pub mod http;
 pub mod iteration;
 pub mod logging;
 pub mod memory;
-pub mod meter;
 pub mod pace;
 pub mod plan;
 pub mod privileges;

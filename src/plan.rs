@@ -19,13 +19,13 @@ use crate::pace::Rate;
 use crate::query::{Piece, QueryField, encode_component};
 use crate::record::date::floor_to_second;
 use crate::record::{CustomFields, Fingerprint, Paths};
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// The whole config, compiled.
 #[derive(Debug, PartialEq)]
 pub struct Config {
     /// Where records go.
-    pub listener: Listener,
+    pub listener: Output,
     /// Certificates trusted besides the system's (`tls.ca_file`).
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Where the status page is served (`status.listen`), if it is wanted.
@@ -40,7 +40,7 @@ pub struct Config {
 
 /// The Logz.io listener.
 #[derive(Clone, PartialEq)]
-pub struct Listener {
+pub struct Output {
     /// Scheme, host and port, perhaps a path; no query.
     pub url: Url,
     /// The log shipping token.
@@ -48,7 +48,7 @@ pub struct Listener {
     /// Which answers acknowledge a batch (`logzio.acknowledge`).
     pub acknowledge: Acknowledge,
     /// Hides the token, and what was filled in.
-    pub scrubber: Scrubber,
+    pub redactor: Redactor,
 }
 
 /// Which answers acknowledge a batch.
@@ -75,7 +75,7 @@ pub struct Plan {
     /// How often its host may be asked with its login, by all entries together (`settings.rate_limit`).
     pub rate: Option<Rate>,
     /// Where an iteration begins.
-    pub start: StartRule,
+    pub start: StartPolicy,
     /// Records dated then or later are left out (`once --until`).
     pub until: Option<DateTime<Utc>>,
     /// Where things stand in the answers.
@@ -83,7 +83,7 @@ pub struct Plan {
     /// What is added to every record.
     pub custom_fields: CustomFields,
     /// Hides this API's secrets.
-    pub scrubber: Scrubber,
+    pub redactor: Redactor,
 }
 
 /// Where a request's credentials come from.
@@ -153,7 +153,7 @@ pub enum StartFormat {
 
 /// Where an iteration begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StartRule {
+pub struct StartPolicy {
     /// The start date that stands in the filters.
     pub configured: Option<DateTime<Utc>>,
     /// How far back to begin where no start is known (`settings.days_back_fetch`).
@@ -278,9 +278,9 @@ impl Request {
     }
 }
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("url", &self.scrubber.url(&self.url)).field("token", &self.token).finish()
+        f.debug_struct("Listener").field("url", &self.redactor.url(&self.url)).field("token", &self.token).finish()
     }
 }
 

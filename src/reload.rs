@@ -14,7 +14,7 @@ use ring::digest;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Reading};
+use crate::config::{self, LoadedConfig};
 
 /// How often the content is looked at: soon enough for somebody who waits for it, and next to no work.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ fn read_small(file: &Path) -> Result<Vec<u8>, String> {
 
 /// Reads the config, and what its content is told by.
 #[must_use]
-pub fn read(path: &Path) -> (Reading, Print) {
+pub fn read(path: &Path) -> (LoadedConfig, Print) {
     let text = config::read_file(path);
     let reading = config::compile_file(path, text.as_deref());
     let print = Print::of(text.as_deref(), reading.files.clone());
@@ -74,7 +74,7 @@ pub fn read(path: &Path) -> (Reading, Print) {
 }
 
 /// Sends a reading whenever the config has changed from what `print` tells, or a hangup came. Ends with its receiver.
-pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc::Sender<Reading>) {
+pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc::Sender<LoadedConfig>) {
     let (mut known, mut pending) = (print, None);
     let mut looks = interval(LOOKED_AT_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! What must never be printed, and the scrubber that takes it out of text that others wrote.
+//! What must never be printed, and the redactor that takes it out of text that others wrote.
 
 use std::fmt;
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl PartialEq for Secret {
 
 /// Takes an API's secrets out of what servers answer, before anybody sees it: some echo what they were sent. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scrubber(Arc<Hidden>);
+pub struct Redactor(Arc<Hidden>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Hidden {
@@ -59,7 +59,7 @@ struct Hidden {
     urls: Vec<(Secret, String)>,
 }
 
-impl Scrubber {
+impl Redactor {
     /// Hides these secrets: as they are, percent-encoded, and as a part of anything in base64.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
@@ -74,7 +74,7 @@ impl Scrubber {
             match secret.expose().chars().count() {
                 0 => {}
                 1..SCRUBBED_CHARS_MIN => hidden.short.push(secret),
-                _ => hidden.needles.extend(spellings(secret.expose())),
+                _ => hidden.needles.extend(encodings(secret.expose())),
             }
         }
         for list in [&mut hidden.needles, &mut hidden.short] {
@@ -101,14 +101,14 @@ impl Scrubber {
         }
         let is_short = |part: &str| self.0.short.iter().any(|short| short.expose() == percent_decoded(part));
         let parts = text.split('/').map(|part| if is_short(part) { "***" } else { part });
-        self.scrub(&parts.collect::<Vec<_>>().join("/"))
+        self.redact(&parts.collect::<Vec<_>>().join("/"))
     }
 
     /// Foreign text as it may be shown: without secrets, on one line, not too long.
     ///
     /// A secret that shows only once the text is decoded can't be cut out of it; then nothing of the text is shown.
     #[must_use]
-    pub fn scrub(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let clean = self.hide(text);
         let words = clean.split(|c: char| c.is_control() || c == ' ').filter(|word| !word.is_empty());
         let line = words.collect::<Vec<_>>().join(" ");
@@ -180,7 +180,7 @@ impl Scrubber {
     }
 }
 
-/// An URL without its query, user and password. Its host and path may hold secrets, too, so only a scrubber shows it.
+/// An URL without its query, user and password. Its host and path may hold secrets, too, so only a redactor shows it.
 fn shown_url(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
@@ -191,7 +191,7 @@ const DECODED_DEPTH_MAX: usize = 3;
 const BASE64_CHARS_MIN: usize = SCRUBBED_CHARS_MIN * 4 / 3;
 
 /// A secret as it is, decoded as a form, encoded, and as hosts are written.
-fn spellings(text: &str) -> Vec<Secret> {
+fn encodings(text: &str) -> Vec<Secret> {
     let decoded = form_decoded(text);
     let encoded = [text, &decoded].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
     let mut all: Vec<String> = [text.to_owned(), text.to_lowercase(), decoded].into_iter().chain(encoded).collect();
@@ -317,15 +317,15 @@ mod tests {
 
     #[test]
     fn takes_every_spelling_of_a_secret_out() {
-        let scrubber = Scrubber::new([Secret::new("pa ss/word+1"), Secret::new("abc")]);
+        let redactor = Redactor::new([Secret::new("pa ss/word+1"), Secret::new("abc")]);
         let seen = "got pa ss/word+1, pa%20ss%2Fword%2B1 and cGEgc3Mvd29yZCsx\nfrom abc";
-        assert_eq!(scrubber.scrub(seen), "got ***, *** and *** from abc");
-        assert!(!format!("{scrubber:?}").contains("pa ss"));
+        assert_eq!(redactor.redact(seen), "got ***, *** and *** from abc");
+        assert!(!format!("{redactor:?}").contains("pa ss"));
     }
 
     #[test]
     fn shows_nothing_of_a_text_that_hides_a_secret() {
-        let scrubber = Scrubber::new([Secret::new("pw\"/+x y"), Secret::new("bodySECRET+1%2F")]);
+        let redactor = Redactor::new([Secret::new("pw\"/+x y"), Secret::new("bodySECRET+1%2F")]);
         for text in [
             r#"{"e":"pw\"\/+x y"}"#,
             r#"{"e":"pw\u0022\u002f+x y"}"#,
@@ -337,11 +337,11 @@ mod tests {
             r#"{"page":"<b>pw&quot;\/+x y</b>"}"#,
             "pw%26quot%3B/%2bx%20y",
         ] {
-            assert!(scrubber.scrub(text).starts_with("*** (not shown"), "{}", scrubber.scrub(text));
+            assert!(redactor.redact(text).starts_with("*** (not shown"), "{}", redactor.redact(text));
         }
-        assert_eq!(scrubber.scrub("bodySECRET 1/ is wrong"), "*** is wrong");
-        assert_eq!(scrubber.scrub("a &lt;b&gt; &amp; &unknown; &#0; x"), "a &lt;b&gt; &amp; &unknown; &#0; x");
-        assert_eq!(scrubber.scrub(r"C:\dir 100% \u00 \"), r"C:\dir 100% \u00 \", "what isn't secret stays");
+        assert_eq!(redactor.redact("bodySECRET 1/ is wrong"), "*** is wrong");
+        assert_eq!(redactor.redact("a &lt;b&gt; &amp; &unknown; &#0; x"), "a &lt;b&gt; &amp; &unknown; &#0; x");
+        assert_eq!(redactor.redact(r"C:\dir 100% \u00 \"), r"C:\dir 100% \u00 \", "what isn't secret stays");
     }
 
     #[test]
@@ -349,31 +349,31 @@ mod tests {
         use base64::Engine;
         use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
         let secret = "Sup3r~Secret?>é";
-        let scrubber = Scrubber::new([Secret::new(secret)]);
+        let redactor = Redactor::new([Secret::new(secret)]);
         for before in ["", "i", "id", "id:", "user/9:"] {
             for after in ["", "x", "xy", "xyz"] {
                 let plain = format!("{before}{secret}{after}");
                 for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD] {
                     let said = format!("got Basic {} of you", engine.encode(&plain));
-                    assert_eq!(scrubber.scrub(&said), "got Basic *** of you", "{plain}");
+                    assert_eq!(redactor.redact(&said), "got Basic *** of you", "{plain}");
                     let escaped = said.replace('+', "%2b").replace('/', r"\/");
-                    let scrubbed = scrubber.scrub(&escaped);
+                    let scrubbed = redactor.redact(&escaped);
                     let is_hidden = scrubbed == "got Basic *** of you" || scrubbed.starts_with("*** (not shown");
                     assert!(is_hidden, "{escaped}: {scrubbed}");
-                    assert!(scrubber.finds_in(&said) && scrubber.finds_in(&escaped), "{escaped}");
+                    assert!(redactor.finds_in(&said) && redactor.finds_in(&escaped), "{escaped}");
                 }
             }
         }
         let harmless = "authentication/failed-for_the+account of c2VjcmV0IGJ1dCBub3QgdGhpcyBvbmU=";
-        assert_eq!(scrubber.scrub(harmless), harmless);
-        assert!(!scrubber.finds_in(harmless) && !Scrubber::default().finds_in(harmless));
+        assert_eq!(redactor.redact(harmless), harmless);
+        assert!(!redactor.finds_in(harmless) && !Redactor::default().finds_in(harmless));
     }
 
     #[test]
     fn shows_urls_as_the_config_has_them_and_no_short_secret_that_is_a_part_of_one() {
         let url = |text: &str| Url::parse(text).expect("a URL");
         let configured = url("https://eu.example/bot7x/list?key=s3cret-key");
-        let scrubber = Scrubber::new(["eu", "7x", "Token-12345"].map(Secret::new))
+        let redactor = Redactor::new(["eu", "7x", "Token-12345"].map(Secret::new))
             .and_url(&configured, "https://***.example/bot***/list".to_owned());
         for (asked, expected) in [
             ("https://eu.example/bot7x/list?page=2", "https://***.example/bot***/list"),
@@ -381,8 +381,8 @@ mod tests {
             ("https://token-12345.example/", "https://***.example/"),
             ("https://user:pass@other.example/Token%2D12345", "https://other.example/***"),
         ] {
-            assert_eq!(scrubber.url(&url(asked)), expected);
+            assert_eq!(redactor.url(&url(asked)), expected);
         }
-        assert_eq!(scrubber.scrub("in the eu 7x a day"), "in the eu 7x a day", "too short to be told from words");
+        assert_eq!(redactor.redact("in the eu 7x a day"), "in the eu 7x a day", "too short to be told from words");
     }
 }

@@ -33,7 +33,7 @@ const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(60);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A request, read whole.
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     /// Whether it came to an address of loopback.
     pub(crate) is_to_loopback: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Reply {
     body: Vec<u8>,
 }
 
-impl Asked {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -105,7 +105,7 @@ impl Reply {
 /// Answers on a free port of loopback for as long as the runtime lives.
 pub(crate) async fn serve(
     body_bytes_max: usize,
-    answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -117,7 +117,7 @@ pub(crate) async fn serve(
 pub(crate) async fn serve_on(
     listener: TcpListener,
     body_bytes_max: usize,
-    answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    answer: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static,
 ) {
     let Ok(address) = listener.local_addr() else { return };
     let answer = Arc::new(answer);
@@ -152,11 +152,11 @@ async fn handle(
     request: Request<Incoming>,
     address: SocketAddr,
     body_bytes_max: usize,
-    answer: &(impl Fn(&Asked) -> Reply + Sync),
+    answer: &(impl Fn(&ReceivedRequest) -> Reply + Sync),
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = timeout(REQUEST_WITHIN, Limited::new(body, body_bytes_max).collect()).await;
-    let asked = Asked {
+    let asked = ReceivedRequest {
         method: head.method,
         is_to_loopback: address.ip().is_loopback(),
         url: format!("http://{address}{}", head.uri.path()),

@@ -1,7 +1,7 @@
 //! Stopping: from the first signal to the last moment.
 //!
 //! A [`Stop`] is handed to everything that waits. From the signal on no wait lasts; what is under way goes on until the
-//! *cut*, shortly before the grace window ends; what is on the wire then may still be answered until the *end*. So the
+//! *drain deadline*, shortly before the grace window ends; what is on the wire then may still be answered until the *I/O deadline*. So the
 //! process is gone before somebody kills it.
 
 use std::future::Future;
@@ -27,9 +27,9 @@ pub struct Stop(watch::Receiver<Option<Deadlines>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Deadlines {
-    cut: Instant,
-    end: Instant,
-    gone: Instant,
+    drain_deadline: Instant,
+    io_deadline: Instant,
+    exit_deadline: Instant,
     kill: Instant,
 }
 
@@ -131,10 +131,15 @@ impl StopTrigger {
     /// Starts the stop: the grace window begins now.
     pub fn stop(&self, grace: Duration) {
         let now = Instant::now();
-        let end = grace.saturating_sub(END_BEFORE_KILL.min(grace / 10));
-        let cut = grace.saturating_sub(CUT_BEFORE_END.min(grace / 4));
-        let gone = grace.saturating_sub(GONE_BEFORE_KILL.min(grace / 20));
-        self.0.send_replace(Some(Deadlines { cut: now + cut, end: now + end, gone: now + gone, kill: now + grace }));
+        let io_deadline = grace.saturating_sub(END_BEFORE_KILL.min(grace / 10));
+        let drain_deadline = grace.saturating_sub(CUT_BEFORE_END.min(grace / 4));
+        let exit_deadline = grace.saturating_sub(GONE_BEFORE_KILL.min(grace / 20));
+        self.0.send_replace(Some(Deadlines {
+            drain_deadline: now + drain_deadline,
+            io_deadline: now + io_deadline,
+            exit_deadline: now + exit_deadline,
+            kill: now + grace,
+        }));
     }
 }
 
@@ -147,8 +152,8 @@ impl Stop {
 
     /// Whether nothing new may be begun.
     #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.0.borrow().is_some_and(|deadlines| Instant::now() >= deadlines.cut)
+    pub fn is_draining_over(&self) -> bool {
+        self.0.borrow().is_some_and(|deadlines| Instant::now() >= deadlines.drain_deadline)
     }
 
     /// How much of the grace window is left, once the stop has come.
@@ -163,13 +168,13 @@ impl Stop {
     }
 
     /// Returns when nothing new may be begun.
-    pub async fn cut(&self) {
-        sleep_until(self.deadlines().await.cut).await;
+    pub async fn drain_deadline(&self) {
+        sleep_until(self.deadlines().await.drain_deadline).await;
     }
 
     /// Returns when everything must be over.
-    pub async fn end(&self) {
-        sleep_until(self.deadlines().await.end).await;
+    pub async fn io_deadline(&self) {
+        sleep_until(self.deadlines().await.io_deadline).await;
     }
 
     /// Waits, unless the stop comes or is there already.
@@ -186,7 +191,7 @@ impl Stop {
         tokio::select! {
             biased;
             done = work => Some(done),
-            () = self.cut() => None,
+            () = self.drain_deadline() => None,
         }
     }
 
@@ -195,17 +200,17 @@ impl Stop {
         tokio::select! {
             biased;
             done = work => Some(done),
-            () = self.end() => None,
+            () = self.io_deadline() => None,
         }
     }
 
     /// What the work gives, unless it isn't done when the process must go.
     pub async fn until_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let gone = async { sleep_until(self.deadlines().await.gone).await };
+        let exit_deadline = async { sleep_until(self.deadlines().await.exit_deadline).await };
         tokio::select! {
             biased;
             done = work => Some(done),
-            () = gone => None,
+            () = exit_deadline => None,
         }
     }
 

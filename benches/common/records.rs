@@ -89,13 +89,13 @@ impl Company {
         let computers = (0..1_500).map(|number| computer(rng, number, &users)).collect();
         let files = (0..6_000)
             .map(|_| {
-                let (user, folder) = (pick(rng, &users).to_owned(), pick(rng, &folders).to_owned());
+                let (user, directory) = (pick(rng, &users).to_owned(), pick(rng, &folders).to_owned());
                 let name = format!("{}.{}", pick(rng, &names), pick(rng, &["exe", "dll", "docx", "zip", "ps1", "tmp"]));
                 let parent = format!("{}.exe", pick(rng, &names));
                 let disposition = pick(rng, &["Malicious", "Clean", "Unknown", "Blocked"]).to_owned();
                 format!(
                     "\"file\":{{\"disposition\":\"{disposition}\",\"file_name\":\"{name}\",\"file_path\":\
-                     \"\\\\\\\\?\\\\C:\\\\Users\\\\{user}\\\\AppData\\\\Local\\\\{folder}\\\\{name}\",\"identity\":\
+                     \"\\\\\\\\?\\\\C:\\\\Users\\\\{user}\\\\AppData\\\\Local\\\\{directory}\\\\{name}\",\"identity\":\
                      {{\"sha256\":\"{}\",\"md5\":\"{}\"}},\"parent\":{{\"process_id\":{},\
                      \"disposition\":\"Clean\",\"file_name\":\"{parent}\",\"identity\":{{\"sha256\":\"{}\"}}}}}}",
                     hex(rng, 64),

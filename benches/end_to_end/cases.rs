@@ -64,10 +64,10 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
 }
 
 pub fn run(extent: Extent) {
-    let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
     let pages = Pages::new(Utc::now());
-    let bench = Bench { folder, pages };
+    let bench = Bench { directory, pages };
     let idle = bench.idle_rss_mb();
     println!("one record in JSON: {}", bench.pages.page(0, 1, 0, None));
     println!("an idle process (one API without records): {idle:.1} MB resident at its peak\n");
@@ -103,7 +103,7 @@ fn head() -> String {
 }
 
 struct Bench {
-    folder: TempDir,
+    directory: TempDir,
     pages: Pages,
 }
 
@@ -132,9 +132,9 @@ impl Bench {
     }
 
     fn case(&self, load: Load, wire: Wire, known_by: KnownBy) -> Outcome {
-        let mock = Mock::start(wire, self.folder.path());
-        let folder = self.config(&mock, load, known_by);
-        let usage = once(folder.path());
+        let mock = Mock::start(wire, self.directory.path());
+        let directory = self.config(&mock, load, known_by);
+        let usage = once(directory.path());
         let arrived = mock.arrived();
         let records = load.records / load.apis * load.apis;
         assert_eq!((arrived.lines, arrived.ids), (records, records), "each record must arrive, once");
@@ -144,17 +144,18 @@ impl Bench {
 
     /// A process that has everything but records.
     fn idle_rss_mb(&self) -> f64 {
-        let mock = Mock::start(Wire::Http, self.folder.path());
-        let folder = self.config(&mock, Load { apis: 1, records: 0 }, KnownBy::Id);
-        once(folder.path()).peak_rss_mb
+        let mock = Mock::start(Wire::Http, self.directory.path());
+        let directory = self.config(&mock, Load { apis: 1, records: 0 }, KnownBy::Id);
+        once(directory.path()).peak_rss_mb
     }
 
     /// Which threads do the work: `state` is the store of what was delivered.
     fn threads(&self, load: Load) {
-        let mock = Mock::start(Wire::Http, self.folder.path());
-        let folder = self.config(&mock, load, KnownBy::Id);
-        let daemon = Daemon::start(folder.path());
-        let is_done = || !fs::read_to_string(folder.path().join("last_start_dates.txt")).unwrap_or_default().is_empty();
+        let mock = Mock::start(Wire::Http, self.directory.path());
+        let directory = self.config(&mock, load, KnownBy::Id);
+        let daemon = Daemon::start(directory.path());
+        let is_done =
+            || !fs::read_to_string(directory.path().join("last_start_dates.txt")).unwrap_or_default().is_empty();
         while !is_done() {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -179,9 +180,9 @@ impl Bench {
 
     /// Many APIs that have nothing to tell.
     fn idle(&self, apis: u64) {
-        let mock = Mock::start(Wire::Http, self.folder.path());
-        let folder = self.config(&mock, Load { apis, records: 0 }, KnownBy::Id);
-        let daemon = Daemon::start(folder.path());
+        let mock = Mock::start(Wire::Http, self.directory.path());
+        let directory = self.config(&mock, Load { apis, records: 0 }, KnownBy::Id);
+        let daemon = Daemon::start(directory.path());
         let asked = mock.wait_until_asked(apis);
         let since = |at: Option<u64>| at.unwrap().saturating_sub(daemon.started_ns) as f64 / 1e6;
         std::thread::sleep(SETTLE_FOR);
@@ -200,7 +201,7 @@ impl Bench {
         let url = &mock.url;
         let mut config = format!("logzio: {{url: '{url}', token: shipping-token}}\n");
         if url.starts_with("https") {
-            let ca = self.folder.path().join("ca.pem");
+            let ca = self.directory.path().join("ca.pem");
             let _ = writeln!(config, "tls: {{ca_file: {}}}", ca.display());
         }
         config.push_str("auth_apis:\n");
@@ -221,21 +222,21 @@ impl Bench {
 "
             );
         }
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.yaml"), config).unwrap();
-        folder
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.yaml"), config).unwrap();
+        directory
     }
 }
 
 /// A private CA in `ca.pem`, and a certificate of its for loopback.
-fn certificates(folder: &Path) {
+fn certificates(directory: &Path) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
-    fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
+    fs::write(directory.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    fs::write(folder.join("leaf.pem"), leaf.pem()).unwrap();
-    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    fs::write(directory.join("leaf.pem"), leaf.pem()).unwrap();
+    fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
 }

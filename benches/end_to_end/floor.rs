@@ -1,6 +1,6 @@
 //! The least that any correct fetcher does with the bytes of the pages: find the records, add the custom fields, compress.
 
-use logzio_api_fetcher::ship::{BATCH_BYTES_MAX, Packer};
+use logzio_api_fetcher::ship::{BATCH_BYTES_MAX, Compressor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -27,7 +27,7 @@ struct Page<'a> {
 /// Measures the floor over the pages of a load; making them isn't counted.
 pub fn measure(pages: &Pages, load: Load) -> Floor {
     let mut floor = Floor { cpu_seconds: 0.0, wire_bytes: 0 };
-    let mut packer = Packer::new().unwrap();
+    let mut packer = Compressor::new().unwrap();
     let mut batch = Vec::with_capacity(BATCH_BYTES_MAX);
     let records = load.records / load.apis;
     for api in 0..load.apis {

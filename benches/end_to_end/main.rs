@@ -25,7 +25,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["mock", wire, folder] => mock::serve(mock::Wire::of(wire), folder.as_ref()),
+        ["mock", wire, directory] => mock::serve(mock::Wire::of(wire), directory.as_ref()),
         ["measure", arguments @ ..] => process::measure(arguments),
         ["quick"] => cases::run(cases::Extent::Quick),
         ["only", records, apis, wire] => {

@@ -69,7 +69,7 @@ struct Seen {
 }
 
 /// Serves until it is killed. The first line of its output has two ports: the mock's, and one for questions.
-pub fn serve(wire: Wire, folder: &Path) {
+pub fn serve(wire: Wire, directory: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let served = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,16 +79,16 @@ pub fn serve(wire: Wire, folder: &Path) {
         let mock = Arc::new(Mock { pages: Pages::new(Utc::now()), base, seen: Mutex::default() });
         println!("{port} {}", questions.local_addr().unwrap().port());
         std::io::stdout().flush().unwrap();
-        let tls = (wire != Wire::Http).then(|| acceptor(wire, folder));
+        let tls = (wire != Wire::Http).then(|| acceptor(wire, directory));
         tokio::join!(accept(served, tls, Arc::clone(&mock)), accept(questions, None, mock));
     });
 }
 
-fn acceptor(wire: Wire, folder: &Path) -> TlsAcceptor {
+fn acceptor(wire: Wire, directory: &Path) -> TlsAcceptor {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let chain = vec![CertificateDer::from_pem_file(folder.join("leaf.pem")).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(directory.join("leaf.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();

@@ -55,14 +55,14 @@ pub fn measure(arguments: &[&str]) {
 }
 
 /// One iteration of every API of the config in this folder.
-pub fn once(folder: &Path) -> Usage {
+pub fn once(directory: &Path) -> Usage {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["measure", "once", "--level", "WARN", "--config"])
-        .arg(folder.join("config.yaml"))
+        .arg(directory.join("config.yaml"))
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
+    assert!(output.status.success(), "{}", fs::read_to_string(directory.join("log")).unwrap_or_default());
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -74,11 +74,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn start(folder: &Path) -> Self {
-        let log = File::create(folder.join("log")).unwrap();
+    pub fn start(directory: &Path) -> Self {
+        let log = File::create(directory.join("log")).unwrap();
         let started_ns = monotonic_ns();
         let mut command = command(&["--level", "WARN", "--config"]);
-        command.arg(folder.join("config.yaml")).stderr(log);
+        command.arg(directory.join("config.yaml")).stderr(log);
         Self { child: command.spawn().unwrap(), started_ns }
     }
 
@@ -138,9 +138,9 @@ pub struct Asked {
 }
 
 impl Mock {
-    pub fn start(wire: Wire, folder: &Path) -> Self {
+    pub fn start(wire: Wire, directory: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["mock", wire.name()]).arg(folder).stdout(Stdio::piped());
+        command.args(["mock", wire.name()]).arg(directory).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut ports = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ports).unwrap();

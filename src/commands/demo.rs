@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{HumanBytes, MultiProgress};
 use tokio::sync::mpsc;
 
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::run::{apis, assemble};
 use super::{Exit, print};
 use crate::config::{self, Surroundings};
@@ -24,7 +24,7 @@ const SURFACE_EVERY: Duration = Duration::from_secs(2);
 /// How much of a record is shown.
 const SAMPLE_CHARS_MAX: usize = 240;
 
-/// A folder that goes with its owner.
+/// A directory that goes with its owner.
 struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
@@ -64,15 +64,15 @@ pub(super) async fn serve(stop: Stop) -> Exit {
 
 async fn run(stop: Stop) -> std::io::Result<Exit> {
     let stage = Stage::start(now()).await?;
-    let folder = TemporaryFolder::make()?;
+    let directory = TemporaryFolder::make()?;
     print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
     print("The log says where the status page is. New events surface every 2 s. Stop it with Ctrl-C.\n");
     let text =
         format!("status:\n  listen: 127.0.0.1:0\n{}", stage.config().replace("time_interval: 5", "time_interval: 3s"));
     let text = text.replace("time_interval: 1\n", "time_interval: 2s\n");
-    let around = Surroundings { variable: &|_| None, folder: &folder.0 };
+    let around = Surroundings { variable: &|_| None, directory: &directory.0 };
     let Some(config) = config::compile(&text, &around).config else { return Ok(Exit::Config) };
-    let (accounts, services) = match assemble(&config, &folder.0, stop.clone(), retry::ASKED_MAX) {
+    let (accounts, services) = match assemble(&config, &directory.0, stop.clone(), retry::ASKED_MAX) {
         Ok(assembled) => assembled,
         Err(exit) => return Ok(exit),
     };
@@ -87,7 +87,7 @@ async fn run(stop: Stop) -> std::io::Result<Exit> {
     let ((_news, readings), (_orders, asked)) = (mpsc::channel(1), mpsc::channel(1));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
     surfaced.abort();
-    stop.until_gone(services.folder.close()).await;
+    stop.until_gone(services.directory.close()).await;
     let (arrived, events) = (stage.arrived(), stage.events());
     let duplicates = duplicates(&arrived);
     print(&format!(
@@ -117,13 +117,13 @@ fn outcome(stage: &Stage) -> String {
 async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
     let now = now();
     let stage = Stage::start(now).await?;
-    let folder = TemporaryFolder::make()?;
+    let directory = TemporaryFolder::make()?;
     print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
     print("Between them: the real pipeline. The log is what you would see in production.\n");
 
-    let around = Surroundings { variable: &|_| None, folder: &folder.0 };
+    let around = Surroundings { variable: &|_| None, directory: &directory.0 };
     let Some(config) = config::compile(&stage.config(), &around).config else { return Ok(Exit::Config) };
-    let (accounts, services) = match assemble(&config, &folder.0, stop, retry::ASKED_MAX_ATTENDED) {
+    let (accounts, services) = match assemble(&config, &directory.0, stop, retry::ASKED_MAX_ATTENDED) {
         Ok(assembled) => assembled,
         Err(exit) => return Ok(exit),
     };
@@ -136,7 +136,7 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
         "\n{late} more events surface, two of them in the second of the newest known ones. The next iteration:\n"
     ));
     let apis = round(apis, &services, bars).await;
-    report(&stage, &first, &folder);
+    report(&stage, &first, &directory);
 
     let is_complete = apis.len() == count && stage.arrived().counts.len() == stage.events();
     Ok(if is_complete { Exit::Clean } else { Exit::Failed })
@@ -144,13 +144,13 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
 
 /// One iteration of each API. Gives those that succeeded.
 async fn round(apis: Vec<Api>, services: &Arc<Services>, bars: &MultiProgress) -> Vec<Api> {
-    let progress = Progress::start(bars, &services.board, apis.len());
+    let progress = ProgressLine::start(bars, &services.registry, apis.len());
     let apis = daemon::run_once(apis, services).await;
     progress.finish().await;
     apis
 }
 
-fn report(stage: &Stage, first: &Arrived, folder: &TemporaryFolder) {
+fn report(stage: &Stage, first: &Arrived, directory: &TemporaryFolder) {
     let all = stage.arrived();
     let received: u64 = all.counts.values().sum();
     let in_second = received - first.counts.values().sum::<u64>();
@@ -164,7 +164,7 @@ fn report(stage: &Stage, first: &Arrived, folder: &TemporaryFolder) {
         let shown: String = sample.chars().take(SAMPLE_CHARS_MAX).collect();
         print(&format!("\nOne of them, with its custom fields at the end\n  {shown}…\n  …{}", tail(sample)));
     }
-    let checkpoints = std::fs::read_to_string(folder.0.join(CHECKPOINTS_FILE_NAME)).unwrap_or_default();
+    let checkpoints = std::fs::read_to_string(directory.0.join(CHECKPOINTS_FILE_NAME)).unwrap_or_default();
     print(&format!("\nWhere the checkpoints stand ({CHECKPOINTS_FILE_NAME}, beside the config)"));
     checkpoints.lines().for_each(|line| print(&format!("  {line}")));
     print("\nWhat to do next");

@@ -32,7 +32,7 @@ pub enum Exit {
     Clean,
     /// Something failed while running.
     Failed,
-    /// The config or its folder can't be used.
+    /// The config or its directory can't be used.
     Config,
 }
 
@@ -84,14 +84,14 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
         Some(Command::Demo { serve: false }) => demo::demo(stop, &bars).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {
-            Some(from) => span::span(config, api, span::Span { from, until }, stop, &bars).await,
+            Some(from) => span::span(config, api, span::DateSpan { from, until }, stop, &bars).await,
             None => run::once(config, api, stop, &bars).await,
         },
         _ => run::run(config, stop, hangup).await,
     }
 }
 
-/// What became of root, and of which folder.
+/// What became of root, and of which directory.
 pub struct GivenUp(Option<(Dropped, PathBuf)>);
 
 impl GivenUp {
@@ -99,20 +99,20 @@ impl GivenUp {
     pub fn tell(&self) {
         match &self.0 {
             None | Some((Dropped::NotNeeded, _)) => {}
-            Some((Dropped::To(owner), folder)) => {
-                tracing::debug!(%owner, "root is given up for the owner of {}", folder.display());
+            Some((Dropped::To(owner), directory)) => {
+                tracing::debug!(%owner, "root is given up for the owner of {}", directory.display());
             }
-            Some((Dropped::Refused(owner, cause), folder)) => tracing::warn!(
+            Some((Dropped::Refused(owner, cause), directory)) => tracing::warn!(
                 %cause,
                 "root can't be given up for {owner}, who owns {}; start as --user {owner}, or with the capabilities SETUID \
                  and SETGID",
-                folder.display()
+                directory.display()
             ),
         }
     }
 }
 
-/// Becomes the owner of the config's folder, where this process is root: for the commands that read the config.
+/// Becomes the owner of the config's directory, where this process is root: for the commands that read the config.
 #[must_use]
 pub fn give_up_root(cli: &Cli) -> GivenUp {
     if matches!(
@@ -127,15 +127,15 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
     ) {
         return GivenUp(None);
     }
-    let folder = folder_of(&cli.options.config_path());
-    GivenUp(Some((drop_to_owner_of(&folder), folder)))
+    let directory = folder_of(&cli.options.config_path());
+    GivenUp(Some((drop_to_owner_of(&directory), directory)))
 }
 
-/// The folder of the config, where the state is kept, too.
+/// The directory of the config, where the state is kept, too.
 #[must_use]
 pub fn folder_of(config: &Path) -> PathBuf {
     match config.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
         _ => PathBuf::from("."),
     }
 }

@@ -8,8 +8,8 @@ use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyl
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::meter::Totals;
-use crate::status::Board;
+use crate::counters::Totals;
+use crate::status::StatusRegistry;
 
 /// How often the line is drawn: often enough to be seen moving.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
@@ -17,10 +17,10 @@ const DRAWN_EVERY: Duration = Duration::from_millis(100);
 const CLEARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A line that tells how far things are, until it is finished. A thread of its own draws it, as a terminal may take nothing.
-pub(super) struct Progress(Option<(Sender<()>, oneshot::Receiver<()>)>);
+pub(super) struct ProgressLine(Option<(Sender<()>, oneshot::Receiver<()>)>);
 
-impl Progress {
-    pub(super) fn start(bars: &MultiProgress, board: &Arc<Board>, apis: usize) -> Self {
+impl ProgressLine {
+    pub(super) fn start(bars: &MultiProgress, registry: &Arc<StatusRegistry>, apis: usize) -> Self {
         if bars.is_hidden() {
             return Self(None);
         }
@@ -28,12 +28,12 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
-        let (board, before) = (Arc::clone(board), board.iterations());
+        let (registry, before) = (Arc::clone(registry), registry.iterations());
         let (end, ended) = channel();
         let (cleared, is_cleared) = oneshot::channel();
         let draw = move || {
             while ended.recv_timeout(DRAWN_EVERY) == Err(RecvTimeoutError::Timeout) {
-                bar.set_message(line(board.totals(), board.iterations() - before, apis));
+                bar.set_message(line(registry.totals(), registry.iterations() - before, apis));
                 bar.tick();
             }
             bar.finish_and_clear();

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::{Exit, folder_of};
 use crate::daemon::{self, Daemon};
 use crate::fetch::{Gates, TokenCache};
@@ -21,11 +21,12 @@ use crate::memory::MemoryBudget;
 use crate::plan::Config;
 use crate::reload::{self, Print};
 use crate::retry;
-use crate::ship::{Listener, Undelivered};
+use crate::ship::{DeadLetterFile, Listener};
 use crate::state::{
-    Account, CHECKPOINTS_FILE_NAME, Found, ORDERS_MAX, SOCKET_FILE_NAME, StateError, TakenFolder, serve_orders,
+    ApiState, CHECKPOINTS_FILE_NAME, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents, StateError,
+    serve_orders,
 };
-use crate::status::{self, Board};
+use crate::status::{self, StatusRegistry};
 use crate::stop::Stop;
 use crate::version;
 
@@ -37,21 +38,21 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     };
     let apis = config.apis.len();
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
-    services.board.watch_state(services.folder.pulse());
+    services.registry.watch_state(services.directory.pulse());
     let health = tokio::spawn(publish_health(Arc::clone(&services)));
     let (news, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, print, hangup, news));
     let checking = tokio::spawn(daemon::check_listener(Arc::clone(&services.listener), services.stop.clone()));
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
-    let serving = tokio::spawn(serve_orders(services.folder.path().to_owned(), orders));
+    let serving = tokio::spawn(serve_orders(services.directory.path().to_owned(), orders));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
     serving.abort();
     // Whoever asks from now on has to take the directory itself.
-    drop(std::fs::remove_file(services.folder.path().join(SOCKET_FILE_NAME)));
+    drop(std::fs::remove_file(services.directory.path().join(SOCKET_FILE_NAME)));
     watching.abort();
     checking.abort();
     health.abort();
-    services.stop.until_gone(services.folder.close()).await;
+    services.stop.until_gone(services.directory.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
 }
@@ -61,18 +62,19 @@ const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers `health`, and sees to it that it finds where. Told once, until it is well again.
 async fn publish_health(services: Arc<Services>) {
-    let address = match status::serve_health(Arc::clone(&services.board), services.folder.whereabouts().clone()).await {
-        Ok(address) => address,
-        Err(cause) => return tracing::warn!(%cause, "`health` will find nobody to ask"),
-    };
+    let address =
+        match status::serve_health(Arc::clone(&services.registry), services.directory.whereabouts().clone()).await {
+            Ok(address) => address,
+            Err(cause) => return tracing::warn!(%cause, "`health` will find nobody to ask"),
+        };
     let mut is_told = false;
     let mut looks = interval(PUBLISHED_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         // The disk may hang, and nobody else shall.
-        let folder = Arc::clone(&services.folder);
-        match spawn_blocking(move || folder.publish(address)).await {
+        let directory = Arc::clone(&services.directory);
+        match spawn_blocking(move || directory.publish(address)).await {
             Ok(Ok(())) => is_told = false,
             Ok(Err(cause)) if !std::mem::replace(&mut is_told, true) => {
                 tracing::warn!(%cause, "the lock file can't be written, so `health` finds nobody to ask; it is tried again");
@@ -92,7 +94,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
     };
     let configured = config.names();
     let apis = apis(config, accounts, &services);
-    services.folder.forget_unused(configured, Utc::now()).await;
+    services.directory.forget_unused(configured, Utc::now()).await;
     run_once(apis, only, services, bars).await
 }
 
@@ -112,10 +114,10 @@ pub(super) async fn run_once(
         }
     }
     let count = apis.len();
-    let progress = Progress::start(bars, &services.board, count);
+    let progress = ProgressLine::start(bars, &services.registry, count);
     let succeeded = daemon::run_once(apis, &services).await;
     progress.finish().await;
-    services.stop.until_gone(services.folder.close()).await;
+    services.stop.until_gone(services.directory.close()).await;
     if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
 }
 
@@ -124,11 +126,11 @@ struct Prepared {
     config: Config,
     /// Of the text that the config was read from.
     print: Print,
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, ApiState>,
     services: Arc<Services>,
 }
 
-/// Reads the config and takes the folder. What can't be used is logged.
+/// Reads the config and takes the directory. What can't be used is logged.
 async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepared, Exit> {
     let (path, for_services) = (path.to_owned(), stop.clone());
     // A file may hang (on a dead mount), and a stop must be heard all the same.
@@ -149,14 +151,14 @@ pub(super) fn read(path: &Path) -> Result<(Config, Print), Exit> {
     Ok((reading.config.ok_or(Exit::Config)?, print))
 }
 
-/// Puts the parts together in a folder that this process takes.
+/// Puts the parts together in a directory that this process takes.
 pub(super) fn assemble(
     config: &Config,
-    folder: &Path,
+    directory: &Path,
     stop: Stop,
     asked_max: Duration,
-) -> Result<(BTreeMap<String, Account>, Arc<Services>), Exit> {
-    let (taken, found) = take(folder)?;
+) -> Result<(BTreeMap<String, ApiState>, Arc<Services>), Exit> {
+    let (taken, found) = take(directory)?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
         tracing::warn!(line, "a line of {CHECKPOINTS_FILE_NAME} is not `NAME: DATE`; it is kept and ignored");
@@ -172,21 +174,21 @@ pub(super) fn assemble(
         tokens: TokenCache::default(),
         gates: Gates::default(),
         asked_max,
-        undelivered: Undelivered::new(folder),
-        folder: Arc::new(taken.keep().map_err(|cause| {
+        undelivered: DeadLetterFile::new(directory),
+        directory: Arc::new(taken.keep().map_err(|cause| {
             tracing::error!(%cause, "can't start");
             Exit::Failed
         })?),
         stop,
-        board: Arc::new(Board::new(Utc::now(), memory.clone())),
+        registry: Arc::new(StatusRegistry::new(Utc::now(), memory.clone())),
         memory,
     };
     Ok((found.accounts, Arc::new(services)))
 }
 
-/// Takes the folder for this process. What is wrong with it is logged.
-pub(super) fn take(folder: &Path) -> Result<(TakenFolder, Found), Exit> {
-    TakenFolder::open(folder, Utc::now()).map_err(|error| {
+/// Takes the directory for this process. What is wrong with it is logged.
+pub(super) fn take(directory: &Path) -> Result<(LockedStateDir, StateContents), Exit> {
+    LockedStateDir::open(directory, Utc::now()).map_err(|error| {
         tracing::error!(cause = %error, "can't start");
         match error {
             StateError::Taken { .. } => Exit::Failed,
@@ -196,11 +198,11 @@ pub(super) fn take(folder: &Path) -> Result<(TakenFolder, Found), Exit> {
 }
 
 /// Every API of a config, before its first iteration.
-pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, Account>, services: &Services) -> Vec<Api> {
+pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, ApiState>, services: &Services) -> Vec<Api> {
     let with_account = config.apis.into_iter().map(|plan| {
-        let account = accounts.remove(&plan.name).unwrap_or_else(Account::blank);
+        let account = accounts.remove(&plan.name).unwrap_or_else(ApiState::blank);
         let api = Api::new(plan, account);
-        services.board.take_up(&api.plan, api.account(), api.meter(), Utc::now());
+        services.registry.take_up(&api.plan, api.account(), api.counters(), Utc::now());
         api
     });
     with_account.collect()

@@ -16,12 +16,12 @@ use super::{Exit, folder_of};
 use crate::plan::{Config, Overlap, Plan};
 use crate::record::date;
 use crate::retry;
-use crate::ship::Undelivered;
+use crate::ship::DeadLetterFile;
 use crate::stop::Stop;
 
 /// What is shipped again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct DateSpan {
     /// From here on.
     pub(super) from: DateTime<Utc>,
     /// What is dated before this; everything where it is absent.
@@ -33,8 +33,8 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     /// Beside the config, where the fetcher may write in any case.
-    fn make(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(format!(".logzio-api-fetcher.once-{:016x}", fastrand::u64(..)));
+    fn make(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(format!(".logzio-api-fetcher.once-{:016x}", fastrand::u64(..)));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
@@ -49,22 +49,28 @@ impl Drop for Scratch {
 }
 
 /// Ships the span, and says what came of it as `once` does.
-pub(super) async fn span(path: PathBuf, only: Option<String>, span: Span, stop: Stop, bars: &MultiProgress) -> Exit {
+pub(super) async fn span(
+    path: PathBuf,
+    only: Option<String>,
+    span: DateSpan,
+    stop: Stop,
+    bars: &MultiProgress,
+) -> Exit {
     if span.until.is_some_and(|until| until <= span.from) || span.from > Utc::now() {
         tracing::error!("--from must lie before now and before --until");
         return Exit::Config;
     }
-    let folder = folder_of(&path);
+    let directory = folder_of(&path);
     let mut config = match read(&path) {
         Ok((config, _)) => config,
         Err(exit) => return exit,
     };
     let plans = config.apis.iter().map(|plan| Arc::new(of_span(plan, span))).collect();
     config = Config { apis: plans, ..config };
-    let scratch = match Scratch::make(&folder) {
+    let scratch = match Scratch::make(&directory) {
         Ok(scratch) => scratch,
         Err(cause) => {
-            tracing::error!(%cause, "no directory can be made in {}", folder.display());
+            tracing::error!(%cause, "no directory can be made in {}", directory.display());
             return Exit::Config;
         }
     };
@@ -74,7 +80,7 @@ pub(super) async fn span(path: PathBuf, only: Option<String>, span: Span, stop: 
     };
     let Some(own) = Arc::get_mut(&mut services) else { return Exit::Failed };
     // What can't be delivered is kept where it is looked for.
-    own.undelivered = Undelivered::new(&folder);
+    own.undelivered = DeadLetterFile::new(&directory);
     let until = span.until.map_or_else(|| "now".to_owned(), date::format);
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
     let apis = apis(config, accounts, &services);
@@ -82,7 +88,7 @@ pub(super) async fn span(path: PathBuf, only: Option<String>, span: Span, stop: 
 }
 
 /// The same API, asked for the span alone.
-fn of_span(plan: &Plan, Span { from, until }: Span) -> Plan {
+fn of_span(plan: &Plan, DateSpan { from, until }: DateSpan) -> Plan {
     let mut plan = plan.clone();
     plan.start.configured = Some(from);
     plan.start.overlap = Overlap::Fixed(TimeDelta::zero());

@@ -24,8 +24,8 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
         print("Nothing was changed.");
         return Exit::Failed;
     }
-    let folder = folder_of(path);
-    match ask_running(&folder, &order) {
+    let directory = folder_of(path);
+    match ask_running(&directory, &order) {
         Ok(Some(reply)) => return tell(reply),
         Ok(None) => {}
         Err(cause) => {
@@ -33,7 +33,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
             return Exit::Failed;
         }
     }
-    let (mut taken, found) = match take(&folder) {
+    let (mut taken, found) = match take(&directory) {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
@@ -45,7 +45,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
     }
     let plans = config.map(|config| config.apis).unwrap_or_default();
     let (checkpoints, store) = (&mut taken.checkpoints, taken.store.as_mut());
-    let (reply, _) = OpenState { checkpoints, store, accounts: found.accounts, undelivered: count_kept(&folder) }
+    let (reply, _) = OpenState { checkpoints, store, accounts: found.accounts, undelivered: count_kept(&directory) }
         .obey(&order, &plans, now);
     tell(reply)
 }

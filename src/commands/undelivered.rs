@@ -10,10 +10,10 @@ use super::run::{read, take};
 use super::{Exit, ask, folder_of, print};
 use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
-use crate::record::{FingerprintSet, Identity};
+use crate::record::{FingerprintSet, RecordKey};
 use crate::ship::{
-    Batch, Batcher, KeptLine, Listener, Packed, Pieces, ShipError, Shipper, Taken, Tally, UNDELIVERED_FILE_NAME,
-    Undelivered, cant_compress, read_kept, rewrite_kept,
+    Batch, Batcher, DeadLetterFile, KeptLine, Listener, MayHaveRecord, Packed, Pieces, ShipError, Shipper, Tally,
+    UNDELIVERED_FILE_NAME, cant_compress, read_kept, rewrite_kept,
 };
 use crate::stop::Stop;
 use crate::words::{bytes, counted};
@@ -25,11 +25,11 @@ const REASONS_MAX: usize = 3;
 
 /// Does what the command says.
 pub(super) async fn undelivered(config: PathBuf, command: Option<UndeliveredCommand>, stop: Stop) -> Exit {
-    let folder = folder_of(&config);
+    let directory = folder_of(&config);
     let done = match command.unwrap_or(UndeliveredCommand::Show { name: None }) {
-        UndeliveredCommand::Show { name: None } => summarize(&folder),
-        UndeliveredCommand::Show { name: Some(name) } => show(&folder, &name),
-        UndeliveredCommand::Drop { name, yes } => discard(&folder, name.as_deref(), yes),
+        UndeliveredCommand::Show { name: None } => summarize(&directory),
+        UndeliveredCommand::Show { name: Some(name) } => show(&directory, &name),
+        UndeliveredCommand::Drop { name, yes } => discard(&directory, name.as_deref(), yes),
         UndeliveredCommand::Resend { name, all } => return resend(&config, name.as_deref(), all, stop).await,
     };
     done.unwrap_or_else(|cause| {
@@ -54,7 +54,7 @@ impl Summary {
     fn add(&mut self, kept: KeptLine<'_>) {
         self.lines += 1;
         self.bytes += kept.bytes as u64;
-        self.taken_in_part += u64::from(kept.taken == Taken::InPart);
+        self.taken_in_part += u64::from(kept.taken == MayHaveRecord::InPart);
         self.without_record += u64::from(kept.record.is_none());
         if self.first.is_empty() {
             self.first.clone_from(&kept.time);
@@ -88,9 +88,9 @@ impl Summary {
     }
 }
 
-fn summarize(folder: &Path) -> std::io::Result<Exit> {
+fn summarize(directory: &Path) -> std::io::Result<Exit> {
     let (mut apis, mut unreadable) = (BTreeMap::<String, Summary>::new(), 0_u64);
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         match kept {
             Some(kept) => apis.entry(kept.api.clone()).or_default().add(kept),
             None => unreadable += 1,
@@ -107,9 +107,9 @@ fn summarize(folder: &Path) -> std::io::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-fn show(folder: &Path, name: &str) -> std::io::Result<Exit> {
+fn show(directory: &Path, name: &str) -> std::io::Result<Exit> {
     let mut apis = BTreeSet::new();
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         if let Some(kept) = kept {
             if kept.api == name {
                 let record = kept.record.unwrap_or("(no record: the file was full)");
@@ -130,14 +130,14 @@ fn unknown(name: &str, apis: &BTreeSet<String>) -> Exit {
     Exit::Config
 }
 
-fn discard(folder: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit> {
+fn discard(directory: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit> {
     // The lock first: while a fetcher runs, it writes there.
-    let _taken = match take(folder) {
+    let _taken = match take(directory) {
         Ok(taken) => taken,
         Err(exit) => return Ok(exit),
     };
     let (mut lines, mut apis) = (0_u64, BTreeSet::new());
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         if let Some(kept) = kept {
             lines += u64::from(name.is_none_or(|name| name == kept.api));
             apis.insert(kept.api);
@@ -158,14 +158,14 @@ fn discard(folder: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit
         print("Nothing was discarded. Without a terminal, confirm with --yes.");
         return Ok(Exit::Failed);
     }
-    rewrite_kept(folder, |kept| name.is_some_and(|name| name != kept.api), None)?;
+    rewrite_kept(directory, |kept| name.is_some_and(|name| name != kept.api), None)?;
     print(&format!("Discarded {}.", counted(lines, "record")));
     Ok(Exit::Clean)
 }
 
 /// What came of sending.
 #[derive(Default)]
-struct Sent {
+struct ResendCounts {
     /// The lines that are done: acknowledged, or kept anew with another reason.
     done: FingerprintSet,
     records: u64,
@@ -173,8 +173,8 @@ struct Sent {
 }
 
 async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exit {
-    let folder = folder_of(config);
-    let _taken = match take(&folder) {
+    let directory = folder_of(config);
+    let _taken = match take(&directory) {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
@@ -188,7 +188,7 @@ async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exi
         },
         Err(exit) => return exit,
     };
-    match resend_to(&folder, listener, name, all, stop).await {
+    match resend_to(&directory, listener, name, all, stop).await {
         Ok(exit) => exit,
         Err(cause) => {
             tracing::error!(%cause, "{UNDELIVERED_FILE_NAME} can't be read or written");
@@ -199,14 +199,14 @@ async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exi
 
 /// Sends what may be sent, API by API, and writes the file anew with what is left.
 async fn resend_to(
-    folder: &Path,
+    directory: &Path,
     listener: Arc<Listener>,
     name: Option<&str>,
     all: bool,
     stop: Stop,
 ) -> std::io::Result<Exit> {
     let mut apis = BTreeSet::new();
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         apis.extend(kept.map(|kept| kept.api));
         Ok(())
     })?;
@@ -214,32 +214,32 @@ async fn resend_to(
         return Ok(unknown(name, &apis));
     }
     // What is refused again goes there first: the file itself is written once, at the end.
-    let refused_again = tempfile_in(folder)?;
-    let mut sent = Sent::default();
+    let refused_again = tempfile_in(directory)?;
+    let mut sent = ResendCounts::default();
     let mut failed = None;
     for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
         let shipper = Shipper {
             listener: Arc::clone(&listener),
-            undelivered: Undelivered::new(&refused_again),
+            undelivered: DeadLetterFile::new(&refused_again),
             stop: stop.clone(),
             api: api.clone(),
             tally: Arc::<Tally>::default(),
         };
-        if let Err(error) = resend_api(folder, &shipper, all, &mut sent).await? {
+        if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
             failed = Some(error);
             break;
         }
     }
-    rewrite_kept(folder, |kept| !sent.done.contains(&kept.place), Some(&refused_again))?;
+    rewrite_kept(directory, |kept| !sent.done.contains(&kept.place), Some(&refused_again))?;
     std::fs::remove_dir_all(&refused_again)?;
     let mut left = 0_u64;
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         left += u64::from(kept.is_some_and(|kept| name.is_none_or(|name| name == kept.api)));
         Ok(())
     })?;
     print(&format!("Sent {}; {} still undelivered.", counted(sent.records, "record"), left));
     if let Some(error) = failed {
-        tracing::error!(cause = %error, advice = error.advice(), "the listener did not take the rest, which stays in the file");
+        tracing::error!(cause = %error, advice = error.hint(), "the listener did not take the rest, which stays in the file");
         return Ok(Exit::Failed);
     }
     if left > sent.refused && !all {
@@ -248,8 +248,8 @@ async fn resend_to(
     Ok(if left == 0 { Exit::Clean } else { Exit::Failed })
 }
 
-fn tempfile_in(folder: &Path) -> std::io::Result<PathBuf> {
-    let path = folder.join(".undelivered.resend");
+fn tempfile_in(directory: &Path) -> std::io::Result<PathBuf> {
+    let path = directory.join(".undelivered.resend");
     match std::fs::remove_dir_all(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => std::fs::create_dir(&path)?,
@@ -259,16 +259,16 @@ fn tempfile_in(folder: &Path) -> std::io::Result<PathBuf> {
 
 /// Sends the records of one API, batch by batch. The inner error is the listener's.
 async fn resend_api(
-    folder: &Path,
+    directory: &Path,
     shipper: &Shipper,
     all: bool,
-    sent: &mut Sent,
+    sent: &mut ResendCounts,
 ) -> std::io::Result<Result<(), ShipError>> {
     let (mut batcher, mut batches) = (Batcher::default(), Vec::new());
-    read_kept(folder, |_, kept| {
+    read_kept(directory, |_, kept| {
         let Some(kept) = kept.filter(|kept| kept.api == shipper.api) else { return Ok(()) };
-        let (Some(record), true) = (kept.record, all || kept.taken == Taken::No) else { return Ok(()) };
-        let identity = Identity { fingerprint: kept.place, date: None };
+        let (Some(record), true) = (kept.record, all || kept.taken == MayHaveRecord::No) else { return Ok(()) };
+        let identity = RecordKey { fingerprint: kept.place, date: None };
         // One that is too long for the listener stays where it is.
         if let Ok(full) = batcher.push(|line| line.extend_from_slice(record.as_bytes()), identity) {
             batches.extend(full);
@@ -284,9 +284,9 @@ async fn resend_api(
     Ok(Ok(()))
 }
 
-async fn send(shipper: &Shipper, batch: Batch, sent: &mut Sent) -> Result<(), ShipError> {
+async fn send(shipper: &Shipper, batch: Batch, sent: &mut ResendCounts) -> Result<(), ShipError> {
     let now = Utc::now();
-    let Packed { batch, body } = shipper.listener.press().pack(batch).await.map_err(cant_compress)?;
+    let Packed { batch, body } = shipper.listener.compression().pack(batch).await.map_err(cant_compress)?;
     let mut pieces = Pieces::of(Packed { batch, body });
     while let Some(done) = shipper.ship_next(&mut pieces, now).await? {
         if let Some(reason) = &done.refused {

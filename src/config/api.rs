@@ -11,9 +11,9 @@ use super::plain::is_plain;
 use super::presets::{AUTH, GENERAL, OAUTH, Preset};
 use super::reader::{LIKENESS_MIN, Reader, Section, Text};
 use super::reference::Place;
-use super::secrets::{self, scrubber};
+use super::secrets::{self, redactor};
 use crate::pace::Rate;
-use crate::plan::{Auth, Overlap, Plan, StartRule};
+use crate::plan::{Auth, Overlap, Plan, StartPolicy};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 
@@ -67,7 +67,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let (request, configured) = request?;
         let auth = auth?;
         let filled = self.reader.filled(&entry.spot);
-        let scrubber = scrubber(&request, &auth, &entry.section("credentials"), filled);
+        let redactor = redactor(&request, &auth, &entry.section("credentials"), filled);
         let token_url = match &auth {
             Auth::Token(token) => Some(&token.url),
             Auth::Basic { .. } | Auth::OwnHeader => None,
@@ -78,12 +78,12 @@ impl<'r, 'd> Entries<'r, 'd> {
             token_url.zip(shown(&entry.section("token_http_request"))),
         ];
         let urls = urls.into_iter().flatten();
-        let scrubber = urls.fold(scrubber, |scrubber, (url, masked)| scrubber.and_url(url, secrets::shown(&masked)));
+        let redactor = urls.fold(redactor, |redactor, (url, masked)| redactor.and_url(url, secrets::shown(&masked)));
         Some(Plan {
-            scrubber,
+            redactor,
             name: name?,
             interval: interval?,
-            start: StartRule { configured, back, overlap, format: request.start_format },
+            start: StartPolicy { configured, back, overlap, format: request.start_format },
             until: None,
             paths: paths?,
             custom_fields: custom_fields?,

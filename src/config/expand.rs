@@ -14,8 +14,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Surroundings<'a> {
     /// Looks an environment variable up.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The folder that relative file names start from: the config's own.
-    pub folder: &'a Path,
+    /// The directory that relative file names start from: the config's own.
+    pub directory: &'a Path,
 }
 
 /// Why a value can't be filled in. It names the variable or file, never its content.
@@ -112,7 +112,7 @@ fn lookup(name: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> 
     // What isn't a path may be the value itself, by a slip.
     let shown = if file.contains('/') || is_plain(file) { format!("file `{file}`") } else { "the file".to_owned() };
     let wrong = |cause: String| ExpandError::File { name: shown.clone(), cause };
-    let bytes = read_small(&around.folder.join(file.trim())).map_err(wrong)?;
+    let bytes = read_small(&around.directory.join(file.trim())).map_err(wrong)?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".to_owned()))?;
     // Editors of Windows and PowerShell put a mark before the text.
     let text = without_line_end(text.trim_start_matches('\u{feff}'));
@@ -165,16 +165,16 @@ mod tests {
 
     #[test]
     fn fills_variables_and_files_in() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("key"), "from file\n").expect("a file");
-        std::fs::write(folder.path().join("empty"), "\n").expect("a file");
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("key"), "from file\n").expect("a file");
+        std::fs::write(directory.path().join("empty"), "\n").expect("a file");
         let variable = |name: &str| match name {
             "A" => Some("from env".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let around = Surroundings { variable: &variable, folder: folder.path() };
-        let absolute = format!("${{file:{}}}", folder.path().join("key").display());
+        let around = Surroundings { variable: &variable, directory: directory.path() };
+        let absolute = format!("${{file:{}}}", directory.path().join("key").display());
         for (text, expected) in [
             ("plain $ {A}", "plain $ {A}"),
             ("x ${A} y${A}", "x from env yfrom env"),
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn shows_nothing_that_may_be_a_value_in_the_place_of_a_name() {
-        let around = Surroundings { variable: &|_| None, folder: Path::new("/nowhere") };
+        let around = Surroundings { variable: &|_| None, directory: Path::new("/nowhere") };
         for text in
             ["${KEY:-hunter2}", "${hunter2-Prod}", "${8f14e45f}", "${a8f14e45fceea167a}", "${file:hunter2-Prod}", "${}"]
         {
@@ -211,9 +211,9 @@ mod tests {
 
     #[test]
     fn cuts_the_line_break_of_a_variable_as_that_of_a_file_and_the_mark_before_a_text() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("key"), b"\xef\xbb\xbfs3cret\r\n").expect("a file");
-        let around = Surroundings { variable: &|_| Some("s3cret\n".to_owned()), folder: folder.path() };
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("key"), b"\xef\xbb\xbfs3cret\r\n").expect("a file");
+        let around = Surroundings { variable: &|_| Some("s3cret\n".to_owned()), directory: directory.path() };
         for text in ["${K}", "${file:key}"] {
             assert_eq!(expand(text, &around).map(|expanded| expanded.text), Ok("s3cret".to_owned()), "{text}");
         }
@@ -221,12 +221,12 @@ mod tests {
 
     #[test]
     fn reads_regular_files_of_a_bounded_size_only() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (pipe, large) = (folder.path().join("pipe"), folder.path().join("large"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let (pipe, large) = (directory.path().join("pipe"), directory.path().join("large"));
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.is_ok_and(|status| status.success()), "a pipe is made");
         std::fs::write(&large, vec![b'x'; FILE_BYTES_MAX as usize + 1]).expect("a file");
-        for path in [Path::new("/dev/zero"), &pipe, folder.path()] {
+        for path in [Path::new("/dev/zero"), &pipe, directory.path()] {
             assert_eq!(read_small(path), Err("is not a regular file".to_owned()), "{}", path.display());
         }
         assert!(read_small(&large).is_err_and(|error| error.contains("larger")));

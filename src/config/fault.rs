@@ -20,7 +20,7 @@ pub struct Fault {
 pub struct Findings {
     /// What makes the config unusable, in the order of the file.
     pub faults: Vec<Fault>,
-    /// What is odd, but can be lived with.
+    /// What is not right, but can be lived with.
     pub warnings: Vec<Fault>,
 }
 

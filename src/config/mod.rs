@@ -1,6 +1,6 @@
 //! From `config.yaml` to a [`Config`] of complete [`Plan`]s.
 //!
-//! Enters: the text of the file, the environment, the folder of the file. Leaves: a config that is valid as a whole, or
+//! Enters: the text of the file, the environment, the directory of the file. Leaves: a config that is valid as a whole, or
 //! every fault in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
 //! be there, and no named type is left. An unknown key is a warning, never a refusal.
 
@@ -38,9 +38,9 @@ pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
 use crate::pace::Rate;
-use crate::plan::{Acknowledge, Config, Listener, Plan};
+use crate::plan::{Acknowledge, Config, Output, Plan};
 use crate::record::Fingerprint;
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 use api::Entries;
 use document::{Document, Place as Spot};
 use reader::{Reader, Section};
@@ -54,7 +54,7 @@ const APIS_MAX: usize = 100_000;
 
 /// A config that was read, or not, and what was noticed.
 #[derive(Debug)]
-pub struct Reading {
+pub struct LoadedConfig {
     /// The config, where it has no fault.
     pub config: Option<Config>,
     /// Faults and warnings.
@@ -63,7 +63,7 @@ pub struct Reading {
     pub files: BTreeSet<PathBuf>,
 }
 
-impl Reading {
+impl LoadedConfig {
     /// Of a text that can't be read at all.
     fn unreadable(what: String, line: Option<usize>, hint: &str) -> Self {
         let fault = Fault { path: String::new(), line, what, hint: Some(hint.to_owned()) };
@@ -74,17 +74,17 @@ impl Reading {
 
 /// Reads the config file, with the process's environment.
 #[must_use]
-pub fn load(path: &Path) -> Reading {
+pub fn load(path: &Path) -> LoadedConfig {
     compile_file(path, read_file(path).as_deref())
 }
 
 /// Compiles what was read of the config file, with the process's environment.
 #[must_use]
-pub fn compile_file(path: &Path, text: Result<&str, &String>) -> Reading {
-    let folder = path.parent().unwrap_or(Path::new("."));
+pub fn compile_file(path: &Path, text: Result<&str, &String>) -> LoadedConfig {
+    let directory = path.parent().unwrap_or(Path::new("."));
     let variable = |name: &str| std::env::var(name).ok();
     match text {
-        Ok(text) => compile(text, &Surroundings { variable: &variable, folder }),
+        Ok(text) => compile(text, &Surroundings { variable: &variable, directory }),
         Err(what) => {
             let hint = match () {
                 () if what.contains("ermission denied") => {
@@ -95,7 +95,7 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> Reading {
                 }
                 () => "it should be a text file in YAML",
             };
-            Reading::unreadable(what.clone(), None, hint)
+            LoadedConfig::unreadable(what.clone(), None, hint)
         }
     }
 }
@@ -118,7 +118,7 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 
 /// Compiles the text of a config.
 #[must_use]
-pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
+pub fn compile(text: &str, around: &Surroundings<'_>) -> LoadedConfig {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
@@ -130,16 +130,16 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> Reading {
                 (_, true) => "put it into quotes",
                 _ => yaml_hint(at),
             };
-            return Reading::unreadable(format!("invalid YAML: {}", error.what), error.line, hint);
+            return LoadedConfig::unreadable(format!("invalid YAML: {}", error.what), error.line, hint);
         }
     };
     let mut root = std::mem::take(&mut document.root);
     let reader = Reader::new(&document);
     reader.fill_in(&mut root, around);
-    let config = read_config(&reader, &root, around.folder);
+    let config = read_config(&reader, &root, around.directory);
     let config = config.filter(|_| !reader.is_faulty());
-    let files = reader.files(around.folder);
-    Reading { config, findings: reader.findings(), files }
+    let files = reader.files(around.directory);
+    LoadedConfig { config, findings: reader.findings(), files }
 }
 
 /// What people do to a line that is no YAML any more.
@@ -158,17 +158,17 @@ fn yaml_hint(line: &str) -> &'static str {
     }
 }
 
-fn read_config(reader: &Reader<'_>, root: &Value, folder: &Path) -> Option<Config> {
+fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Config> {
     let top = Section::new(reader, root, Spot::default(), Place::Top);
     let listener = read_listener(reader, &top.section("logzio"));
-    let extra_roots = read_roots(reader, &top.section("tls"), folder);
+    let extra_roots = read_roots(reader, &top.section("tls"), directory);
     let memory_bytes = limits::read(reader, &top.section("limits"));
     let status_listen = read_status(reader, &top.section("status"));
     let apis = read_apis(reader, &top);
     let (listener, (mut apis, resting)) = (listener?, apis?);
     for plan in &mut apis {
         // No API ever gets it; if one knows it all the same, it isn't shown either.
-        plan.scrubber = plan.scrubber.and([listener.token.clone()]);
+        plan.redactor = plan.redactor.and([listener.token.clone()]);
     }
     share_rates(&mut apis);
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
@@ -201,7 +201,7 @@ fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketA
     address.ok()
 }
 
-fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Listener> {
+fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Output> {
     let url = section.required_filled("url", None);
     let token = section.required_filled("token", None);
     let acknowledge = read_acknowledge(reader, section);
@@ -228,12 +228,12 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Liste
     let token = reader.credential(token?)?;
     let token = Secret::new(token.value);
     let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));
-    let scrubber = Scrubber::new(filled.chain([token.clone()]));
-    let scrubber = match reader.masked(&url.spot) {
-        Some(masked) => scrubber.and_url(&parsed, secrets::shown(&masked)),
-        None => scrubber,
+    let redactor = Redactor::new(filled.chain([token.clone()]));
+    let redactor = match reader.masked(&url.spot) {
+        Some(masked) => redactor.and_url(&parsed, secrets::shown(&masked)),
+        None => redactor,
     };
-    Some(Listener { url: parsed, token, acknowledge, scrubber })
+    Some(Output { url: parsed, token, acknowledge, redactor })
 }
 
 fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowledge {
@@ -245,10 +245,14 @@ fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowled
     Acknowledge::AnySuccess
 }
 
-fn read_roots(reader: &Reader<'_>, section: &Section<'_, '_>, folder: &Path) -> Option<Vec<CertificateDer<'static>>> {
+fn read_roots(
+    reader: &Reader<'_>,
+    section: &Section<'_, '_>,
+    directory: &Path,
+) -> Option<Vec<CertificateDer<'static>>> {
     let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
     reader.names_file(&file.value);
-    let bytes = match expand::read_small(&folder.join(&file.value)) {
+    let bytes = match expand::read_small(&directory.join(&file.value)) {
         Ok(bytes) => bytes,
         Err(what) => {
             reader.fault(&file.spot, format!("the file {what}"), None);

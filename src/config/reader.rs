@@ -58,8 +58,8 @@ impl<'d> Reader<'d> {
     }
 
     /// The files whose content belongs to the config.
-    pub(super) fn files(&self, folder: &Path) -> BTreeSet<PathBuf> {
-        self.noted.borrow().files.iter().map(|file| folder.join(file)).collect()
+    pub(super) fn files(&self, directory: &Path) -> BTreeSet<PathBuf> {
+        self.noted.borrow().files.iter().map(|file| directory.join(file)).collect()
     }
 
     /// Says that a value, and all below it, is known to be none.

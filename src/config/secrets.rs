@@ -6,10 +6,10 @@ use super::expand::without_line_end;
 use super::reader::Section;
 use crate::plan::{Auth, Request};
 use crate::query::Piece;
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// Everything of an entry that must not be seen.
-pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_, '_>, filled: Vec<Secret>) -> Scrubber {
+pub(super) fn redactor(request: &Request, auth: &Auth, credentials: &Section<'_, '_>, filled: Vec<Secret>) -> Redactor {
     let text = |key| credentials.as_is(key).map(|text| without_line_end(&text.value).to_owned());
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
@@ -26,7 +26,7 @@ pub(super) fn scrubber(request: &Request, auth: &Auth, credentials: &Section<'_,
         secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
         secrets.extend(header_secrets(&token.headers));
     }
-    Scrubber::new(secrets.into_iter().map(Secret::new).chain(filled))
+    Redactor::new(secrets.into_iter().map(Secret::new).chain(filled))
 }
 
 /// The URL of an entry as it is shown, from the text that has `***` where something was filled in: without its query, user
@@ -41,7 +41,7 @@ pub(super) fn shown(masked: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// Fields of a token request that an error may name, as they help to mend it.
+/// Fields of a token request that an error may name, as they help to correct it.
 const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope"];
 
 /// The values of the user's own headers, and what follows a scheme in them.

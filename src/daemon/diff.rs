@@ -10,7 +10,7 @@ const PAIRS_MAX: usize = 10_000;
 
 /// What is to be done with one API.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum DiffStep {
     /// Begin with it.
     Start(Arc<Plan>),
     /// Go on with another plan, or another way to the listener, after the iteration under way.
@@ -23,7 +23,7 @@ pub enum Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diff {
     /// What is to be done, by the names of the APIs. Who isn't named doesn't notice.
-    pub steps: BTreeMap<String, Step>,
+    pub steps: BTreeMap<String, DiffStep>,
     /// Names that look like one API before and after it was renamed.
     pub renamed: Vec<(String, String)>,
     /// Whether the way to the listener, or what is trusted, has changed: that changes all.
@@ -39,15 +39,16 @@ impl Diff {
         let after: HashMap<&str, &Arc<Plan>> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         let removed: Vec<&Arc<Plan>> =
             running.apis.iter().filter(|plan| !after.contains_key(plan.name.as_str())).collect();
-        let mut steps: BTreeMap<String, Step> = removed.iter().map(|plan| (plan.name.clone(), Step::End)).collect();
+        let mut steps: BTreeMap<String, DiffStep> =
+            removed.iter().map(|plan| (plan.name.clone(), DiffStep::End)).collect();
         let mut added = Vec::new();
         for plan in &new.apis {
             let step = match before.get(plan.name.as_str()) {
                 None => {
                     added.push(plan);
-                    Step::Start(Arc::clone(plan))
+                    DiffStep::Start(Arc::clone(plan))
                 }
-                Some(before) if is_everything || *before != plan => Step::Change(Arc::clone(plan)),
+                Some(before) if is_everything || *before != plan => DiffStep::Change(Arc::clone(plan)),
                 Some(_) => continue,
             };
             steps.insert(plan.name.clone(), step);
@@ -68,13 +69,13 @@ impl Diff {
     /// The names of the APIs that start, change and end.
     #[must_use]
     pub fn names(&self) -> [Vec<&str>; 3] {
-        let of = |is: fn(&Step) -> bool| {
+        let of = |is: fn(&DiffStep) -> bool| {
             self.steps.iter().filter(|(_, step)| is(step)).map(|(name, _)| name.as_str()).collect()
         };
         [
-            of(|step| matches!(step, Step::Start(_))),
-            of(|step| matches!(step, Step::Change(_))),
-            of(|step| matches!(step, Step::End)),
+            of(|step| matches!(step, DiffStep::Start(_))),
+            of(|step| matches!(step, DiffStep::Change(_))),
+            of(|step| matches!(step, DiffStep::End)),
         ]
     }
 }

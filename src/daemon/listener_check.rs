@@ -16,6 +16,6 @@ pub async fn check_listener(listener: Arc<Listener>, stop: Stop) {
         return;
     }
     if let Some(Err(error)) = stop.until_end(listener.check()).await {
-        tracing::error!(cause = %error, advice = error.advice(), "the listener was asked by an empty request, and can't be used");
+        tracing::error!(cause = %error, advice = error.hint(), "the listener was asked by an empty request, and can't be used");
     }
 }

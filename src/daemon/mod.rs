@@ -20,19 +20,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-pub use diff::{Diff, Step};
+pub use diff::{Diff, DiffStep};
 pub use listener_check::check_listener;
 
-use crate::config::Reading;
+use crate::config::LoadedConfig;
 use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::plan::{Config, Plan};
 use crate::ship::Listener;
-use crate::state::{Account, Asked};
-use crate::status::Server;
+use crate::state::{ApiState, OrderRequest};
+use crate::status::StatusServer;
 use orders::Pending;
 use rest::Rest;
-use task::{Next, Order, go_on, iterate, start_delay};
+use task::{Next, TaskCommand, go_on, iterate, start_delay};
 use telling::{Told, Untold};
 
 /// How often a line sums up the iterations that had nothing new.
@@ -48,12 +48,12 @@ pub struct Daemon {
     config: Config,
     services: Arc<Services>,
     tasks: JoinSet<Api>,
-    /// The tasks under way, by the names of their APIs.
-    crew: HashMap<String, watch::Sender<Order>>,
+    /// Where each task takes commands, by the names of their APIs.
+    commands: HashMap<String, watch::Sender<TaskCommand>>,
     /// APIs that have ended, and accounts of those that haven't run since the process began.
     rest: Rest,
     /// The status page, where the config wants one.
-    page: Server,
+    page: StatusServer,
     /// Iterations that had nothing new.
     untold: Arc<Untold>,
     /// Changes of the state that wait for their API's iteration to end.
@@ -63,15 +63,15 @@ pub struct Daemon {
 impl Daemon {
     /// With a config, and the accounts that were found.
     #[must_use]
-    pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, Account>) -> Self {
-        let page = Server::new(Arc::clone(&services.board));
-        let (tasks, crew, rest) = (JoinSet::new(), HashMap::new(), Rest::of(accounts));
-        Self { config, services, tasks, crew, rest, page, untold: Arc::default(), pending: Pending::new() }
+    pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, ApiState>) -> Self {
+        let page = StatusServer::new(Arc::clone(&services.registry));
+        let (tasks, commands, rest) = (JoinSet::new(), HashMap::new(), Rest::of(accounts));
+        Self { config, services, tasks, commands, rest, page, untold: Arc::default(), pending: Pending::new() }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
     /// Obeys orders about the state, too.
-    pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>, mut orders: mpsc::Receiver<Asked>) {
+    pub async fn run(mut self, mut readings: mpsc::Receiver<LoadedConfig>, mut orders: mpsc::Receiver<OrderRequest>) {
         self.page.listen(self.config.status_listen);
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
             self.start(plan, start_delay(place));
@@ -87,7 +87,7 @@ impl Daemon {
                     biased;
                     () = stop.requested() => break,
                     Some(reading) = readings.recv() => self.obey(reading),
-                    Some(done) = self.tasks.join_next() => self.take_back(done.ok()).await,
+                    Some(done) = self.tasks.join_next() => self.reap(done.ok()).await,
                     Some(asked) = orders.recv() => self.obey_order(asked).await,
                     _ = sums.tick() => self.sum_up(),
                 }
@@ -106,20 +106,20 @@ impl Daemon {
             let minutes = SUMMED_UP_EVERY.as_secs() / 60;
             tracing::info!(
                 iterations,
-                apis = self.crew.len(),
+                apis = self.tasks.len(),
                 "iterations without new records in the last {minutes} min"
             );
         }
     }
 
     /// Takes a config over as a whole, or leaves everything as it is.
-    fn obey(&mut self, reading: Reading) {
+    fn obey(&mut self, reading: LoadedConfig) {
         reading.findings.log();
         let faults = &reading.findings.faults;
         let Some(mut new) = reading.config else {
             // On the board first: whoever reads the log finds it there.
             let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
-            self.services.board.reloaded(shown, Utc::now());
+            self.services.registry.reloaded(shown, Utc::now());
             tracing::error!(
                 faults = faults.len(),
                 "the config has changed and can't be used; everything goes on as before"
@@ -138,18 +138,18 @@ impl Daemon {
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the config can't be used; everything goes on as before");
-                    return self.services.board.reloaded(vec![error.to_string()], Utc::now());
+                    return self.services.registry.reloaded(vec![error.to_string()], Utc::now());
                 }
             }
         }
         self.services.memory.set_limit(new.memory_bytes);
-        self.services.board.reloaded(Vec::new(), Utc::now());
+        self.services.registry.reloaded(Vec::new(), Utc::now());
         tell(&diff);
         for (place, (name, step)) in diff.steps.into_iter().enumerate() {
             match step {
-                Step::Start(plan) => self.start(plan, start_delay(place)),
-                Step::Change(plan) => self.change(plan, start_delay(place)),
-                Step::End => self.end(&name),
+                DiffStep::Start(plan) => self.start(plan, start_delay(place)),
+                DiffStep::Change(plan) => self.change(plan, start_delay(place)),
+                DiffStep::End => self.end(&name),
             }
         }
         self.page.listen(new.status_listen);
@@ -160,37 +160,37 @@ impl Daemon {
     /// Has the store forget what no config has used for long, while iterations go on.
     fn forget_unused(&self) {
         let configured = self.config.names();
-        let folder = Arc::clone(&self.services.folder);
-        tokio::spawn(async move { folder.forget_unused(configured, Utc::now()).await });
+        let directory = Arc::clone(&self.services.directory);
+        tokio::spawn(async move { directory.forget_unused(configured, Utc::now()).await });
     }
 
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
         // Its task may be about to end: then it goes on instead, or begins anew once it is back.
-        if self.crew.contains_key(&plan.name) {
+        if self.commands.contains_key(&plan.name) {
             return self.change(plan, delay);
         }
         let name = plan.name.clone();
         let api = self.rest.take(&plan);
-        self.services.board.take_up(&plan, api.account(), api.meter(), Utc::now());
-        let (orders, received) = watch::channel(Order::Work(plan, Arc::clone(&self.services), delay));
-        self.crew.insert(name, orders);
+        self.services.registry.take_up(&plan, api.account(), api.counters(), Utc::now());
+        let (orders, received) = watch::channel(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
+        self.commands.insert(name, orders);
         self.tasks.spawn(go_on(api, received, Arc::clone(&self.untold)));
     }
 
     fn change(&mut self, plan: Arc<Plan>, delay: Duration) {
-        let Some(orders) = self.crew.get(&plan.name) else { return self.start(plan, delay) };
-        self.services.board.change(&plan);
-        orders.send_replace(Order::Work(plan, Arc::clone(&self.services), delay));
+        let Some(orders) = self.commands.get(&plan.name) else { return self.start(plan, delay) };
+        self.services.registry.change(&plan);
+        orders.send_replace(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
     }
 
     fn end(&mut self, name: &str) {
-        if let Some(orders) = self.crew.get(name) {
-            orders.send_replace(Order::End);
+        if let Some(orders) = self.commands.get(name) {
+            orders.send_replace(TaskCommand::End);
         }
     }
 
     /// An API is back. Where it was wanted again in the meantime, it begins anew.
-    async fn take_back(&mut self, api: Option<Api>) {
+    async fn reap(&mut self, api: Option<Api>) {
         let Some(api) = api else {
             tracing::error!(
                 "the task of an API ended by a bug; restart the fetcher, and please report it with the lines above"
@@ -198,19 +198,19 @@ impl Daemon {
             return;
         };
         let name = api.plan.name.clone();
-        let last = self.crew.remove(&name).map(|orders| orders.borrow().clone());
+        let last = self.commands.remove(&name).map(|orders| orders.borrow().clone());
         let plan = Arc::clone(&api.plan);
         self.rest.put(api);
         if self.pending.contains_key(&name) {
             self.change_state(&name).await;
-            if matches!(last, Some(Order::Halt)) {
+            if matches!(last, Some(TaskCommand::Halt)) {
                 return self.start(plan, Duration::ZERO);
             }
         }
         match last {
-            Some(Order::Work(plan, ..)) => self.start(plan, Duration::ZERO),
+            Some(TaskCommand::Work(plan, ..)) => self.start(plan, Duration::ZERO),
             _ => {
-                self.services.board.remove(&name);
+                self.services.registry.remove(&name);
                 tracing::info!(api = name, "the API is no longer in the config, or is not enabled, and has ended");
             }
         }

@@ -7,21 +7,21 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Daemon;
-use super::task::Order;
-use crate::state::{Asked, Folder, StateOrder, StateReply};
+use super::task::TaskCommand;
+use crate::state::{OrderRequest, StateDir, StateOrder, StateReply};
 
 /// Changes that wait until their API's iteration has ended, by its name.
 pub(super) type Pending = HashMap<String, (StateOrder, oneshot::Sender<StateReply>)>;
 
 impl Daemon {
     /// Obeys an order about the state, or begins to.
-    pub(super) async fn obey_order(&mut self, (order, reply): Asked) {
-        let folder = Arc::clone(&self.services.folder);
-        let last = if order == StateOrder::Undo { folder.last_changed().await } else { None };
+    pub(super) async fn obey_order(&mut self, (order, reply): OrderRequest) {
+        let directory = Arc::clone(&self.services.directory);
+        let last = if order == StateOrder::Undo { directory.last_changed().await } else { None };
         let Some(name) = order.api(last.as_deref()).map(str::to_owned) else {
             let plans = self.config.apis.clone();
             // Many accounts may be read, and APIs go on meanwhile.
-            tokio::spawn(async move { reply.send(obeyed(&folder, order, plans).await) });
+            tokio::spawn(async move { reply.send(obeyed(&directory, order, plans).await) });
             return;
         };
         if self.pending.contains_key(&name) {
@@ -30,8 +30,8 @@ impl Daemon {
             return;
         }
         self.pending.insert(name.clone(), (order, reply));
-        match self.crew.get(&name) {
-            Some(orders) => drop(orders.send_replace(Order::Halt)),
+        match self.commands.get(&name) {
+            Some(orders) => drop(orders.send_replace(TaskCommand::Halt)),
             None => self.change_state(&name).await,
         }
     }
@@ -39,8 +39,8 @@ impl Daemon {
     /// Makes the change that waits for an API that has no iteration under way. Gives whether there was one.
     pub(super) async fn change_state(&mut self, name: &str) {
         let Some((order, reply)) = self.pending.remove(name) else { return };
-        let folder = Arc::clone(&self.services.folder);
-        match folder.obey(order, self.config.apis.clone()).await {
+        let directory = Arc::clone(&self.services.directory);
+        match directory.obey(order, self.config.apis.clone()).await {
             Ok((done, changed)) => {
                 if let Some((name, account)) = changed {
                     tracing::info!(api = name, "{}", done.text.lines().next().unwrap_or_default());
@@ -53,8 +53,8 @@ impl Daemon {
     }
 }
 
-async fn obeyed(folder: &Folder, order: StateOrder, plans: Vec<Arc<crate::plan::Plan>>) -> StateReply {
-    match folder.obey(order, plans).await {
+async fn obeyed(directory: &StateDir, order: StateOrder, plans: Vec<Arc<crate::plan::Plan>>) -> StateReply {
+    match directory.obey(order, plans).await {
         Ok((reply, _)) => reply,
         Err(cause) => StateReply::failed(1, cause.to_string()),
     }

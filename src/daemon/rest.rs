@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::iteration::Api;
 use crate::plan::Plan;
-use crate::state::Account;
+use crate::state::ApiState;
 
 /// How many APIs that have ended are kept as they are, with their tokens and figures: those whose entry comes back, as it was
 /// taken out for a moment. Of those before them, the account is kept, like the line in the text file.
@@ -15,14 +15,14 @@ const WHOLE_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Rest {
     /// What is known of each, where it isn't among the others.
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, ApiState>,
     /// The last that have ended, the latest at the end.
     whole: VecDeque<Api>,
 }
 
 impl Rest {
     /// Of the accounts that were found at the start.
-    pub(super) fn of(accounts: BTreeMap<String, Account>) -> Self {
+    pub(super) fn of(accounts: BTreeMap<String, ApiState>) -> Self {
         Self { accounts, whole: VecDeque::new() }
     }
 
@@ -48,7 +48,7 @@ impl Rest {
     }
 
     /// Puts another account in the place of what is known of an API.
-    pub(super) fn change(&mut self, name: &str, account: Account) {
+    pub(super) fn change(&mut self, name: &str, account: ApiState) {
         match self.whole.iter_mut().rev().find(|api| api.plan.name == name) {
             Some(api) => api.replace_account(account),
             None => drop(self.accounts.insert(name.to_owned(), account)),
@@ -62,7 +62,7 @@ impl Rest {
         {
             return api;
         }
-        let account = self.accounts.remove(&plan.name).unwrap_or_else(Account::blank);
+        let account = self.accounts.remove(&plan.name).unwrap_or_else(ApiState::blank);
         Api::new(Arc::clone(plan), account)
     }
 }
@@ -75,24 +75,30 @@ mod tests {
 
     use super::*;
     use crate::config::{Surroundings, compile};
-    use crate::state::Past;
+    use crate::state::IterationSummary;
 
     fn plan(name: &str) -> Arc<Plan> {
         let text = format!(
             "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
              credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
         );
-        let config = compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") }).config;
+        let config = compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") }).config;
         config.expect("a config").apis.remove(0)
     }
 
     #[test]
     fn a_bounded_number_of_apis_is_kept_whole_and_a_checkpoint_of_each() {
-        let past = Past { at: DateTime::default(), seconds: 1.0, records: 1, pages: 1, error: Some("x".repeat(300)) };
-        let account = |seconds: i64| Account {
+        let past = IterationSummary {
+            at: DateTime::default(),
+            seconds: 1.0,
+            records: 1,
+            pages: 1,
+            error: Some("x".repeat(300)),
+        };
+        let account = |seconds: i64| ApiState {
             checkpoint: DateTime::from_timestamp(seconds, 0),
             past: [past.clone()].into(),
-            ..Account::blank()
+            ..ApiState::blank()
         };
         let mut rest = Rest::of(BTreeMap::from([("found".to_owned(), account(1))]));
         rest.shrink();

@@ -10,18 +10,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use super::telling::{Failure, Success, Told, Untold, ordinal};
-use crate::iteration::{Api, Report, Services};
+use super::telling::{FailureReport, Success, Told, Untold, ordinal};
+use crate::iteration::{Api, IterationReport, Services};
 use crate::plan::Plan;
 use crate::record::date;
 use crate::state::shown;
-use crate::status::{Ended, Standing, Trouble};
+use crate::status::{Failure, RecentIteration, StateSummary};
 use crate::stop;
 use crate::words;
 
 /// What the daemon wants of an API's task; the latest counts.
 #[derive(Clone, Debug)]
-pub(super) enum Order {
+pub(super) enum TaskCommand {
     /// Work by this plan, with these services, and begin after this delay: those that are told at the same time shall not
     /// begin at the same instant.
     Work(Arc<Plan>, Arc<Services>, Duration),
@@ -74,11 +74,11 @@ fn pause_after(interval: Duration, chance: f64) -> Duration {
 
 /// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it, and
 /// so does every wait of an iteration.
-pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<Order>, untold: Arc<Untold>) -> Api {
+pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<TaskCommand>, untold: Arc<Untold>) -> Api {
     let mut told = Told::default();
     loop {
         let order = orders.borrow_and_update().clone();
-        let Order::Work(plan, services, delay) = order else { return api };
+        let TaskCommand::Work(plan, services, delay) = order else { return api };
         api.work_by(plan);
         let mut paused = pause(&services, &mut orders, delay).await;
         while paused == Paused::Whole {
@@ -104,7 +104,7 @@ enum Paused {
     Over,
 }
 
-async fn pause(services: &Services, orders: &mut watch::Receiver<Order>, span: Duration) -> Paused {
+async fn pause(services: &Services, orders: &mut watch::Receiver<TaskCommand>, span: Duration) -> Paused {
     tokio::select! {
         biased;
         () = services.stop.requested() => Paused::Over,
@@ -118,7 +118,7 @@ async fn pause(services: &Services, orders: &mut watch::Receiver<Order>, span: D
 async fn iterate_until_told(
     api: &mut Api,
     services: &Services,
-    orders: &watch::Receiver<Order>,
+    orders: &watch::Receiver<TaskCommand>,
     telling: (&mut Told, &Untold),
 ) -> Outcome {
     let name = api.plan.name.clone();
@@ -133,7 +133,7 @@ async fn iterate_until_told(
             biased;
             ended = &mut iteration => break ended,
             changed = orders.changed() => {
-                if matches!(*orders.borrow_and_update(), Order::Halt) {
+                if matches!(*orders.borrow_and_update(), TaskCommand::Halt) {
                     trigger.halt();
                 } else {
                     trigger.recall();
@@ -168,15 +168,15 @@ pub(super) async fn iterate(
 ) -> Outcome {
     let begun = Utc::now();
     let name = api.plan.name.clone();
-    services.board.begin(&name, begun);
+    services.registry.begin(&name, begun);
     let outcome = AssertUnwindSafe(api.iterate(services, begun)).catch_unwind().await;
     let (now, checkpoint) = (Utc::now(), shown(api.checkpoint()));
     let until = outcome.as_ref().ok().and_then(|(result, _)| result.as_ref().err()?.until());
     let next = next.not_before(until, now);
     let then = next_in_words(next, services.stop.is_requested());
-    let end = |trouble: Option<Trouble>, report: &Report| {
+    let end = |trouble: Option<Failure>, report: &IterationReport| {
         let ended = ended_at(begun, report, trouble.is_some());
-        services.board.end(&name, ended, trouble, Standing::of(api.account()), at(next, now), now);
+        services.registry.end(&name, ended, trouble, StateSummary::of(api.account()), at(next, now), now);
     };
     // On the board first: whoever reads the log finds it there.
     match outcome {
@@ -186,12 +186,12 @@ pub(super) async fn iterate(
             Outcome { is_success: true, until: None }
         }
         Ok((Err(error), _)) if error.is_recall() => {
-            services.board.rest(&name);
+            services.registry.rest(&name);
             tracing::info!(api = name, checkpoint, "iteration ended early: its entry or its checkpoint changes");
             Outcome::default()
         }
         Ok((Err(error), _)) if error.is_stop() => {
-            services.board.rest(&name);
+            services.registry.rest(&name);
             tracing::warn!(
                 api = name,
                 checkpoint,
@@ -200,13 +200,13 @@ pub(super) async fn iterate(
             Outcome::default()
         }
         Ok((Err(error), report)) => {
-            let cause = api.plan.scrubber.scrub(&error.to_string());
-            let advice = error.advice(&api.plan.auth);
+            let cause = api.plan.redactor.redact(&error.to_string());
+            let advice = error.hint(&api.plan.auth);
             let see = format!("{TROUBLESHOOTING}#{}", error.anchor());
-            end(Some(Trouble { cause: cause.clone(), advice, until }), &report);
+            end(Some(Failure { cause: cause.clone(), hint: advice, until }), &report);
             let complete_until = shown(api.swept_until());
             match told.fail(&cause, until, now) {
-                Failure::Waits(until) => {
+                FailureReport::Waits(until) => {
                     let until = date::format(until);
                     tracing::warn!(
                         api = name,
@@ -219,7 +219,7 @@ pub(super) async fn iterate(
                         "waiting, as the API asks"
                     );
                 }
-                Failure::Full => tracing::error!(
+                FailureReport::Full => tracing::error!(
                     api = name,
                     cause,
                     advice,
@@ -229,7 +229,7 @@ pub(super) async fn iterate(
                     next = then,
                     "iteration failed"
                 ),
-                Failure::Again { times, since } => {
+                FailureReport::Again { times, since } => {
                     let (times, since) = (ordinal(times), words::second(since));
                     tracing::error!(api = name, next = then, "still failing, {times} time, since {since}");
                 }
@@ -238,7 +238,10 @@ pub(super) async fn iterate(
         }
         Err(_) => {
             let advice = "please report it with the lines of the log before it";
-            end(Some(Trouble { cause: "internal error".to_owned(), advice, until: None }), &Report::default());
+            end(
+                Some(Failure { cause: "internal error".to_owned(), hint: advice, until: None }),
+                &IterationReport::default(),
+            );
             tracing::error!(
                 api = name,
                 checkpoint,
@@ -250,9 +253,9 @@ pub(super) async fn iterate(
     }
 }
 
-fn ended_at(begun: DateTime<Utc>, report: &Report, is_failed: bool) -> Ended {
+fn ended_at(begun: DateTime<Utc>, report: &IterationReport, is_failed: bool) -> RecentIteration {
     let seconds = report.took.as_secs_f64();
-    Ended { at: begun, seconds, records: report.shipped.records, pages: report.pages, is_failed }
+    RecentIteration { at: begun, seconds, records: report.shipped.records, pages: report.pages, is_failed }
 }
 
 /// When the next iteration begins.
@@ -271,7 +274,7 @@ fn next_in_words(next: Next, is_stopping: bool) -> String {
     }
 }
 
-fn tell_success(api: &str, report: &Report, checkpoint: &str, (told, untold): (&mut Told, &Untold)) {
+fn tell_success(api: &str, report: &IterationReport, checkpoint: &str, (told, untold): (&mut Told, &Untold)) {
     let has_news = report.shipped.records > 0 || report.shipped.set_aside > 0;
     let said = told.succeed(has_news);
     if let Success::Recovered { failures, since } = said {

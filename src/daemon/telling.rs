@@ -39,7 +39,7 @@ pub(super) enum Success {
 
 /// What to say of an iteration that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum FailureReport {
     /// That it waits, as the API asks, and until when: that is no failure.
     Waits(DateTime<Utc>),
     /// Everything.
@@ -68,9 +68,9 @@ impl Told {
     }
 
     /// After a failure; `until` is when the API may be asked again, where it said so.
-    pub(super) fn fail(&mut self, cause: &str, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Failure {
+    pub(super) fn fail(&mut self, cause: &str, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> FailureReport {
         if let Some(until) = until {
-            return Failure::Waits(until);
+            return FailureReport::Waits(until);
         }
         let cause: String = cause.chars().filter(|char| !char.is_ascii_digit()).collect();
         let is_new = self.failing_since.is_none() || cause != self.cause;
@@ -78,9 +78,9 @@ impl Told {
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now);
         if is_new || self.failures.is_multiple_of(FULL_EVERY) {
-            return Failure::Full;
+            return FailureReport::Full;
         }
-        Failure::Again { times: self.failures, since }
+        FailureReport::Again { times: self.failures, since }
     }
 }
 
@@ -122,13 +122,14 @@ mod tests {
     #[test]
     fn a_failure_is_told_in_full_once_and_every_tenth_time_and_where_it_changes() {
         let mut told = Told::default();
-        let mut said: Vec<Failure> = (1..=11).map(|minute| told.fail("page 7: no luck", None, at(minute))).collect();
-        assert_eq!(said.remove(0), Failure::Full);
-        assert_eq!(said.remove(8), Failure::Full, "the tenth");
-        assert_eq!(said.first(), Some(&Failure::Again { times: 2, since: at(1) }));
-        assert_eq!(said.last(), Some(&Failure::Again { times: 11, since: at(1) }));
-        assert_eq!(told.fail("page 8: no luck", None, at(12)), Failure::Again { times: 12, since: at(1) });
-        assert_eq!(told.fail("page 8: another thing", None, at(13)), Failure::Full);
+        let mut said: Vec<FailureReport> =
+            (1..=11).map(|minute| told.fail("page 7: no luck", None, at(minute))).collect();
+        assert_eq!(said.remove(0), FailureReport::Full);
+        assert_eq!(said.remove(8), FailureReport::Full, "the tenth");
+        assert_eq!(said.first(), Some(&FailureReport::Again { times: 2, since: at(1) }));
+        assert_eq!(said.last(), Some(&FailureReport::Again { times: 11, since: at(1) }));
+        assert_eq!(told.fail("page 8: no luck", None, at(12)), FailureReport::Again { times: 12, since: at(1) });
+        assert_eq!(told.fail("page 8: another thing", None, at(13)), FailureReport::Full);
     }
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
     fn a_wait_that_the_api_asks_for_is_no_failure() {
         let mut told = Told::default();
         told.succeed(false);
-        assert_eq!(told.fail("busy", Some(at(60)), at(1)), Failure::Waits(at(60)));
+        assert_eq!(told.fail("busy", Some(at(60)), at(1)), FailureReport::Waits(at(60)));
         assert_eq!(told.succeed(false), Success::Quiet, "there is nothing to recover from");
     }
 

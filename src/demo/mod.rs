@@ -15,7 +15,7 @@ use flate2::read::GzDecoder;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::server::{self, Asked, MOCK_BODY_BYTES_MAX, Reply};
+use crate::server::{self, MOCK_BODY_BYTES_MAX, ReceivedRequest, Reply};
 
 /// How many events Cisco's API has at first, and on a page.
 const CISCO_EVENTS: usize = 420;
@@ -166,7 +166,7 @@ fn with<T>(scene: &Mutex<Scene>, act: impl FnOnce(&mut Scene) -> T) -> T {
 }
 
 impl Scene {
-    fn answer(&mut self, asked: &Asked) -> Reply {
+    fn answer(&mut self, asked: &ReceivedRequest) -> Reply {
         self.requests += 1;
         match asked.path.as_str() {
             "/v1/events" if asked.header("authorization").starts_with("Basic ") => self.cisco_page(asked),
@@ -180,7 +180,7 @@ impl Scene {
         }
     }
 
-    fn cisco_page(&mut self, asked: &Asked) -> Reply {
+    fn cisco_page(&mut self, asked: &ReceivedRequest) -> Reply {
         let offset = asked.number("offset");
         if offset == FAILING_OFFSET && !self.has_failed {
             self.has_failed = true;
@@ -205,7 +205,7 @@ impl Scene {
         )
     }
 
-    fn graph_page(&mut self, asked: &Asked) -> Reply {
+    fn graph_page(&mut self, asked: &ReceivedRequest) -> Reply {
         let filter = asked.field("$filter").unwrap_or_default();
         let start = filter.strip_prefix("createdDateTime ge ").and_then(crate::record::date::parse);
         let skip = asked.number("$skiptoken");
@@ -230,7 +230,7 @@ impl Scene {
         Reply::json(StatusCode::OK, &body)
     }
 
-    fn take(&mut self, asked: &Asked) -> Reply {
+    fn take(&mut self, asked: &ReceivedRequest) -> Reply {
         let mut text = String::new();
         if asked.field("token").is_none() || GzDecoder::new(asked.body.as_slice()).read_to_string(&mut text).is_err() {
             return Reply::empty(StatusCode::UNAUTHORIZED);

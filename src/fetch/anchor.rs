@@ -12,7 +12,7 @@ impl FetchError {
     pub fn anchor(&self) -> &'static str {
         match self {
             Self::Broken { cause, .. } => unreachable_anchor(cause).unwrap_or("no-answer"),
-            Self::Status { status, said, .. } => of_status(*status, said),
+            Self::Status { status, error_body, .. } => of_status(*status, error_body),
             Self::Elsewhere { .. } | Self::OtherOrigin { .. } | Self::Private { .. } => "other-host",
             Self::Limited { .. } | Self::Held { .. } => "waiting",
             Self::Lost(_) => "answer-lost",
@@ -42,9 +42,11 @@ impl NextLinkError {
     }
 }
 
-fn of_status(status: StatusCode, said: &str) -> &'static str {
+fn of_status(status: StatusCode, error_body: &str) -> &'static str {
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY if is_too_old(said) => {
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
+            if is_too_old(error_body) =>
+        {
             "start-too-old"
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "request-refused",

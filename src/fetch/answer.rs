@@ -11,10 +11,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::room::Room;
-use super::{Failure, FetchError, flaw, refusal};
-use crate::meter::Meter;
+use super::{AttemptError, FetchError, flaw, refusal};
+use crate::counters::Counters;
 use crate::record::date;
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// How much room is made at once for a body that says how long it is.
 const PROMISED_BYTES_MAX: usize = 1024 * 1024;
@@ -40,12 +40,12 @@ const NAMES_OF_WORDS: [&str; 16] = [
 ];
 
 /// How a body is read.
-pub(super) struct Reading<'r, 'a> {
+pub(super) struct BodyReader<'r, 'a> {
     /// The largest that is read.
     pub(super) bytes_max: usize,
     pub(super) silence: Silence,
     /// Where it is noted that bytes come.
-    pub(super) meter: &'r Meter,
+    pub(super) counters: &'r Counters,
     /// Where it may be in memory; nothing where it is small, or alone.
     pub(super) room: Option<&'r mut Room<'a>>,
 }
@@ -54,11 +54,11 @@ pub(super) struct Reading<'r, 'a> {
 pub(super) async fn read(
     mut response: Response,
     url: &Url,
-    Reading { bytes_max: max, silence, meter, mut room }: Reading<'_, '_>,
-    scrubber: &Scrubber,
-) -> Result<Vec<u8>, Failure> {
+    BodyReader { bytes_max: max, silence, counters, mut room }: BodyReader<'_, '_>,
+    redactor: &Redactor,
+) -> Result<Vec<u8>, AttemptError> {
     if let Some(room) = &mut room {
-        room.take_for_answer(response.content_length()).await.map_err(Failure::end)?;
+        room.take_for_answer(response.content_length()).await.map_err(AttemptError::end)?;
     }
     // What a server promises is believed up to a megabyte; beyond that memory is taken as the bytes come.
     let promised = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
@@ -68,16 +68,16 @@ pub(super) async fn read(
             Some(room) => room.patiently(body.len(), silence.within(response.chunk())).await,
             None => silence.within(response.chunk()).await,
         };
-        meter.touch();
+        counters.touch();
         if let (Some(room), Some(Ok(Some(chunk)))) = (&mut room, &chunk) {
-            room.take_for_body(body.len().saturating_add(chunk.len()).min(max)).await.map_err(Failure::end)?;
+            room.take_for_body(body.len().saturating_add(chunk.len()).min(max)).await.map_err(AttemptError::end)?;
         }
         match chunk {
             Some(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
-            Some(Ok(Some(_))) => return Err(Failure::end(FetchError::TooLarge { url: scrubber.url(url), max })),
+            Some(Ok(Some(_))) => return Err(AttemptError::end(FetchError::TooLarge { url: redactor.url(url), max })),
             Some(Ok(None)) => return Ok(body),
-            Some(Err(error)) => return Err(super::send::broken(url, &error, scrubber)),
-            None => return Err(Failure::broken(scrubber.url(url), silence.words())),
+            Some(Err(error)) => return Err(super::send::broken(url, &error, redactor)),
+            None => return Err(AttemptError::broken(redactor.url(url), silence.words())),
         }
     }
 }
@@ -121,12 +121,12 @@ pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 }
 
 /// What an error inside a good answer says to people, as `: …`.
-pub(crate) fn error_words(text: &str, scrubber: &Scrubber) -> String {
-    words(&HeaderMap::new(), text, scrubber)
+pub(crate) fn error_words(text: &str, redactor: &Redactor) -> String {
+    error_body(&HeaderMap::new(), text, redactor)
 }
 
 /// What an answer that is no success says to people, as `: …`; empty where it says nothing.
-pub(super) fn words(headers: &HeaderMap, body: &str, scrubber: &Scrubber) -> String {
+pub(super) fn error_body(headers: &HeaderMap, body: &str, redactor: &Redactor) -> String {
     let json = || serde_json::from_str::<Value>(body).ok().and_then(|json| error_of(&json));
     let page = || flaw::web_page(body).map(|title| format!("a web page{}", titled(title)));
     let mut words = json().or_else(page).unwrap_or_else(|| body.to_owned());
@@ -136,7 +136,7 @@ pub(super) fn words(headers: &HeaderMap, body: &str, scrubber: &Scrubber) -> Str
             words = if words.trim().is_empty() { more } else { format!("{words}: {more}") };
         }
     }
-    let words = scrubber.scrub(&words);
+    let words = redactor.redact(&words);
     if words.is_empty() { words } else { format!(": {words}") }
 }
 
@@ -178,8 +178,8 @@ mod tests {
     #[track_caller]
     fn check(www_authenticate: Option<&'static str>, body: &str, expected: &str) {
         let header = www_authenticate.map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value)));
-        let scrubber = Scrubber::new([Secret::new("the-secret")]);
-        assert_eq!(words(&header.into_iter().collect(), body, &scrubber), expected, "{body}");
+        let redactor = Redactor::new([Secret::new("the-secret")]);
+        assert_eq!(error_body(&header.into_iter().collect(), body, &redactor), expected, "{body}");
     }
 
     #[test]

@@ -4,17 +4,17 @@ use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
-use super::answer::{self, Reading, Silence};
+use super::answer::{self, BodyReader, Silence};
 use super::flaw::{self, Flaw};
 use super::next;
 use super::room::Room;
-use super::send::{Beyond, Outgoing, Sent, send};
-use super::{Answer, Failure, FetchError, PAGE_BYTES_MAX, refusal};
+use super::send::{CrossOrigin, Outgoing, SentRequest, send};
+use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, refusal};
+use crate::counters::Counters;
 use crate::http::{self, Clients};
-use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 use crate::window::Moment;
 
 /// A success that refuses the token is no larger than this.
@@ -27,10 +27,10 @@ const TIMEOUT_KEY: &str = "http_request.timeout";
 pub(super) struct Attempt<'a> {
     pub(super) clients: &'a Clients,
     pub(super) plan: &'a Plan,
-    pub(super) access: &'a Access,
+    pub(super) access: &'a Credentials,
     pub(super) is_http1: bool,
     /// Where it is noted that bytes come.
-    pub(super) meter: &'a Meter,
+    pub(super) counters: &'a Counters,
 }
 
 /// An answer that is a success.
@@ -39,36 +39,36 @@ pub(super) struct Got {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     /// What its body has of a failure.
-    pub(super) flaw: Option<Failure>,
+    pub(super) flaw: Option<AttemptError>,
 }
 
 impl Attempt<'_> {
     /// One request, with its redirects. Where many are made at a time, room is taken for the body as it comes in.
-    pub(super) async fn make(self, url: &Url, mut room: Option<&mut Room<'_>>) -> Result<Got, Failure> {
+    pub(super) async fn make(self, url: &Url, mut room: Option<&mut Room<'_>>) -> Result<Got, AttemptError> {
         let Self { access, .. } = self;
         let asked_at = Utc::now();
         let outgoing = self.outgoing();
-        let sent = send(&outgoing, url, &access.scrubber);
+        let sent = send(&outgoing, url, &access.redactor);
         let sent = match &mut room {
             Some(room) => room.patiently(0, sent).await,
             None => sent.await,
         };
-        let Sent { response, base, elsewhere } = sent?;
-        self.meter.touch();
+        let SentRequest { response, base, elsewhere } = sent?;
+        self.counters.touch();
         let status = response.status();
         if !status.is_success() {
-            return Err(status_failure(response, url, elsewhere, &access.scrubber).await);
+            return Err(status_failure(response, url, elsewhere, &access.redactor).await);
         }
         let has_content = status != StatusCode::NO_CONTENT;
         let headers = response.headers().clone();
-        let reading = Reading { bytes_max: PAGE_BYTES_MAX, silence: self.silence(), meter: self.meter, room };
-        let bytes = answer::read(response, url, reading, &access.scrubber).await?;
+        let reading = BodyReader { bytes_max: PAGE_BYTES_MAX, silence: self.silence(), counters: self.counters, room };
+        let bytes = answer::read(response, url, reading, &access.redactor).await?;
         let (text, was_lossy) = answer::text(bytes);
-        let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.scrubber));
+        let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.redactor));
         let text = has_content.then_some(text);
         let moment = Moment::new(asked_at, answer::date(&headers));
         let has_next_header = next::is_in_header(&headers);
-        let secrets = access.scrubber.clone();
+        let secrets = access.redactor.clone();
         let answer = Answer { text, was_lossy, base, secrets, moment, has_next_header, permit: None };
         Ok(Got { answer, status, headers, flaw })
     }
@@ -83,7 +83,7 @@ impl Attempt<'_> {
             headers,
             body: request.body.as_ref(),
             configured: &request.url,
-            beyond: Beyond::Named(&request.hosts),
+            beyond: CrossOrigin::Strip(&request.hosts),
             is_http1: self.is_http1,
             silence: self.silence(),
         }
@@ -101,16 +101,16 @@ impl Got {
     }
 }
 
-fn flawed(flaw: Flaw, url: &Url, status: StatusCode, scrubber: &Scrubber) -> Failure {
-    let url = scrubber.url(url);
+fn flawed(flaw: Flaw, url: &Url, status: StatusCode, redactor: &Redactor) -> AttemptError {
+    let url = redactor.url(url);
     let error = match flaw {
         Flaw::WebPage(title) => {
-            FetchError::WebPage { url, title: answer::titled(title.map(|title| scrubber.scrub(&title))) }
+            FetchError::WebPage { url, title: answer::titled(title.map(|title| redactor.redact(&title))) }
         }
         Flaw::Empty => FetchError::Empty { url, status },
         Flaw::Cut => FetchError::Broken { url, cause: "the body ends before its end".to_owned() },
     };
-    Failure { is_lost: true, ..Failure::passing(error) }
+    AttemptError { is_lost: true, ..AttemptError::passing(error) }
 }
 
 /// An answer that is no success, and what follows it.
@@ -118,11 +118,11 @@ pub(super) async fn status_failure(
     response: Response,
     url: &Url,
     elsewhere: Option<String>,
-    scrubber: &Scrubber,
-) -> Failure {
+    redactor: &Redactor,
+) -> AttemptError {
     let (status, headers, now) = (response.status(), response.headers().clone(), chrono::Utc::now());
     let body = http::said(response).await;
-    let said = answer::words(&headers, &body, scrubber);
+    let error_body = answer::error_body(&headers, &body, redactor);
     let verdict = match retry::verdict(status, &headers, now) {
         Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),
         Verdict::End if matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY) => retry::limited(&headers, now),
@@ -131,34 +131,34 @@ pub(super) async fn status_failure(
     let refusal = refusal::of(status, &headers, &body).filter(|_| verdict == Verdict::End && elsewhere.is_none());
     // Who answers these did nothing; behind the others the request may have been done.
     let is_lost = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-    let url = scrubber.url(url);
+    let url = redactor.url(url);
     let error = match elsewhere {
-        Some(other) => FetchError::Elsewhere { url, other, status, said },
-        None => FetchError::Status { url, status, said },
+        Some(other) => FetchError::Elsewhere { url, other, status, error_body },
+        None => FetchError::Status { url, status, error_body },
     };
-    Failure { verdict, refusal, is_lost, ..Failure::end(error) }
+    AttemptError { verdict, refusal, is_lost, ..AttemptError::end(error) }
 }
 
 /// What makes a request an authorised one.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct Credentials {
     authorization: Option<HeaderValue>,
     /// Knows what the header holds.
-    pub(crate) scrubber: Scrubber,
+    pub(crate) redactor: Redactor,
 }
 
-impl Access {
+impl Credentials {
     /// By what the config itself says; the user's own header stands among the request's.
     pub(super) fn by_config(plan: &Plan) -> Self {
         let authorization = match &plan.auth {
             Auth::Basic { id, key } => header("Basic", &answer::base64(id, key)),
             Auth::OwnHeader | Auth::Token(_) => None,
         };
-        Self { authorization, scrubber: plan.scrubber.clone() }
+        Self { authorization, redactor: plan.redactor.clone() }
     }
 
     pub(super) fn by_token(plan: &Plan, token: &Secret) -> Self {
-        Self { authorization: header("Bearer", token), scrubber: plan.scrubber.and([token.clone()]) }
+        Self { authorization: header("Bearer", token), redactor: plan.redactor.and([token.clone()]) }
     }
 }
 

@@ -23,17 +23,17 @@ pub enum FetchError {
         cause: String,
     },
     /// An answer that is no success.
-    #[error("{url} answered {status}{said}")]
+    #[error("{url} answered {status}{error_body}")]
     Status {
         /// What was asked.
         url: String,
         /// The HTTP status.
         status: StatusCode,
         /// What the answer says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// The same of another origin, which got no credentials.
-    #[error("{url} leads to {other}, which answered {status}{said}; no credentials were sent there")]
+    #[error("{url} leads to {other}, which answered {status}{error_body}; no credentials were sent there")]
     Elsewhere {
         /// What was asked.
         url: String,
@@ -42,7 +42,7 @@ pub enum FetchError {
         /// The HTTP status.
         status: StatusCode,
         /// What the answer says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// Who answered wants to be left alone for longer than an iteration lasts.
     #[error("{cause}; asked to wait until {}", date::format(*.until))]
@@ -128,12 +128,12 @@ pub enum FetchError {
     #[error("no access token: {0}")]
     Token(Box<FetchError>),
     /// An answer to the token request without a token in it.
-    #[error("{url} answered without an `access_token`{said}")]
+    #[error("{url} answered without an `access_token`{error_body}")]
     NoToken {
         /// What was asked.
         url: String,
         /// What the answer says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// Pages of other APIs take all the memory that there may be.
     #[error(
@@ -197,7 +197,7 @@ impl FetchError {
 
 /// A failed try and what follows it.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptError {
     pub(super) error: FetchError,
     pub(super) verdict: Verdict,
     /// Where the answer refuses the access token.
@@ -208,7 +208,7 @@ pub(super) struct Failure {
     pub(super) wants_http1: bool,
 }
 
-impl Failure {
+impl AttemptError {
     pub(super) fn end(error: FetchError) -> Self {
         Self { error, verdict: Verdict::End, refusal: None, is_lost: false, wants_http1: false }
     }

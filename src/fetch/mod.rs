@@ -5,13 +5,13 @@
 //! entry trusts with them; every wait ends, at once where a stop or an edit comes; no message shows a query, a header or a
 //! body that was sent.
 
-mod advice;
 mod anchor;
 mod answer;
 mod attempt;
 mod error;
 mod flaw;
 mod gate;
+mod hint;
 mod next;
 mod once;
 mod refusal;
@@ -24,23 +24,23 @@ use chrono::Utc;
 use reqwest::{StatusCode, Url};
 
 pub(crate) use answer::error_words;
-pub(crate) use attempt::Access;
+pub(crate) use attempt::Credentials;
 pub use error::FetchError;
 pub use gate::{Gate, Gates};
 pub use next::{NextLinkError, next_link};
-pub(crate) use once::{Call, Refused, access_once, page_once};
+pub(crate) use once::{Call, RefusedAnswer, access_once, page_once};
 pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
 
+use crate::counters::Counters;
 use crate::http::Clients;
 use crate::memory::{MemoryBudget, Outage, Permit};
-use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 use crate::window::Moment;
 use attempt::{Attempt, Got};
-use error::Failure;
+use error::AttemptError;
 use refusal::Refusal;
 use room::Room;
 
@@ -51,7 +51,7 @@ const FIRST_WEB_PAGES_MAX: u32 = 3;
 
 /// Where in a chain of pages a request stands: what follows a failure depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RequestTurn {
     /// It begins the chain.
     First,
     /// It asks for what the page before led to. That this isn't there (404) may pass.
@@ -70,7 +70,7 @@ pub struct Answer {
     /// What relative links in it refer to.
     pub base: Url,
     /// Knows what must not be shown of it.
-    pub secrets: Scrubber,
+    pub secrets: Redactor,
     /// When it was asked for, by our clock and the API's.
     pub moment: Moment,
     /// Whether a header names a next page (RFC 8288).
@@ -97,7 +97,7 @@ pub struct Fetcher<'a> {
     /// Whether the listener takes anything: else nothing is read for it.
     pub outage: &'a Outage,
     /// Where it is noted that bytes come.
-    pub meter: &'a Meter,
+    pub counters: &'a Counters,
 }
 
 impl Fetcher<'_> {
@@ -105,7 +105,7 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
-    pub async fn page(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
+    pub async fn page(&self, url: &Url, turn: RequestTurn) -> Result<Answer, FetchError> {
         let page = self.waits.stop().until_cut(self.page_with_retries(url, turn));
         tokio::select! {
             biased;
@@ -114,19 +114,19 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn page_with_retries(&self, url: &Url, turn: Turn) -> Result<Answer, FetchError> {
+    async fn page_with_retries(&self, url: &Url, turn: RequestTurn) -> Result<Answer, FetchError> {
         let mut retries = Retries::new(retry::API);
         let mut has_renewed = false;
         let host = self.plan.request.url.origin().ascii_serialization();
         let has_tree = self.plan.paths.has_tree();
-        let mut room = Room::new(self.memory, self.outage, &self.waits, self.meter, has_tree);
+        let mut room = Room::new(self.memory, self.outage, &self.waits, self.counters, has_tree);
         loop {
             self.gate.pass(self.plan.rate, &self.waits, &host).await?;
             let (token, access) = self.access().await?;
             let is_http1 = self.gate.is_http1();
             room.take_first().await?;
-            let (clients, plan, meter) = (self.clients, self.plan, self.meter);
-            let attempt = Attempt { clients, plan, access: &access, is_http1, meter };
+            let (clients, plan, counters) = (self.clients, self.plan, self.counters);
+            let attempt = Attempt { clients, plan, access: &access, is_http1, counters };
             let made = attempt.make(url, Some(&mut room)).await;
             let refusal = match &made {
                 Ok(got) if got.refuses_token() => Some(Refusal::Clear),
@@ -162,24 +162,28 @@ impl Fetcher<'_> {
     }
 
     /// What the next request goes with, and the number of its token.
-    async fn access(&self) -> Result<(Option<u64>, Access), FetchError> {
-        let Auth::Token(request) = &self.plan.auth else { return Ok((None, Access::by_config(self.plan))) };
-        let token = self.token.get(self.clients, request, &self.plan.scrubber, &self.waits, &self.plan.name).await;
+    async fn access(&self) -> Result<(Option<u64>, Credentials), FetchError> {
+        let Auth::Token(request) = &self.plan.auth else { return Ok((None, Credentials::by_config(self.plan))) };
+        let token = self.token.get(self.clients, request, &self.plan.redactor, &self.waits, &self.plan.name).await;
         let (number, token) = token.map_err(FetchError::of_token)?;
-        Ok((Some(number), Access::by_token(self.plan, &token)))
+        Ok((Some(number), Credentials::by_token(self.plan, &token)))
     }
 }
 
 /// What follows a failure where the request stands in the chain.
-fn judged(failure: Failure, turn: Turn, failed: u32) -> Failure {
+fn judged(failure: AttemptError, turn: RequestTurn, failed: u32) -> AttemptError {
     let is_missing = failure.error.status() == Some(StatusCode::NOT_FOUND);
     let is_page = matches!(failure.error, FetchError::WebPage { .. } | FetchError::Empty { .. });
     match turn {
-        Turn::Repeated if failure.is_lost && failure.verdict != Verdict::End => {
-            Failure::end(FetchError::Lost(Box::new(failure.error)))
+        RequestTurn::Repeated if failure.is_lost && failure.verdict != Verdict::End => {
+            AttemptError::end(FetchError::Lost(Box::new(failure.error)))
         }
-        Turn::Next | Turn::Repeated if is_missing => Failure { verdict: Verdict::Retry { asked: None }, ..failure },
-        Turn::First if is_page && failed + 1 >= FIRST_WEB_PAGES_MAX => Failure { verdict: Verdict::End, ..failure },
+        RequestTurn::Next | RequestTurn::Repeated if is_missing => {
+            AttemptError { verdict: Verdict::Retry { asked: None }, ..failure }
+        }
+        RequestTurn::First if is_page && failed + 1 >= FIRST_WEB_PAGES_MAX => {
+            AttemptError { verdict: Verdict::End, ..failure }
+        }
         _ => failure,
     }
 }
@@ -188,37 +192,39 @@ fn judged(failure: Failure, turn: Turn, failed: u32) -> Failure {
 mod tests {
     use super::*;
 
-    fn of(status: u16) -> Failure {
+    fn of(status: u16) -> AttemptError {
         let status = StatusCode::from_u16(status).expect("a status");
-        Failure::end(FetchError::Status { url: String::new(), status, said: String::new() })
+        AttemptError::end(FetchError::Status { url: String::new(), status, error_body: String::new() })
     }
 
-    fn lost(error: FetchError) -> Failure {
-        Failure { is_lost: true, ..Failure::passing(error) }
+    fn lost(error: FetchError) -> AttemptError {
+        AttemptError { is_lost: true, ..AttemptError::passing(error) }
     }
 
-    fn is_retried(failure: Failure, turn: Turn, failed: u32) -> bool {
+    fn is_retried(failure: AttemptError, turn: RequestTurn, failed: u32) -> bool {
         judged(failure, turn, failed).verdict != Verdict::End
     }
 
     #[test]
     fn what_is_missing_may_pass_in_the_middle_of_a_chain_alone() {
-        assert!(!is_retried(of(404), Turn::First, 0) && is_retried(of(404), Turn::Next, 0));
-        assert!(!is_retried(of(400), Turn::Next, 0));
+        assert!(!is_retried(of(404), RequestTurn::First, 0) && is_retried(of(404), RequestTurn::Next, 0));
+        assert!(!is_retried(of(400), RequestTurn::Next, 0));
     }
 
     #[test]
     fn a_request_that_moves_the_server_on_is_not_made_again_after_a_lost_answer() {
         let broken = || FetchError::Broken { url: String::new(), cause: String::new() };
-        assert!(is_retried(lost(broken()), Turn::Next, 0) && !is_retried(lost(broken()), Turn::Repeated, 0));
-        assert!(is_retried(Failure::passing(broken()), Turn::Repeated, 0), "nobody was reached");
-        assert!(matches!(judged(lost(broken()), Turn::Repeated, 0).error, FetchError::Lost(_)));
+        assert!(
+            is_retried(lost(broken()), RequestTurn::Next, 0) && !is_retried(lost(broken()), RequestTurn::Repeated, 0)
+        );
+        assert!(is_retried(AttemptError::passing(broken()), RequestTurn::Repeated, 0), "nobody was reached");
+        assert!(matches!(judged(lost(broken()), RequestTurn::Repeated, 0).error, FetchError::Lost(_)));
     }
 
     #[test]
     fn a_web_page_is_believed_sooner_where_no_data_ever_came() {
         let page = || lost(FetchError::WebPage { url: String::new(), title: String::new() });
-        assert!(is_retried(page(), Turn::First, 0) && is_retried(page(), Turn::First, 1));
-        assert!(!is_retried(page(), Turn::First, 2) && is_retried(page(), Turn::Next, 2));
+        assert!(is_retried(page(), RequestTurn::First, 0) && is_retried(page(), RequestTurn::First, 1));
+        assert!(!is_retried(page(), RequestTurn::First, 2) && is_retried(page(), RequestTurn::Next, 2));
     }
 }

@@ -6,9 +6,9 @@ use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Got};
-use super::{Access, Answer, Failure, FetchError, token};
+use super::{Answer, AttemptError, Credentials, FetchError, token};
+use crate::counters::Counters;
 use crate::http::Clients;
-use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
 
@@ -25,7 +25,7 @@ pub(crate) struct Call {
 
 /// A call that was not.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedAnswer {
     /// Why.
     pub(crate) error: FetchError,
     /// From the request to the failure.
@@ -34,8 +34,8 @@ pub(crate) struct Refused {
     pub(crate) wait: Option<Duration>,
 }
 
-impl Refused {
-    fn after(begun: Instant, Failure { error, verdict, .. }: Failure) -> Self {
+impl RefusedAnswer {
+    fn after(begun: Instant, AttemptError { error, verdict, .. }: AttemptError) -> Self {
         let wait = match verdict {
             Verdict::Retry { asked } => asked,
             Verdict::End => None,
@@ -48,21 +48,21 @@ impl Refused {
 ///
 /// # Errors
 /// Where there is no token.
-pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Access, Option<Call>), Refused> {
-    let Auth::Token(request) = &plan.auth else { return Ok((Access::by_config(plan), None)) };
+pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Credentials, Option<Call>), RefusedAnswer> {
+    let Auth::Token(request) = &plan.auth else { return Ok((Credentials::by_config(plan), None)) };
     let begun = Instant::now();
-    let mut asked = token::try_ask(client, request, &plan.scrubber, false).await;
+    let mut asked = token::try_ask(client, request, &plan.redactor, false).await;
     if asked.as_ref().is_err_and(|failure| failure.wants_http1) {
-        asked = token::try_ask(client, request, &plan.scrubber, true).await;
+        asked = token::try_ask(client, request, &plan.redactor, true).await;
     }
     match asked {
         Ok((token, status)) => {
             let call = Call { status, took: begun.elapsed(), token_life: token.life };
-            Ok((Access::by_token(plan, &token.value), Some(call)))
+            Ok((Credentials::by_token(plan, &token.value), Some(call)))
         }
         Err(failure) => {
-            let Refused { error, took, wait } = Refused::after(begun, failure);
-            Err(Refused { error: error.of_token(), took, wait })
+            let RefusedAnswer { error, took, wait } = RefusedAnswer::after(begun, failure);
+            Err(RefusedAnswer { error: error.of_token(), took, wait })
         }
     }
 }
@@ -74,18 +74,18 @@ pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Access
 pub(crate) async fn page_once(
     clients: &Clients,
     plan: &Plan,
-    access: &Access,
+    access: &Credentials,
     url: &Url,
-) -> Result<(Answer, Call), Refused> {
+) -> Result<(Answer, Call), RefusedAnswer> {
     let begun = Instant::now();
-    let meter = Meter::default();
-    let attempt = Attempt { clients, plan, access, is_http1: false, meter: &meter };
+    let counters = Counters::default();
+    let attempt = Attempt { clients, plan, access, is_http1: false, counters: &counters };
     let mut made = attempt.make(url, None).await;
     if made.as_ref().is_err_and(|failure| failure.wants_http1) {
         made = Attempt { is_http1: true, ..attempt }.make(url, None).await;
     }
     match made {
         Ok(Got { answer, status, .. }) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
-        Err(failure) => Err(Refused::after(begun, failure)),
+        Err(failure) => Err(RefusedAnswer::after(begun, failure)),
     }
 }

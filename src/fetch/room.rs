@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{FetchError, Waits};
+use crate::counters::Counters;
 use crate::memory::{MemoryBudget, Outage, Permit};
-use crate::meter::Meter;
 
 /// How long a page waits for room, or for a listener that takes nothing: as long as a batch is tried.
 const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
@@ -19,7 +19,7 @@ const SHOWN_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Room<'a> {
     permit: Permit,
     outage: &'a Outage,
-    waiting: Waiting<'a>,
+    waiting: RoomWait<'a>,
     /// Whether the page will be parsed to a tree of values.
     has_tree: bool,
 }
@@ -29,10 +29,10 @@ impl<'a> Room<'a> {
         budget: &MemoryBudget,
         outage: &'a Outage,
         waits: &'a Waits,
-        meter: &'a Meter,
+        counters: &'a Counters,
         has_tree: bool,
     ) -> Self {
-        let waiting = Waiting { waits, meter, limit_bytes: budget.usage().limit_bytes };
+        let waiting = RoomWait { waits, counters, limit_bytes: budget.usage().limit_bytes };
         Self { permit: budget.permit(), outage, waiting, has_tree }
     }
 
@@ -73,13 +73,13 @@ impl<'a> Room<'a> {
 }
 
 /// How it waits for room: seen by whoever has something in hand, ended by a stop or a recall, and not for ever.
-struct Waiting<'a> {
+struct RoomWait<'a> {
     waits: &'a Waits,
-    meter: &'a Meter,
+    counters: &'a Counters,
     limit_bytes: u64,
 }
 
-impl Waiting<'_> {
+impl RoomWait<'_> {
     fn full(&self) -> FetchError {
         FetchError::Memory { limit_bytes: self.limit_bytes, waited: WAIT_MAX }
     }
@@ -89,7 +89,7 @@ impl Waiting<'_> {
         for _ in 0..WAIT_MAX.as_secs() / SHOWN_EVERY.as_secs() {
             match timeout(SHOWN_EVERY, work.as_mut()).await {
                 Ok(done) => return done,
-                Err(_) => self.meter.touch(),
+                Err(_) => self.counters.touch(),
             }
         }
         Err(error)

@@ -7,10 +7,10 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::answer::Silence;
 use super::refusal::Refusal;
-use super::{Failure, FetchError};
-use crate::hosts::{self, HostRule, Reach};
-use crate::http::{Clients, PrivateAddress, Way, cause};
-use crate::secret::{Scrubber, Secret};
+use super::{AttemptError, FetchError};
+use crate::hosts::{self, AllowedHosts, HostRule};
+use crate::http::{ClientChoice, Clients, PrivateAddress, cause};
+use crate::secret::{Redactor, Secret};
 
 /// How many redirects are followed for one request: what browsers call a loop.
 const REDIRECTS_MAX: usize = 10;
@@ -25,22 +25,22 @@ pub(super) struct Outgoing<'a> {
     pub(super) body: Option<&'a Secret>,
     /// The URL of the config, which fixes the origin.
     pub(super) configured: &'a Url,
-    pub(super) beyond: Beyond<'a>,
+    pub(super) beyond: CrossOrigin<'a>,
     pub(super) is_http1: bool,
     pub(super) silence: Silence,
 }
 
 /// Which other origins may be asked.
 #[derive(Clone, Copy)]
-pub(super) enum Beyond<'a> {
-    /// Those that the entry names.
-    Named(&'a [HostRule]),
+pub(super) enum CrossOrigin<'a> {
+    /// Goes there without what is secret, where the entry names the host; elsewhere not at all.
+    Strip(&'a [HostRule]),
     /// None: without what is secret the request has no sense.
-    Refused,
+    Refuse,
 }
 
 /// The last answer of a chain of redirects.
-pub(super) struct Sent {
+pub(super) struct SentRequest {
     pub(super) response: Response,
     /// The last URL that was asked with what belongs to the origin; relative links refer to it.
     pub(super) base: Url,
@@ -49,39 +49,39 @@ pub(super) struct Sent {
 }
 
 /// Sends a request and follows its redirects.
-pub(super) async fn send(outgoing: &Outgoing<'_>, url: &Url, scrubber: &Scrubber) -> Result<Sent, Failure> {
-    let mut hop = Hop::first(outgoing, url, scrubber)?;
+pub(super) async fn send(outgoing: &Outgoing<'_>, url: &Url, redactor: &Redactor) -> Result<SentRequest, AttemptError> {
+    let mut hop = Hop::first(outgoing, url, redactor)?;
     let mut base = url.clone();
     for _ in 0..=REDIRECTS_MAX {
-        let response = hop.ask(outgoing, url, scrubber).await?;
+        let response = hop.ask(outgoing, url, redactor).await?;
         if !response.status().is_redirection() || !response.headers().contains_key(LOCATION) {
-            let elsewhere = hop.is_bare().then(|| scrubber.url(&hop.url));
-            return Ok(Sent { response, base, elsewhere });
+            let elsewhere = hop.is_bare().then(|| redactor.url(&hop.url));
+            return Ok(SentRequest { response, base, elsewhere });
         }
-        hop = hop.follow(&response, url, outgoing, scrubber)?;
+        hop = hop.follow(&response, url, outgoing, redactor)?;
         if !hop.is_bare() {
             base = hop.url.clone();
         }
     }
-    Err(refused(scrubber.url(url), "without an end"))
+    Err(refused(redactor.url(url), "without an end"))
 }
 
-fn refused(url: String, why: &'static str) -> Failure {
-    Failure::end(FetchError::Redirect { url, why })
+fn refused(url: String, why: &'static str) -> AttemptError {
+    AttemptError::end(FetchError::Redirect { url, why })
 }
 
 /// An answer that didn't come whole.
-pub(super) fn broken(url: &Url, error: &reqwest::Error, scrubber: &Scrubber) -> Failure {
+pub(super) fn broken(url: &Url, error: &reqwest::Error, redactor: &Redactor) -> AttemptError {
     if let Some(cause) = private(error) {
-        return inner(scrubber.url(url), cause);
+        return inner(redactor.url(url), cause);
     }
     let is_lost = !error.is_connect();
     // What HTTP/2 says stands in no type that reqwest shows.
     let wants_http1 = format!("{error:?}").contains("HTTP_1_1_REQUIRED");
-    Failure {
+    AttemptError {
         is_lost: is_lost && !wants_http1,
         wants_http1,
-        ..Failure::broken(scrubber.url(url), cause(error, scrubber))
+        ..AttemptError::broken(redactor.url(url), cause(error, redactor))
     }
 }
 
@@ -97,30 +97,30 @@ fn private(error: &reqwest::Error) -> Option<PrivateAddress> {
     None
 }
 
-fn inner(url: String, cause: PrivateAddress) -> Failure {
+fn inner(url: String, cause: PrivateAddress) -> AttemptError {
     let line = format!("hosts: ['{}']", cause.host);
-    Failure::end(FetchError::Private { url, cause, line })
+    AttemptError::end(FetchError::Private { url, cause, line })
 }
 
 /// One request of a chain of redirects.
 struct Hop {
     method: Method,
     url: Url,
-    reach: Reach,
+    reach: AllowedHosts,
     has_body: bool,
 }
 
 impl Hop {
     /// The request itself; a next link may lead to another origin, too.
-    fn first(outgoing: &Outgoing<'_>, url: &Url, scrubber: &Scrubber) -> Result<Self, Failure> {
+    fn first(outgoing: &Outgoing<'_>, url: &Url, redactor: &Redactor) -> Result<Self, AttemptError> {
         let hop = Self {
             method: outgoing.method.clone(),
             url: url.clone(),
-            reach: outgoing.reach(url, || scrubber.url(url))?,
+            reach: outgoing.reach(url, || redactor.url(url))?,
             has_body: true,
         };
         if hop.is_bare() && hop.method != Method::GET {
-            return Err(refused(scrubber.url(url), "by a link that a POST request can't follow without its body"));
+            return Err(refused(redactor.url(url), "by a link that a POST request can't follow without its body"));
         }
         Ok(Self { has_body: !hop.is_bare(), ..hop })
     }
@@ -130,12 +130,12 @@ impl Hop {
         !self.reach.has_credentials
     }
 
-    async fn ask(&self, outgoing: &Outgoing<'_>, first: &Url, scrubber: &Scrubber) -> Result<Response, Failure> {
+    async fn ask(&self, outgoing: &Outgoing<'_>, first: &Url, redactor: &Redactor) -> Result<Response, AttemptError> {
         if !self.reach.is_named {
-            outgoing.clients.admit(&self.url).await.map_err(|cause| inner(scrubber.url(first), cause))?;
+            outgoing.clients.admit(&self.url).await.map_err(|cause| inner(redactor.url(first), cause))?;
         }
         let (is_http1, idle) = (outgoing.is_http1, outgoing.silence.max);
-        let (client, whole) = outgoing.clients.on(Way { is_named: self.reach.is_named, is_http1, idle });
+        let (client, whole) = outgoing.clients.on(ClientChoice { is_named: self.reach.is_named, is_http1, idle });
         let builder = client.request(self.method.clone(), self.url.clone()).timeout(whole);
         let mut headers = if self.is_bare() { HeaderMap::new() } else { outgoing.headers.clone() };
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
@@ -147,8 +147,8 @@ impl Hop {
             None => builder.headers(headers),
         };
         match outgoing.silence.within(request.send()).await {
-            Some(sent) => sent.map_err(|error| broken(first, &error, scrubber)),
-            None => Err(Failure::broken(scrubber.url(first), outgoing.silence.words())),
+            Some(sent) => sent.map_err(|error| broken(first, &error, redactor)),
+            None => Err(AttemptError::broken(redactor.url(first), outgoing.silence.words())),
         }
     }
 
@@ -157,9 +157,9 @@ impl Hop {
         response: &Response,
         first: &Url,
         outgoing: &Outgoing<'_>,
-        scrubber: &Scrubber,
-    ) -> Result<Self, Failure> {
-        let shown = || scrubber.url(first);
+        redactor: &Redactor,
+    ) -> Result<Self, AttemptError> {
+        let shown = || redactor.url(first);
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let url = location.and_then(|location| self.url.join(location).ok());
         let mut url = url.ok_or_else(|| refused(shown(), "to no URL"))?;
@@ -167,9 +167,9 @@ impl Hop {
             return Err(refused(shown(), "to no web page"));
         }
         let reach = match outgoing.reach(&url, shown) {
-            Ok(_) if is_login(&url, first) => return Err(login(shown(), scrubber.url(&url))),
+            Ok(_) if is_login(&url, first) => return Err(login(shown(), redactor.url(&url))),
             Ok(reach) => reach,
-            Err(_) if is_login(&url, first) => return Err(login(shown(), scrubber.url(&url))),
+            Err(_) if is_login(&url, first) => return Err(login(shown(), redactor.url(&url))),
             Err(_) if self.url.scheme() == "https" && url.scheme() == "http" => {
                 return Err(refused(shown(), "from https down to http"));
             }
@@ -182,7 +182,7 @@ impl Hop {
         let kept = url.set_username(user).and_then(|()| url.set_password(password));
         kept.map_err(|()| refused(shown(), "to no URL"))?;
         // Once the origin was left, nothing of the config goes along any more, wherever the way leads then.
-        let reach = Reach { has_credentials: reach.has_credentials && !self.is_bare(), ..reach };
+        let reach = AllowedHosts { has_credentials: reach.has_credentials && !self.is_bare(), ..reach };
         let keeps = matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         let method = if keeps { self.method.clone() } else { Method::GET };
         if !reach.has_credentials && method != Method::GET {
@@ -195,14 +195,14 @@ impl Hop {
 
 impl Outgoing<'_> {
     /// How a URL may be asked; `first` is what an error names.
-    fn reach(&self, url: &Url, first: impl Fn() -> String) -> Result<Reach, Failure> {
+    fn reach(&self, url: &Url, first: impl Fn() -> String) -> Result<AllowedHosts, AttemptError> {
         let hosts = match self.beyond {
-            Beyond::Named(hosts) => hosts,
-            Beyond::Refused => &[],
+            CrossOrigin::Strip(hosts) => hosts,
+            CrossOrigin::Refuse => &[],
         };
         hosts::reach(url, self.configured, hosts).ok_or_else(|| match self.beyond {
-            Beyond::Refused => refused(first(), "a token request to another origin"),
-            Beyond::Named(_) => Failure::end(FetchError::OtherOrigin {
+            CrossOrigin::Refuse => refused(first(), "a token request to another origin"),
+            CrossOrigin::Strip(_) => AttemptError::end(FetchError::OtherOrigin {
                 url: first(),
                 to: url.origin().ascii_serialization(),
                 line: hosts::line_for(url),
@@ -211,9 +211,9 @@ impl Outgoing<'_> {
     }
 }
 
-fn login(url: String, to: String) -> Failure {
+fn login(url: String, to: String) -> AttemptError {
     let error = FetchError::Login { url, to };
-    Failure { refusal: Some(Refusal::Clear), ..Failure::end(error) }
+    AttemptError { refusal: Some(Refusal::Clear), ..AttemptError::end(error) }
 }
 
 /// Whether a redirect leads to where people log in; not where what was asked for is called so itself.

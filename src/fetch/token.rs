@@ -10,17 +10,17 @@ use reqwest::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{self, Reading, Silence};
+use super::answer::{self, BodyReader, Silence};
 use super::attempt::status_failure;
 use super::refusal::Refusal;
-use super::send::{Beyond, Outgoing, Sent, send};
-use super::{Failure, FetchError, Waits};
+use super::send::{CrossOrigin, Outgoing, SentRequest, send};
+use super::{AttemptError, FetchError, Waits};
+use crate::counters::Counters;
 use crate::http::{Clients, Timeouts};
-use crate::meter::Meter;
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
 use crate::retry::{self, Retries};
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 
 /// The largest answer to a token request.
 const TOKEN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -45,12 +45,12 @@ pub struct TokenCache(Arc<Mutex<HashMap<Fingerprint, Weak<TokenSlot>>>>);
 pub struct TokenSlot {
     /// Held by who asks, across the request, so that the others wait for the one answer: that is what it is for.
     asking: tokio::sync::Mutex<()>,
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedToken>,
 }
 
 /// What is known of a token.
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedToken {
     token: Option<Token>,
     /// Of the token that came last.
     number: u64,
@@ -93,7 +93,7 @@ impl TokenSlot {
         &self,
         clients: &Clients,
         request: &TokenRequest,
-        scrubber: &Scrubber,
+        redactor: &Redactor,
         waits: &Waits,
         api: &str,
     ) -> Result<(u64, Secret), FetchError> {
@@ -112,7 +112,7 @@ impl TokenSlot {
                 return Err(error.clone());
             }
         }
-        match ask(clients, request, scrubber, waits, api).await {
+        match ask(clients, request, redactor, waits, api).await {
             Ok(token) => Ok(self.kept().take(token)),
             Err(error) => {
                 // Only one's own wait is ended by a stop or an edit.
@@ -129,12 +129,12 @@ impl TokenSlot {
         self.kept().refuse(number, refusal, Instant::now())
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, CachedToken> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CachedToken {
     fn fresh(&self, now: Instant) -> Option<(u64, Secret)> {
         let token = self.token.as_ref().filter(|token| now < token.fresh_until)?;
         Some((self.number, token.value.clone()))
@@ -172,14 +172,14 @@ impl Kept {
 async fn ask(
     clients: &Clients,
     request: &TokenRequest,
-    scrubber: &Scrubber,
+    redactor: &Redactor,
     waits: &Waits,
     api: &str,
 ) -> Result<Token, FetchError> {
     let mut retries = Retries::new(retry::API);
     let mut is_http1 = false;
     loop {
-        match try_ask(clients, request, scrubber, is_http1).await {
+        match try_ask(clients, request, redactor, is_http1).await {
             Ok((token, _)) => return Ok(token),
             Err(failure) if failure.wants_http1 && !is_http1 => is_http1 = true,
             Err(failure) => waits.pause_or_end(&mut retries, failure, api).await?,
@@ -191,9 +191,9 @@ async fn ask(
 pub(super) async fn try_ask(
     clients: &Clients,
     request: &TokenRequest,
-    scrubber: &Scrubber,
+    redactor: &Redactor,
     is_http1: bool,
-) -> Result<(Token, StatusCode), Failure> {
+) -> Result<(Token, StatusCode), AttemptError> {
     let asked_at = Instant::now();
     let url = &request.url;
     let silence = Silence { max: Timeouts::default().idle, key: None };
@@ -203,23 +203,24 @@ pub(super) async fn try_ask(
         headers: request.headers.clone(),
         body: request.body.as_ref(),
         configured: url,
-        beyond: Beyond::Refused,
+        beyond: CrossOrigin::Refuse,
         is_http1,
         silence,
     };
-    let Sent { response, .. } = send(&outgoing, url, scrubber).await?;
+    let SentRequest { response, .. } = send(&outgoing, url, redactor).await?;
     let status = response.status();
     if !status.is_success() || status == StatusCode::NO_CONTENT {
-        return Err(status_failure(response, url, None, scrubber).await);
+        return Err(status_failure(response, url, None, redactor).await);
     }
-    let reading = Reading { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, meter: &Meter::default(), room: None };
-    let body = answer::read(response, url, reading, scrubber).await?;
+    let reading = BodyReader { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, counters: &Counters::default(), room: None };
+    let body = answer::read(response, url, reading, redactor).await?;
     let (body, _) = answer::text(body);
     read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.
         let is_error = serde_json::from_str::<Value>(&body).is_ok_and(|json| json.get("error").is_some());
-        let said = if is_error { answer::words(&Default::default(), &body, scrubber) } else { String::new() };
-        Failure::end(FetchError::NoToken { url: scrubber.url(url), said })
+        let error_body =
+            if is_error { answer::error_body(&Default::default(), &body, redactor) } else { String::new() };
+        AttemptError::end(FetchError::NoToken { url: redactor.url(url), error_body })
     })
 }
 
@@ -280,8 +281,8 @@ mod tests {
         assert_eq!(value(r#"{"access_token":"a b"}"#).as_deref(), Some("a b"));
     }
 
-    fn kept(age: Duration) -> (Kept, Instant) {
-        let (mut kept, now) = (Kept::default(), Instant::now() + Duration::from_secs(7200));
+    fn kept(age: Duration) -> (CachedToken, Instant) {
+        let (mut kept, now) = (CachedToken::default(), Instant::now() + Duration::from_secs(7200));
         let token = read(r#"{"access_token":"a","expires_in":86400}"#, now - age).expect("a token");
         kept.take(token);
         (kept, now)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::{Failure, FetchError};
+use super::{AttemptError, FetchError};
 use crate::retry::{Retries, Verdict};
 use crate::stop::{Recall, Stop, Waited};
 
@@ -107,7 +107,7 @@ impl Waits {
     pub(super) async fn pause_or_end(
         &self,
         retries: &mut Retries,
-        Failure { error, verdict, .. }: Failure,
+        AttemptError { error, verdict, .. }: AttemptError,
         api: &str,
     ) -> Result<(), FetchError> {
         let Verdict::Retry { asked } = verdict else { return Err(error) };
@@ -152,9 +152,9 @@ mod tests {
         (Waits::new(stop, recall, longest), stopping, calling)
     }
 
-    fn refused(asked: Option<Duration>) -> Failure {
+    fn refused(asked: Option<Duration>) -> AttemptError {
         let error = FetchError::Broken { url: "https://api.example/".to_owned(), cause: "busy".to_owned() };
-        Failure { verdict: Verdict::Retry { asked }, ..Failure::end(error) }
+        AttemptError { verdict: Verdict::Retry { asked }, ..AttemptError::end(error) }
     }
 
     #[tokio::test]

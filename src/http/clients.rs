@@ -25,7 +25,7 @@ pub struct Clients {
 
 /// How a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct ClientChoice {
     /// Whether the config spells the host out: then it may be anywhere.
     pub is_named: bool,
     /// Whether the server refused HTTP/2.
@@ -56,11 +56,11 @@ pub fn clients(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> R
 impl Clients {
     /// The client for a request that goes this way, and how long a whole answer may take then.
     #[must_use]
-    pub fn on(&self, way: Way) -> (&Client, Duration) {
+    pub fn on(&self, way: ClientChoice) -> (&Client, Duration) {
         let client = match way {
-            Way { is_named: false, .. } => &self.guarded,
-            Way { is_http1: true, .. } => &self.http1,
-            Way { idle, .. } if idle > self.limits.idle => &self.patient,
+            ClientChoice { is_named: false, .. } => &self.guarded,
+            ClientChoice { is_http1: true, .. } => &self.http1,
+            ClientChoice { idle, .. } if idle > self.limits.idle => &self.patient,
             _ => &self.usual,
         };
         // Whoever allows a long silence allows as long an answer.

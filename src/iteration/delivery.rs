@@ -9,19 +9,19 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
 use crate::memory::Permit;
-use crate::ship::{Batch, Done, Outbox, Pieces, ShipError, Shipper, cant_compress};
-use crate::state::Remembering;
+use crate::ship::{Batch, CompressQueue, DonePiece, Pieces, ShipError, Shipper, cant_compress};
+use crate::state::Durable;
 use crate::stop::Recall;
 
 /// How long a batch under way may take when the iteration is to end.
 const HALTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is left of a batch, and what became of the piece of it that was sent.
-type Sent = (Pieces, Result<Option<Done>, ShipError>);
+type SentPiece = (Pieces, Result<Option<DonePiece>, ShipError>);
 
 /// Batches on their way.
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct BatchSender {
     pub(super) shipper: Shipper,
     /// What the batches take of the memory budget, once their page is gone.
     held: Permit,
@@ -29,26 +29,26 @@ pub(super) struct Delivery {
     bytes: usize,
     /// When the iteration began.
     now: DateTime<Utc>,
-    outbox: Outbox,
+    queue: CompressQueue,
     /// What is left of the batch whose turn it is.
     pieces: Pieces,
     /// One task at most; it ends with the iteration.
-    sending: JoinSet<Sent>,
+    sending: JoinSet<SentPiece>,
     /// What was delivered is on its way to the disk; nothing else is sent until it is there.
-    remembering: Option<(u64, Remembering)>,
+    remembering: Option<(u64, Durable)>,
     /// Ends the iteration at a batch border.
     recall: Recall,
 }
 
-impl Delivery {
+impl BatchSender {
     pub(super) fn new(shipper: Shipper, held: Permit, recall: Recall, now: DateTime<Utc>) -> Self {
-        let outbox = Outbox::new(shipper.listener.press());
+        let queue = CompressQueue::new(shipper.listener.compression());
         Self {
             shipper,
             held,
             bytes: 0,
             now,
-            outbox,
+            queue,
             pieces: Pieces::default(),
             sending: JoinSet::new(),
             remembering: None,
@@ -59,7 +59,7 @@ impl Delivery {
     /// Puts a batch behind the others.
     pub(super) fn push(&mut self, batch: Batch) {
         self.bytes = self.bytes.saturating_add(batch.memory_bytes());
-        self.outbox.push(batch);
+        self.queue.push(batch);
     }
 
     /// Counts the batches from now on, as their page, which took their room, is gone.
@@ -75,11 +75,11 @@ impl Delivery {
 
     /// How many batches are not delivered yet.
     pub(super) fn len(&self) -> usize {
-        self.outbox.len() + usize::from(!self.sending.is_empty() || !self.pieces.is_empty())
+        self.queue.len() + usize::from(!self.sending.is_empty() || !self.pieces.is_empty())
     }
 
     /// Notes that so many delivered records are on their way to the disk.
-    pub(super) fn remember(&mut self, records: u64, remembering: Remembering) {
+    pub(super) fn remember(&mut self, records: u64, remembering: Durable) {
         self.remembering = Some((records, remembering));
     }
 
@@ -87,7 +87,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`ShipError`]; [`ShipError::Recalled`] where the iteration is to end, once the batch under way is done or takes long.
-    pub(super) async fn next(&mut self) -> Result<Done, ShipError> {
+    pub(super) async fn next(&mut self) -> Result<DonePiece, ShipError> {
         let recall = self.recall.clone();
         if recall.is_halted() && self.sending.is_empty() {
             return Err(ShipError::Recalled);
@@ -103,7 +103,7 @@ impl Delivery {
         }
     }
 
-    async fn next_done(&mut self) -> Result<Done, ShipError> {
+    async fn next_done(&mut self) -> Result<DonePiece, ShipError> {
         loop {
             self.remembered().await?;
             if let Some(sent) = self.sending.join_next().await {
@@ -114,7 +114,7 @@ impl Delivery {
                 }
             }
             if self.pieces.is_empty() {
-                let packed = self.outbox.next().await.map_err(cant_compress)?;
+                let packed = self.queue.next().await.map_err(cant_compress)?;
                 self.pieces = Pieces::of(packed);
             }
             let (shipper, now, mut pieces) = (self.shipper.clone(), self.now, std::mem::take(&mut self.pieces));

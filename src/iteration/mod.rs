@@ -19,25 +19,25 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-pub use report::{IterationError, Report};
+pub use report::{IterationError, IterationReport};
 
+use crate::counters::Counters;
 use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
 use crate::http::Clients;
 use crate::memory::MemoryBudget;
-use crate::meter::Meter;
 use crate::plan::{Auth, Plan};
 use crate::record::date;
-use crate::ship::{Listener, Shipper, Undelivered};
-use crate::state::{Account, Folder, Past, Settlement};
-use crate::status::Board;
+use crate::ship::{DeadLetterFile, Listener, Shipper};
+use crate::state::{ApiState, Commit, IterationSummary, StateDir};
+use crate::status::StatusRegistry;
 use crate::stop::{Recall, Stop};
 use crate::window::{Gap, GapCause, Window, is_future};
-use delivery::Delivery;
-use outcome::{Ended, How, Moved};
-use run::{Refused, Run};
+use delivery::BatchSender;
+use outcome::{EndedChain, How, Moved};
+use run::{Pipeline, RefusedBatch};
 use watch::Observed;
 
-/// Beyond two intervals and this, an API was looked away from: what surfaced meanwhile says nothing about lateness.
+/// Beyond two intervals and this, an API was not asked: what surfaced meanwhile says nothing about arrival delay.
 const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
 
 /// An iteration that was cut.
@@ -55,13 +55,13 @@ pub struct Services {
     /// The way to the listener.
     pub listener: Arc<Listener>,
     /// What can't be delivered.
-    pub undelivered: Undelivered,
+    pub undelivered: DeadLetterFile,
     /// The checkpoints, and what was delivered.
-    pub folder: Arc<Folder>,
+    pub directory: Arc<StateDir>,
     /// Ends every wait.
     pub stop: Stop,
     /// How the APIs fare, for whoever watches.
-    pub board: Arc<Board>,
+    pub registry: Arc<StatusRegistry>,
     /// How much of pages, records and batches may be in memory.
     pub memory: MemoryBudget,
     /// The access tokens; entries that ask for one in the same words share it.
@@ -80,9 +80,9 @@ impl Services {
             clients,
             listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
-            folder: Arc::clone(&self.folder),
+            directory: Arc::clone(&self.directory),
             stop: self.stop.clone(),
-            board: Arc::clone(&self.board),
+            registry: Arc::clone(&self.registry),
             memory: self.memory.clone(),
             tokens: self.tokens.clone(),
             gates: self.gates.clone(),
@@ -96,8 +96,8 @@ impl Services {
 pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
-    account: Account,
-    meter: Arc<Meter>,
+    account: ApiState,
+    counters: Arc<Counters>,
     /// Where its access token is kept.
     token: Arc<TokenSlot>,
     /// Where it meets the others with its host and login.
@@ -105,7 +105,7 @@ pub struct Api {
     /// Calls it back from its waits.
     recall: Recall,
     /// A batch of which the listener refused lines, and that could not be kept in a file yet.
-    refused: Option<Refused>,
+    refused: Option<RefusedBatch>,
     /// Whether the account was saved since the process began.
     is_saved: bool,
     has_told_overrule: bool,
@@ -115,11 +115,11 @@ pub struct Api {
 impl Api {
     /// Before its first iteration.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, account: Account) -> Self {
+    pub fn new(plan: Arc<Plan>, account: ApiState) -> Self {
         Self {
             plan,
             account,
-            meter: Arc::default(),
+            counters: Arc::default(),
             token: Arc::default(),
             gate: Arc::default(),
             recall: Recall::never(),
@@ -147,25 +147,25 @@ impl Api {
     ///
     /// # Errors
     /// That is no error: the API, where it holds a batch that could not be kept in a file yet.
-    pub fn at_rest(self) -> Result<Account, Box<Self>> {
+    pub fn at_rest(self) -> Result<ApiState, Box<Self>> {
         if self.refused.is_some() { Err(Box::new(self)) } else { Ok(self.account.at_rest()) }
     }
 
     /// What is known of it.
     #[must_use]
-    pub fn account(&self) -> &Account {
+    pub fn account(&self) -> &ApiState {
         &self.account
     }
 
     /// Puts another account in the place of its own, as somebody moved its checkpoint.
-    pub fn replace_account(&mut self, account: Account) {
+    pub fn replace_account(&mut self, account: ApiState) {
         self.account = account;
     }
 
     /// What counts for it.
     #[must_use]
-    pub fn meter(&self) -> &Arc<Meter> {
-        &self.meter
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Where the next iteration begins, if it is known.
@@ -174,49 +174,53 @@ impl Api {
         self.account.checkpoint
     }
 
-    /// Until when everything was swept.
+    /// Until when everything was fetched.
     #[must_use]
     pub fn swept_until(&self) -> Option<DateTime<Utc>> {
-        self.account.swept.until()
+        self.account.coverage.until()
     }
 
     /// One iteration, and what it did, also where it failed: then the checkpoint stays, and what was delivered is
     /// remembered.
-    pub async fn iterate(&mut self, services: &Services, now: DateTime<Utc>) -> (Result<(), IterationError>, Report) {
+    pub async fn iterate(
+        &mut self,
+        services: &Services,
+        now: DateTime<Utc>,
+    ) -> (Result<(), IterationError>, IterationReport) {
         let begun = Instant::now();
         let plan = Arc::clone(&self.plan);
         if let Err(error) = self.wait_as_asked(services, now).await {
-            return (Err(error), Report::default());
+            return (Err(error), IterationReport::default());
         }
         self.account.iteration = self.account.iteration.wrapping_add(1);
         outcome::begin(&plan.start, &mut self.account, now);
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
-            services.folder.save(&plan.name, self.account.clone()).await;
+            services.directory.save(&plan.name, self.account.clone()).await;
         }
         let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now);
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let (result, mut report) = self.sweep(services, &plan, window, is_wide, now).await;
         report.took = begun.elapsed();
-        self.account.remember(Past {
+        self.account.remember(IterationSummary {
             at: now,
             seconds: (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
             records: report.shipped.records,
             pages: report.pages,
-            error: result.as_ref().err().map(|cut| plan.scrubber.scrub(&cut.error.to_string())),
+            error: result.as_ref().err().map(|cut| plan.redactor.redact(&cut.error.to_string())),
         });
         let (failure, moved) = match result {
             Ok(settled) => (None, Some(settled)),
             Err(Cut { error, moved }) => (Some(error), moved),
         };
         let Some((checkpoint, remembered_since)) = moved else {
-            services.folder.save(&plan.name, self.account.clone()).await;
+            services.directory.save(&plan.name, self.account.clone()).await;
             return (failure.map_or(Ok(()), Err), report);
         };
         let (name, account) = (plan.name.clone(), self.account.clone());
-        let settlement = Settlement { name, account, checkpoint, remembered_since };
-        let settled = services.folder.settle(settlement).await.map(|account| self.account = account);
+        let commit = Commit { name, account, checkpoint, remembered_since };
+        let settled = services.directory.commit(commit).await.map(|account| self.account = account);
         report.took = begun.elapsed();
         (failure.map_or(settled.map_err(IterationError::State), Err), report)
     }
@@ -242,16 +246,16 @@ impl Api {
         window: Window,
         is_wide: bool,
         now: DateTime<Utc>,
-    ) -> (Result<Moved, Cut>, Report) {
+    ) -> (Result<Moved, Cut>, IterationReport) {
         if let Auth::Token(request) = &plan.auth {
             self.token = services.tokens.slot(request);
         }
         let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
         self.gate = services.gates.of(plan);
         let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
-        let meter = &*self.meter;
+        let counters = &*self.counters;
         let (memory, outage) = (&services.memory, services.listener.outage());
-        let fetcher = Fetcher { clients, plan, waits, token, gate, memory, outage, meter };
+        let fetcher = Fetcher { clients, plan, waits, token, gate, memory, outage, counters };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),
@@ -260,20 +264,21 @@ impl Api {
             tally: Arc::default(),
         };
         let undelivered = Arc::clone(&shipper.tally);
-        let remembered = services.folder.remembered(self.account.number).await;
-        let delivery = Delivery::new(shipper, services.memory.permit(), self.recall.clone(), now);
-        let mut run = Run::new(plan, &services.folder, delivery, &self.meter, &mut self.account, window, now);
+        let remembered = services.directory.remembered(self.account.ledger).await;
+        let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
+        let mut run =
+            Pipeline::new(plan, &services.directory, delivery, &self.counters, &mut self.account, window, now);
         run.observed.remembered = remembered;
         run.refused = self.refused.take();
         let read = run.pages(&fetcher).await;
-        let ended = Ended {
+        let ended = EndedChain {
             window: run.window,
             course: run.chain.course(),
             is_newest_first: run.chain.is_newest_first(),
             is_look: is_wide && !run.is_resumed,
             is_delivered: !run.has_failed,
         };
-        let Run { refused, report, observed, .. } = run;
+        let Pipeline { refused, report, observed, .. } = run;
         self.refused = refused;
         undelivered.tell(&plan.name);
         if report.pages > 0 {
@@ -305,23 +310,23 @@ impl Api {
     fn was_looked_at(&self, now: DateTime<Utc>) -> bool {
         let interval = TimeDelta::from_std(self.plan.interval).unwrap_or(TimeDelta::MAX);
         let away = interval.checked_mul(2).and_then(|away| away.checked_add(&LOOKED_AWAY)).unwrap_or(TimeDelta::MAX);
-        self.account.last_sweep.is_some_and(|last| now.signed_duration_since(last.at) <= away)
+        self.account.last_complete.is_some_and(|last| now.signed_duration_since(last.at) <= away)
     }
 
-    /// Notes what a complete iteration swept, and what was odd about it.
-    fn note_sweep(&mut self, ended: &Ended, observed: &Observed, now: DateTime<Utc>) {
+    /// Notes what a complete iteration fetched, and what was not right about it.
+    fn note_sweep(&mut self, ended: &EndedChain, observed: &Observed, now: DateTime<Utc>) {
         let api = self.plan.name.as_str();
-        if let Some(last) = self.account.last_sweep.filter(|_| !self.was_looked_at(now)) {
+        if let Some(last) = self.account.last_complete.filter(|_| !self.was_looked_at(now)) {
             let since = date::format(last.at);
             tracing::info!(api, since, "everything since the last complete iteration has been swept");
         }
-        for oddity in watch::judge(&mut self.account, observed, now) {
-            tracing::warn!(api, "{}", oddity.advice());
+        for anomaly in watch::judge(&mut self.account, observed, now) {
+            tracing::warn!(api, "{}", anomaly.hint());
         }
         if let Some(gap) = outcome::cover(&mut self.account, ended, now) {
             tell_gap(api, &gap);
             if gap.cause == GapCause::OutOfReach {
-                self.meter.add_gap();
+                self.counters.add_gap();
             }
         }
     }

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::report::IterationError;
 use super::watch::{Observed, STRANGE_EDGES_MIN};
-use crate::plan::{Overlap, StartRule};
+use crate::plan::{Overlap, StartPolicy};
 use crate::record::date::floor_to_second;
-use crate::state::{Account, Sweep};
-use crate::window::{Beginning, Course, Gap, GapCause, Stall, Window, next_checkpoint};
+use crate::state::{ApiState, CompleteIteration};
+use crate::window::{Course, Gap, GapCause, InitialWindow, Stall, Window, next_checkpoint};
 
 /// For so many iterations in a row a checkpoint stays where errors came beside the records.
 const TOLD_ERRORS_MAX: u32 = 3;
@@ -21,7 +21,7 @@ pub(super) type Moved = (Option<DateTime<Utc>>, DateTime<Utc>);
 
 /// What an iteration was at its end, complete or cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedChain {
     /// The window that it read.
     pub(super) window: Window,
     /// What its pages showed.
@@ -60,25 +60,25 @@ impl How {
 }
 
 /// Notes that an iteration begins.
-pub(super) fn begin(rule: &StartRule, account: &mut Account, now: DateTime<Utc>) {
+pub(super) fn begin(rule: &StartPolicy, account: &mut ApiState, now: DateTime<Utc>) {
     let is_start_known = account.checkpoint.is_some() || rule.configured.is_some();
     account.beginning = match account.beginning {
         _ if is_start_known => None,
-        begun => begun.or(Some(Beginning { at: now, newest: None })),
+        begun => begun.or(Some(InitialWindow { at: now, newest: None })),
     };
     account.first_iteration.get_or_insert(now);
     account.not_before = None;
 }
 
 /// The window of an iteration that begins anew, and whether it looks back as far as it can.
-pub(super) fn open(rule: &StartRule, account: &mut Account, now: DateTime<Utc>) -> (Window, bool) {
+pub(super) fn open(rule: &StartPolicy, account: &mut ApiState, now: DateTime<Utc>) -> (Window, bool) {
     let is_wide = is_wide(rule, account, now);
     let overlap = if is_wide { rule.overlap.retention() } else { overlap(rule, account) };
     (Window::open(rule, &account.known(overlap, now), now), is_wide)
 }
 
 /// Whether this iteration looks back as far as a measured overlap can.
-fn is_wide(rule: &StartRule, account: &Account, now: DateTime<Utc>) -> bool {
+fn is_wide(rule: &StartPolicy, account: &ApiState, now: DateTime<Utc>) -> bool {
     let last = account.wide_look.map(|look| look.at);
     // Without memory it would ship again whatever it sees.
     let has_memory = account.remembered_since.is_some() && account.checkpoint.is_some();
@@ -86,38 +86,38 @@ fn is_wide(rule: &StartRule, account: &Account, now: DateTime<Utc>) -> bool {
     may_look && rule.overlap.is_wide_look_due(account.first_iteration, last, now)
 }
 
-fn overlap(rule: &StartRule, account: &Account) -> TimeDelta {
+fn overlap(rule: &StartPolicy, account: &ApiState) -> TimeDelta {
     let is_measured = matches!(rule.overlap, Overlap::Measured { .. });
     let is_too_much = does_ship_again(account) || !account.lookback.is_affordable();
-    if is_measured && is_too_much { TimeDelta::zero() } else { rule.overlap.span(&account.lateness) }
+    if is_measured && is_too_much { TimeDelta::zero() } else { rule.overlap.span(&account.arrival_delay) }
 }
 
 /// Whether what is read twice is shipped twice, as its records differ at each read.
-fn does_ship_again(account: &Account) -> bool {
-    account.strange_edges >= STRANGE_EDGES_MIN
+fn does_ship_again(account: &ApiState) -> bool {
+    account.unstable_edges >= STRANGE_EDGES_MIN
 }
 
 /// Notes which time a complete iteration covered. Gives the gap that it leaves.
-pub(super) fn cover(account: &mut Account, ended: &Ended, now: DateTime<Utc>) -> Option<Gap> {
+pub(super) fn cover(account: &mut ApiState, ended: &EndedChain, now: DateTime<Utc>) -> Option<Gap> {
     let window = &ended.window;
-    account.last_sweep = Some(Sweep { start: window.start, at: now });
-    if let Some(wanted) = window.out_of_reach.filter(|_| account.swept.until().is_none()) {
-        account.swept.add(wanted, wanted, GapCause::Moved);
+    account.last_complete = Some(CompleteIteration { start: window.start, at: now });
+    if let Some(wanted) = window.out_of_reach.filter(|_| account.coverage.until().is_none()) {
+        account.coverage.add(wanted, wanted, GapCause::Moved);
     }
     // Where records may be missing nothing is called complete.
-    if account.oddities.keys().any(|oddity| oddity.hides_records()) {
+    if account.anomalies.keys().any(|anomaly| anomaly.hides_records()) {
         return None;
     }
-    // What surfaced while it ran was swept, too.
+    // What surfaced while it ran was fetched, too.
     let until = ended.course.newest.map_or(now, |newest| newest.max(now));
-    account.swept.add(window.start, until, window.gap_cause)
+    account.coverage.add(window.start, until, window.gap_cause)
 }
 
 /// Notes that an iteration read its window to the end, and that everything is delivered. Gives where the checkpoint moves.
 pub(super) fn complete(
-    rule: &StartRule,
-    account: &mut Account,
-    ended: &Ended,
+    rule: &StartPolicy,
+    account: &mut ApiState,
+    ended: &EndedChain,
     observed: &Observed,
     now: DateTime<Utc>,
 ) -> Moved {
@@ -127,7 +127,7 @@ pub(super) fn complete(
         None => {}
     }
     if ended.is_look {
-        account.wide_look = account.last_sweep;
+        account.wide_look = account.last_complete;
     }
     account.beginning = None;
     (account.progress, account.stall) = (None, Stall::default());
@@ -142,9 +142,9 @@ pub(super) fn complete(
 /// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no further,
 /// and everything before the last page was delivered oldest first.
 pub(super) fn cut(
-    rule: &StartRule,
-    account: &mut Account,
-    ended: &Ended,
+    rule: &StartPolicy,
+    account: &mut ApiState,
+    ended: &EndedChain,
     how: How,
     now: DateTime<Utc>,
 ) -> Option<Moved> {
@@ -159,7 +159,7 @@ pub(super) fn cut(
     if ended.is_look {
         // A look that is cut is dropped; the next iteration begins without it.
         account.progress = None;
-        account.wide_look = Some(Sweep { start: ended.window.start, at: now });
+        account.wide_look = Some(CompleteIteration { start: ended.window.start, at: now });
         return None;
     }
     let course = &ended.course;
@@ -172,15 +172,15 @@ pub(super) fn cut(
 
 /// Since when everything delivered must stay remembered: as far back as any start may be sent.
 fn remembered_since(
-    rule: &StartRule,
-    account: &Account,
+    rule: &StartPolicy,
+    account: &ApiState,
     window: &Window,
     checkpoint: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
-    let floor = window.floor().unwrap_or(window.start);
+    let cutoff = window.cutoff().unwrap_or(window.start);
     // What was remembered from before the window still is.
-    let until_now = account.remembered_since.map_or(floor, |since| since.min(floor));
+    let until_now = account.remembered_since.map_or(cutoff, |since| since.min(cutoff));
     let known = crate::window::Known { checkpoint, ..account.known(rule.overlap.retention(), now) };
     let needed = Window::open(rule, &known, now).start;
     // The edge is always needed, wherever filters and limits let the next window begin.

@@ -17,7 +17,7 @@ const LONG_AGO: TimeDelta = TimeDelta::days(1);
 
 /// What a successful iteration did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Report {
+pub struct IterationReport {
     /// What went to the listener.
     pub shipped: Shipped,
     /// Pages read.
@@ -113,12 +113,12 @@ pub enum IterationError {
         page: u64,
     },
     /// An answer of status 200 says that it failed.
-    #[error("page {page}: the answer has status 200 and tells of an error{said}")]
+    #[error("page {page}: the answer has status 200 and tells of an error{error_body}")]
     ToldError {
         /// Which, from 1.
         page: u64,
         /// What it says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// A batch could not be delivered.
     #[error(transparent)]
@@ -152,10 +152,10 @@ impl IterationError {
 
     /// What whoever is on call can do about it. `auth` tells which credentials were sent.
     #[must_use]
-    pub fn advice(&self, auth: &Auth) -> &'static str {
+    pub fn hint(&self, auth: &Auth) -> &'static str {
         match self {
             Self::Fetch { cause, .. } => {
-                cause.advice(auth).unwrap_or("check http_request, and that this machine reaches the API")
+                cause.hint(auth).unwrap_or("check http_request, and that this machine reaches the API")
             }
             Self::StaleLink { .. } => {
                 "nothing, if the next iteration goes through; else ask for smaller pages in filters"
@@ -176,7 +176,7 @@ impl IterationError {
                 "check json_paths.next_url: it must name the link to the next page, which the last page lacks"
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
-            Self::Ship(error) => error.advice(),
+            Self::Ship(error) => error.hint(),
             Self::State(_) => "make room on the disk, or fix the permissions of the config's directory",
             Self::Memory(_) => "restart the fetcher",
         }

@@ -1,4 +1,4 @@
-//! Iterations in simulated time, against servers whose paging, clocks, quotas and lateness break naive rules.
+//! Iterations in simulated time, against servers whose paging, clocks, quotas and arrival delay break naive rules.
 //!
 //! The deciding parts are the real ones: window, chain, place, outcome. Only fetching, shipping and the disk are played.
 
@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::outcome::{self, Ended, How};
+use super::outcome::{self, EndedChain, How};
 use super::watch::{self, Observed};
-use crate::plan::{Overlap, StartFormat, StartRule};
+use crate::plan::{Overlap, StartFormat, StartPolicy};
 use crate::record::Fingerprint;
-use crate::state::Account;
-use crate::window::{Chain, Moment, Progress, Proof, Seen, Sight, Step, is_future};
+use crate::state::ApiState;
+use crate::window::{Chain, ChainStep, Moment, Progress, Proof, SeenRecord, Sight, is_future};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -240,8 +240,8 @@ impl Server {
 /// A fetcher, its disk, and the time.
 struct Fetcher {
     server: Server,
-    rule: StartRule,
-    account: Account,
+    rule: StartPolicy,
+    account: ApiState,
     now: i64,
     /// How far our clock is ahead.
     clock: i64,
@@ -258,7 +258,7 @@ struct Fetcher {
 
 impl Fetcher {
     fn new(server: Server) -> Self {
-        let rule = StartRule {
+        let rule = StartPolicy {
             configured: None,
             back: TimeDelta::days(14),
             overlap: Overlap::Measured { until_measured: TimeDelta::minutes(1) },
@@ -267,7 +267,7 @@ impl Fetcher {
         Self {
             server,
             rule,
-            account: Account::default(),
+            account: ApiState::default(),
             now: 0,
             clock: 0,
             interval: 60,
@@ -375,12 +375,12 @@ impl Fetcher {
             };
             pages += 1;
             window.see_dates(page.records.iter().map(|record| at(record.date)), self.own());
-            let seen = |record: &Record| Seen {
+            let seen = |record: &Record| SeenRecord {
                 fingerprint: print(&record.id.to_string()),
                 date: Some(at(record.date)),
                 is_below: window.is_below(at(record.date)),
             };
-            let seen: Vec<Seen> = page.records.iter().map(seen).collect();
+            let seen: Vec<SeenRecord> = page.records.iter().map(seen).collect();
             let request = |link: &Option<String>| print(link.as_deref().unwrap_or("first"));
             let next = page.next.as_ref().map(|_| request(&page.next));
             let step = chain.see(&Sight { request: request(&link), moment, records: &seen, next });
@@ -389,14 +389,14 @@ impl Fetcher {
             let is_back = |r: &Record| self.account.checkpoint.is_some_and(|point| at(r.date + 1) < point);
             observed.back += u64::from(!page.records.is_empty() && page.records.iter().all(is_back));
             match (step, page.next) {
-                (Step::On { is_repeated: repeated }, Some(next)) => {
+                (ChainStep::On { is_repeated: repeated }, Some(next)) => {
                     let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
                     let place = Progress::new(requests, window, link, next.clone(), chain.course());
                     self.account.progress = Some(place.proved_by(&prints, is_proof && pages == 1, self.own()));
                     (link, is_repeated) = (Some(next), repeated);
                 }
-                (Step::Circle, _) => break Err(Trouble::Circle),
-                (Step::Pause, Some(next)) => {
+                (ChainStep::Circle, _) => break Err(Trouble::Circle),
+                (ChainStep::Pause, Some(next)) => {
                     let place = Progress::new(requests, window, link, next, chain.course());
                     let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
                     self.account.progress = Some(place.proved_by(&prints, false, self.own()));
@@ -421,7 +421,7 @@ impl Fetcher {
     ) -> Result<(), Trouble> {
         let now = self.own();
         let (course, is_newest_first) = (chain.course(), chain.is_newest_first());
-        let ended = Ended { window, course, is_newest_first, is_look, is_delivered: true };
+        let ended = EndedChain { window, course, is_newest_first, is_look, is_delivered: true };
         self.account.lookback.add(pages, observed.back, is_look, now);
         let moved = match &result {
             Ok(()) => {
@@ -457,12 +457,12 @@ impl Fetcher {
         if self.kill_at_ship == Some(self.ships) {
             return Err(Trouble::Killed);
         }
-        let look = self.account.last_sweep.map(|look| look.start);
+        let look = self.account.last_complete.map(|look| look.start);
         for record in new {
             self.delivered.insert(record.id, record.date);
             let newest = self.account.newest.filter(|_| look.is_some_and(|look| at(record.date) >= look));
             if let Some(newest) = newest.filter(|_| !is_future(at(record.date), self.own())) {
-                self.account.lateness.add(newest - at(record.date));
+                self.account.arrival_delay.add(newest - at(record.date));
             }
         }
         Ok(())

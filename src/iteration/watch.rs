@@ -1,8 +1,8 @@
-//! Watches what the fetcher assumes of an API. Pure: from what an iteration saw to what is odd about it.
+//! Watches what the fetcher assumes of an API. Pure: from what an iteration saw to what is not right about it.
 
 use chrono::{DateTime, Utc};
 
-use crate::state::{Account, Oddity};
+use crate::state::{Anomaly, ApiState};
 use crate::window::Direction;
 
 /// How many iterations in a row must know no record of the edge again: one may be chance.
@@ -47,47 +47,47 @@ pub(super) struct Observed {
 }
 
 /// Notes what is odd in the account. Gives what is to be told.
-pub(super) fn judge(account: &mut Account, observed: &Observed, now: DateTime<Utc>) -> Vec<Oddity> {
+pub(super) fn judge(account: &mut ApiState, observed: &Observed, now: DateTime<Utc>) -> Vec<Anomaly> {
     let mut odd = Vec::new();
     if observed.known_at_edge > 0 {
-        account.strange_edges = 0;
+        account.unstable_edges = 0;
     } else if observed.remembered > 0 && observed.at_edge > 0 {
-        account.strange_edges = account.strange_edges.saturating_add(1);
-        if account.strange_edges >= STRANGE_EDGES_MIN {
-            odd.push(Oddity::RecordsChange);
+        account.unstable_edges = account.unstable_edges.saturating_add(1);
+        if account.unstable_edges >= STRANGE_EDGES_MIN {
+            odd.push(Anomaly::RecordsChange);
         }
     }
     if observed.future > 0 {
-        odd.push(Oddity::FutureDates);
+        odd.push(Anomaly::FutureDates);
     }
     if observed.before_start > 0 {
-        odd.push(Oddity::StartIgnored);
+        odd.push(Anomaly::StartIgnored);
     }
     if observed.shows_more {
-        odd.push(Oddity::MoreUnread);
+        odd.push(Anomaly::MoreUnread);
     }
     let stands_still = is_full(account, observed) && observed.new == 0 && !observed.has_followed;
     account.standing_still = if stands_still { account.standing_still.saturating_add(1) } else { 0 };
     account.page_records_max = account.page_records_max.max(observed.records);
     account.lists_left_out = if observed.has_left_out { account.lists_left_out.saturating_add(1) } else { 0 };
     account.told_errors = if observed.has_told_error { account.told_errors.saturating_add(1) } else { 0 };
-    odd.extend((account.standing_still >= REPEATED_MIN).then_some(Oddity::StandsStill));
-    odd.extend((account.lists_left_out >= REPEATED_MIN).then_some(Oddity::ListLeftOut));
-    odd.extend(observed.has_told_error.then_some(Oddity::ErrorsBeside));
+    odd.extend((account.standing_still >= REPEATED_MIN).then_some(Anomaly::StandsStill));
+    odd.extend((account.lists_left_out >= REPEATED_MIN).then_some(Anomaly::ListLeftOut));
+    odd.extend(observed.has_told_error.then_some(Anomaly::ErrorsBeside));
     if let Some(direction) = observed.direction.filter(|_| observed.pages > 1) {
         let was = account.direction.replace(direction);
         if was == Some(Direction::NewestFirst) && direction != Direction::NewestFirst {
-            odd.push(Oddity::OrderChanged);
+            odd.push(Anomaly::OrderChanged);
         }
     }
     // What may hide records is over when it isn't seen any more.
-    account.oddities.retain(|known, _| !known.hides_records() || odd.contains(known));
-    odd.retain(|oddity| account.notice(*oddity, now));
+    account.anomalies.retain(|known, _| !known.hides_records() || odd.contains(known));
+    odd.retain(|anomaly| account.record_anomaly(*anomaly, now));
     odd
 }
 
 /// Whether a page has as many records as APIs give at most: as many as any before, and a number that people choose.
-fn is_full(account: &Account, observed: &Observed) -> bool {
+fn is_full(account: &ApiState, observed: &Observed) -> bool {
     let records = observed.records;
     let is_chosen = records.is_multiple_of(10) || records.is_multiple_of(25) || records.is_power_of_two();
     records >= FULL_PAGE_MIN && is_chosen && records >= account.page_records_max
@@ -98,8 +98,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(observed: &[Observed], expected: &[Oddity]) {
-        let mut account = Account::blank();
+    fn check(observed: &[Observed], expected: &[Anomaly]) {
+        let mut account = ApiState::blank();
         let odd: Vec<_> =
             observed.iter().flat_map(|observed| judge(&mut account, observed, DateTime::default())).collect();
         assert_eq!(odd, expected);
@@ -110,7 +110,7 @@ mod tests {
         let strange = Observed { remembered: 3, at_edge: 1, ..Observed::default() };
         let known = Observed { known_at_edge: 1, at_edge: 2, ..strange };
         check(&[strange], &[]);
-        check(&[strange, strange, strange], &[Oddity::RecordsChange]);
+        check(&[strange, strange, strange], &[Anomaly::RecordsChange]);
         check(&[strange, known, strange], &[]);
         check(&[Observed { remembered: 0, ..strange }; 3], &[]);
         check(&[Observed { at_edge: 0, ..strange }; 3], &[]);
@@ -120,7 +120,7 @@ mod tests {
     fn an_order_that_changes_is_told_of_where_there_are_pages() {
         let of = |direction, pages| Observed { direction: Some(direction), pages, ..Observed::default() };
         let (down, mixed) = (of(Direction::NewestFirst, 2), of(Direction::Mixed, 2));
-        check(&[down, down, mixed], &[Oddity::OrderChanged]);
+        check(&[down, down, mixed], &[Anomaly::OrderChanged]);
         check(&[mixed, down], &[]);
         check(&[of(Direction::NewestFirst, 1), of(Direction::Mixed, 1)], &[]);
         check(&[down, Observed::default(), down], &[]);
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_full_page_of_known_records_without_a_way_on_is_told_of_when_it_comes_again() {
         let full = Observed { records: 100, ..Observed::default() };
-        check(&[full, full, full], &[Oddity::StandsStill]);
+        check(&[full, full, full], &[Anomaly::StandsStill]);
         check(&[full, full, Observed { new: 1, ..full }, full, full], &[]);
         check(&[Observed { records: 3, ..full }; 5], &[]);
         check(&[Observed { records: 37, ..full }; 5], &[]);
@@ -140,17 +140,17 @@ mod tests {
     #[test]
     fn what_may_hide_records_is_told_and_over_when_it_is_gone() {
         let more = Observed { shows_more: true, ..Observed::default() };
-        check(&[more, more], &[Oddity::MoreUnread]);
-        check(&[more, Observed::default(), more], &[Oddity::MoreUnread, Oddity::MoreUnread]);
+        check(&[more, more], &[Anomaly::MoreUnread]);
+        check(&[more, Observed::default(), more], &[Anomaly::MoreUnread, Anomaly::MoreUnread]);
         let left_out = Observed { has_left_out: true, ..Observed::default() };
         check(&[left_out, left_out], &[]);
-        check(&[left_out; 3], &[Oddity::ListLeftOut]);
-        check(&[Observed { has_told_error: true, ..Observed::default() }], &[Oddity::ErrorsBeside]);
+        check(&[left_out; 3], &[Anomaly::ListLeftOut]);
+        check(&[Observed { has_told_error: true, ..Observed::default() }], &[Anomaly::ErrorsBeside]);
     }
 
     #[test]
     fn what_is_odd_is_told_once() {
         let odd = Observed { future: 1, before_start: 2, ..Observed::default() };
-        check(&[odd, odd, odd], &[Oddity::FutureDates, Oddity::StartIgnored]);
+        check(&[odd, odd, odd], &[Anomaly::FutureDates, Anomaly::StartIgnored]);
     }
 }

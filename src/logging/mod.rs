@@ -60,7 +60,7 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let stderr = Stderr(bars.clone());
     let queue = Queue::start(move |line| stderr.write(line), move |dropped| told(format, dropped)).ok();
-    let lines = Lines { queue, stderr: Stderr(bars.clone()) };
+    let lines = LogOutput { queue, stderr: Stderr(bars.clone()) };
     let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false).with_target(false);
     let layer = match format {
         Format::Text => layer.with_ansi(is_terminal).boxed(),
@@ -79,7 +79,7 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
 /// Waits until what was logged is written; at most so long, and only while somebody reads it.
 pub fn flush(within: Duration) {
     tracing::dispatcher::get_default(|logger| {
-        if let Some(queue) = logger.downcast_ref::<Lines>().and_then(|lines| lines.queue.as_ref()) {
+        if let Some(queue) = logger.downcast_ref::<LogOutput>().and_then(|lines| lines.queue.as_ref()) {
             queue.flush(within);
         }
     });
@@ -99,24 +99,24 @@ fn told(format: Format, dropped: u64) -> String {
 
 /// Where log lines go.
 #[derive(Clone)]
-struct Lines {
+struct LogOutput {
     /// Absent where there is no thread to be had.
     queue: Option<Queue>,
     stderr: Stderr,
 }
 
 /// So that [`flush`] finds it; it looks at nothing.
-impl<S: tracing::Subscriber> Layer<S> for Lines {}
+impl<S: tracing::Subscriber> Layer<S> for LogOutput {}
 
-impl MakeWriter<'_> for Lines {
-    type Writer = Lines;
+impl MakeWriter<'_> for LogOutput {
+    type Writer = LogOutput;
 
     fn make_writer(&self) -> Self::Writer {
         self.clone()
     }
 }
 
-impl Write for Lines {
+impl Write for LogOutput {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match &self.queue {
             Some(queue) => queue.push(line),

@@ -26,11 +26,11 @@ struct Line {
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     lines: SyncSender<Line>,
-    counts: Arc<Counts>,
+    counts: Arc<QueueCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct QueueCounts {
     /// Lines that found no room and aren't told of yet.
     dropped: AtomicU64,
     queued: AtomicU64,
@@ -47,7 +47,7 @@ impl Queue {
         told: impl Fn(u64) -> String + Send + 'static,
     ) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(LINES_MAX);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(QueueCounts::default());
         let written = Arc::clone(&counts);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || work(&waiting, &written, write, told))?;
         Ok(Self { lines, counts })
@@ -87,7 +87,7 @@ impl Queue {
     }
 }
 
-fn work(waiting: &Receiver<Line>, counts: &Counts, mut write: impl FnMut(&[u8]), told: impl Fn(u64) -> String) {
+fn work(waiting: &Receiver<Line>, counts: &QueueCounts, mut write: impl FnMut(&[u8]), told: impl Fn(u64) -> String) {
     while let Ok(line) = waiting.recv() {
         if line.dropped_before > 0 {
             write(told(line.dropped_before).as_bytes());

@@ -54,14 +54,14 @@ pub struct MemoryBudget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     next_ticket: AtomicU64,
     patience: Duration,
 }
 
 /// Who has how much; decides alone, and waits for nobody.
 #[derive(Debug)]
-struct State {
+struct BudgetState {
     limit: u64,
     used: u64,
     used_max: u64,
@@ -105,7 +105,7 @@ impl MemoryBudget {
     }
 
     fn with_patience(limit: u64, patience: Duration) -> Self {
-        let state = State { limit, used: 0, used_max: 0, waiting: BTreeMap::new(), exceeding: None };
+        let state = BudgetState { limit, used: 0, used_max: 0, waiting: BTreeMap::new(), exceeding: None };
         Self(Arc::new(Shared { state: Mutex::new(state), next_ticket: AtomicU64::default(), patience }))
     }
 
@@ -136,12 +136,12 @@ impl MemoryBudget {
         !self.state().waiting.is_empty()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BudgetState {
     /// Gives bytes, if it is that page's turn and there are some.
     fn take(&mut self, ticket: u64, bytes: u64) -> bool {
         let is_exceeding = self.exceeding == Some(ticket);
@@ -179,12 +179,12 @@ impl State {
 }
 
 /// Takes somebody out of those who wait, also where the wait is given up.
-struct Waiting<'a> {
+struct PermitWait<'a> {
     budget: &'a MemoryBudget,
     ticket: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PermitWait<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.state();
         state.waiting.remove(&self.ticket);
@@ -205,7 +205,7 @@ impl Permit {
             self.bytes = self.bytes.saturating_add(bytes);
             return;
         }
-        let waits = Waiting { budget: &self.budget, ticket: self.ticket };
+        let waits = PermitWait { budget: &self.budget, ticket: self.ticket };
         loop {
             {
                 let mut state = self.budget.state();

@@ -14,12 +14,12 @@ const FAILED_MIN: u32 = 2;
 /// What is known of an output that is down.
 #[derive(Debug, Default)]
 pub struct Outage {
-    state: Mutex<State>,
+    state: Mutex<OutageState>,
     ended: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutageState {
     /// Deliveries that failed at least once since something was acknowledged.
     failed: u32,
     /// When the next page may be read.
@@ -28,12 +28,12 @@ struct State {
 
 /// Whether a page may be read for the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum OutageTurn {
     Now,
     At(Instant),
 }
 
-impl State {
+impl OutageState {
     fn fail(&mut self, now: Instant) {
         self.failed = self.failed.saturating_add(1);
         if self.failed == FAILED_MIN {
@@ -41,15 +41,15 @@ impl State {
         }
     }
 
-    fn turn(&mut self, now: Instant) -> Turn {
+    fn turn(&mut self, now: Instant) -> OutageTurn {
         if self.failed < FAILED_MIN {
-            return Turn::Now;
+            return OutageTurn::Now;
         }
         match self.trial_at {
-            Some(at) if now < at => Turn::At(at),
+            Some(at) if now < at => OutageTurn::At(at),
             _ => {
                 self.trial_at = now.checked_add(TRIAL_EVERY);
-                Turn::Now
+                OutageTurn::Now
             }
         }
     }
@@ -76,8 +76,8 @@ impl Outage {
             let ended = self.ended.notified();
             let turn = self.state().turn(Instant::now());
             match turn {
-                Turn::Now => return,
-                Turn::At(at) => {
+                OutageTurn::Now => return,
+                OutageTurn::At(at) => {
                     tokio::select! {
                         () = ended => {}
                         () = tokio::time::sleep_until(at.into()) => {}
@@ -87,7 +87,7 @@ impl Outage {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OutageState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,14 +98,14 @@ mod tests {
 
     #[test]
     fn one_failed_delivery_is_no_outage_and_two_let_one_page_through_at_a_time() {
-        let (mut state, begin) = (State::default(), Instant::now());
+        let (mut state, begin) = (OutageState::default(), Instant::now());
         state.fail(begin);
-        assert_eq!((state.turn(begin), state.turn(begin)), (Turn::Now, Turn::Now));
+        assert_eq!((state.turn(begin), state.turn(begin)), (OutageTurn::Now, OutageTurn::Now));
         state.fail(begin);
         let (first, second) = (begin + TRIAL_EVERY, begin + 2 * TRIAL_EVERY);
-        assert_eq!(state.turn(begin), Turn::At(first));
-        assert_eq!(state.turn(first), Turn::Now);
-        assert_eq!(state.turn(first), Turn::At(second), "the next one waits for its turn");
+        assert_eq!(state.turn(begin), OutageTurn::At(first));
+        assert_eq!(state.turn(first), OutageTurn::Now);
+        assert_eq!(state.turn(first), OutageTurn::At(second), "the next one waits for its turn");
     }
 
     #[tokio::test]

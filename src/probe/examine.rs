@@ -7,17 +7,17 @@ use reqwest::Url;
 
 use super::judge::{self, Edge, Start};
 use super::redact;
-use super::report::{Report, answered, presentable};
+use super::report::{ProbeReport, answered, presentable};
 use super::suggest;
-use crate::fetch::{Access, Answer, access_once, error_words, next_link, page_once};
+use crate::fetch::{Answer, Credentials, access_once, error_words, next_link, page_once};
 use crate::http::Clients;
 use crate::plan::Plan;
 use crate::query::{Piece, form_decoded};
 use crate::record::answer::{More, is_link, more};
-use crate::record::json::Raw;
+use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 use crate::window::{Direction, Known, Window};
 use crate::words::counted;
 
@@ -28,8 +28,8 @@ const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0)
 };
 
 /// Asks an API once, and says what the config makes of its answer.
-pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Report {
-    let mut report = Report::begin(&plan.name, &plan.request.url, &plan.scrubber);
+pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> ProbeReport {
+    let mut report = ProbeReport::begin(&plan.name, &plan.request.url, &plan.redactor);
     let access = match access_once(client, plan).await {
         Ok((access, call)) => {
             if let Some(call) = call {
@@ -64,30 +64,30 @@ pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Repor
 struct Asked<'a> {
     client: &'a Clients,
     plan: &'a Plan,
-    access: &'a Access,
+    access: &'a Credentials,
     now: DateTime<Utc>,
     /// The start date of the first request.
     from: DateTime<Utc>,
 }
 
 impl Asked<'_> {
-    fn scrubber(&self) -> &Scrubber {
-        &self.access.scrubber
+    fn redactor(&self) -> &Redactor {
+        &self.access.redactor
     }
 
     /// Whether the keys there may be named. They are cut to be short, and of a secret that is cut the rest would be seen.
-    fn may_name_keys(&self, raw: Raw<'_>) -> bool {
-        !suggest::keys(raw).iter().any(|key| self.scrubber().finds_in(key))
+    fn may_name_keys(&self, raw: RawJson<'_>) -> bool {
+        !suggest::keys(raw).iter().any(|key| self.redactor().finds_in(key))
     }
 
-    async fn look_at(&self, answer: &Answer, report: &mut Report) {
+    async fn look_at(&self, answer: &Answer, report: &mut ProbeReport) {
         let Some(text) = &answer.text else {
             return report.well("data", &format!("no content, so no records since {}", date::format(self.from)));
         };
         if answer.was_lossy {
             report.well("", "some bytes are not UTF-8; they are replaced");
         }
-        let root = match Raw::parse(text) {
+        let root = match RawJson::parse(text) {
             Ok(root) => root,
             Err(error) => return report.wrong("data", &not_json(text, &error)),
         };
@@ -103,23 +103,23 @@ impl Asked<'_> {
         self.start(&records, report).await;
         if let Some(first) = records.first() {
             report.well("sample", "a record, without its values");
-            redact::sample(first.raw, self.scrubber(), self.now).iter().for_each(|line| report.more(line));
+            redact::sample(first.raw, self.redactor(), self.now).iter().for_each(|line| report.more(line));
         }
     }
 
     /// What an answer of status 200 says of an error.
-    fn error(&self, root: Raw<'_>, report: &mut Report) {
+    fn error(&self, root: RawJson<'_>, report: &mut ProbeReport) {
         let page =
             Page::read(root.text(), &Paths { next_url: None, ..self.plan.paths.clone() }, &CustomFields::default());
         if let Some(told) = page.ok().and_then(|page| page.error) {
-            let said = error_words(told.text(), self.scrubber());
+            let said = error_words(told.text(), self.redactor());
             report.wrong("error", &format!("the answer tells of an error, although its status is good{said}"));
             report.more("where that is no error, set json_paths.error to null, or to the path of the API's errors");
         }
     }
 
     /// What shows that more follows, where no link is followed.
-    fn unread(&self, root: Raw<'_>, answer: &Answer, records: usize, report: &mut Report) {
+    fn unread(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
         if answer.has_next_header {
             report.wrong(
                 "next",
@@ -127,7 +127,7 @@ impl Asked<'_> {
             );
             return report.more("only this page is read: what follows it is missing");
         }
-        let Some(more) = more(root, records).filter(|more| !self.scrubber().finds_in(more.path())) else { return };
+        let Some(more) = more(root, records).filter(|more| !self.redactor().finds_in(more.path())) else { return };
         let what = match more {
             More::Link(_) => "looks like a link to a next page",
             More::Token(_) => "looks like a token for a next page, which can't be sent yet",
@@ -137,7 +137,7 @@ impl Asked<'_> {
         report.more("only this page is read: what follows it is missing");
     }
 
-    fn data<'p>(&self, root: Raw<'p>, report: &mut Report) -> Option<Vec<Record<'p>>> {
+    fn data<'p>(&self, root: RawJson<'p>, report: &mut ProbeReport) -> Option<Vec<Record<'p>>> {
         let paths = &self.plan.paths;
         match records(root, paths) {
             Ok(records) if records.is_empty() => {
@@ -151,38 +151,38 @@ impl Asked<'_> {
             }
             Err(error) => {
                 let words = if self.may_name_keys(root) { error.to_string() } else { finds_nothing(&paths.data) };
-                report.wrong("data", &self.scrubber().scrub(&words));
-                report.suggest("data", &suggest::records(root, self.now), self.scrubber());
+                report.wrong("data", &self.redactor().redact(&words));
+                report.suggest("data", &suggest::records(root, self.now), self.redactor());
                 None
             }
         }
     }
 
-    fn dates(&self, root: Raw<'_>, records: &[Record<'_>], report: &mut Report) {
+    fn dates(&self, root: RawJson<'_>, records: &[Record<'_>], report: &mut ProbeReport) {
         let path = &self.plan.paths.date;
         let dates = dates(records);
         let Some((oldest, newest)) = dates.iter().min().zip(dates.iter().max()) else {
             let Some(first) = records.first() else { return };
-            let there = self.may_name_keys(first.raw).then(|| self.scrubber().scrub(&what_is_there(first.raw)));
+            let there = self.may_name_keys(first.raw).then(|| self.redactor().redact(&what_is_there(first.raw)));
             let there = there.map(|there| format!("; {there}")).unwrap_or_default();
             report.wrong("date", &format!("`{path}`: no record has a readable date there{there}"));
-            let raws: Vec<Raw<'_>> = records.iter().map(|record| record.raw).collect();
+            let raws: Vec<RawJson<'_>> = records.iter().map(|record| record.raw).collect();
             let candidates = suggest::dates(&raws, self.now);
             // What looks like one record without a date may hold the list of records.
             let lists = suggest::records(root, self.now);
             if records.len() == 1 && !candidates.iter().any(|candidate| candidate.is_likely) && !lists.is_empty() {
-                return report.suggest("data", &lists, self.scrubber());
+                return report.suggest("data", &lists, self.redactor());
             }
-            return report.suggest("data_date", &candidates, self.scrubber());
+            return report.suggest("data_date", &candidates, self.redactor());
         };
         if *newest < LONG_AGO {
-            let raws: Vec<Raw<'_>> = records.iter().map(|record| record.raw).collect();
+            let raws: Vec<RawJson<'_>> = records.iter().map(|record| record.raw).collect();
             let better = suggest::dates(&raws, self.now);
             if better.iter().any(|candidate| candidate.is_likely && candidate.path != path.text()) {
                 let (from, until) = (date::format(*oldest), date::format(*newest));
                 report
                     .wrong("date", &format!("`{path}`: a number that makes dates from {from} to {until}; is it one?"));
-                return report.suggest("data_date", &better, self.scrubber());
+                return report.suggest("data_date", &better, self.redactor());
             }
         }
         let (all, count) = (records.len(), dates.len());
@@ -199,13 +199,13 @@ impl Asked<'_> {
         report.more(&format!("oldest {}, newest {}", date::format(*oldest), date::format(*newest)));
     }
 
-    fn ids(&self, records: &[Record<'_>], report: &mut Report) {
+    fn ids(&self, records: &[Record<'_>], report: &mut ProbeReport) {
         let (Some(path), false) = (&self.plan.paths.id, records.is_empty()) else { return };
-        let ids: Vec<&str> = records.iter().filter_map(|record| path.first(record.raw)).map(Raw::text).collect();
+        let ids: Vec<&str> = records.iter().filter_map(|record| path.first(record.raw)).map(RawJson::text).collect();
         let raws = || records.iter().map(|record| record.raw).collect::<Vec<_>>();
         if ids.is_empty() {
             report.wrong("id", &format!("`{path}`: no record has an id there"));
-            return report.suggest("id", &suggest::ids(&raws(), self.now), self.scrubber());
+            return report.suggest("id", &suggest::ids(&raws(), self.now), self.redactor());
         }
         let different = ids.iter().collect::<HashSet<_>>().len();
         let how = match ids.len() - different {
@@ -221,18 +221,18 @@ impl Asked<'_> {
         );
     }
 
-    fn next(&self, root: Raw<'_>, answer: &Answer, records: usize, report: &mut Report) {
-        let (page, scrubber) = (&answer.base, self.scrubber());
+    fn next(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
+        let (page, redactor) = (&answer.base, self.redactor());
         let (configured, hosts) = (&self.plan.request.url, &self.plan.request.hosts);
         let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured, hosts)
             .into_iter()
             .filter(|candidate| candidate.is_likely && !finds_null(&candidate.path, root))
             .collect();
-        let has_better = presentable(&likely, scrubber).next().is_some();
+        let has_better = presentable(&likely, redactor).next().is_some();
         let Some(path) = &self.plan.paths.next_url else {
             if has_better {
                 report.wrong("next", "json_paths.next_url is absent, so this page is the only one that is read");
-                return report.suggest("next_url", &likely, scrubber);
+                return report.suggest("next_url", &likely, redactor);
             }
             report.well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
             return self.unread(root, answer, records, report);
@@ -246,7 +246,7 @@ impl Asked<'_> {
                     "next",
                     &format!("`{path}`: a token, and no link to the next page; only links are followed yet"),
                 );
-                report.suggest("next_url", &likely, scrubber);
+                report.suggest("next_url", &likely, redactor);
             }
             Ok(Some(link)) => match next_link(&link, page, configured, hosts) {
                 Ok(url) => {
@@ -254,28 +254,28 @@ impl Asked<'_> {
                         true => "on the same origin",
                         false => "on an origin that `hosts` names",
                     };
-                    let url = scrubber.url(&url);
+                    let url = redactor.url(&url);
                     report.well("next", &format!("`{path}`: found, {place}: {url}"));
                 }
-                Err(error) => report.wrong("next", &format!("`{path}`: {}", scrubber.scrub(&error.to_string()))),
+                Err(error) => report.wrong("next", &format!("`{path}`: {}", redactor.redact(&error.to_string()))),
             },
             Ok(None) if has_better => {
                 report.wrong("next", &format!("`{path}` finds nothing, but something else looks like a next link"));
-                report.suggest("next_url", &likely, scrubber);
+                report.suggest("next_url", &likely, redactor);
             }
             Ok(None) => {
                 report.well("next", &format!("`{path}`: none, so this is the last page"));
                 self.unread(root, answer, records, report);
             }
             Err(error) => {
-                report.wrong("next", &scrubber.scrub(&error.to_string()));
-                report.suggest("next_url", &likely, scrubber);
+                report.wrong("next", &redactor.redact(&error.to_string()));
+                report.suggest("next_url", &likely, redactor);
             }
         }
     }
 
     /// Asks again, from a date on that lies in the middle of the page.
-    async fn start(&self, records: &[Record<'_>], report: &mut Report) {
+    async fn start(&self, records: &[Record<'_>], report: &mut ProbeReport) {
         let request = &self.plan.request;
         let name = start_name(self.plan);
         let dates = dates(records);
@@ -296,7 +296,7 @@ impl Asked<'_> {
                 return report.refused("", &refused, &self.plan.auth);
             }
             Err(Again::Unreadable(what)) => {
-                let what = self.scrubber().scrub(&what);
+                let what = self.redactor().redact(&what);
                 return report.wrong("start", &format!("`{name}`: from {} on, {what}", date::format(sent)));
             }
         };
@@ -308,7 +308,7 @@ fn finds_nothing(path: &JsonPath) -> String {
     format!("json path `{path}` finds nothing")
 }
 
-fn tell_start(report: &mut Report, name: &str, sent: &str, judged: Start, came: usize) {
+fn tell_start(report: &mut ProbeReport, name: &str, sent: &str, judged: Start, came: usize) {
     match judged {
         Start::Honoured(Edge::Inclusive) => {
             report.well(
@@ -361,7 +361,7 @@ fn tell_start(report: &mut Report, name: &str, sent: &str, judged: Start, came: 
 
 /// Why there is no second page.
 pub(super) enum Again {
-    Refused(crate::fetch::Refused),
+    Refused(crate::fetch::RefusedAnswer),
     Unreadable(String),
 }
 
@@ -370,7 +370,7 @@ pub(super) enum Again {
 pub(super) async fn judged(
     client: &Clients,
     plan: &Plan,
-    access: &Access,
+    access: &Credentials,
     start: DateTime<Utc>,
     before: &[DateTime<Utc>],
     control: &Url,
@@ -386,17 +386,22 @@ pub(super) async fn judged(
 }
 
 /// The dates of the records of a page.
-async fn again(client: &Clients, plan: &Plan, access: &Access, url: &Url) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
+async fn again(
+    client: &Clients,
+    plan: &Plan,
+    access: &Credentials,
+    url: &Url,
+) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
     let fetched = page_once(client, plan, access, url).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
-    let root = Raw::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
+    let root = RawJson::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
     let records = records(root, &plan.paths).map_err(|error| Again::Unreadable(error.to_string()))?;
     Ok(records.iter().map(|record| record.date).collect())
 }
 
 /// The records of a page, whatever its next link.
-pub(super) fn records<'p>(root: Raw<'p>, paths: &Paths) -> Result<Vec<Record<'p>>, PageError> {
+pub(super) fn records<'p>(root: RawJson<'p>, paths: &Paths) -> Result<Vec<Record<'p>>, PageError> {
     let without_link = Paths { next_url: None, ..paths.clone() };
     let page = Page::read(root.text(), &without_link, &CustomFields::default())?;
     match page.absent {
@@ -409,7 +414,7 @@ pub(super) fn dates(records: &[Record<'_>]) -> Vec<DateTime<Utc>> {
     records.iter().filter_map(|record| record.date).collect()
 }
 
-pub(super) fn finds_null(path: &str, root: Raw<'_>) -> bool {
+pub(super) fn finds_null(path: &str, root: RawJson<'_>) -> bool {
     JsonPath::parse(path).is_ok_and(|path| path.first(root).is_none())
 }
 

@@ -10,17 +10,17 @@ use reqwest::{StatusCode, Url};
 use super::examine::{Again, dates, judged, not_json, records};
 use super::judge::{self, Edge, Start};
 use super::propose::{Choice, Draft, For, Kind, Wish, Wished};
-use super::report::advice;
+use super::report::hint;
 use super::suggest;
 use crate::config::{self, Surroundings};
-use crate::fetch::{Access, FetchError, Refused, access_once, page_once};
+use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
 use crate::http::Clients;
 use crate::plan::{Auth, Plan, Request, StartFormat};
 use crate::query::Piece;
-use crate::record::json::{Kind as JsonKind, Raw};
+use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
 use crate::record::{Paths, date};
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
@@ -68,8 +68,8 @@ pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Resul
         return Err(NoProposal::Given("user and password don't belong into a URL; give them by --basic".to_owned()));
     }
     let host_kind = Kind::of_host(&plan.request.url, &wish.auth);
-    let failed = |refused: Refused| {
-        let advice = advice(&refused, &plan.auth).map(|advice| format!("; {advice}")).unwrap_or_default();
+    let failed = |refused: RefusedAnswer| {
+        let advice = hint(&refused, &plan.auth).map(|advice| format!("; {advice}")).unwrap_or_default();
         NoProposal::Answer(format!("{}{advice}", refused.error))
     };
     let (access, _) = access_once(client, &plan).await.map_err(failed)?;
@@ -77,11 +77,11 @@ pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Resul
     let text =
         answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
     let root =
-        Raw::parse(&text).map_err(|error| NoProposal::Answer(access.scrubber.scrub(&not_json(&text, &error))))?;
+        RawJson::parse(&text).map_err(|error| NoProposal::Answer(access.redactor.redact(&not_json(&text, &error))))?;
 
     let is_graph = matches!(wish.auth, Wished::Token { .. }) && suggest::is_odata(root);
     let kind = if host_kind == Kind::General && is_graph { Kind::AzureGraph } else { host_kind };
-    let seen = Seen { root, base: &answer.base, configured: &plan.request.url, scrubber: &access.scrubber, now };
+    let seen = Seen { root, base: &answer.base, configured: &plan.request.url, redactor: &access.redactor, now };
     let mut draft = seen.draft(kind);
     let asking = Asking { client, wish, access: &access, now };
     asking.find_start(&mut draft, root).await;
@@ -105,7 +105,7 @@ fn blank(kind: Kind) -> Draft {
 
 fn compile(wish: &Wish, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
     let variable = |name: &str| std::env::var(name).ok();
-    let around = Surroundings { variable: &variable, folder: Path::new(".") };
+    let around = Surroundings { variable: &variable, directory: Path::new(".") };
     let reading = config::compile(&wish.config(draft, For::Asking), &around);
     let plan = reading.config.and_then(|config| config.apis.into_iter().next());
     plan.ok_or_else(|| {
@@ -136,10 +136,10 @@ fn without_start(request: &Request) -> Url {
 
 /// The first page.
 struct Seen<'a> {
-    root: Raw<'a>,
+    root: RawJson<'a>,
     base: &'a Url,
     configured: &'a Url,
-    scrubber: &'a Scrubber,
+    redactor: &'a Redactor,
     now: DateTime<Utc>,
 }
 
@@ -149,7 +149,7 @@ impl Seen<'_> {
         let paths = type_paths(kind).filter(|paths| records(self.root, paths).is_ok());
         let Some(paths) = paths else { return self.general() };
         let found = paths.data.all(self.root).unwrap_or_default();
-        let raws: Vec<Raw<'_>> = found.into_iter().flat_map(Raw::elements).collect();
+        let raws: Vec<RawJson<'_>> = found.into_iter().flat_map(RawJson::elements).collect();
         let date = match kind {
             Kind::CiscoSecureX => Choice::default(),
             _ => self.date(&raws),
@@ -159,32 +159,32 @@ impl Seen<'_> {
     }
 
     fn general(&self) -> Draft {
-        let scrubber = self.scrubber;
+        let redactor = self.redactor;
         let lists = suggest::records(self.root, self.now);
         let missing = "no list of records was seen on the page; name the path to it";
-        let data = Choice::of(&lists, scrubber, Some("<<RECORDS-PATH>>"), missing);
+        let data = Choice::of(&lists, redactor, Some("<<RECORDS-PATH>>"), missing);
         let path = data.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
         let list = path.and_then(|path| path.first(self.root));
-        let raws: Vec<Raw<'_>> = list.into_iter().flat_map(Raw::elements).collect();
+        let raws: Vec<RawJson<'_>> = list.into_iter().flat_map(RawJson::elements).collect();
         let links = suggest::next_links(self.root, self.base, self.configured, &[]);
         let missing =
             "no link to a next page was seen; if other pages have one, name its path: only the first page is read";
-        let next = Choice::of(&links, scrubber, None, missing);
+        let next = Choice::of(&links, redactor, None, missing);
         let missing = "no id was seen; without one the whole record tells it from others";
-        let id = Choice::of(&suggest::ids(&raws, self.now), scrubber, None, missing);
+        let id = Choice::of(&suggest::ids(&raws, self.now), redactor, None, missing);
         Draft { data, date: self.date(&raws), next, id, ..blank(Kind::General) }
     }
 
-    fn date(&self, records: &[Raw<'_>]) -> Choice {
+    fn date(&self, records: &[RawJson<'_>]) -> Choice {
         let missing = "no date was seen in the records; name the path to it";
         let candidates = suggest::dates(records, self.now);
-        let mut choice = Choice::of(&candidates, self.scrubber, Some("<<DATE-PATH>>"), missing);
+        let mut choice = Choice::of(&candidates, self.redactor, Some("<<DATE-PATH>>"), missing);
         let path = choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
         let dates: Vec<DateTime<Utc>> = path
             .map(|path| {
                 records
                     .iter()
-                    .filter_map(|raw| path.first(*raw).and_then(Raw::scalar).and_then(|text| date::parse(&text)))
+                    .filter_map(|raw| path.first(*raw).and_then(RawJson::scalar).and_then(|text| date::parse(&text)))
                     .collect()
             })
             .unwrap_or_default();
@@ -203,13 +203,13 @@ impl Seen<'_> {
 struct Asking<'a> {
     client: &'a Clients,
     wish: &'a Wish,
-    access: &'a Access,
+    access: &'a Credentials,
     now: DateTime<Utc>,
 }
 
 impl Asking<'_> {
     /// Finds the name of the start date, where the type or the URL doesn't give it, and says what came of it.
-    async fn find_start(&self, draft: &mut Draft, root: Raw<'_>) {
+    async fn find_start(&self, draft: &mut Draft, root: RawJson<'_>) {
         let is_known = draft.kind != Kind::General || self.wish.has_start_mark();
         let names: Vec<Option<&str>> = if is_known { vec![None] } else { START_NAMES.map(Some).to_vec() };
         let mut tried = Vec::new();
@@ -243,7 +243,7 @@ impl Asking<'_> {
     }
 
     /// A start date as number, where the API writes its dates so.
-    fn first_start(&self, draft: &Draft, root: Raw<'_>) -> Option<String> {
+    fn first_start(&self, draft: &Draft, root: RawJson<'_>) -> Option<String> {
         let path = |choice: &Choice| choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
         let list = path(&draft.data)?.first(root)?;
         let date_path = path(&draft.date)?;
@@ -256,7 +256,7 @@ impl Asking<'_> {
         Some(format.write(date::floor_to_second(date::before(self.now, FIRST_START_BACK))))
     }
 
-    async fn attempt(&self, attempt: &Draft, root: Raw<'_>) -> Tried {
+    async fn attempt(&self, attempt: &Draft, root: RawJson<'_>) -> Tried {
         let untold = |why: &str| Tried::Untold(format!("which parameter takes a start date can't be told: {why}"));
         let Ok(plan) = compile(self.wish, attempt) else { return untold("records and dates must be known first") };
         let Ok(records) = records(root, &plan.paths) else { return untold("the records are not known") };
@@ -302,7 +302,7 @@ enum Tried {
     Untold(String),
 }
 
-fn refusal(refused: &Refused) -> Tried {
+fn refusal(refused: &RefusedAnswer) -> Tried {
     match &refused.error {
         FetchError::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
             Tried::Untold("the API asks for fewer requests (429), so not every usual name was tried".to_owned())
@@ -335,17 +335,17 @@ mod tests {
     }
 
     /// The config that a page leads to, with its start date named where the type doesn't, and what a fetcher makes of it.
-    fn proposed(wish: &Wish, page: &str) -> (String, config::Reading) {
+    fn proposed(wish: &Wish, page: &str) -> (String, config::LoadedConfig) {
         let url = Url::parse(&wish.url).expect("a URL");
         let now = date::parse("2024-05-28T13:00:00Z").expect("a date");
-        let root = Raw::parse(page).expect("JSON");
-        let scrubber = Scrubber::default();
-        let seen = Seen { root, base: &url, configured: &url, scrubber: &scrubber, now };
+        let root = RawJson::parse(page).expect("JSON");
+        let redactor = Redactor::default();
+        let seen = Seen { root, base: &url, configured: &url, redactor: &redactor, now };
         let kind = Kind::of_host(&url, &wish.auth);
         let text = wish.config(&seen.draft(kind), For::Showing);
         let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");
         let variable = |_: &str| Some("the-key".to_owned());
-        (text, config::compile(&filled, &Surroundings { variable: &variable, folder: Path::new(".") }))
+        (text, config::compile(&filled, &Surroundings { variable: &variable, directory: Path::new(".") }))
     }
 
     #[track_caller]

@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use crate::plan::StartFormat;
-use crate::window::{Direction, Order};
+use crate::window::{ChainOrder, Direction};
 
 /// The order of a page's dates; nothing where it can't be told, as they are all the same.
 #[must_use]
 pub fn order(dates: &[DateTime<Utc>]) -> Option<Direction> {
-    let mut order = Order::default();
+    let mut order = ChainOrder::default();
     dates.iter().for_each(|date| order.see(*date));
     order.direction()
 }

@@ -19,4 +19,4 @@ pub use examine::examine;
 pub use explore::{NoProposal, Proposal, explore};
 pub use listener::listener_in_words;
 pub use propose::{Wish, Wished, id_and_secret};
-pub use report::Report;
+pub use report::ProbeReport;

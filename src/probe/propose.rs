@@ -9,7 +9,7 @@ use super::suggest::Candidate;
 use super::yaml;
 use crate::config::is_secret_name;
 use crate::query::START_DATE_MARK;
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 
 /// How many candidates are named that were not chosen.
 const OTHERS_MAX: usize = 2;
@@ -116,8 +116,8 @@ pub(super) struct Choice {
 
 impl Choice {
     /// The likeliest of the candidates, else a placeholder, else nothing.
-    pub(super) fn of(candidates: &[Candidate], scrubber: &Scrubber, otherwise: Option<&str>, missing: &str) -> Self {
-        let shown: Vec<&Candidate> = presentable(candidates, scrubber).collect();
+    pub(super) fn of(candidates: &[Candidate], redactor: &Redactor, otherwise: Option<&str>, missing: &str) -> Self {
+        let shown: Vec<&Candidate> = presentable(candidates, redactor).collect();
         let chosen = shown.iter().position(|candidate| candidate.is_likely);
         let (value, why) = match chosen.and_then(|at| shown.get(at)) {
             Some(chosen) => (Some(chosen.path.clone()), chosen.why.clone()),

@@ -7,8 +7,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::date;
-use crate::record::json::{Kind, Raw};
-use crate::secret::Scrubber;
+use crate::record::json::{JsonType, RawJson};
+use crate::secret::Redactor;
 
 /// How many lines a sample may have.
 const LINES_MAX: usize = 40;
@@ -23,8 +23,8 @@ const DATE_CHARS_MAX: usize = 40;
 
 /// The lines of a record, indented by two blanks for each level.
 #[must_use]
-pub fn sample(record: Raw<'_>, scrubber: &Scrubber, now: DateTime<Utc>) -> Vec<String> {
-    let mut lines = Lines { lines: Vec::new(), scrubber, now, is_full: false };
+pub fn sample(record: RawJson<'_>, redactor: &Redactor, now: DateTime<Utc>) -> Vec<String> {
+    let mut lines = Lines { lines: Vec::new(), redactor, now, is_full: false };
     lines.value(record, At::default(), "", "");
     if lines.is_full {
         lines.lines.push("… and more".to_owned());
@@ -41,7 +41,7 @@ struct At {
 
 struct Lines<'s> {
     lines: Vec<String>,
-    scrubber: &'s Scrubber,
+    redactor: &'s Redactor,
     now: DateTime<Utc>,
     is_full: bool,
 }
@@ -56,15 +56,15 @@ impl Lines<'_> {
     }
 
     /// Writes a value behind what stands before it on its line. Recurses no deeper than [`DEPTH_MAX`].
-    fn value(&mut self, raw: Raw<'_>, at: At, before: &str, after: &str) {
+    fn value(&mut self, raw: RawJson<'_>, at: At, before: &str, after: &str) {
         match raw.kind() {
-            Kind::Object => self.object(raw, at, before, after),
-            Kind::Array => self.array(raw, at, before, after),
+            JsonType::Object => self.object(raw, at, before, after),
+            JsonType::Array => self.array(raw, at, before, after),
             _ => self.push(at, &format!("{before}{}{after}", self.scalar(raw))),
         }
     }
 
-    fn object(&mut self, raw: Raw<'_>, at: At, before: &str, after: &str) {
+    fn object(&mut self, raw: RawJson<'_>, at: At, before: &str, after: &str) {
         let mut members = raw.members().peekable();
         if members.peek().is_none() || at.depth >= DEPTH_MAX {
             let inside = if members.peek().is_none() { "" } else { "…" };
@@ -83,7 +83,7 @@ impl Lines<'_> {
     }
 
     /// The first element, and how many follow.
-    fn array(&mut self, raw: Raw<'_>, at: At, before: &str, after: &str) {
+    fn array(&mut self, raw: RawJson<'_>, at: At, before: &str, after: &str) {
         let mut elements = raw.elements();
         let Some(first) = elements.next() else { return self.push(at, &format!("{before}[]{after}")) };
         if at.depth >= DEPTH_MAX {
@@ -96,23 +96,23 @@ impl Lines<'_> {
         self.value(first, At { depth: at.depth + 1, ..at }, &format!("{before}["), &format!("{more}]{after}"));
     }
 
-    fn key(&self, key: Raw<'_>) -> String {
+    fn key(&self, key: RawJson<'_>) -> String {
         let key = key.scalar().unwrap_or_default();
         // Some answers have data for keys; those of OData have an `@`, too.
         if key.contains('@') && !key.contains("@odata.") {
             return format!("‹key, {} characters›", key.chars().count());
         }
-        let shown: String = self.scrubber.scrub(&key).chars().take(KEY_CHARS_MAX).collect();
+        let shown: String = self.redactor.redact(&key).chars().take(KEY_CHARS_MAX).collect();
         shown.replace('\\', "\\\\").replace('"', "\\\"")
     }
 
-    fn scalar(&self, raw: Raw<'_>) -> String {
+    fn scalar(&self, raw: RawJson<'_>) -> String {
         match raw.kind() {
-            Kind::Number => "‹number›".to_owned(),
-            Kind::Text => {
+            JsonType::Number => "‹number›".to_owned(),
+            JsonType::Text => {
                 let text = raw.scalar().unwrap_or_default();
                 match text.chars().nth(DATE_CHARS_MAX).is_none() && self.is_recent_date(&text) {
-                    true => format!("\"{}\"", self.scrubber.scrub(&text)),
+                    true => format!("\"{}\"", self.redactor.redact(&text)),
                     false => match text.chars().count() {
                         1 => "‹text, 1 character›".to_owned(),
                         count => format!("‹text, {count} characters›"),
@@ -146,9 +146,9 @@ mod tests {
 
     #[track_caller]
     fn check(record: &str, expected: &str) {
-        let scrubber = Scrubber::new([Secret::new("the-secret")]);
-        let raw = Raw::parse(record).expect("JSON");
-        assert_eq!(sample(raw, &scrubber, date::parse("2025-01-01").expect("a date")).join("\n"), expected);
+        let redactor = Redactor::new([Secret::new("the-secret")]);
+        let raw = RawJson::parse(record).expect("JSON");
+        assert_eq!(sample(raw, &redactor, date::parse("2025-01-01").expect("a date")).join("\n"), expected);
     }
 
     #[test]
@@ -182,8 +182,8 @@ mod tests {
             format!("{{{}}}", (0..10_000).map(|at| format!("\"k{at}\":{{\"a\":1}}")).collect::<Vec<_>>().join(","));
         let long = format!("{{\"{}\":1}}", "k".repeat(100_000));
         for record in [deep, nested, wide, long] {
-            let raw = Raw::parse(&record).expect("JSON");
-            let lines = sample(raw, &Scrubber::default(), DateTime::default());
+            let raw = RawJson::parse(&record).expect("JSON");
+            let lines = sample(raw, &Redactor::default(), DateTime::default());
             assert!(lines.len() <= LINES_MAX + 1, "{} lines", lines.len());
             assert!(lines.iter().all(|line| line.chars().count() < 500), "{lines:?}");
         }

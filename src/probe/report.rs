@@ -6,9 +6,9 @@ use reqwest::Url;
 
 use super::suggest::Candidate;
 use super::yaml;
-use crate::fetch::{Call, Refused};
+use crate::fetch::{Call, RefusedAnswer};
 use crate::plan::Auth;
-use crate::secret::Scrubber;
+use crate::secret::Redactor;
 
 /// How many candidates are shown for one path.
 const SHOWN_MAX: usize = 3;
@@ -19,16 +19,16 @@ const PATH_COLUMN: usize = 32;
 
 /// A report that grows line by line.
 #[derive(Debug)]
-pub struct Report {
+pub struct ProbeReport {
     text: String,
     is_wrong: bool,
     /// Whatever is told goes through it.
-    scrubber: Scrubber,
+    redactor: Redactor,
 }
 
-impl Report {
-    pub(super) fn begin(name: &str, url: &Url, scrubber: &Scrubber) -> Self {
-        Self { text: format!("{name}: {}\n", scrubber.url(url)), is_wrong: false, scrubber: scrubber.clone() }
+impl ProbeReport {
+    pub(super) fn begin(name: &str, url: &Url, redactor: &Redactor) -> Self {
+        Self { text: format!("{name}: {}\n", redactor.url(url)), is_wrong: false, redactor: redactor.clone() }
     }
 
     /// The report, line by line; what is wrong is marked with `!`.
@@ -44,30 +44,30 @@ impl Report {
     }
 
     pub(super) fn well(&mut self, label: &str, what: &str) {
-        self.text.push_str(&format!("  {label:<8} {}\n", self.scrubber.hide(what)));
+        self.text.push_str(&format!("  {label:<8} {}\n", self.redactor.hide(what)));
     }
 
     pub(super) fn wrong(&mut self, label: &str, what: &str) {
         self.is_wrong = true;
-        self.text.push_str(&format!("! {label:<8} {}\n", self.scrubber.hide(what)));
+        self.text.push_str(&format!("! {label:<8} {}\n", self.redactor.hide(what)));
     }
 
     pub(super) fn more(&mut self, what: &str) {
-        self.text.push_str(&format!("           {}\n", self.scrubber.hide(what)));
+        self.text.push_str(&format!("           {}\n", self.redactor.hide(what)));
     }
 
     /// A call that failed, and what to do about it.
-    pub(super) fn refused(&mut self, label: &str, refused: &Refused, auth: &Auth) {
+    pub(super) fn refused(&mut self, label: &str, refused: &RefusedAnswer, auth: &Auth) {
         self.wrong(label, &format!("{} (after {})", refused.error, waited(refused.took)));
-        if let Some(advice) = advice(refused, auth) {
+        if let Some(advice) = hint(refused, auth) {
             self.more(&advice);
         }
     }
 
     /// Lines for the config, ready to be pasted.
-    pub(super) fn suggest(&mut self, key: &str, candidates: &[Candidate], scrubber: &Scrubber) {
-        let has_likely = presentable(candidates, scrubber).any(|candidate| candidate.is_likely);
-        let lines: Vec<String> = presentable(candidates, scrubber)
+    pub(super) fn suggest(&mut self, key: &str, candidates: &[Candidate], redactor: &Redactor) {
+        let has_likely = presentable(candidates, redactor).any(|candidate| candidate.is_likely);
+        let lines: Vec<String> = presentable(candidates, redactor)
             .filter(|candidate| candidate.is_likely || !has_likely)
             .take(SHOWN_MAX)
             .map(|candidate| {
@@ -87,10 +87,10 @@ impl Report {
 /// Those that may be shown: a key of the page may hold what the API was sent.
 pub(super) fn presentable<'c>(
     candidates: &'c [Candidate],
-    scrubber: &'c Scrubber,
+    redactor: &'c Redactor,
 ) -> impl Iterator<Item = &'c Candidate> {
     let fits = |path: &str| path.chars().nth(PATH_CHARS_MAX).is_none();
-    candidates.iter().filter(move |candidate| fits(&candidate.path) && !scrubber.finds_in(&candidate.path))
+    candidates.iter().filter(move |candidate| fits(&candidate.path) && !redactor.finds_in(&candidate.path))
 }
 
 /// A call that was answered.
@@ -109,9 +109,9 @@ pub(super) fn waited(span: Duration) -> String {
 }
 
 /// What to do about a failure; nothing where its own words say it.
-pub(super) fn advice(refused: &Refused, auth: &Auth) -> Option<String> {
+pub(super) fn hint(refused: &RefusedAnswer, auth: &Auth) -> Option<String> {
     match refused.wait.filter(|wait| !wait.is_zero()) {
         Some(wait) => Some(format!("the API asks to wait: try again in {} s", wait.as_secs_f64().ceil())),
-        None => refused.error.advice(auth).map(str::to_owned),
+        None => refused.error.hint(auth).map(str::to_owned),
     }
 }

@@ -15,7 +15,7 @@ use super::way::Way;
 use crate::fetch::{NextLinkError, next_link};
 use crate::hosts::HostRule;
 use crate::record::date;
-use crate::record::json::{Kind, Raw};
+use crate::record::json::{JsonType, RawJson};
 use crate::record::path::JsonPath;
 use crate::words::counted;
 
@@ -63,18 +63,19 @@ pub struct Candidate {
 ///
 /// A page's lists of links or facets may be longer than that of its records; only records have dates.
 #[must_use]
-pub fn records(root: Raw<'_>, now: DateTime<Utc>) -> Vec<Candidate> {
+pub fn records(root: RawJson<'_>, now: DateTime<Utc>) -> Vec<Candidate> {
     let mut found = Vec::new();
-    let lists = values(root, PAGE_NODES_MAX, Lists::Wrappers).into_iter().filter(|(_, raw)| raw.kind() == Kind::Array);
+    let lists =
+        values(root, PAGE_NODES_MAX, Lists::Wrappers).into_iter().filter(|(_, raw)| raw.kind() == JsonType::Array);
     for (at, (way, raw)) in lists.enumerate() {
         let is_empty = raw.elements().next().is_none();
         let is_named = way.keys().next_back().is_none_or(|name| RECORDS_NAMES.contains(&plain(name).as_str()));
-        let objects = || raw.elements().filter(|element| element.kind() == Kind::Object);
+        let objects = || raw.elements().filter(|element| element.kind() == JsonType::Object);
         let count = objects().count();
         if count == 0 && !(is_empty && is_named) {
             continue;
         }
-        let first: Vec<Raw<'_>> = objects().take(LIST_RECORDS_MAX).collect();
+        let first: Vec<RawJson<'_>> = objects().take(LIST_RECORDS_MAX).collect();
         let has_dates = at < LISTS_DATED_MAX && dates(&first, now).first().is_some_and(|candidate| candidate.is_likely);
         let why = match (is_empty, has_dates) {
             (true, _) => "an empty list on this page".to_owned(),
@@ -89,11 +90,11 @@ pub fn records(root: Raw<'_>, now: DateTime<Utc>) -> Vec<Candidate> {
 
 /// Values that read as dates: plausible ones first, then those that most records have, then by name.
 #[must_use]
-pub fn dates(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
+pub fn dates(records: &[RawJson<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
     let (walked, leaves) = leaves(records);
     let mut found = Vec::new();
     for (way, values) in leaves {
-        let of_scalar = |raw: &Raw<'_>| raw.scalar().and_then(|text| date::parse(&text));
+        let of_scalar = |raw: &RawJson<'_>| raw.scalar().and_then(|text| date::parse(&text));
         let read: Vec<DateTime<Utc>> = values.iter().filter_map(of_scalar).collect();
         if read.is_empty() {
             continue;
@@ -122,7 +123,7 @@ pub fn dates(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
 
 /// Text and whole numbers that differ in every record, those called like ids first.
 #[must_use]
-pub fn ids(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
+pub fn ids(records: &[RawJson<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
     let (walked, leaves) = leaves(records);
     let mut found = Vec::new();
     for (way, values) in leaves {
@@ -133,7 +134,7 @@ pub fn ids(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
         }
         let name = way.keys().next_back().map(plain).unwrap_or_default();
         let rank = id_rank(&name);
-        let reads_as_date = |raw: &Raw<'_>| {
+        let reads_as_date = |raw: &RawJson<'_>| {
             let date = raw.scalar().and_then(|text| date::parse(&text));
             date.is_some_and(|date| is_near(date, now, PLAUSIBLE_DAYS_BACK))
         };
@@ -151,7 +152,7 @@ pub fn ids(records: &[Raw<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
 /// URLs outside of the records: those called like a next link, then others on the origin; ways back only where there is
 /// nothing else.
 #[must_use]
-pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url, hosts: &[HostRule]) -> Vec<Candidate> {
+pub fn next_links(root: RawJson<'_>, page: &Url, configured: &Url, hosts: &[HostRule]) -> Vec<Candidate> {
     let mut found = Vec::new();
     let mut listed = Vec::new();
     for (way, raw) in values(root, PAGE_NODES_MAX, Lists::Wrappers) {
@@ -159,10 +160,10 @@ pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url, hosts: &[HostRule
         let names: Vec<String> = way.keys().map(plain).collect();
         let role = Role::of(&names);
         let why = match raw.kind() {
-            Kind::Null if names.last().is_some_and(|name| NEXT_NAMES.contains(&name.as_str())) => {
+            JsonType::Null if names.last().is_some_and(|name| NEXT_NAMES.contains(&name.as_str())) => {
                 Some(("null here: the last page".to_owned(), true))
             }
-            Kind::Text => link_why(&raw.scalar().unwrap_or_default(), page, configured, hosts),
+            JsonType::Text => link_why(&raw.scalar().unwrap_or_default(), page, configured, hosts),
             _ => None,
         };
         let Some((why, is_followed)) = why else { continue };
@@ -179,13 +180,13 @@ pub fn next_links(root: Raw<'_>, page: &Url, configured: &Url, hosts: &[HostRule
 
 /// `[{"rel": "next", "href": …}]`: the link is found by its role, as its place moves from page to page.
 fn listed_link(
-    root: Raw<'_>,
+    root: RawJson<'_>,
     way: &Way,
-    raw: Raw<'_>,
+    raw: RawJson<'_>,
     page: &Url,
     (configured, hosts): (&Url, &[HostRule]),
 ) -> Option<Candidate> {
-    let is_short = raw.kind() == Kind::Array && raw.elements().nth(LINKS_MAX).is_none();
+    let is_short = raw.kind() == JsonType::Array && raw.elements().nth(LINKS_MAX).is_none();
     let mut links = raw.elements().filter(|_| is_short);
     let next = links.find(|link| link.member("rel").is_some_and(|rel| rel.is_text("next")))?;
     let name = ["href", "url", "uri"].into_iter().find(|name| next.member(name).is_some())?;
@@ -217,7 +218,7 @@ fn link_why(text: &str, page: &Url, configured: &Url, hosts: &[HostRule]) -> Opt
 
 /// Whether a value near the root is called as one of Microsoft's OData services calls it.
 #[must_use]
-pub fn is_odata(root: Raw<'_>) -> bool {
+pub fn is_odata(root: RawJson<'_>) -> bool {
     root.members().take(PAGE_NODES_MAX).any(|member| member.key.scalar().is_some_and(|key| key.starts_with("@odata.")))
 }
 
@@ -320,10 +321,10 @@ fn plain(key: &str) -> String {
     key.chars().take(ID_CHARS_MAX).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-fn may_be_id(raw: Raw<'_>) -> bool {
+fn may_be_id(raw: RawJson<'_>) -> bool {
     match raw.kind() {
-        Kind::Number => !raw.text().contains(['.', 'e', 'E']),
-        Kind::Text => {
+        JsonType::Number => !raw.text().contains(['.', 'e', 'E']),
+        JsonType::Text => {
             let text = raw.scalar().unwrap_or_default();
             let fits = !text.is_empty() && text.chars().nth(ID_CHARS_MAX).is_none();
             fits && !text.contains(char::is_whitespace) && !is_written_date(&text)
@@ -345,7 +346,7 @@ struct Found {
 }
 
 /// The candidates in their order; of equal ones the first of the page.
-fn ranked<O: Ord>(mut found: Vec<(O, Found)>, roots: &[Raw<'_>]) -> Vec<Candidate> {
+fn ranked<O: Ord>(mut found: Vec<(O, Found)>, roots: &[RawJson<'_>]) -> Vec<Candidate> {
     let roots = roots.get(..RECORDS_TRIED_MAX).unwrap_or(roots);
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     let candidates = found
@@ -355,7 +356,7 @@ fn ranked<O: Ord>(mut found: Vec<(O, Found)>, roots: &[Raw<'_>]) -> Vec<Candidat
 }
 
 /// The keys near a root.
-pub(super) fn keys(root: Raw<'_>) -> HashSet<String> {
+pub(super) fn keys(root: RawJson<'_>) -> HashSet<String> {
     let values = values(root, PAGE_NODES_MAX, Lists::Wrappers);
     values.iter().filter_map(|(way, _)| way.keys().next_back()).map(str::to_owned).collect()
 }
@@ -370,7 +371,7 @@ enum Lists {
 }
 
 /// The values below a root, level by level, those nearer to it first.
-fn values(root: Raw<'_>, nodes_max: usize, into: Lists) -> Vec<(Way, Raw<'_>)> {
+fn values(root: RawJson<'_>, nodes_max: usize, into: Lists) -> Vec<(Way, RawJson<'_>)> {
     let mut all = vec![(Way::default(), root)];
     let mut at = 0;
     while let Some((way, raw)) = all.get(at).cloned() {
@@ -382,7 +383,7 @@ fn values(root: Raw<'_>, nodes_max: usize, into: Lists) -> Vec<(Way, Raw<'_>)> {
         let members = raw.members().filter_map(|member| Some((member.key.scalar()?, member.value)));
         all.extend(members.take(left).map(|(key, value)| (way.key(&key), value)));
         let mut elements = raw.elements();
-        let only = elements.next().filter(|element| into == Lists::Wrappers && element.kind() == Kind::Object);
+        let only = elements.next().filter(|element| into == Lists::Wrappers && element.kind() == JsonType::Object);
         if let (Some(only), None) = (only, elements.next()) {
             all.push((way.index(0), only));
         }
@@ -391,14 +392,14 @@ fn values(root: Raw<'_>, nodes_max: usize, into: Lists) -> Vec<(Way, Raw<'_>)> {
 }
 
 /// The scalars of the first records by the way to them, in the order in which they were met, and those records.
-fn leaves<'a>(records: &[Raw<'a>]) -> (Vec<Raw<'a>>, Vec<(Way, Vec<Raw<'a>>)>) {
-    let objects = records.iter().copied().filter(|record| record.kind() == Kind::Object);
-    let walked: Vec<Raw<'a>> = objects.take(RECORDS_WALKED_MAX).collect();
+fn leaves<'a>(records: &[RawJson<'a>]) -> (Vec<RawJson<'a>>, Vec<(Way, Vec<RawJson<'a>>)>) {
+    let objects = records.iter().copied().filter(|record| record.kind() == JsonType::Object);
+    let walked: Vec<RawJson<'a>> = objects.take(RECORDS_WALKED_MAX).collect();
     let mut places: HashMap<Way, usize> = HashMap::new();
-    let mut leaves: Vec<(Way, Vec<Raw<'a>>)> = Vec::new();
+    let mut leaves: Vec<(Way, Vec<RawJson<'a>>)> = Vec::new();
     for record in &walked {
         for (way, raw) in values(*record, RECORD_NODES_MAX, Lists::None) {
-            if !matches!(raw.kind(), Kind::Text | Kind::Number) {
+            if !matches!(raw.kind(), JsonType::Text | JsonType::Number) {
                 continue;
             }
             let at = *places.entry(way.clone()).or_insert(leaves.len());
@@ -435,12 +436,12 @@ mod tests {
 
     /// The paths of the likely candidates: records, dates, ids, next links.
     fn likely(page: &str) -> [Vec<String>; 4] {
-        let root = Raw::parse(page).expect("JSON");
+        let root = RawJson::parse(page).expect("JSON");
         let url = Url::parse("https://api.example/v1/events").expect("a URL");
         let lists = records(root, now());
-        let records: Vec<Raw<'_>> = lists.first().map_or_else(Vec::new, |list| {
+        let records: Vec<RawJson<'_>> = lists.first().map_or_else(Vec::new, |list| {
             let path = JsonPath::parse(&list.path).expect("a path");
-            path.first(root).into_iter().flat_map(Raw::elements).collect()
+            path.first(root).into_iter().flat_map(RawJson::elements).collect()
         });
         [lists, dates(&records, now()), ids(&records, now()), next_links(root, &url, &url, &[])]
             .map(|all| all.into_iter().filter(|one| one.is_likely).map(|one| one.path).collect())
@@ -472,7 +473,7 @@ mod tests {
     fn ways_back_are_shown_only_where_there_is_nothing_else() {
         let of = |page: &str| {
             let url = Url::parse("https://api.example/v1/events").expect("a URL");
-            let found = next_links(Raw::parse(page).expect("JSON"), &url, &url, &[]);
+            let found = next_links(RawJson::parse(page).expect("JSON"), &url, &url, &[]);
             found.into_iter().map(|one| (one.path, one.is_likely)).collect::<Vec<_>>()
         };
         assert_eq!(of(r#"{"self":"/a","first":"/b"}"#), [("self".to_owned(), false), ("first".to_owned(), false)]);
@@ -484,7 +485,7 @@ mod tests {
     #[test]
     fn records_with_dates_come_before_longer_lists_without() {
         let page = r#"{"facets":[{"n":1},{"n":2},{"n":3}],"rows":[{"at":"2024-05-28"}],"tags":["a"],"hits":[]}"#;
-        let found = records(Raw::parse(page).expect("JSON"), now());
+        let found = records(RawJson::parse(page).expect("JSON"), now());
         let paths: Vec<&str> = found.iter().map(|one| one.path.as_str()).collect();
         assert_eq!(paths, ["rows", "facets", "hits"]);
     }
@@ -523,25 +524,25 @@ mod tests {
     fn every_candidate_is_a_path_that_finds_what_it_is_for() {
         proptest!(|(document in json())| {
             let text = document.to_string();
-            let root = Raw::parse(&text).expect("JSON");
+            let root = RawJson::parse(&text).expect("JSON");
             let url = Url::parse("https://api.example/v1/events").expect("a URL");
             let path = |candidate: &Candidate| JsonPath::parse(&candidate.path).expect("a path");
             for list in records(root, now()) {
                 let found = path(&list).first(root).expect("a list");
-                prop_assert_eq!(found.kind(), Kind::Array);
-                let records: Vec<Raw<'_>> = found.elements().collect();
+                prop_assert_eq!(found.kind(), JsonType::Array);
+                let records: Vec<RawJson<'_>> = found.elements().collect();
                 for candidate in dates(&records, now()) {
-                    let is_date = |raw: &Raw<'_>| path(&candidate).first(*raw).and_then(Raw::scalar).is_some_and(|t| date::parse(&t).is_some());
+                    let is_date = |raw: &RawJson<'_>| path(&candidate).first(*raw).and_then(RawJson::scalar).is_some_and(|t| date::parse(&t).is_some());
                     prop_assert!(records.iter().any(is_date), "{:?} in {}", candidate, text);
                 }
                 for candidate in ids(&records, now()) {
-                    let mut objects = records.iter().filter(|raw| raw.kind() == Kind::Object);
+                    let mut objects = records.iter().filter(|raw| raw.kind() == JsonType::Object);
                     prop_assert!(objects.all(|raw| path(&candidate).first(*raw).is_some()), "{:?} in {}", candidate, text);
                 }
             }
             for candidate in next_links(root, &url, &url, &[]) {
                 let found = path(&candidate).all(root).expect("a link");
-                prop_assert!(found.iter().all(|raw| matches!(raw.kind(), Kind::Text | Kind::Null)), "{:?}", candidate);
+                prop_assert!(found.iter().all(|raw| matches!(raw.kind(), JsonType::Text | JsonType::Null)), "{:?}", candidate);
             }
         });
     }

@@ -4,7 +4,7 @@
 //! [`JsonPath::parse`](crate::record::path::JsonPath::parse) finds that value and no other. No text holds `${` or `<<`,
 //! which mean something else in a config.
 
-use crate::record::json::Raw;
+use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
 
 /// One step down.
@@ -47,7 +47,7 @@ impl Way {
 
     /// The way as a path that means the same in each of these roots; nothing where no path does, as two members share
     /// a key.
-    pub(super) fn text(&self, roots: &[Raw<'_>]) -> Option<String> {
+    pub(super) fn text(&self, roots: &[RawJson<'_>]) -> Option<String> {
         let literal = match self.0.as_slice() {
             [Step::Key(key)] => Some(key.clone()),
             _ => None,
@@ -85,7 +85,7 @@ impl Way {
     }
 
     /// Whether a text, as a path, leads to the same value in every root.
-    fn is_meant(&self, text: &str, roots: &[Raw<'_>]) -> bool {
+    fn is_meant(&self, text: &str, roots: &[RawJson<'_>]) -> bool {
         let Ok(path) = JsonPath::parse(text) else { return false };
         roots.iter().all(|root| match self.follow(*root) {
             Some(there) => {
@@ -97,7 +97,7 @@ impl Way {
     }
 
     /// What stands at the end of the way.
-    pub(super) fn follow<'a>(&self, root: Raw<'a>) -> Option<Raw<'a>> {
+    pub(super) fn follow<'a>(&self, root: RawJson<'a>) -> Option<RawJson<'a>> {
         self.0.iter().try_fold(root, |raw, step| match step {
             Step::Key(key) => raw.member(key),
             Step::Index(index) => raw.elements().nth(*index),
@@ -199,7 +199,7 @@ mod tests {
     fn the_path_of_every_value_finds_exactly_that_value() {
         proptest!(|(document in json())| {
             let text = document.to_string();
-            let root = Raw::parse(&text).expect("JSON");
+            let root = RawJson::parse(&text).expect("JSON");
             let mut all = Vec::new();
             ways(&document, &Way::default(), &mut all);
             for way in all {
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn the_path_is_as_short_as_it_can_be() {
         let text = r#"{"a":{"b":1,"x y":2},"@odata.nextLink":3,"a.b":4,"q":[{"r":5}],"c":{"d":6}}"#;
-        let root = Raw::parse(text).expect("JSON");
+        let root = RawJson::parse(text).expect("JSON");
         let path = |way: Way| way.text(&[root]).unwrap_or_default();
         let from = |keys: &[&str]| keys.iter().fold(Way::default(), |way, key| way.key(key));
         assert_eq!(path(from(&["c", "d"])), "c.d");
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_has_a_path_to_the_first_only() {
-        let root = Raw::parse(r#"{"a":1,"a":2}"#).expect("JSON");
+        let root = RawJson::parse(r#"{"a":1,"a":2}"#).expect("JSON");
         let found = JsonPath::parse(&Way::default().key("a").text(&[root]).expect("a path")).expect("a path");
-        assert_eq!(found.first(root).map(Raw::text), Some("1"));
+        assert_eq!(found.first(root).map(RawJson::text), Some("1"));
     }
 }

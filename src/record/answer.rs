@@ -2,7 +2,7 @@
 //!
 //! Each look is bounded, and none goes into the records.
 
-use super::json::{Kind, Raw};
+use super::json::{JsonType, RawJson};
 use super::page::{ErrorRule, Paths};
 
 /// The members of the root by which answers tell of an error.
@@ -35,7 +35,7 @@ const TOTAL_NAMES: [&str; 7] =
 const PAGES_NAMES: [&str; 5] = ["totalpages", "pagecount", "pages", "lastpage", "numpages"];
 
 /// What an answer tells of an error; nothing where all is well.
-pub(super) fn error<'a>(root: Raw<'a>, paths: &Paths, has_records: bool) -> Option<Raw<'a>> {
+pub(super) fn error<'a>(root: RawJson<'a>, paths: &Paths, has_records: bool) -> Option<RawJson<'a>> {
     match &paths.error {
         ErrorRule::Never => None,
         ErrorRule::At(path) => path.first(root).filter(|found| is_something(*found)),
@@ -47,32 +47,32 @@ pub(super) fn error<'a>(root: Raw<'a>, paths: &Paths, has_records: bool) -> Opti
 
 /// A value that isn't null, false, zero or empty under the usual names. `success` and `status` say less, and count only
 /// where there are no records.
-fn usual_error(root: Raw<'_>, has_records: bool) -> Option<Raw<'_>> {
+fn usual_error(root: RawJson<'_>, has_records: bool) -> Option<RawJson<'_>> {
     let named = ["error", "errors"].into_iter().filter_map(|name| root.member(name)).find(|found| is_something(*found));
     if named.is_some() || has_records {
         return named;
     }
     let has_failed = root.member("success").is_some_and(|value| value.text() == "false");
-    let status = root.member("status").and_then(Raw::scalar);
+    let status = root.member("status").and_then(RawJson::scalar);
     let is_error = status.is_some_and(|status| ["error", "fail", "failed"].contains(&status.to_lowercase().as_str()));
     (has_failed || is_error).then_some(root)
 }
 
-fn is_something(found: Raw<'_>) -> bool {
+fn is_something(found: RawJson<'_>) -> bool {
     match found.kind() {
-        Kind::Null => false,
-        Kind::Bool => found.text() == "true",
-        Kind::Number => found.text().parse::<f64>().is_ok_and(|number| number != 0.0),
-        Kind::Text => found.scalar().is_some_and(|text| !text.trim().is_empty()),
-        Kind::Object => found.members().next().is_some(),
-        Kind::Array => found.elements().next().is_some(),
+        JsonType::Null => false,
+        JsonType::Bool => found.text() == "true",
+        JsonType::Number => found.text().parse::<f64>().is_ok_and(|number| number != 0.0),
+        JsonType::Text => found.scalar().is_some_and(|text| !text.trim().is_empty()),
+        JsonType::Object => found.members().next().is_some(),
+        JsonType::Array => found.elements().next().is_some(),
     }
 }
 
 /// Whether there is a list somewhere that isn't empty.
-pub(super) fn holds_a_list(root: Raw<'_>) -> bool {
+pub(super) fn holds_a_list(root: RawJson<'_>) -> bool {
     let mut is_found = false;
-    walk(root, &mut |_, value| is_found |= value.kind() == Kind::Array && value.elements().next().is_some());
+    walk(root, &mut |_, value| is_found |= value.kind() == JsonType::Array && value.elements().next().is_some());
     is_found
 }
 
@@ -102,7 +102,7 @@ impl More {
 /// What an answer of so many records shows of a next page. A flag that says no outweighs a token, which may be for the
 /// next poll.
 #[must_use]
-pub fn more(root: Raw<'_>, records: usize) -> Option<More> {
+pub fn more(root: RawJson<'_>, records: usize) -> Option<More> {
     let (mut says_no, mut link, mut token, mut flag, mut count) = (false, None, None, None, None);
     walk(root, &mut |path, value| {
         let name = path.last().map(|key| plain(key)).unwrap_or_default();
@@ -113,12 +113,12 @@ pub fn more(root: Raw<'_>, records: usize) -> Option<More> {
         let number = value.scalar().and_then(|text| text.parse::<f64>().ok());
         let place = || path.join(".");
         let is_flag = FLAG_NAMES.contains(&name.as_str());
-        if is_flag && value.kind() == Kind::Bool {
+        if is_flag && value.kind() == JsonType::Bool {
             says_no |= value.text() == "false";
             if value.text() == "true" {
                 flag.get_or_insert(More::Flag(place()));
             }
-        } else if is_next && value.kind() != Kind::Bool && text.as_deref().is_some_and(is_link) {
+        } else if is_next && value.kind() != JsonType::Bool && text.as_deref().is_some_and(is_link) {
             link.get_or_insert(More::Link(place()));
         } else if (is_next || TOKEN_NAMES.contains(&name.as_str())) && text.is_some() {
             token.get_or_insert(More::Token(place()));
@@ -148,12 +148,12 @@ fn plain(key: &str) -> String {
 }
 
 /// Visits the values of objects near the root, not those inside of lists.
-fn walk<'a>(root: Raw<'a>, visit: &mut impl FnMut(&[String], Raw<'a>)) {
+fn walk<'a>(root: RawJson<'a>, visit: &mut impl FnMut(&[String], RawJson<'a>)) {
     let mut waiting = vec![(Vec::new(), root)];
     let mut left = NODES_MAX;
     while let Some((path, value)) = waiting.pop() {
         visit(&path, value);
-        if path.len() >= DEPTH_MAX || value.kind() != Kind::Object {
+        if path.len() >= DEPTH_MAX || value.kind() != JsonType::Object {
             continue;
         }
         for member in value.members().take(left) {
@@ -177,7 +177,7 @@ mod tests {
 
     #[track_caller]
     fn check_error(rule: &ErrorRule, text: &str, has_records: bool, expected: bool) {
-        let found = error(Raw::parse(text).expect("JSON"), &paths(rule.clone()), has_records);
+        let found = error(RawJson::parse(text).expect("JSON"), &paths(rule.clone()), has_records);
         assert_eq!(found.is_some(), expected, "{text}: {found:?}");
     }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[track_caller]
     fn check_more(text: &str, records: usize, expected: Option<More>) {
-        assert_eq!(more(Raw::parse(text).expect("JSON"), records), expected, "{text}");
+        assert_eq!(more(RawJson::parse(text).expect("JSON"), records), expected, "{text}");
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn rfc2822(text: &str) -> Option<DateTime<Utc>> {
 
 /// ISO 8601: a calendar date, perhaps a time, perhaps a zone.
 fn iso(text: &str, unnamed: Zone) -> Option<DateTime<Utc>> {
-    let mut rest = Scan(text.as_bytes());
+    let mut rest = DateScan(text.as_bytes());
     let year = rest.digits(4)?;
     let separator = rest.any(b"-/");
     let month = rest.digits(2)?;
@@ -150,7 +150,7 @@ fn iso(text: &str, unnamed: Zone) -> Option<DateTime<Utc>> {
 }
 
 /// `10:10`, `10:10:10`, `101010`, with a fraction; a leap second is the second after it.
-fn clock(rest: &mut Scan<'_>) -> Option<(NaiveTime, TimeDelta)> {
+fn clock(rest: &mut DateScan<'_>) -> Option<(NaiveTime, TimeDelta)> {
     let hour = rest.digits(2)?;
     let colon = rest.any(b":").is_some();
     let minute = rest.digits(2)?;
@@ -163,7 +163,7 @@ fn clock(rest: &mut Scan<'_>) -> Option<(NaiveTime, TimeDelta)> {
 }
 
 /// The offset from UTC: `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, `+02`.
-fn offset(rest: &mut Scan<'_>) -> Option<TimeDelta> {
+fn offset(rest: &mut DateScan<'_>) -> Option<TimeDelta> {
     if matches!(rest.0, b"Z" | b"z" | b"UTC" | b"utc" | b"GMT" | b"gmt") {
         return Some(TimeDelta::zero());
     }
@@ -182,9 +182,9 @@ fn nanoseconds(fraction: &str) -> u32 {
 }
 
 /// What is left to read.
-struct Scan<'a>(&'a [u8]);
+struct DateScan<'a>(&'a [u8]);
 
-impl<'a> Scan<'a> {
+impl<'a> DateScan<'a> {
     /// A number of exactly `count` digits, four at most.
     fn digits(&mut self, count: usize) -> Option<u32> {
         let (digits, rest) = self.0.split_at_checked(count)?;

@@ -1,6 +1,6 @@
 //! Walks JSON text without building values.
 //!
-//! A [`Raw`] is a slice of the page that is known to be one valid JSON value: a scan of the text is the only way in, and
+//! A [`RawJson`] is a slice of the page that is known to be one valid JSON value: a scan of the text is the only way in, and
 //! everything below it hands out sub-slices of the same text. So a 19-digit id, a float's last zero, the order of keys
 //! and every escape reach the listener as the API sent them.
 //!
@@ -14,11 +14,11 @@ use super::scan::Scan;
 
 /// One valid JSON value, as the API sent it, without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raw<'a>(&'a str);
+pub struct RawJson<'a>(&'a str);
 
 /// What a JSON value is, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonType {
     /// `{…}`
     Object,
     /// `[…]`
@@ -37,12 +37,12 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     /// The key with its quotes and escapes.
-    pub key: Raw<'a>,
+    pub key: RawJson<'a>,
     /// The value.
-    pub value: Raw<'a>,
+    pub value: RawJson<'a>,
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawJson<'a> {
     /// Takes text that is exactly one JSON value.
     ///
     /// # Errors
@@ -69,21 +69,21 @@ impl<'a> Raw<'a> {
 
     /// What the value is.
     #[must_use]
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> JsonType {
         match self.0.as_bytes().first() {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'"') => Kind::Text,
-            Some(b't' | b'f') => Kind::Bool,
-            Some(b'n') | None => Kind::Null,
-            Some(_) => Kind::Number,
+            Some(b'{') => JsonType::Object,
+            Some(b'[') => JsonType::Array,
+            Some(b'"') => JsonType::Text,
+            Some(b't' | b'f') => JsonType::Bool,
+            Some(b'n') | None => JsonType::Null,
+            Some(_) => JsonType::Number,
         }
     }
 
     /// Whether the value is `null`.
     #[must_use]
     pub fn is_null(self) -> bool {
-        self.kind() == Kind::Null
+        self.kind() == JsonType::Null
     }
 
     /// A string's content, a number's digits; nothing for the other kinds.
@@ -92,8 +92,8 @@ impl<'a> Raw<'a> {
     #[must_use]
     pub fn scalar(self) -> Option<Cow<'a, str>> {
         match self.kind() {
-            Kind::Number => Some(Cow::Borrowed(self.0)),
-            Kind::Text => Some(self.unquoted()),
+            JsonType::Number => Some(Cow::Borrowed(self.0)),
+            JsonType::Text => Some(self.unquoted()),
             _ => None,
         }
     }
@@ -101,18 +101,18 @@ impl<'a> Raw<'a> {
     /// The members of an object, in their order; none for any other kind.
     #[must_use]
     pub fn members(self) -> Members<'a> {
-        Members(Inside::of(self, Kind::Object))
+        Members(Inside::of(self, JsonType::Object))
     }
 
     /// The elements of an array, in their order; none for any other kind.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
-        Elements(Inside::of(self, Kind::Array))
+        Elements(Inside::of(self, JsonType::Array))
     }
 
     /// The value of the first member with this key.
     #[must_use]
-    pub fn member(self, key: &str) -> Option<Raw<'a>> {
+    pub fn member(self, key: &str) -> Option<RawJson<'a>> {
         self.members().find(|member| member.key.is_text(key)).map(|member| member.value)
     }
 
@@ -125,7 +125,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Where the value stands in `outer`, which it was taken from.
-    pub(crate) fn offset_in(self, outer: Raw<'_>) -> usize {
+    pub(crate) fn offset_in(self, outer: RawJson<'_>) -> usize {
         (self.0.as_ptr() as usize).saturating_sub(outer.0.as_ptr() as usize)
     }
 
@@ -158,9 +158,9 @@ impl<'a> Iterator for Members<'a> {
 pub struct Elements<'a>(Inside<'a>);
 
 impl<'a> Iterator for Elements<'a> {
-    type Item = Raw<'a>;
+    type Item = RawJson<'a>;
 
-    fn next(&mut self) -> Option<Raw<'a>> {
+    fn next(&mut self) -> Option<RawJson<'a>> {
         let Inside { scan, is_first } = &mut self.0;
         scan.element(std::mem::take(is_first)).ok()?.then(|| scan.value().ok())?
     }
@@ -175,7 +175,7 @@ struct Inside<'a> {
 }
 
 impl<'a> Inside<'a> {
-    fn of(raw: Raw<'a>, kind: Kind) -> Self {
+    fn of(raw: RawJson<'a>, kind: JsonType) -> Self {
         let mut scan = Scan::new(if raw.kind() == kind { raw.0 } else { "" });
         scan.open(kind);
         Self { scan, is_first: true }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn hands_out_slices_of_the_same_text() -> Result<(), serde_json::Error> {
         let text = r#" {"id": 1090519054123456789, "a\"b" : [1.10, {"x":"]"}, "é\\"], "n":null,"t":true } "#;
-        let raw = Raw::parse(text)?;
+        let raw = RawJson::parse(text)?;
         let members: Vec<_> = raw.members().map(|m| (m.key.text(), m.value.text())).collect();
         assert_eq!(
             members,
@@ -200,7 +200,7 @@ mod tests {
                 ("\"t\"", "true"),
             ]
         );
-        let list = raw.member("a\"b").map(|list| list.elements().map(Raw::text).collect::<Vec<_>>());
+        let list = raw.member("a\"b").map(|list| list.elements().map(RawJson::text).collect::<Vec<_>>());
         assert_eq!(list, Some(vec!["1.10", r#"{"x":"]"}"#, r#""é\\""#]));
         Ok(())
     }
@@ -224,17 +224,17 @@ mod tests {
         proptest!(|(value in value, pretty in any::<bool>())| {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
             let text = text.map_err(|e| TestCaseError::fail(e.to_string()))?;
-            let raw = Raw::parse(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let raw = RawJson::parse(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(rebuild(raw), value);
         });
     }
 
-    fn rebuild(raw: Raw<'_>) -> serde_json::Value {
+    fn rebuild(raw: RawJson<'_>) -> serde_json::Value {
         match raw.kind() {
-            Kind::Object => serde_json::Value::Object(
+            JsonType::Object => serde_json::Value::Object(
                 raw.members().filter_map(|m| m.key.scalar().map(|key| (key.into_owned(), rebuild(m.value)))).collect(),
             ),
-            Kind::Array => raw.elements().map(rebuild).collect(),
+            JsonType::Array => raw.elements().map(rebuild).collect(),
             _ => serde_json::from_str(raw.text()).unwrap_or_default(),
         }
     }

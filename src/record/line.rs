@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::json::{Kind, Member, Raw};
-use super::scan::Key;
+use super::json::{JsonType, Member, RawJson};
+use super::scan::MemberKey;
 
 /// The field that says what kind of record it is, to Logz.io.
 const TYPE: &str = "type";
@@ -57,8 +57,8 @@ impl CustomFields {
     ///
     /// An object keeps its bytes except for white space that holds line breaks and members that a custom field
     /// overrides. Its own `type` is kept by another name then. Anything else becomes the `message` of an object.
-    pub fn append_line(&self, record: Raw<'_>, line: &mut Vec<u8>) {
-        if record.kind() != Kind::Object {
+    pub fn append_line(&self, record: RawJson<'_>, line: &mut Vec<u8>) {
+        if record.kind() != JsonType::Object {
             line.extend_from_slice(b"{\"message\":");
             append_compact(record.text(), line);
             self.close(line, true);
@@ -77,7 +77,7 @@ impl CustomFields {
                 append_compact(text, line);
             }
         };
-        let mut original = None::<Raw<'_>>;
+        let mut original = None::<RawJson<'_>>;
         for Member { key, value } in record.members() {
             if self.overrides_raw(key) {
                 copy(start.take(), end, line);
@@ -101,7 +101,7 @@ impl CustomFields {
 
     /// A name for the record's own `type` that neither the record nor a custom field has: `original_type`, or with the
     /// number behind the highest that is taken.
-    fn original_name(&self, record: Raw<'_>) -> String {
+    fn original_name(&self, record: RawJson<'_>) -> String {
         let number = |name: &str| match name.strip_prefix(ORIGINAL_TYPE)? {
             "" => Some(1),
             number => number.strip_prefix('_')?.parse::<u64>().ok(),
@@ -109,7 +109,7 @@ impl CustomFields {
         let own = self.keys.iter().filter_map(|key| number(key));
         // Most records have no such name, in no spelling.
         let may_have = [ORIGINAL_TYPE, "\\u"].iter().any(|part| record.text().contains(part));
-        let of_record = Some(record).filter(|_| may_have).into_iter().flat_map(Raw::members);
+        let of_record = Some(record).filter(|_| may_have).into_iter().flat_map(RawJson::members);
         let of_record = of_record.filter_map(|member| number(&member.key.scalar()?));
         match own.chain(of_record).max() {
             None => ORIGINAL_TYPE.to_owned(),
@@ -118,7 +118,7 @@ impl CustomFields {
     }
 
     /// Appends the line of an object that has members, but no line breaks and none that is overridden.
-    pub(super) fn append_plain(&self, record: Raw<'_>, line: &mut Vec<u8>) {
+    pub(super) fn append_plain(&self, record: RawJson<'_>, line: &mut Vec<u8>) {
         let inside = record.text().strip_suffix('}').unwrap_or_default();
         line.extend_from_slice(inside.trim_ascii_end().as_bytes());
         self.close(line, true);
@@ -130,11 +130,11 @@ impl CustomFields {
     }
 
     /// Whether one of the fields has this key.
-    pub(super) fn overrides(&self, key: &Key<'_>) -> bool {
+    pub(super) fn overrides(&self, key: &MemberKey<'_>) -> bool {
         self.keys.iter().any(|own| key.is(own))
     }
 
-    fn overrides_raw(&self, key: Raw<'_>) -> bool {
+    fn overrides_raw(&self, key: RawJson<'_>) -> bool {
         self.keys.iter().any(|own| key.is_text(own))
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let fields: Vec<_> = fields.iter().map(|(k, v)| ((*k).to_owned(), serde_json::Value::from(*v))).collect();
         let custom = CustomFields::new(&fields).expect("plain strings");
         let mut line = Vec::new();
-        custom.append_line(Raw::parse(record).expect("the record is JSON"), &mut line);
+        custom.append_line(RawJson::parse(record).expect("the record is JSON"), &mut line);
         assert_eq!(String::from_utf8_lossy(&line), expected);
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let of = |fields: &[(&str, serde_json::Value)], record: &str| {
             let fields: Vec<_> = fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
             let (custom, mut line) = (CustomFields::new(&fields).expect("plain values"), Vec::new());
-            custom.append_line(Raw::parse(record).expect("the record is JSON"), &mut line);
+            custom.append_line(RawJson::parse(record).expect("the record is JSON"), &mut line);
             String::from_utf8_lossy(&line).into_owned()
         };
         let null = ("type", serde_json::Value::Null);

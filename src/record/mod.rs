@@ -21,13 +21,13 @@ pub use zone::Zone;
 
 use chrono::{DateTime, Utc};
 
-use json::{Kind, Raw};
-use path::{Head, JsonPath, Sighting};
+use json::{JsonType, RawJson};
+use path::{JsonPath, PathMatcher, Sighting};
 use scan::{Invalid, Lengths, Scan};
 
 /// Which record it is: by this it is known again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct RecordKey {
     /// What tells the record from others.
     pub fingerprint: Fingerprint,
     /// Its event date.
@@ -38,7 +38,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// The record as the API sent it.
-    pub raw: Raw<'a>,
+    pub raw: RawJson<'a>,
     /// When the event took place, if the record says so readably.
     pub date: Option<DateTime<Utc>>,
     /// What tells it from others.
@@ -51,12 +51,12 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Reads what the paths name in a record.
     #[must_use]
-    pub fn read(raw: Raw<'a>, paths: &Paths) -> Self {
+    pub fn read(raw: RawJson<'a>, paths: &Paths) -> Self {
         Self::of(raw, paths.date.first(raw), paths.id.as_ref().and_then(|path| path.first(raw)), paths.zone)
     }
 
-    fn of(raw: Raw<'a>, date: Option<Raw<'a>>, id: Option<Raw<'a>>, zone: Zone) -> Self {
-        let date = date.and_then(Raw::scalar).and_then(|text| date::of_event(&text, zone));
+    fn of(raw: RawJson<'a>, date: Option<RawJson<'a>>, id: Option<RawJson<'a>>, zone: Zone) -> Self {
+        let date = date.and_then(RawJson::scalar).and_then(|text| date::of_event(&text, zone));
         let fingerprint = match (id, date) {
             (Some(id), Some(date)) => {
                 // Beside an id of up to 29 bytes, short enough for one block of SHA-256.
@@ -74,8 +74,8 @@ impl<'a> Record<'a> {
 
     /// Which record it is.
     #[must_use]
-    pub fn identity(&self) -> Identity {
-        Identity { fingerprint: self.fingerprint, date: self.date }
+    pub fn identity(&self) -> RecordKey {
+        RecordKey { fingerprint: self.fingerprint, date: self.date }
     }
 
     /// Appends the record's line, without its line break.
@@ -90,18 +90,18 @@ impl<'a> Record<'a> {
 
 /// What is looked for in each record.
 #[derive(Debug)]
-struct Wanted<'p> {
+struct RecordReader<'p> {
     paths: &'p Paths,
-    date: Option<Head<'p>>,
-    id: Option<Head<'p>>,
+    date: Option<PathMatcher<'p>>,
+    id: Option<PathMatcher<'p>>,
     fields: &'p CustomFields,
     lengths: Lengths,
 }
 
-impl<'p> Wanted<'p> {
+impl<'p> RecordReader<'p> {
     fn new(paths: &'p Paths, fields: &'p CustomFields) -> Self {
         let (date, id) = (paths.date.head(), paths.id.as_ref().and_then(JsonPath::head));
-        let keys = [&date, &id].into_iter().flatten().flat_map(Head::keys);
+        let keys = [&date, &id].into_iter().flatten().flat_map(PathMatcher::keys);
         let lengths = Lengths::of(keys.chain(fields.keys()));
         Self { paths, date, id, fields, lengths }
     }
@@ -111,7 +111,7 @@ impl<'p> Wanted<'p> {
         scan.peek();
         let start = scan.at();
         scan.has_breaks = false;
-        if !scan.open(Kind::Object) {
+        if !scan.open(JsonType::Object) {
             return Ok(Record::read(scan.value()?, self.paths));
         }
         let (mut date, mut id) = (Sighting::default(), Sighting::default());

@@ -1,11 +1,11 @@
 //! One page of an answer: its records and where the next page is.
 
 use super::answer;
-use super::json::{Kind, Raw};
+use super::json::{JsonType, RawJson};
 use super::line::CustomFields;
-use super::path::{Head, JsonPath, Keys, Missing, Sighting};
+use super::path::{JsonPath, Keys, Missing, PathMatcher, Sighting};
 use super::scan::{Invalid, Scan};
-use super::{Record, Wanted, Zone};
+use super::{Record, RecordReader, Zone};
 
 /// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
 const RECORDS_MAX: usize = 1_000_000;
@@ -49,7 +49,7 @@ pub struct Page<'a> {
     /// The next page's URL as the API wrote it; absolute or relative.
     pub next_url: Option<String>,
     /// What stands where the answer tells of an error.
-    pub error: Option<Raw<'a>>,
+    pub error: Option<RawJson<'a>>,
     /// Set where the place of the records is missing; there are no records then.
     pub absent: Option<Absent>,
 }
@@ -140,17 +140,19 @@ impl<'a> Page<'a> {
     /// # Errors
     /// [`PageError`], where the text is no JSON or lacks what the paths name.
     pub fn read(text: &'a str, paths: &Paths, fields: &CustomFields) -> Result<Self, PageError> {
-        let wanted = Wanted::new(paths, fields);
-        if let Some(read) = Pass::new(text, paths, &wanted).and_then(Pass::page) {
+        let wanted = RecordReader::new(paths, fields);
+        if let Some(read) = PageReader::new(text, paths, &wanted).and_then(PageReader::page) {
             return read;
         }
-        let root = Raw::parse(text).map_err(PageError::NotJson)?;
+        let root = RawJson::parse(text).map_err(PageError::NotJson)?;
         let mut records = Records::default();
         let absent = match paths.data.all(root) {
             Ok(all) => {
                 for found in all.into_iter().filter(|found| !is_nothing(*found)) {
                     match found.kind() {
-                        Kind::Array => found.elements().for_each(|element| records.add(Record::read(element, paths))),
+                        JsonType::Array => {
+                            found.elements().for_each(|element| records.add(Record::read(element, paths)))
+                        }
                         _ => records.add(Record::read(found, paths)),
                     }
                 }
@@ -184,8 +186,8 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// Passes a value that is a list of records, or a record.
-    fn scan(&mut self, scan: &mut Scan<'a>, wanted: &Wanted<'_>) -> Result<(), Invalid> {
-        if !scan.open(Kind::Array) {
+    fn scan(&mut self, scan: &mut Scan<'a>, wanted: &RecordReader<'_>) -> Result<(), Invalid> {
+        if !scan.open(JsonType::Array) {
             let record = wanted.read(scan)?;
             if !is_nothing(record.raw) {
                 self.add(record);
@@ -216,13 +218,13 @@ impl<'a> Records<'a> {
 }
 
 /// One pass over a page.
-struct Pass<'a, 'p> {
+struct PageReader<'a, 'p> {
     scan: Scan<'a>,
-    wanted: &'p Wanted<'p>,
+    wanted: &'p RecordReader<'p>,
     data: Keys<'p>,
     next_url: Option<&'p JsonPath>,
     /// Where that begins with a key.
-    next_head: Option<Head<'p>>,
+    next_head: Option<PathMatcher<'p>>,
     next: Sighting<'a>,
     records: Records<'a>,
     /// The data path has two meanings here, and the other one counts.
@@ -233,9 +235,9 @@ struct Pass<'a, 'p> {
     may_tell_error: bool,
 }
 
-impl<'a, 'p> Pass<'a, 'p> {
+impl<'a, 'p> PageReader<'a, 'p> {
     /// Before the first byte; nothing where the paths ask for more than one pass.
-    fn new(text: &'a str, paths: &'p Paths, wanted: &'p Wanted<'p>) -> Option<Self> {
+    fn new(text: &'a str, paths: &'p Paths, wanted: &'p RecordReader<'p>) -> Option<Self> {
         let next_url = paths.next_url.as_ref();
         Some(Self {
             scan: Scan::new(text),
@@ -265,7 +267,7 @@ impl<'a, 'p> Pass<'a, 'p> {
         }
         let next_url = self.next_url.map_or(Ok(None), |path| {
             let found = match self.next_head {
-                Some(head) if root.kind() == Kind::Object && !keys.is_empty() => head.first(self.next),
+                Some(head) if root.kind() == JsonType::Object && !keys.is_empty() => head.first(self.next),
                 _ => path.first(root),
             };
             next_url(path, found)
@@ -284,7 +286,7 @@ impl<'a, 'p> Pass<'a, 'p> {
             self.records.scan(&mut self.scan, self.wanted)?;
             return Ok(true);
         };
-        if !self.scan.open(Kind::Object) {
+        if !self.scan.open(JsonType::Object) {
             self.scan.value()?;
             return Ok(false);
         }
@@ -311,31 +313,31 @@ impl<'a, 'p> Pass<'a, 'p> {
 }
 
 /// What stands for no records at the place of the list: null, and what languages write that know no empty list.
-fn is_nothing(found: Raw<'_>) -> bool {
+fn is_nothing(found: RawJson<'_>) -> bool {
     match found.kind() {
-        Kind::Null => true,
-        Kind::Text => found.scalar().is_some_and(|text| text.trim().is_empty()),
-        Kind::Object => found.members().next().is_none(),
+        JsonType::Null => true,
+        JsonType::Text => found.scalar().is_some_and(|text| text.trim().is_empty()),
+        JsonType::Object => found.members().next().is_none(),
         _ => false,
     }
 }
 
 /// The next link: absent, null, false and empty text all mean that this page is the last.
-fn next_url(path: &JsonPath, found: Option<Raw<'_>>) -> Result<Option<String>, PageError> {
+fn next_url(path: &JsonPath, found: Option<RawJson<'_>>) -> Result<Option<String>, PageError> {
     let Some(found) = found else { return Ok(None) };
     let wrong = |found| Err(PageError::NextUrl { path: path.text().to_owned(), found });
     match found.kind() {
-        Kind::Text => {
+        JsonType::Text => {
             let link = found.scalar().unwrap_or_default();
             let link = link.trim();
             Ok((!link.is_empty()).then(|| link.to_owned()))
         }
-        Kind::Bool if found.text() == "false" => Ok(None),
-        Kind::Bool | Kind::Null => wrong("true"),
-        Kind::Number => wrong("a number"),
-        Kind::Object => wrong("an object"),
-        Kind::Array if found.elements().next().is_none() => Ok(None),
-        Kind::Array => wrong("an array"),
+        JsonType::Bool if found.text() == "false" => Ok(None),
+        JsonType::Bool | JsonType::Null => wrong("true"),
+        JsonType::Number => wrong("a number"),
+        JsonType::Object => wrong("an object"),
+        JsonType::Array if found.elements().next().is_none() => Ok(None),
+        JsonType::Array => wrong("an array"),
     }
 }
 
@@ -347,7 +349,7 @@ mod tests {
 
     /// As [`Page::read`] does it, but one look after the other: everything is parsed, then found, then read.
     fn read_slowly<'a>(text: &'a str, paths: &Paths) -> Result<Page<'a>, PageError> {
-        let root = Raw::parse(text).map_err(PageError::NotJson)?;
+        let root = RawJson::parse(text).map_err(PageError::NotJson)?;
         let mut records = Vec::new();
         let mut absent = None;
         match paths.data.all(root) {
@@ -355,7 +357,7 @@ mod tests {
                 for found in all {
                     let elements = found.elements().filter(|element| !element.is_null());
                     match found.kind() {
-                        Kind::Array => records.extend(elements.map(|element| Record::read(element, paths))),
+                        JsonType::Array => records.extend(elements.map(|element| Record::read(element, paths))),
                         _ if is_nothing(found) => {}
                         _ => records.push(Record::read(found, paths)),
                     }

@@ -2,7 +2,7 @@
 //!
 //! Text that starts with `$` is RFC 9535. Anything else is the config page's shorthand: the whole text as one literal
 //! key if the object has it (`@odata.nextLink`), else dotted segments with `[0]`, `[*]` and quoted names. Both come down
-//! to steps where they can; these walk [`Raw`] slices. Only what steps can't say (filters, slices, `..`) is asked of
+//! to steps where they can; these walk [`RawJson`] slices. Only what steps can't say (filters, slices, `..`) is asked of
 //! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
 
 mod parse;
@@ -16,8 +16,8 @@ use jsonpath_rust::query::js_path_process;
 
 use parse::{form, parts, query};
 
-use super::json::{Kind, Raw};
-use super::scan::Key;
+use super::json::{JsonType, RawJson};
+use super::scan::MemberKey;
 
 /// How many keys an error names.
 const KEYS_NAMED_MAX: usize = 20;
@@ -36,16 +36,16 @@ pub struct JsonPath {
 #[derive(Clone, Debug, PartialEq)]
 enum Form {
     /// Steps from the root; `literal` is tried first, as one key of the root.
-    Steps { literal: Option<String>, steps: Vec<Step> },
+    Steps { literal: Option<String>, steps: Vec<PathSegment> },
     /// Steps to lists or objects, a filter of their elements that looks at nothing else, and steps below what it keeps.
-    Filter { above: Vec<Step>, filter: JpQuery, below: Vec<Step> },
+    Filter { above: Vec<PathSegment>, filter: JpQuery, below: Vec<PathSegment> },
     /// RFC 9535 beyond that; `many` where finding nothing is no surprise.
     Query { query: JpQuery, many: bool },
 }
 
 /// One step down.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Step {
+enum PathSegment {
     /// The member with this key.
     Key(String),
     /// The element at this place; negative counts from the end.
@@ -57,7 +57,7 @@ enum Step {
 /// A part of a path's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    Step(Step),
+    Segment(PathSegment),
     /// `..`
     Descend,
     /// A bracket with a filter, a slice or a union in it.
@@ -140,7 +140,7 @@ impl JsonPath {
     ///
     /// # Errors
     /// [`Missing`] where the page has no such place; it names the keys there are.
-    pub fn all<'a>(&self, root: Raw<'a>) -> Result<Vec<Raw<'a>>, Missing> {
+    pub fn all<'a>(&self, root: RawJson<'a>) -> Result<Vec<RawJson<'a>>, Missing> {
         match &self.form {
             Form::Steps { literal, steps } => {
                 if let Some(found) = literal.as_ref().and_then(|key| root.member(key)) {
@@ -181,14 +181,14 @@ impl JsonPath {
 
     /// Whether the way ends in an empty object, list or text: what is written there for nothing at all.
     #[must_use]
-    pub fn ends_in_nothing(&self, root: Raw<'_>) -> bool {
+    pub fn ends_in_nothing(&self, root: RawJson<'_>) -> bool {
         let Form::Steps { steps, .. } = &self.form else { return false };
         let mut here = root;
         for step in steps {
             let next = match step {
-                Step::Key(key) => here.member(key),
-                Step::Index(index) => element(here, *index),
-                Step::Each => None,
+                PathSegment::Key(key) => here.member(key),
+                PathSegment::Index(index) => element(here, *index),
+                PathSegment::Each => None,
             };
             match next {
                 Some(next) => here = next,
@@ -197,18 +197,18 @@ impl JsonPath {
         }
         let is_root = here.offset_in(root) == 0;
         let is_empty = match here.kind() {
-            Kind::Object => here.members().next().is_none(),
-            Kind::Array => here.elements().next().is_none(),
-            Kind::Text => here.scalar().is_some_and(|text| text.trim().is_empty()),
-            Kind::Null => true,
-            Kind::Number | Kind::Bool => false,
+            JsonType::Object => here.members().next().is_none(),
+            JsonType::Array => here.elements().next().is_none(),
+            JsonType::Text => here.scalar().is_some_and(|text| text.trim().is_empty()),
+            JsonType::Null => true,
+            JsonType::Number | JsonType::Bool => false,
         };
         is_empty && !is_root
     }
 
     /// The first value at the path that is not `null`.
     #[must_use]
-    pub fn first<'a>(&self, root: Raw<'a>) -> Option<Raw<'a>> {
+    pub fn first<'a>(&self, root: RawJson<'a>) -> Option<RawJson<'a>> {
         match &self.form {
             Form::Steps { literal: None, steps } => below(root, steps),
             _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
@@ -227,17 +227,17 @@ pub(super) struct Keys<'p> {
 
 /// The beginning of a path that begins with a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Head<'p> {
+pub(super) struct PathMatcher<'p> {
     literal: Option<&'p str>,
     key: &'p str,
-    rest: &'p [Step],
+    rest: &'p [PathSegment],
 }
 
 /// What the members of an object have for a path, as they are passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sighting<'a> {
-    literal: Option<Raw<'a>>,
-    first: Option<Raw<'a>>,
+    literal: Option<RawJson<'a>>,
+    first: Option<RawJson<'a>>,
 }
 
 impl JsonPath {
@@ -245,18 +245,18 @@ impl JsonPath {
     pub(super) fn as_keys(&self) -> Option<Keys<'_>> {
         let Form::Steps { literal, steps } = &self.form else { return None };
         let keys = steps.iter().map(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Index(_) | Step::Each => None,
+            PathSegment::Key(key) => Some(key.as_str()),
+            PathSegment::Index(_) | PathSegment::Each => None,
         });
         let keys: Option<Vec<&str>> = keys.collect();
         Some(Keys { literal: literal.as_deref(), keys: keys? })
     }
 
     /// The beginning of the path, where that is a key.
-    pub(super) fn head(&self) -> Option<Head<'_>> {
+    pub(super) fn head(&self) -> Option<PathMatcher<'_>> {
         match &self.form {
             Form::Steps { literal, steps } => match steps.as_slice() {
-                [Step::Key(key), rest @ ..] => Some(Head { literal: literal.as_deref(), key, rest }),
+                [PathSegment::Key(key), rest @ ..] => Some(PathMatcher { literal: literal.as_deref(), key, rest }),
                 _ => None,
             },
             Form::Filter { .. } | Form::Query { .. } => None,
@@ -270,14 +270,14 @@ impl JsonPath {
     }
 }
 
-impl<'p> Head<'p> {
+impl<'p> PathMatcher<'p> {
     /// The keys that it looks for.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'p str> {
         [Some(self.key), self.literal].into_iter().flatten()
     }
 
     /// Looks at a member of the root; of equal keys the first counts.
-    pub(super) fn see<'a>(&self, sighting: &mut Sighting<'a>, key: &Key<'a>, value: Raw<'a>) {
+    pub(super) fn see<'a>(&self, sighting: &mut Sighting<'a>, key: &MemberKey<'a>, value: RawJson<'a>) {
         if sighting.first.is_none() && key.is(self.key) {
             sighting.first = Some(value);
         }
@@ -287,7 +287,7 @@ impl<'p> Head<'p> {
     }
 
     /// What [`JsonPath::first`] finds in an object whose members were all seen.
-    pub(super) fn first<'a>(&self, sighting: Sighting<'a>) -> Option<Raw<'a>> {
+    pub(super) fn first<'a>(&self, sighting: Sighting<'a>) -> Option<RawJson<'a>> {
         let found = match (sighting.literal, sighting.first, self.rest) {
             (Some(literal), _, _) => Some(literal),
             (None, first, []) => first,
@@ -306,9 +306,9 @@ impl fmt::Display for JsonPath {
 
 /// The keys of an object, or what else it is, for an error.
 #[must_use]
-pub fn what_is_there(raw: Raw<'_>) -> String {
+pub fn what_is_there(raw: RawJson<'_>) -> String {
     let what = match raw.kind() {
-        Kind::Object => {
+        JsonType::Object => {
             let mut members = raw.members();
             let mut names: Vec<String> = members.by_ref().take(KEYS_NAMED_MAX).map(|m| key_named(m.key)).collect();
             match members.count() {
@@ -320,35 +320,35 @@ pub fn what_is_there(raw: Raw<'_>) -> String {
             }
             return format!("the keys there are: {}", names.join(", "));
         }
-        Kind::Array => "an array",
-        Kind::Text => "a string",
-        Kind::Number => "a number",
-        Kind::Bool => "true or false",
-        Kind::Null => "null",
+        JsonType::Array => "an array",
+        JsonType::Text => "a string",
+        JsonType::Number => "a number",
+        JsonType::Bool => "true or false",
+        JsonType::Null => "null",
     };
     format!("what is there is {what}")
 }
 
-fn key_named(key: Raw<'_>) -> String {
+fn key_named(key: RawJson<'_>) -> String {
     key.scalar().unwrap_or_default().chars().filter(|c| !c.is_control()).take(KEY_NAMED_CHARS_MAX).collect()
 }
 
 /// The first value at the end of the steps that is not `null`, if there is one.
-fn below<'a>(root: Raw<'a>, steps: &[Step]) -> Option<Raw<'a>> {
-    if steps.contains(&Step::Each) {
+fn below<'a>(root: RawJson<'a>, steps: &[PathSegment]) -> Option<RawJson<'a>> {
+    if steps.contains(&PathSegment::Each) {
         return walk(root, steps).ok()?.into_iter().find(|value| !value.is_null());
     }
     // Without branches there is nothing to collect.
     let end = steps.iter().try_fold(root, |raw, step| match step {
-        Step::Key(key) => raw.member(key),
-        Step::Index(index) => element(raw, *index),
-        Step::Each => None,
+        PathSegment::Key(key) => raw.member(key),
+        PathSegment::Index(index) => element(raw, *index),
+        PathSegment::Each => None,
     });
     end.filter(|value| !value.is_null())
 }
 
 /// Follows steps; the error tells what stands where the way ends.
-fn walk<'a>(root: Raw<'a>, steps: &[Step]) -> Result<Vec<Raw<'a>>, String> {
+fn walk<'a>(root: RawJson<'a>, steps: &[PathSegment]) -> Result<Vec<RawJson<'a>>, String> {
     let mut here = vec![root];
     let mut null_met = false;
     for step in steps {
@@ -357,10 +357,10 @@ fn walk<'a>(root: Raw<'a>, steps: &[Step]) -> Result<Vec<Raw<'a>>, String> {
         for raw in &here {
             null_met |= raw.is_null();
             match step {
-                Step::Key(key) => next.extend(raw.member(key)),
-                Step::Index(index) => next.extend(element(*raw, *index)),
-                Step::Each => {
-                    container_met |= matches!(raw.kind(), Kind::Array | Kind::Object);
+                PathSegment::Key(key) => next.extend(raw.member(key)),
+                PathSegment::Index(index) => next.extend(element(*raw, *index)),
+                PathSegment::Each => {
+                    container_met |= matches!(raw.kind(), JsonType::Array | JsonType::Object);
                     next.extend(raw.elements());
                     next.extend(raw.members().map(|member| member.value));
                 }
@@ -374,7 +374,7 @@ fn walk<'a>(root: Raw<'a>, steps: &[Step]) -> Result<Vec<Raw<'a>>, String> {
     Ok(here)
 }
 
-fn element(raw: Raw<'_>, index: i64) -> Option<Raw<'_>> {
+fn element(raw: RawJson<'_>, index: i64) -> Option<RawJson<'_>> {
     let from_end = usize::try_from(index.unsigned_abs()).ok()?;
     if index >= 0 {
         return raw.elements().nth(from_end);
@@ -384,7 +384,7 @@ fn element(raw: Raw<'_>, index: i64) -> Option<Raw<'_>> {
 }
 
 /// Whether a filter keeps an element. It is asked of that alone, so that one element is a tree of values at a time.
-fn keeps(filter: &JpQuery, element: Raw<'_>) -> Result<bool, String> {
+fn keeps(filter: &JpQuery, element: RawJson<'_>) -> Result<bool, String> {
     let element: serde_json::Value = serde_json::from_str(element.text()).map_err(|error| error.to_string())?;
     let list = serde_json::Value::Array(vec![element]);
     let found = js_path_process(filter, &list).map_err(|error| error.to_string())?;
@@ -392,7 +392,7 @@ fn keeps(filter: &JpQuery, element: Raw<'_>) -> Result<bool, String> {
 }
 
 /// Asks jsonpath-rust for the places, and takes the raw slices that stand there.
-fn ask<'a>(root: Raw<'a>, query: &JpQuery) -> Result<Vec<Raw<'a>>, String> {
+fn ask<'a>(root: RawJson<'a>, query: &JpQuery) -> Result<Vec<RawJson<'a>>, String> {
     let value: serde_json::Value = serde_json::from_str(root.text()).map_err(|error| error.to_string())?;
     let found = js_path_process(query, &value).map_err(|error| error.to_string())?;
     let mut children = Children::default();
@@ -409,14 +409,14 @@ fn ask<'a>(root: Raw<'a>, query: &JpQuery) -> Result<Vec<Raw<'a>>, String> {
 
 /// The children of each container that was entered, so that none is read twice.
 #[derive(Default)]
-struct Children<'a>(HashMap<usize, HashMap<Step, Raw<'a>>>);
+struct Children<'a>(HashMap<usize, HashMap<PathSegment, RawJson<'a>>>);
 
 impl<'a> Children<'a> {
-    fn child(&mut self, root: Raw<'a>, raw: Raw<'a>, step: Step) -> Option<Raw<'a>> {
+    fn child(&mut self, root: RawJson<'a>, raw: RawJson<'a>, step: PathSegment) -> Option<RawJson<'a>> {
         let children = self.0.entry(raw.offset_in(root)).or_insert_with(|| {
-            let elements = raw.elements().zip(0..).map(|(element, index)| (Step::Index(index), element));
+            let elements = raw.elements().zip(0..).map(|(element, index)| (PathSegment::Index(index), element));
             // Of equal keys serde_json keeps the last, so it is the one that jsonpath-rust has seen.
-            let members = raw.members().filter_map(|m| Some((Step::Key(m.key.scalar()?.into_owned()), m.value)));
+            let members = raw.members().filter_map(|m| Some((PathSegment::Key(m.key.scalar()?.into_owned()), m.value)));
             elements.chain(members).collect()
         });
         children.get(&step).copied()
@@ -424,12 +424,12 @@ impl<'a> Children<'a> {
 }
 
 /// A normalized path (`$['data'][0]`) as steps.
-fn steps_of_place(place: &str) -> Option<Vec<Step>> {
+fn steps_of_place(place: &str) -> Option<Vec<PathSegment>> {
     let parts = parts(place.strip_prefix('$')?, true).ok()?;
     parts
         .into_iter()
         .map(|part| match part {
-            Part::Step(step) => Some(step),
+            Part::Segment(step) => Some(step),
             Part::Descend | Part::Bracket(_) => None,
         })
         .collect()
@@ -447,10 +447,10 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, expected: &[&str]) {
-        let root = Raw::parse(PAGE).expect("the page is JSON");
+        let root = RawJson::parse(PAGE).expect("the page is JSON");
         let path = JsonPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let found = path.all(root).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(found.into_iter().map(Raw::text).collect::<Vec<_>>(), expected, "{path}");
+        assert_eq!(found.into_iter().map(RawJson::text).collect::<Vec<_>>(), expected, "{path}");
     }
 
     #[test]
@@ -488,7 +488,7 @@ mod tests {
     /// As jsonpath-rust finds it in the whole page.
     fn asked_of_the_whole(path: &str, page: &str) -> Vec<String> {
         let query = parse_json_path(path).expect("a path");
-        let found = ask(Raw::parse(page).expect("JSON"), &query).expect("it can be asked");
+        let found = ask(RawJson::parse(page).expect("JSON"), &query).expect("it can be asked");
         found.into_iter().map(|raw| raw.text().to_owned()).collect()
     }
 
@@ -512,7 +512,7 @@ mod tests {
         ] {
             let parsed = JsonPath::parse(path).expect("a path");
             assert_eq!(!parsed.has_tree(), is_by_element, "{path}");
-            let found = parsed.all(Raw::parse(page).expect("JSON")).unwrap_or_else(|error| panic!("{error}"));
+            let found = parsed.all(RawJson::parse(page).expect("JSON")).unwrap_or_else(|error| panic!("{error}"));
             let found: Vec<String> = found.into_iter().map(|raw| raw.text().to_owned()).collect();
             assert_eq!(found, asked_of_the_whole(path, page), "{path}");
         }
@@ -521,7 +521,7 @@ mod tests {
     #[test]
     fn a_large_page_is_not_made_a_tree_of_values() {
         let page = format!(r#"{{"a": [{{"t": "{}"}}]}}"#, "x".repeat(TREE_BYTES_MAX));
-        let root = Raw::parse(&page).expect("JSON");
+        let root = RawJson::parse(&page).expect("JSON");
         let all = |path| JsonPath::parse(path).expect("a path").all(root);
         let refused = all("$..t").expect_err("it would take twenty times as much").to_string();
         assert!(refused.contains("ask for smaller pages"), "{refused}");
@@ -530,7 +530,7 @@ mod tests {
 
     #[test]
     fn names_the_keys_there_are_where_it_finds_nothing() {
-        let root = Raw::parse(PAGE).expect("the page is JSON");
+        let root = RawJson::parse(PAGE).expect("the page is JSON");
         let missing = |path: &str| {
             let path = JsonPath::parse(path).expect("a path");
             path.all(root).expect_err("nothing stands there").to_string()
@@ -551,7 +551,7 @@ mod tests {
     #[test]
     fn never_panics_on_any_text() {
         use proptest::prelude::*;
-        let root = Raw::parse(PAGE).expect("the page is JSON");
+        let root = RawJson::parse(PAGE).expect("the page is JSON");
         proptest!(|(text in r#"[$.\[\]'"*a-c@?:,0-9()\\ -]{0,16}"#)| {
             if let Ok(path) = JsonPath::parse(&text) {
                 let _ = path.all(root);

@@ -3,7 +3,7 @@
 //! Nothing here recurses, so no nesting can exhaust the stack, and nothing is allocated per value. Strings, most of any
 //! record, are passed eight bytes at a time.
 
-use super::json::{Kind, Raw};
+use super::json::{JsonType, RawJson};
 
 /// Eight times the same byte.
 const fn eight(byte: u8) -> u64 {
@@ -20,7 +20,7 @@ pub(super) struct Scan<'a> {
     text: &'a str,
     at: usize,
     /// The containers that are open within the value that is being passed.
-    open: Vec<Kind>,
+    open: Vec<JsonType>,
     /// Whether line breaks stood between tokens since this was last reset.
     pub(super) has_breaks: bool,
 }
@@ -49,8 +49,8 @@ impl<'a> Scan<'a> {
     }
 
     /// The text from a place up to here.
-    pub(super) fn since(&self, start: usize) -> Raw<'a> {
-        Raw::of_valid(self.text.get(start..self.at).unwrap_or_default())
+    pub(super) fn since(&self, start: usize) -> RawJson<'a> {
+        RawJson::of_valid(self.text.get(start..self.at).unwrap_or_default())
     }
 
     /// Takes the byte if it comes next.
@@ -62,14 +62,14 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes the opening bracket of a container, if it comes next.
-    pub(super) fn open(&mut self, kind: Kind) -> bool {
+    pub(super) fn open(&mut self, kind: JsonType) -> bool {
         self.blank();
-        self.take(if kind == Kind::Object { b'{' } else { b'[' })
+        self.take(if kind == JsonType::Object { b'{' } else { b'[' })
     }
 
     /// The key of the next member, and past its colon; nothing past the closing bracket. `is_first` is for the first.
     #[inline]
-    pub(super) fn key(&mut self, is_first: bool) -> Result<Option<Key<'a>>, Invalid> {
+    pub(super) fn key(&mut self, is_first: bool) -> Result<Option<MemberKey<'a>>, Invalid> {
         if !self.goes_on(is_first, b'}')? {
             return Ok(None);
         }
@@ -77,7 +77,7 @@ impl<'a> Scan<'a> {
         let StringEnd { has_escapes } = self.string()?;
         let raw = self.since(start);
         self.colon()?;
-        Ok(Some(Key { raw, has_escapes }))
+        Ok(Some(MemberKey { raw, has_escapes }))
     }
 
     /// Whether another element comes; if not, this is past the closing bracket. `is_first` is for the first.
@@ -101,7 +101,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes the next value, whatever it is.
-    pub(super) fn value(&mut self) -> Result<Raw<'a>, Invalid> {
+    pub(super) fn value(&mut self) -> Result<RawJson<'a>, Invalid> {
         self.blank();
         let start = self.at;
         self.open.clear();
@@ -115,7 +115,7 @@ impl<'a> Scan<'a> {
                     self.at += 1;
                     self.blank();
                     if !self.take(b'}') {
-                        self.open.push(Kind::Object);
+                        self.open.push(JsonType::Object);
                         self.member()?;
                         continue;
                     }
@@ -124,7 +124,7 @@ impl<'a> Scan<'a> {
                     self.at += 1;
                     self.blank();
                     if !self.take(b']') {
-                        self.open.push(Kind::Array);
+                        self.open.push(JsonType::Array);
                         continue;
                     }
                 }
@@ -148,7 +148,7 @@ impl<'a> Scan<'a> {
     #[inline(always)]
     fn close_or_go_on(&mut self) -> Result<bool, Invalid> {
         while let Some(kind) = self.open.last() {
-            let is_object = *kind == Kind::Object;
+            let is_object = *kind == JsonType::Object;
             self.blank();
             match self.byte() {
                 Some(b',') => {
@@ -295,9 +295,9 @@ fn special(eight_bytes: u64) -> u64 {
 
 /// The key of a member.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key<'a> {
+pub(super) struct MemberKey<'a> {
     /// With its quotes.
-    pub(super) raw: Raw<'a>,
+    pub(super) raw: RawJson<'a>,
     has_escapes: bool,
 }
 
@@ -313,7 +313,7 @@ impl Lengths {
 
     /// Whether this may be one of the keys.
     #[inline(always)]
-    pub(super) fn may_have(self, key: &Key<'_>) -> bool {
+    pub(super) fn may_have(self, key: &MemberKey<'_>) -> bool {
         key.has_escapes || self.0 & Self::bit(key.raw.text().len().saturating_sub(2)) != 0
     }
 
@@ -323,7 +323,7 @@ impl Lengths {
     }
 }
 
-impl Key<'_> {
+impl MemberKey<'_> {
     /// Whether this is how the text is written as a key.
     pub(super) fn is(&self, text: &str) -> bool {
         if self.has_escapes {
@@ -447,7 +447,7 @@ mod tests {
         proptest!(|(before in "[a-zé\u{0}-\u{7f}]{0,20}")| {
             let text = serde_json::to_string(&before).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let mut scan = Scan::new(&text);
-            prop_assert_eq!(scan.value().map(Raw::text), Ok(text.as_str()));
+            prop_assert_eq!(scan.value().map(RawJson::text), Ok(text.as_str()));
         });
     }
 

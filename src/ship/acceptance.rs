@@ -14,7 +14,7 @@ pub(super) enum Acceptance {
     /// It has every line.
     All,
     /// It has the lines that it can read; sending them again would double those.
-    Partial(Counts),
+    Partial(ListenerCounts),
     /// It wants less at a time.
     TooLarge,
     /// It, or a firewall before it, doesn't want this batch, or none at all.
@@ -50,7 +50,7 @@ impl Refusal {
 /// What a listener counts in a batch; zero where it doesn't say.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Counts {
+pub(super) struct ListenerCounts {
     /// Lines that are not valid JSON to it.
     pub(super) malformed_lines: u64,
     /// Lines that it has.
@@ -61,7 +61,7 @@ pub(super) struct Counts {
     pub(super) empty_log_lines: u64,
 }
 
-impl Counts {
+impl ListenerCounts {
     /// Returns the counts in a body, or `None` where the body is anything else: then no listener wrote it.
     fn read(body: &str) -> Option<Self> {
         let names = ["malformedLines", "successfulLines", "oversizedLines", "emptyLogLines"];
@@ -78,7 +78,7 @@ impl Counts {
 
 /// Says what an answer means. `may_pass` tells whether another attempt may help.
 pub(super) fn meaning(status: StatusCode, body: &str, may_pass: bool, acknowledge: Acknowledge) -> Meaning {
-    let counts = Counts::read(body).filter(|_| status.is_success() || status == StatusCode::BAD_REQUEST);
+    let counts = ListenerCounts::read(body).filter(|_| status.is_success() || status == StatusCode::BAD_REQUEST);
     if let Some(counts) = counts {
         return Meaning::Settled(Acceptance::Partial(counts));
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn partial(malformed_lines: u64, successful_lines: u64) -> Meaning {
-        let counts = Counts { malformed_lines, successful_lines, ..Counts::default() };
+        let counts = ListenerCounts { malformed_lines, successful_lines, ..ListenerCounts::default() };
         Meaning::Settled(Acceptance::Partial(counts))
     }
 

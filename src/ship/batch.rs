@@ -1,6 +1,6 @@
 //! Batches: as many records as fit, and which records they are.
 
-use crate::record::Identity;
+use crate::record::RecordKey;
 
 /// The largest batch, as NDJSON before compression. The listener takes ten times as much; smaller ones cost less to send
 /// again.
@@ -17,15 +17,15 @@ const SPARE_MAX: usize = 3;
 pub struct Batch {
     /// NDJSON: each line ends with a line break.
     text: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
 }
 
 /// One line of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct BatchEntry {
     /// Where the line ends, its line break included.
     end: usize,
-    identity: Identity,
+    identity: RecordKey,
 }
 
 /// A line that no batch may hold.
@@ -51,7 +51,7 @@ impl Batch {
     /// How much memory it has.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.text.capacity().saturating_add(self.entries.capacity().saturating_mul(size_of::<Entry>()))
+        self.text.capacity().saturating_add(self.entries.capacity().saturating_mul(size_of::<BatchEntry>()))
     }
 
     /// Whether it has no line.
@@ -61,7 +61,7 @@ impl Batch {
     }
 
     /// Its lines without line breaks, with their records.
-    pub fn lines(&self) -> impl Iterator<Item = (&[u8], Identity)> {
+    pub fn lines(&self) -> impl Iterator<Item = (&[u8], RecordKey)> {
         let mut start = 0;
         self.entries.iter().map(move |entry| {
             let line = self.text.get(start..entry.end.saturating_sub(1)).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Batch {
     }
 
     /// Its records.
-    pub fn identities(&self) -> impl Iterator<Item = Identity> {
+    pub fn identities(&self) -> impl Iterator<Item = RecordKey> {
         self.entries.iter().map(|entry| entry.identity)
     }
 
@@ -81,7 +81,7 @@ impl Batch {
     /// The batch as it is, where one of the two would have no line.
     pub fn split_at(self, lines: usize) -> Result<(Batch, Batch), Batch> {
         let last = lines.checked_sub(1).filter(|_| lines < self.entries.len());
-        let Some(Entry { end: cut, .. }) = last.and_then(|last| self.entries.get(last)).copied() else {
+        let Some(BatchEntry { end: cut, .. }) = last.and_then(|last| self.entries.get(last)).copied() else {
             return Err(self);
         };
         let Batch { mut text, mut entries } = self;
@@ -114,7 +114,7 @@ impl Batcher {
     ///
     /// # Errors
     /// The line, where it is longer than [`LINE_BYTES_MAX`]; it is in no batch then.
-    pub fn push(&mut self, append: impl FnOnce(&mut Vec<u8>), identity: Identity) -> Result<Option<Batch>, TooLong> {
+    pub fn push(&mut self, append: impl FnOnce(&mut Vec<u8>), identity: RecordKey) -> Result<Option<Batch>, TooLong> {
         let start = self.open.text.len();
         if start > BATCH_BYTES_MAX / 2 {
             // It will be full, and doubling would take a megabyte that is never filled.
@@ -132,7 +132,7 @@ impl Batcher {
         self.open.text.push(b'\n');
         let is_full = self.open.text.len() > BATCH_BYTES_MAX && !self.open.is_empty();
         let full = if is_full { self.cut(start) } else { None };
-        self.open.entries.push(Entry { end: self.open.text.len(), identity });
+        self.open.entries.push(BatchEntry { end: self.open.text.len(), identity });
         Ok(full)
     }
 
@@ -173,8 +173,8 @@ mod tests {
     use crate::record::Fingerprint;
     use proptest::prelude::*;
 
-    fn identity(number: usize) -> Identity {
-        Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: None }
+    fn identity(number: usize) -> RecordKey {
+        RecordKey { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: None }
     }
 
     #[test]

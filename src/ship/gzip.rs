@@ -21,7 +21,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use libdeflater::{CompressionLvl, Compressor};
+use libdeflater::CompressionLvl;
 use tokio::sync::Semaphore;
 
 use super::batch::Batch;
@@ -35,19 +35,19 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 const TURNS_DEFAULT: usize = 2;
 
 /// Compresses one batch after the other, in the same memory.
-pub struct Packer {
-    compressor: Compressor,
+pub struct Compressor {
+    compressor: libdeflater::Compressor,
     room: Vec<u8>,
 }
 
-impl Packer {
+impl Compressor {
     /// With its memory.
     ///
     /// # Errors
     /// Where libdeflate doesn't know the level.
     pub fn new() -> io::Result<Self> {
         let level = CompressionLvl::new(LEVEL).map_err(|_| io::Error::other("libdeflate has no such level"))?;
-        Ok(Self { compressor: Compressor::new(level), room: Vec::new() })
+        Ok(Self { compressor: libdeflater::Compressor::new(level), room: Vec::new() })
     }
 
     /// Text as one gzip member (RFC 1952).
@@ -64,7 +64,7 @@ impl Packer {
     }
 }
 
-impl fmt::Debug for Packer {
+impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Packer").field("room_bytes", &self.room.len()).finish_non_exhaustive()
     }
@@ -81,21 +81,21 @@ pub struct Packed {
 
 /// Compresses the batches of all APIs, as many at a time as there are cores.
 #[derive(Debug)]
-pub struct Press {
+pub struct CompressionPool {
     turns: Semaphore,
     turns_max: usize,
     /// Whoever compresses takes one out; at most as many as there are turns stay.
-    idle: Mutex<Vec<Packer>>,
+    idle: Mutex<Vec<Compressor>>,
 }
 
-impl Default for Press {
+impl Default for CompressionPool {
     fn default() -> Self {
         let turns_max = std::thread::available_parallelism().map_or(TURNS_DEFAULT, usize::from);
         Self { turns: Semaphore::new(turns_max), turns_max, idle: Mutex::default() }
     }
 }
 
-impl Press {
+impl CompressionPool {
     /// Compresses a batch.
     ///
     /// # Errors
@@ -104,15 +104,15 @@ impl Press {
         if batch.text().len() <= INLINE_BYTES_MAX {
             return self.pack_here(batch);
         }
-        let press = Arc::clone(&self);
-        let _turn = press.turns.acquire().await.map_err(io::Error::other)?;
+        let compression = Arc::clone(&self);
+        let _turn = compression.turns.acquire().await.map_err(io::Error::other)?;
         tokio::task::spawn_blocking(move || self.pack_here(batch)).await?
     }
 
     fn pack_here(&self, batch: Batch) -> io::Result<Packed> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = idle().pop();
-        let mut packer = taken.map_or_else(Packer::new, Ok)?;
+        let mut packer = taken.map_or_else(Compressor::new, Ok)?;
         let body = packer.pack(batch.text())?;
         let mut idle = idle();
         if idle.len() < self.turns_max {

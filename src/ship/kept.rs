@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::undelivered::FILE_NAME;
 use crate::record::Fingerprint;
-use crate::record::json::Raw;
+use crate::record::json::RawJson;
 
 /// The longest line that is read: that of a record as large as a page.
 const LINE_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -20,7 +20,7 @@ const NEW_FILE_NAME: &str = ".undelivered.ndjson.new";
 
 /// Whether the listener may have a record already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum MayHaveRecord {
     /// It never took it.
     No,
     /// It took some lines of the record's batch, and doesn't say which.
@@ -39,7 +39,7 @@ pub struct KeptLine<'l> {
     /// Why it could not be delivered.
     pub reason: String,
     /// Whether the listener may have it.
-    pub taken: Taken,
+    pub taken: MayHaveRecord,
     /// The line that would have been shipped; nothing where only id, date and hash were kept.
     pub record: Option<&'l str>,
     /// The length of the line in bytes, its line break not counted.
@@ -49,15 +49,15 @@ pub struct KeptLine<'l> {
 impl<'l> KeptLine<'l> {
     /// Nothing where the line isn't one of this file.
     fn read(number: u64, line: &'l str) -> Option<Self> {
-        let root = Raw::parse(line).ok()?;
-        let text = |key: &str| root.member(key).and_then(Raw::scalar).map(|text| text.into_owned());
+        let root = RawJson::parse(line).ok()?;
+        let text = |key: &str| root.member(key).and_then(RawJson::scalar).map(|text| text.into_owned());
         Some(Self {
             place: Fingerprint::of(&[&number.to_le_bytes()]),
             time: text("time")?,
             api: text("api")?,
             reason: text("reason")?,
-            taken: if text("taken").as_deref() == Some("in part") { Taken::InPart } else { Taken::No },
-            record: root.member("record").map(Raw::text),
+            taken: if text("taken").as_deref() == Some("in part") { MayHaveRecord::InPart } else { MayHaveRecord::No },
+            record: root.member("record").map(RawJson::text),
             bytes: line.len(),
         })
     }
@@ -68,8 +68,11 @@ impl<'l> KeptLine<'l> {
 ///
 /// # Errors
 /// Where it can't be read, isn't UTF-8, or has a line of more than 128 MiB; and those of `see`.
-pub fn read_kept(folder: &Path, mut see: impl FnMut(&str, Option<KeptLine<'_>>) -> io::Result<()>) -> io::Result<()> {
-    let file = match File::open(folder.join(FILE_NAME)) {
+pub fn read_kept(
+    directory: &Path,
+    mut see: impl FnMut(&str, Option<KeptLine<'_>>) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = match File::open(directory.join(FILE_NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };
@@ -94,9 +97,9 @@ pub fn read_kept(folder: &Path, mut see: impl FnMut(&str, Option<KeptLine<'_>>) 
 
 /// How many records of each API are in the file; what can't be read counts as none.
 #[must_use]
-pub fn count_kept(folder: &Path) -> BTreeMap<String, u64> {
+pub fn count_kept(directory: &Path) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
-    let counted = read_kept(folder, |_, kept| {
+    let counted = read_kept(directory, |_, kept| {
         if let Some(kept) = kept {
             *counts.entry(kept.api).or_default() += 1;
         }
@@ -112,8 +115,8 @@ pub fn count_kept(folder: &Path) -> BTreeMap<String, u64> {
 ///
 /// # Errors
 /// Where it can't be read or written; then it is as it was.
-pub fn rewrite_kept(folder: &Path, stays: impl Fn(&KeptLine<'_>) -> bool, more_of: Option<&Path>) -> io::Result<()> {
-    let path = folder.join(NEW_FILE_NAME);
+pub fn rewrite_kept(directory: &Path, stays: impl Fn(&KeptLine<'_>) -> bool, more_of: Option<&Path>) -> io::Result<()> {
+    let path = directory.join(NEW_FILE_NAME);
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     let mut new = BufWriter::new(file);
     let mut lines = 0_u64;
@@ -121,7 +124,7 @@ pub fn rewrite_kept(folder: &Path, stays: impl Fn(&KeptLine<'_>) -> bool, more_o
         lines += 1;
         new.write_all(line.as_bytes()).and_then(|()| new.write_all(b"\n"))
     };
-    read_kept(folder, |line, kept| if kept.is_none_or(|kept| stays(&kept)) { write(line) } else { Ok(()) })?;
+    read_kept(directory, |line, kept| if kept.is_none_or(|kept| stays(&kept)) { write(line) } else { Ok(()) })?;
     if let Some(other) = more_of {
         read_kept(other, |line, _| write(line))?;
     }
@@ -129,14 +132,14 @@ pub fn rewrite_kept(folder: &Path, stays: impl Fn(&KeptLine<'_>) -> bool, more_o
     if lines == 0 {
         // Nothing is undelivered: no file says it best.
         std::fs::remove_file(&path)?;
-        match std::fs::remove_file(folder.join(FILE_NAME)) {
+        match std::fs::remove_file(directory.join(FILE_NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     } else {
-        std::fs::rename(&path, folder.join(FILE_NAME))?;
+        std::fs::rename(&path, directory.join(FILE_NAME))?;
     }
-    File::open(folder)?.sync_all()
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -152,9 +155,9 @@ mod tests {
         r#"{"time":"2026-01-03T00:00:00Z","output":"logzio","api":"a","reason":"r","taken":"no","id":"x","date":null}"#,
     );
 
-    fn apis(folder: &Path) -> Vec<String> {
+    fn apis(directory: &Path) -> Vec<String> {
         let mut seen = Vec::new();
-        read_kept(folder, |line, kept| {
+        read_kept(directory, |line, kept| {
             seen.push(kept.map_or_else(|| line.to_owned(), |kept| kept.api));
             Ok(())
         })
@@ -164,11 +167,11 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_they_were_kept_and_others_stay() {
-        let folder = tempfile::tempdir().expect("a directory");
-        assert!(apis(folder.path()).is_empty(), "no file is no line");
-        std::fs::write(folder.path().join(FILE_NAME), LINES).expect("it is written");
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(apis(directory.path()).is_empty(), "no file is no line");
+        std::fs::write(directory.path().join(FILE_NAME), LINES).expect("it is written");
         let mut seen = Vec::new();
-        read_kept(folder.path(), |_, kept| {
+        read_kept(directory.path(), |_, kept| {
             seen.extend(kept.map(|kept| (kept.api, kept.taken, kept.record.map(str::to_owned))));
             Ok(())
         })
@@ -177,15 +180,15 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ("a".to_owned(), Taken::No, record(r#"{"n": 1}"#)),
-                ("b".to_owned(), Taken::InPart, record(r#"{"n":2.50}"#)),
-                ("a".to_owned(), Taken::No, None),
+                ("a".to_owned(), MayHaveRecord::No, record(r#"{"n": 1}"#)),
+                ("b".to_owned(), MayHaveRecord::InPart, record(r#"{"n":2.50}"#)),
+                ("a".to_owned(), MayHaveRecord::No, None),
             ]
         );
-        rewrite_kept(folder.path(), |kept| kept.api != "a", None).expect("it is written");
-        assert_eq!(apis(folder.path()), ["something that somebody wrote here", "b"]);
-        std::fs::write(folder.path().join(FILE_NAME), LINES.lines().next().expect("a line")).expect("it is written");
-        rewrite_kept(folder.path(), |_| false, None).expect("it is written");
-        assert!(!folder.path().join(FILE_NAME).exists() && !folder.path().join(NEW_FILE_NAME).exists());
+        rewrite_kept(directory.path(), |kept| kept.api != "a", None).expect("it is written");
+        assert_eq!(apis(directory.path()), ["something that somebody wrote here", "b"]);
+        std::fs::write(directory.path().join(FILE_NAME), LINES.lines().next().expect("a line")).expect("it is written");
+        rewrite_kept(directory.path(), |_| false, None).expect("it is written");
+        assert!(!directory.path().join(FILE_NAME).exists() && !directory.path().join(NEW_FILE_NAME).exists());
     }
 }

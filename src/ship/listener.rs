@@ -8,14 +8,14 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use super::acceptance::{Acceptance, Meaning, Refusal, meaning};
-use super::gzip::Press;
-use super::standing::{Foreign, Permission, Standing};
+use super::gzip::CompressionPool;
+use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, unreachable_advice, whole_body};
 use crate::memory::Outage;
 use crate::plan::{self, Acknowledge};
 use crate::query::encode_component;
 use crate::retry::{self, Retries, Verdict};
-use crate::secret::{Scrubber, Secret};
+use crate::secret::{Redactor, Secret};
 use crate::stop::Stop;
 
 /// The name of the one output that there is.
@@ -34,7 +34,7 @@ pub enum ShipError {
     },
     /// The token is refused.
     #[error(
-        "the listener {url} refuses the token ({status}{said}); check logzio.token, that logzio.url is the one of your region, \
+        "the listener {url} refuses the token ({status}{error_body}); check logzio.token, that logzio.url is the one of your region, \
          and firewalls before it"
     )]
     Token {
@@ -43,11 +43,11 @@ pub enum ShipError {
         /// 401 or 403.
         status: StatusCode,
         /// What it says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// A success or a redirect that no listener sends.
     #[error(
-        "{url} answered {status}{said}, which is no listener's answer, so nothing counts as delivered until a listener \
+        "{url} answered {status}{error_body}, which is no listener's answer, so nothing counts as delivered until a listener \
          answers; check logzio.url (where a relay answers so, set `logzio.acknowledge: 2xx`)"
     )]
     Foreign {
@@ -56,17 +56,17 @@ pub enum ShipError {
         /// The HTTP status.
         status: StatusCode,
         /// What came, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// Any other answer.
-    #[error("the listener {url} answered {status}{said}")]
+    #[error("the listener {url} answered {status}{error_body}")]
     Status {
         /// Without the token.
         url: String,
         /// The HTTP status.
         status: StatusCode,
         /// What it says, scrubbed.
-        said: String,
+        error_body: String,
     },
     /// A batch can't be compressed, or a record can't be set aside.
     #[error("{what}: {cause}")]
@@ -87,7 +87,7 @@ pub enum ShipError {
 impl ShipError {
     /// What whoever is on call can do about it.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable { cause, .. } => unreachable_advice(cause, "logzio.url")
                 .unwrap_or("check that this machine reaches the listener: logzio.url, firewall (port 8071), proxy"),
@@ -131,29 +131,29 @@ pub struct Listener {
     /// With the token in its query.
     url: Secret,
     shown_url: String,
-    scrubber: Scrubber,
+    redactor: Redactor,
     acknowledge: Acknowledge,
-    press: Arc<Press>,
-    standing: Standing,
+    compression: Arc<CompressionPool>,
+    standing: Reachability,
     outage: Outage,
 }
 
 /// A failed attempt: why, and whether another may help.
-type Failure = (ShipError, Verdict);
+type SendError = (ShipError, Verdict);
 
 impl Listener {
     /// To a listener of the config.
     #[must_use]
-    pub fn new(client: Client, listener: &plan::Listener) -> Self {
+    pub fn new(client: Client, listener: &plan::Output) -> Self {
         let base = listener.url.as_str().trim_end_matches('/');
         Self {
             client,
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
-            shown_url: listener.scrubber.url(&listener.url),
-            scrubber: listener.scrubber.clone(),
+            shown_url: listener.redactor.url(&listener.url),
+            redactor: listener.redactor.clone(),
             acknowledge: listener.acknowledge,
-            press: Arc::default(),
-            standing: Standing::default(),
+            compression: Arc::default(),
+            standing: Reachability::default(),
             outage: Outage::default(),
         }
     }
@@ -213,7 +213,7 @@ impl Listener {
                 Err(_) => known,
             },
         };
-        Err(ShipError::Foreign { url: self.shown_url.clone(), status: known.status, said: known.said })
+        Err(ShipError::Foreign { url: self.shown_url.clone(), status: known.status, error_body: known.error_body })
     }
 
     /// How many batches it has acknowledged, of all who ship to it.
@@ -229,8 +229,8 @@ impl Listener {
 
     /// Compresses what goes there.
     #[must_use]
-    pub fn press(&self) -> Arc<Press> {
-        Arc::clone(&self.press)
+    pub fn compression(&self) -> Arc<CompressionPool> {
+        Arc::clone(&self.compression)
     }
 
     /// Sends a compressed batch, again and again where that may help.
@@ -256,7 +256,7 @@ impl Listener {
         }
     }
 
-    async fn post(&self, body: &Bytes) -> Result<Acceptance, Failure> {
+    async fn post(&self, body: &Bytes) -> Result<Acceptance, SendError> {
         self.require_listener().await.map_err(|error| (error, Verdict::End))?;
         let sent = self.send(body.clone(), Some("gzip")).await;
         let response = sent.map_err(|error| match error {
@@ -272,24 +272,24 @@ impl Listener {
     }
 
     /// Reads an answer, and says what it means.
-    async fn hear(&self, response: Response) -> Result<Acceptance, Failure> {
+    async fn hear(&self, response: Response) -> Result<Acceptance, SendError> {
         let status = response.status();
         let verdict = retry::verdict(status, response.headers(), chrono::Utc::now());
         let target =
             response.headers().get(LOCATION).map(|to| format!("to {} ", String::from_utf8_lossy(to.as_bytes())));
         // Without the whole body nobody knows who answered.
         let body = whole_body(response).await.map_err(|error| {
-            let cause = format!("its answer ({status}) was cut: {}", cause(&error, &self.scrubber));
+            let cause = format!("its answer ({status}) was cut: {}", cause(&error, &self.redactor));
             (ShipError::Unreachable { url: self.shown_url.clone(), cause }, Verdict::Retry { asked: None })
         })?;
         match meaning(status, &body, verdict != Verdict::End, self.acknowledge) {
             Meaning::Settled(acceptance) => Ok(acceptance),
             Meaning::Failure => Err((self.status_error(status, &body), verdict)),
             Meaning::Foreign => {
-                let said = self.shown(&(target.unwrap_or_default() + &body));
-                let foreign = Foreign { status, said: said.clone() };
+                let error_body = self.shown(&(target.unwrap_or_default() + &body));
+                let foreign = Foreign { status, error_body: error_body.clone() };
                 self.standing.hear_foreign(foreign, Instant::now());
-                Err((ShipError::Foreign { url: self.shown_url.clone(), status, said }, Verdict::End))
+                Err((ShipError::Foreign { url: self.shown_url.clone(), status, error_body }, Verdict::End))
             }
         }
     }
@@ -299,7 +299,7 @@ impl Listener {
         let Refusal { status, body } = refusal;
         match *status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ShipError::Token { url: self.shown_url.clone(), status: *status, said: self.shown(body) }
+                ShipError::Token { url: self.shown_url.clone(), status: *status, error_body: self.shown(body) }
             }
             status => self.status_error(status, body),
         }
@@ -325,19 +325,19 @@ impl Listener {
             encoding.into_iter().fold(request, |request, encoding| request.header(CONTENT_ENCODING, encoding));
         let unreachable = |error: reqwest::Error| ShipError::Unreachable {
             url: self.shown_url.clone(),
-            cause: cause(&error, &self.scrubber),
+            cause: cause(&error, &self.redactor),
         };
         request.send().await.map_err(unreachable)
     }
 
     fn status_error(&self, status: StatusCode, body: &str) -> ShipError {
-        ShipError::Status { url: self.shown_url.clone(), status, said: self.shown(body) }
+        ShipError::Status { url: self.shown_url.clone(), status, error_body: self.shown(body) }
     }
 
     /// Foreign text as it is shown behind a status.
     fn shown(&self, body: &str) -> String {
-        let said = self.scrubber.scrub(body);
-        if said.is_empty() { said } else { format!(": {said}") }
+        let error_body = self.redactor.redact(body);
+        if error_body.is_empty() { error_body } else { format!(": {error_body}") }
     }
 }
 
@@ -364,11 +364,11 @@ mod tests {
                 stream.write_all(head.as_bytes()).expect("the answer is read");
             }
         });
-        let listener = plan::Listener {
+        let listener = plan::Output {
             url: Url::parse(&url).expect("a URL"),
             token: Secret::new("token"),
             acknowledge: Acknowledge::Listener,
-            scrubber: Scrubber::default(),
+            redactor: Redactor::default(),
         };
         Listener::new(client(&[], Timeouts::default()).expect("a client"), &listener)
     }
@@ -379,7 +379,7 @@ mod tests {
 
     fn hear_page(listener: &Listener, ago: Duration) {
         let then = Instant::now().checked_sub(ago).expect("the machine runs for longer than that");
-        listener.standing.hear_foreign(Foreign { status: StatusCode::OK, said: ": <html>".to_owned() }, then);
+        listener.standing.hear_foreign(Foreign { status: StatusCode::OK, error_body: ": <html>".to_owned() }, then);
     }
 
     #[tokio::test]

@@ -21,19 +21,19 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
-pub use gzip::{Packed, Packer, Press};
-pub use kept::{KeptLine, Taken, count_kept, read_kept, rewrite_kept};
+pub use gzip::{CompressionPool, Compressor, Packed};
+pub use kept::{KeptLine, MayHaveRecord, count_kept, read_kept, rewrite_kept};
 pub use listener::{Listener, ShipError};
-pub use outbox::Outbox;
+pub use outbox::CompressQueue;
 pub use pieces::Pieces;
 pub use standing::{ACKNOWLEDGED_RECENTLY, ASK_EVERY};
 pub use tally::Tally;
-pub use undelivered::{API_BYTES_MAX, Cause, FILE_NAME as UNDELIVERED_FILE_NAME, Kept, Undelivered};
+pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason, FILE_NAME as UNDELIVERED_FILE_NAME};
 
-use crate::record::Identity;
+use crate::record::RecordKey;
 use crate::stop::Stop;
-use acceptance::{Acceptance, Counts, Refusal};
-use pieces::{Piece, Step};
+use acceptance::{Acceptance, ListenerCounts, Refusal};
+use pieces::{Piece, PieceStep};
 
 /// Ships the batches of one API.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Shipper {
     /// Where to.
     pub listener: Arc<Listener>,
     /// What can't be shipped.
-    pub undelivered: Undelivered,
+    pub undelivered: DeadLetterFile,
     /// Ends every wait.
     pub stop: Stop,
     /// Whose records they are.
@@ -63,7 +63,7 @@ pub struct Shipped {
 
 /// A piece of a batch that is done: it must not be sent again.
 #[derive(Debug)]
-pub struct Done {
+pub struct DonePiece {
     /// The piece.
     pub piece: Batch,
     /// What became of it.
@@ -86,15 +86,15 @@ impl Shipper {
     ///
     /// # Errors
     /// [`ShipError`], where the piece could not be delivered.
-    pub async fn ship_next(&self, pieces: &mut Pieces, now: DateTime<Utc>) -> Result<Option<Done>, ShipError> {
+    pub async fn ship_next(&self, pieces: &mut Pieces, now: DateTime<Utc>) -> Result<Option<DonePiece>, ShipError> {
         // Each piece is sent once, halved or put off, so there are never more rounds than twice the records.
         while let Some(Piece { batch, body }) = pieces.pop() {
-            if self.stop.is_cut() {
+            if self.stop.is_draining_over() {
                 return Err(ShipError::Stopped);
             }
             let Packed { batch: piece, body } = match body {
                 Some(body) => Packed { batch, body },
-                None => self.listener.press().pack(batch).await.map_err(cant_compress)?,
+                None => self.listener.compression().pack(batch).await.map_err(cant_compress)?,
             };
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
             let (shipped, refused) = match self.listener.deliver(&body, &self.stop, &self.api).await? {
@@ -124,7 +124,7 @@ impl Shipper {
                     None => continue,
                 },
             };
-            return Ok(Some(Done { piece, shipped, refused }));
+            return Ok(Some(DonePiece { piece, shipped, refused }));
         }
         Ok(None)
     }
@@ -141,42 +141,42 @@ impl Shipper {
     ) -> Result<Option<Batch>, ShipError> {
         let (step, piece) = match pieces.refuse(piece, refusal.is_of_token(), self.listener.acknowledged()) {
             None => return Ok(None),
-            Some((Step::SetAside, record)) => return Ok(Some(record)),
+            Some((PieceStep::SetAside, record)) => return Ok(Some(record)),
             Some(unsure) => unsure,
         };
         let asked = async {
             match step {
-                Step::Doubt => self.listener.takes_others().await,
+                PieceStep::Doubt => self.listener.takes_others().await,
                 _ => self.listener.check().await.is_ok(),
             }
         };
         match self.stop.until_end(asked).await {
             None => return Err(ShipError::Stopped),
             Some(false) => return Err(self.listener.refused(refusal)),
-            Some(true) if step == Step::Doubt => pieces.trust(),
+            Some(true) if step == PieceStep::Doubt => pieces.trust(),
             Some(true) => {}
         }
         Ok(pieces.narrow_down(piece))
     }
 
     /// Sets a record aside that the listener never takes.
-    async fn set_aside(&self, piece: Batch, now: DateTime<Utc>, reason: &str) -> Result<Done, ShipError> {
+    async fn set_aside(&self, piece: Batch, now: DateTime<Utc>, reason: &str) -> Result<DonePiece, ShipError> {
         self.write(now, reason, false, piece.lines()).await?;
-        Ok(Done { piece, shipped: Shipped { records: 0, bytes: 0, set_aside: 1 }, refused: None })
+        Ok(DonePiece { piece, shipped: Shipped { records: 0, bytes: 0, set_aside: 1 }, refused: None })
     }
 
     /// Sets a record aside whose line is too long for the listener.
     ///
     /// # Errors
     /// Where it can't be written.
-    pub async fn keep_too_long(&self, line: &[u8], record: Identity, now: DateTime<Utc>) -> Result<(), ShipError> {
+    pub async fn keep_too_long(&self, line: &[u8], record: RecordKey, now: DateTime<Utc>) -> Result<(), ShipError> {
         let reason = format!("the record is too long: {} bytes, and the listener takes {LINE_BYTES_MAX}", line.len());
         self.write(now, &reason, false, [(line, record)].into_iter()).await
     }
 
     /// Why a batch is to be kept that was answered by 400: the listener doesn't say which lines it refused.
-    fn reason(&self, batch: &Batch, counts: Counts) -> Option<String> {
-        let Counts { malformed_lines, successful_lines, oversized_lines, empty_log_lines } = counts;
+    fn reason(&self, batch: &Batch, counts: ListenerCounts) -> Option<String> {
+        let ListenerCounts { malformed_lines, successful_lines, oversized_lines, empty_log_lines } = counts;
         if counts.are_whole(batch.len()) {
             tracing::info!(
                 api = self.api,
@@ -206,9 +206,9 @@ impl Shipper {
         time: DateTime<Utc>,
         reason: &str,
         is_taken_in_part: bool,
-        lines: impl Iterator<Item = (&'l [u8], Identity)>,
+        lines: impl Iterator<Item = (&'l [u8], RecordKey)>,
     ) -> Result<(), ShipError> {
-        let cause = Cause { output: self.listener.name(), api: &self.api, time, reason, is_taken_in_part };
+        let cause = DeadLetterReason { output: self.listener.name(), api: &self.api, time, reason, is_taken_in_part };
         let kept = self.undelivered.keep(cause, lines).await;
         let kept =
             kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })?;

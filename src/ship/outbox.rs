@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::batch::Batch;
-use super::gzip::{Packed, Press};
+use super::gzip::{CompressionPool, Packed};
 
 /// How many batches of an API are compressed, or being compressed, before it is their turn to be sent: one per core of a
 /// small machine.
@@ -15,17 +15,17 @@ const AHEAD_MAX: usize = 2;
 
 /// The full batches of one iteration.
 #[derive(Debug)]
-pub struct Outbox {
-    press: Arc<Press>,
+pub struct CompressQueue {
+    compression: Arc<CompressionPool>,
     ahead: VecDeque<JoinHandle<io::Result<Packed>>>,
     waiting: VecDeque<Batch>,
 }
 
-impl Outbox {
+impl CompressQueue {
     /// An empty one.
     #[must_use]
-    pub fn new(press: Arc<Press>) -> Self {
-        Self { press, ahead: VecDeque::new(), waiting: VecDeque::new() }
+    pub fn new(compression: Arc<CompressionPool>) -> Self {
+        Self { compression, ahead: VecDeque::new(), waiting: VecDeque::new() }
     }
 
     /// How many batches are in it.
@@ -62,7 +62,7 @@ impl Outbox {
     fn go_ahead(&mut self) {
         while self.ahead.len() < AHEAD_MAX {
             let Some(batch) = self.waiting.pop_front() else { return };
-            self.ahead.push_back(tokio::spawn(Arc::clone(&self.press).pack(batch)));
+            self.ahead.push_back(tokio::spawn(Arc::clone(&self.compression).pack(batch)));
         }
     }
 }

@@ -52,7 +52,7 @@ struct Search {
 
 /// What is to be done about a piece that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PieceStep {
     /// It is the record that is refused: it goes to `undelivered.ndjson`.
     SetAside,
     /// Find out whether the output takes others: by an acknowledgement not long ago, and an empty request now.
@@ -102,22 +102,22 @@ impl Pieces {
 
     /// Takes a refused piece back, or says what is to be done about it. `acknowledged` is how many batches the output has
     /// acknowledged so far.
-    pub(super) fn refuse(&mut self, batch: Batch, is_of_token: bool, acknowledged: u64) -> Option<(Step, Batch)> {
+    pub(super) fn refuse(&mut self, batch: Batch, is_of_token: bool, acknowledged: u64) -> Option<(PieceStep, Batch)> {
         let records = batch.len();
         let begun = Search { acknowledged, records, in_a_row: 0, is_trusted: false };
         let search = self.search.get_or_insert(begun);
         search.in_a_row = search.in_a_row.saturating_add(1);
         if acknowledged > search.acknowledged || search.is_trusted {
             if search.in_a_row.is_multiple_of(ASK_AFTER) {
-                return Some((Step::Ask, batch));
+                return Some((PieceStep::Ask, batch));
             }
-            return self.narrow_down(batch).map(|record| (Step::SetAside, record));
+            return self.narrow_down(batch).map(|record| (PieceStep::SetAside, record));
         }
         let is_short = is_of_token || search.records < SMALL_BELOW;
         let searched_max = if is_short { SEARCHED_FEW } else { SEARCHED_MAX };
         match search.in_a_row {
             count if count >= searched_max || (records == 1 && self.rest.is_empty()) => {
-                return Some((Step::Doubt, batch));
+                return Some((PieceStep::Doubt, batch));
             }
             1 => self.halve(batch),
             count => self.put_off(batch, count > 2),
@@ -161,8 +161,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::{Fingerprint, Identity};
-    use crate::ship::{Batcher, Packer};
+    use crate::record::{Fingerprint, RecordKey};
+    use crate::ship::{Batcher, Compressor};
 
     /// What became of a batch: delivered, set aside, requests, and whether it failed.
     #[derive(Debug, Default, PartialEq, Eq)]
@@ -176,14 +176,14 @@ mod tests {
     fn batch(records: usize) -> Packed {
         let mut batcher = Batcher::default();
         for number in 0..records {
-            let identity = Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: None };
+            let identity = RecordKey { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: None };
             batcher.push(|text| text.extend_from_slice(number.to_string().as_bytes()), identity).expect("a short line");
         }
         packed(batcher.finish().expect("a record"))
     }
 
     fn packed(batch: Batch) -> Packed {
-        let body = Packer::new().and_then(|mut packer| packer.pack(batch.text())).expect("it can be compressed");
+        let body = Compressor::new().and_then(|mut packer| packer.pack(batch.text())).expect("it can be compressed");
         Packed { batch, body }
     }
 
@@ -206,13 +206,13 @@ mod tests {
             }
             let record = match pieces.refuse(batch, is_of_token, acknowledged) {
                 None => None,
-                Some((Step::SetAside, record)) => Some(record),
-                Some((Step::Ask, batch)) => pieces.narrow_down(batch),
-                Some((Step::Doubt, _)) if !std::mem::take(&mut takes_others) => {
+                Some((PieceStep::SetAside, record)) => Some(record),
+                Some((PieceStep::Ask, batch)) => pieces.narrow_down(batch),
+                Some((PieceStep::Doubt, _)) if !std::mem::take(&mut takes_others) => {
                     end.is_failed = true;
                     return end;
                 }
-                Some((Step::Doubt, batch)) => {
+                Some((PieceStep::Doubt, batch)) => {
                     pieces.trust();
                     pieces.narrow_down(batch)
                 }

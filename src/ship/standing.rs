@@ -16,7 +16,7 @@ pub const ACKNOWLEDGED_RECENTLY: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Foreign {
     pub(super) status: StatusCode,
     /// What came, as it may be shown.
-    pub(super) said: String,
+    pub(super) error_body: String,
 }
 
 /// What may be done with the next batch.
@@ -32,10 +32,10 @@ pub(super) enum Permission {
 
 /// The output as its answers show it.
 #[derive(Debug, Default)]
-pub(super) struct Standing(Mutex<State>);
+pub(super) struct Reachability(Mutex<ReachabilityState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ReachabilityState {
     has_answered: bool,
     /// How many batches were acknowledged.
     acknowledged: u64,
@@ -45,8 +45,8 @@ struct State {
     foreign: Option<(Foreign, Instant)>,
 }
 
-impl Standing {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl Reachability {
+    fn state(&self) -> MutexGuard<'_, ReachabilityState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,9 +109,9 @@ mod tests {
 
     #[test]
     fn after_a_foreign_answer_one_asks_a_minute_until_a_listener_answers() {
-        let (standing, begin) = (Standing::default(), Instant::now());
+        let (standing, begin) = (Reachability::default(), Instant::now());
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let page = Foreign { status: StatusCode::OK, said: "<html>".to_owned() };
+        let page = Foreign { status: StatusCode::OK, error_body: "<html>".to_owned() };
         assert_eq!(standing.permission(at(0)), Permission::Send);
         standing.hear_foreign(page.clone(), at(0));
         assert_eq!(standing.permission(at(59)), Permission::Wait(page.clone()));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_is_used_up_and_gets_old() {
-        let (standing, begin) = (Standing::default(), Instant::now());
+        let (standing, begin) = (Reachability::default(), Instant::now());
         assert!(!standing.use_recent_acknowledgement(begin));
         standing.acknowledge(begin);
         assert!(standing.use_recent_acknowledgement(begin + ACKNOWLEDGED_RECENTLY));

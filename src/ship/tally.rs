@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::undelivered::{API_BYTES_MAX, FILE_NAME, Kept};
+use super::undelivered::{API_BYTES_MAX, Appended, FILE_NAME};
 
 /// Counts what goes to `undelivered.ndjson`.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub struct Tally(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
-    kept: Kept,
+    kept: Appended,
     /// The reasons, up to [`REASONS_MAX`] of them.
     reasons: Vec<String>,
 }
@@ -24,7 +24,7 @@ impl Tally {
     }
 
     /// Counts lines that were kept.
-    pub(super) fn add(&self, kept: Kept, reason: &str) {
+    pub(super) fn add(&self, kept: Appended, reason: &str) {
         let mut counted = self.counted();
         counted.kept.records += kept.records;
         counted.kept.without_record += kept.without_record;
@@ -35,7 +35,7 @@ impl Tally {
 
     /// Warns of what was counted, if anything was, and begins anew.
     pub fn tell(&self, api: &str) {
-        let Counted { kept: Kept { records, without_record }, reasons } = std::mem::take(&mut *self.counted());
+        let Counted { kept: Appended { records, without_record }, reasons } = std::mem::take(&mut *self.counted());
         if records == 0 {
             return;
         }

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
-use crate::record::{Identity, date};
+use crate::record::{RecordKey, date};
 
 /// The file's name, beside the config.
 pub const FILE_NAME: &str = "undelivered.ndjson";
@@ -37,19 +37,19 @@ const MODE: u32 = 0o600;
 
 /// The file, shared by all APIs.
 #[derive(Clone, Debug)]
-pub struct Undelivered(Arc<Files>);
+pub struct DeadLetterFile(Arc<Files>);
 
 #[derive(Debug)]
 struct Files {
-    folder: PathBuf,
+    directory: PathBuf,
     api_bytes_max: u64,
     /// Held while lines are written, so that those of two APIs don't mix.
-    known: Mutex<Known>,
+    known: Mutex<FileExtent>,
 }
 
 /// What is known of the file.
 #[derive(Debug, Default)]
-struct Known {
+struct FileExtent {
     /// How long the file was when it was counted or written last.
     bytes: Option<u64>,
     /// The bytes of each API's lines.
@@ -64,7 +64,7 @@ struct Known {
 
 /// Whose lines are kept, and why.
 #[derive(Clone, Copy, Debug)]
-pub struct Cause<'c> {
+pub struct DeadLetterReason<'c> {
     /// The output that didn't get them.
     pub output: &'c str,
     /// The API that they are from.
@@ -79,31 +79,35 @@ pub struct Cause<'c> {
 
 /// What became of lines that were to be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Appended {
     /// All of them.
     pub records: u64,
     /// Those of which only id, date and hash were kept, as the API is at its limit.
     pub without_record: u64,
 }
 
-impl Undelivered {
-    /// In a folder. The file itself is made when it is needed.
+impl DeadLetterFile {
+    /// In a directory. The file itself is made when it is needed.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self::with_limit(folder, API_BYTES_MAX)
+    pub fn new(directory: &Path) -> Self {
+        Self::with_limit(directory, API_BYTES_MAX)
     }
 
     /// The same with another limit for each API.
     #[must_use]
-    pub fn with_limit(folder: &Path, api_bytes_max: u64) -> Self {
-        Self(Arc::new(Files { folder: folder.to_owned(), api_bytes_max, known: Mutex::default() }))
+    pub fn with_limit(directory: &Path, api_bytes_max: u64) -> Self {
+        Self(Arc::new(Files { directory: directory.to_owned(), api_bytes_max, known: Mutex::default() }))
     }
 
     /// Keeps lines of one API, and makes sure that they are on the disk.
     ///
     /// # Errors
     /// Where they can't be written; then they aren't set aside and the iteration must not go on.
-    pub async fn keep(&self, cause: Cause<'_>, lines: impl Iterator<Item = (&[u8], Identity)>) -> io::Result<Kept> {
+    pub async fn keep(
+        &self,
+        cause: DeadLetterReason<'_>,
+        lines: impl Iterator<Item = (&[u8], RecordKey)>,
+    ) -> io::Result<Appended> {
         let lines: Vec<_> = lines.map(|(line, identity)| (line.to_vec(), identity)).collect();
         let (head, api) = (head(cause), cause.api.to_owned());
         let files = Arc::clone(&self.0);
@@ -113,7 +117,7 @@ impl Undelivered {
 }
 
 /// How each line begins.
-fn head(cause: Cause<'_>) -> String {
+fn head(cause: DeadLetterReason<'_>) -> String {
     let json = |text: &str| serde_json::Value::from(text).to_string();
     let taken = if cause.is_taken_in_part { "in part" } else { "no" };
     format!(
@@ -126,7 +130,7 @@ fn head(cause: Cause<'_>) -> String {
 }
 
 /// What is kept of a record for which there is no room.
-fn without_record(line: &[u8], identity: Identity) -> String {
+fn without_record(line: &[u8], identity: RecordKey) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let date = identity.date.map_or_else(|| "null".to_owned(), |date| format!("\"{}\"", date::format(date)));
     let (id, hash) = (hex(identity.fingerprint.bytes()), hex(digest(&SHA256, line).as_ref()));
@@ -134,18 +138,18 @@ fn without_record(line: &[u8], identity: Identity) -> String {
 }
 
 impl Files {
-    fn append(&self, api: &str, head: &str, lines: &[(Vec<u8>, Identity)]) -> io::Result<Kept> {
+    fn append(&self, api: &str, head: &str, lines: &[(Vec<u8>, RecordKey)]) -> io::Result<Appended> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.open()?;
         if !known.is_folder_synced {
-            sync_folder(&self.folder)?;
+            sync_folder(&self.directory)?;
             known.is_folder_synced = true;
         }
         let before = file.metadata()?.len();
         if known.bytes != Some(before) {
             known.count(&mut file, before)?;
         }
-        let (mut text, mut kept) = (Vec::new(), Kept::default());
+        let (mut text, mut kept) = (Vec::new(), Appended::default());
         if known.is_line_open {
             text.push(b'\n');
         }
@@ -179,7 +183,7 @@ impl Files {
 
     /// The file, for its owner alone.
     fn open(&self) -> io::Result<File> {
-        let path = self.folder.join(FILE_NAME);
+        let path = self.directory.join(FILE_NAME);
         let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
         let rights = file.metadata()?.permissions().mode() & 0o777;
         // A file of an earlier version may be open to others. Where its rights can't be changed, they are its owner's wish.
@@ -193,15 +197,15 @@ impl Files {
 }
 
 /// Makes sure that a new file's name is on the disk.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
+fn sync_folder(directory: &Path) -> io::Result<()> {
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
         // Some file systems have no such thing.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }
 }
 
-impl Known {
+impl FileExtent {
     /// Counts what each API has in the file, in one pass and in little memory.
     fn count(&mut self, file: &mut File, bytes: u64) -> io::Result<()> {
         *self = Self { is_folder_synced: self.is_folder_synced, ..Self::default() };
@@ -260,43 +264,43 @@ mod tests {
     use super::*;
     use crate::record::Fingerprint;
 
-    fn identity(number: usize) -> Identity {
-        Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: Some(DateTime::default()) }
+    fn identity(number: usize) -> RecordKey {
+        RecordKey { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: Some(DateTime::default()) }
     }
 
-    async fn keep(undelivered: &Undelivered, api: &str, numbers: std::ops::Range<usize>) -> Kept {
-        let lines: Vec<(Vec<u8>, Identity)> =
+    async fn keep(undelivered: &DeadLetterFile, api: &str, numbers: std::ops::Range<usize>) -> Appended {
+        let lines: Vec<(Vec<u8>, RecordKey)> =
             numbers.map(|number| (format!(r#"{{"n":{number}}}"#).into_bytes(), identity(number))).collect();
         let (time, reason) = (DateTime::default(), "too \"long\"");
-        let cause = Cause { output: "logzio", api, time, reason, is_taken_in_part: false };
+        let cause = DeadLetterReason { output: "logzio", api, time, reason, is_taken_in_part: false };
         let lines = lines.iter().map(|(line, identity)| (line.as_slice(), *identity));
         undelivered.keep(cause, lines).await.expect("it is written")
     }
 
-    fn read(folder: &Path) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(folder.join(FILE_NAME)).expect("the file is there");
+    fn read(directory: &Path) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(directory.join(FILE_NAME)).expect("the file is there");
         assert!(text.ends_with('\n'));
         text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
     }
 
     #[tokio::test]
     async fn a_line_says_what_is_kept_and_why() {
-        let folder = tempfile::tempdir().expect("a folder");
-        keep(&Undelivered::new(folder.path()), "a \"b\"", 5..6).await;
-        let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).expect("the file is there");
+        let directory = tempfile::tempdir().expect("a directory");
+        keep(&DeadLetterFile::new(directory.path()), "a \"b\"", 5..6).await;
+        let text = std::fs::read_to_string(directory.path().join(FILE_NAME)).expect("the file is there");
         let expected = r#"{"time":"1970-01-01T00:00:00Z","output":"logzio","api":"a \"b\"","reason":"too \"long\"","taken":"no","record":{"n":5}}"#;
         assert_eq!(text, format!("{expected}\n"));
     }
 
     #[tokio::test]
     async fn an_api_at_its_limit_gets_lines_without_records_also_after_a_restart_and_others_go_on() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let undelivered = Undelivered::with_limit(folder.path(), 300);
-        assert_eq!(keep(&undelivered, "a", 0..6).await, Kept { records: 6, without_record: 4 });
-        let again = Undelivered::with_limit(folder.path(), 300);
-        assert_eq!(keep(&again, "a", 6..7).await, Kept { records: 1, without_record: 1 });
-        assert_eq!(keep(&again, "b\",\"reason\":", 7..8).await, Kept { records: 1, without_record: 0 });
-        let lines = read(folder.path());
+        let directory = tempfile::tempdir().expect("a directory");
+        let undelivered = DeadLetterFile::with_limit(directory.path(), 300);
+        assert_eq!(keep(&undelivered, "a", 0..6).await, Appended { records: 6, without_record: 4 });
+        let again = DeadLetterFile::with_limit(directory.path(), 300);
+        assert_eq!(keep(&again, "a", 6..7).await, Appended { records: 1, without_record: 1 });
+        assert_eq!(keep(&again, "b\",\"reason\":", 7..8).await, Appended { records: 1, without_record: 0 });
+        let lines = read(directory.path());
         assert_eq!(
             (lines.len(), lines[1]["record"]["n"].as_u64(), lines[7]["record"]["n"].as_u64()),
             (8, Some(1), Some(7))
@@ -309,15 +313,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_others_do_to_the_file_is_noticed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join(FILE_NAME);
-        let undelivered = Undelivered::with_limit(folder.path(), 300);
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(FILE_NAME);
+        let undelivered = DeadLetterFile::with_limit(directory.path(), 300);
         assert_eq!(keep(&undelivered, "a", 0..3).await.without_record, 1);
         std::fs::remove_file(&path).expect("it is there");
         assert_eq!(keep(&undelivered, "a", 0..1).await.without_record, 0, "there is room again");
         std::fs::write(&path, r#"{"by":"hand"}"#).expect("it is written");
         assert_eq!(keep(&undelivered, "a", 1..2).await.without_record, 0);
-        assert_eq!(read(folder.path()).len(), 2, "a line that lacks its end gets one");
+        assert_eq!(read(directory.path()).len(), 2, "a line that lacks its end gets one");
         let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
         file.write_all(&vec![b'x'; 3 * CHUNK_BYTES]).expect("it is written");
         assert_eq!(keep(&undelivered, "a", 2..3).await.without_record, 0, "what isn't ours is nobody's");
@@ -325,9 +329,9 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_else_may_read_it_also_where_an_earlier_version_let_them() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join(FILE_NAME);
-        let undelivered = Undelivered::new(folder.path());
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(FILE_NAME);
+        let undelivered = DeadLetterFile::new(directory.path());
         let mode = || std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
         keep(&undelivered, "a", 0..1).await;
         assert_eq!(mode(), 0o600);

@@ -5,48 +5,59 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::window::{Beginning, Direction, Known, Lateness, Lookback, Progress, Reach, Stall, Swept};
+use crate::window::{
+    ArrivalDelay, Coverage, Direction, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
+};
 
 /// How many iterations are shown by `state show`.
 const PAST_MAX: usize = 10;
 /// How much of an error is kept.
 const ERROR_CHARS_MAX: usize = 300;
-/// What is odd is told again when it hasn't been seen for so long.
+/// What is not right is told again when it hasn't been seen for so long.
 const TOLD_FOR: TimeDelta = TimeDelta::days(1);
+
+/// Tells the ledgers of delivered records apart: each API has one, and a rewind takes a new one. Random.
+pub type LedgerId = u64;
 
 /// An API's account. Losing it costs duplicates and figures, never records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Account {
-    /// Under which number its delivered records are remembered. A rewind takes a new one, and so forgets.
-    pub number: u64,
+pub struct ApiState {
+    /// The ledger in which its delivered records are remembered. A rewind takes a new one, and so forgets.
+    #[serde(rename = "number")]
+    pub ledger: LedgerId,
     /// The checkpoint in the text file, as far as the store knows.
     pub checkpoint: Option<DateTime<Utc>>,
     /// The checkpoint that was about to be written into the text file when this was saved.
-    pub about_to_be: Option<DateTime<Utc>>,
+    #[serde(rename = "about_to_be")]
+    pub prepared_checkpoint: Option<DateTime<Utc>>,
     /// Everything delivered since is remembered.
     pub remembered_since: Option<DateTime<Utc>>,
     /// Of the first window, until an iteration succeeds.
-    pub beginning: Option<Beginning>,
+    pub beginning: Option<InitialWindow>,
     /// How far back the API answers, if it has ever refused.
-    pub reach: Option<Reach>,
+    pub reach: Option<RetentionLimit>,
     /// How far its records lay behind the newest one delivered before them.
     #[serde(rename = "behind_newest")]
-    pub lateness: Lateness,
-    /// Which time was swept.
-    pub swept: Swept,
+    pub arrival_delay: ArrivalDelay,
+    /// Which time was fetched.
+    #[serde(rename = "swept")]
+    pub coverage: Coverage,
     /// When the last complete iteration began, and where its window did: what surfaces inside was late.
-    pub last_sweep: Option<Sweep>,
+    #[serde(rename = "last_sweep")]
+    pub last_complete: Option<CompleteIteration>,
     /// The last complete iteration that looked back as far as a measured overlap can.
-    pub wide_look: Option<Sweep>,
+    pub wide_look: Option<CompleteIteration>,
     /// Which way dates went in the last iteration that could tell.
     pub direction: Option<Direction>,
-    /// What is odd about it.
-    pub oddities: BTreeMap<Oddity, Noticed>,
+    /// What is not right about it.
+    #[serde(rename = "oddities")]
+    pub anomalies: BTreeMap<Anomaly, AnomalySpan>,
     /// For how many iterations in a row no record of the edge was known again.
-    pub strange_edges: u32,
+    #[serde(rename = "strange_edges")]
+    pub unstable_edges: u32,
     /// The last iterations, the latest at the end.
-    pub past: VecDeque<Past>,
+    pub past: VecDeque<IterationSummary>,
     /// Where the last iteration was cut.
     pub progress: Option<Progress>,
     /// How far iterations came that were cut.
@@ -79,7 +90,7 @@ pub struct Account {
 
 /// A complete iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sweep {
+pub struct CompleteIteration {
     /// Its start date.
     pub start: DateTime<Utc>,
     /// When it began.
@@ -88,7 +99,7 @@ pub struct Sweep {
 
 /// One iteration, as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Past {
+pub struct IterationSummary {
     /// When it began.
     pub at: DateTime<Utc>,
     /// How long it took.
@@ -101,10 +112,10 @@ pub struct Past {
     pub error: Option<String>,
 }
 
-/// What is odd about an API, and can be mended by whoever owns the config.
+/// What is not right about an API, and can be put right by whoever owns the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Oddity {
+pub enum Anomaly {
     /// No record of the edge is known when it is read again.
     RecordsChange,
     /// Records have a date in the future.
@@ -125,9 +136,9 @@ pub enum Oddity {
     ErrorsBeside,
 }
 
-/// When something odd was seen.
+/// When an anomaly was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Noticed {
+pub struct AnomalySpan {
     /// At first.
     pub first: DateTime<Utc>,
     /// At last.
@@ -143,11 +154,11 @@ pub enum Edit {
     On,
 }
 
-impl Account {
+impl ApiState {
     /// Of an API that nothing is known of. Its number is random: whatever the store holds, it isn't this API's.
     #[must_use]
     pub fn blank() -> Self {
-        Self { number: fastrand::u64(..), ..Self::default() }
+        Self { ledger: fastrand::u64(..), ..Self::default() }
     }
 
     /// What the window needs to know.
@@ -163,11 +174,11 @@ impl Account {
     }
 
     /// Compares the account with the checkpoint in the text file, which counts. A crash between the two writes is told
-    /// from an edit by [`Account::about_to_be`].
+    /// from an edit by [`ApiState::prepared_checkpoint`].
     #[must_use]
     pub fn edit(&self, written: Option<DateTime<Utc>>) -> Option<Edit> {
-        let is_own = written == self.checkpoint || (written.is_some() && written == self.about_to_be);
-        match (self.about_to_be.max(self.checkpoint), written) {
+        let is_own = written == self.checkpoint || (written.is_some() && written == self.prepared_checkpoint);
+        match (self.prepared_checkpoint.max(self.checkpoint), written) {
             _ if is_own => None,
             (Some(own), Some(written)) if written > own => Some(Edit::On),
             (Some(_), _) => Some(Edit::Back),
@@ -179,7 +190,7 @@ impl Account {
     /// Takes over the checkpoint of the text file.
     pub fn take_over(&mut self, written: Option<DateTime<Utc>>) {
         self.checkpoint = written;
-        self.about_to_be = None;
+        self.prepared_checkpoint = None;
     }
 
     /// Begins anew at a checkpoint, or without one; what was delivered is forgotten, by taking a new number.
@@ -189,9 +200,9 @@ impl Account {
             checkpoint,
             // Exactly there, and no overlap before it.
             remembered_since: checkpoint,
-            lateness: self.lateness.clone(),
-            swept: self.swept.clone(),
-            oddities: self.oddities.clone(),
+            arrival_delay: self.arrival_delay.clone(),
+            coverage: self.coverage.clone(),
+            anomalies: self.anomalies.clone(),
             first_iteration: self.first_iteration,
             sorted: self.sorted,
             has_found_list: self.has_found_list,
@@ -207,24 +218,24 @@ impl Account {
     /// What an API needs that comes back, without what is only shown. Kept for every API that ever ended.
     #[must_use]
     pub fn at_rest(self) -> Self {
-        Self { past: VecDeque::new(), oddities: BTreeMap::new(), ..self }
+        Self { past: VecDeque::new(), anomalies: BTreeMap::new(), ..self }
     }
 
-    /// Notes something odd. Gives whether it is to be told: it wasn't seen lately.
-    pub fn notice(&mut self, oddity: Oddity, now: DateTime<Utc>) -> bool {
-        let noticed = self.oddities.entry(oddity);
+    /// Notes an anomaly. Gives whether it is to be told: it wasn't seen lately.
+    pub fn record_anomaly(&mut self, anomaly: Anomaly, now: DateTime<Utc>) -> bool {
+        let noticed = self.anomalies.entry(anomaly);
         let is_new = match &noticed {
             std::collections::btree_map::Entry::Vacant(_) => true,
             std::collections::btree_map::Entry::Occupied(noticed) => {
                 now.signed_duration_since(noticed.get().last) > TOLD_FOR
             }
         };
-        noticed.or_insert(Noticed { first: now, last: now }).last = now;
+        noticed.or_insert(AnomalySpan { first: now, last: now }).last = now;
         is_new
     }
 
     /// Notes an iteration.
-    pub fn remember(&mut self, mut past: Past) {
+    pub fn remember(&mut self, mut past: IterationSummary) {
         past.error = past.error.map(|error| error.chars().take(ERROR_CHARS_MAX).collect());
         self.past.push_back(past);
         while self.past.len() > PAST_MAX {
@@ -233,7 +244,7 @@ impl Account {
     }
 }
 
-impl Oddity {
+impl Anomaly {
     /// Whether records may be missing: then nobody says that the API is complete.
     #[must_use]
     pub fn hides_records(self) -> bool {
@@ -242,7 +253,7 @@ impl Oddity {
 
     /// What was seen, and what to set.
     #[must_use]
-    pub fn advice(self) -> &'static str {
+    pub fn hint(self) -> &'static str {
         match self {
             Self::RecordsChange => {
                 "records that were delivered look different when they are read again, and are shipped again; say in \
@@ -293,9 +304,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(checkpoint: &str, about_to_be: &str, written: &str, expected: Option<Edit>) {
-        let account = Account { checkpoint: at(checkpoint), about_to_be: at(about_to_be), ..Account::default() };
-        assert_eq!(account.edit(at(written)), expected, "{checkpoint} → {about_to_be}: {written}");
+    fn check(checkpoint: &str, prepared_checkpoint: &str, written: &str, expected: Option<Edit>) {
+        let account = ApiState {
+            checkpoint: at(checkpoint),
+            prepared_checkpoint: at(prepared_checkpoint),
+            ..ApiState::default()
+        };
+        assert_eq!(account.edit(at(written)), expected, "{checkpoint} → {prepared_checkpoint}: {written}");
     }
 
     #[test]
@@ -321,32 +336,38 @@ mod tests {
 
     #[test]
     fn tells_what_is_odd_once_and_again_after_a_pause() {
-        let mut account = Account::default();
+        let mut account = ApiState::default();
         let now = at("2024-05-01").expect("a date");
-        assert!(account.notice(Oddity::FutureDates, now));
-        assert!(!account.notice(Oddity::FutureDates, now + TimeDelta::hours(23)));
-        assert!(!account.notice(Oddity::FutureDates, now + TimeDelta::hours(40)));
-        assert!(account.notice(Oddity::StartIgnored, now));
-        assert!(account.notice(Oddity::FutureDates, now + TimeDelta::hours(80)));
-        assert_eq!(account.oddities.len(), 2);
+        assert!(account.record_anomaly(Anomaly::FutureDates, now));
+        assert!(!account.record_anomaly(Anomaly::FutureDates, now + TimeDelta::hours(23)));
+        assert!(!account.record_anomaly(Anomaly::FutureDates, now + TimeDelta::hours(40)));
+        assert!(account.record_anomaly(Anomaly::StartIgnored, now));
+        assert!(account.record_anomaly(Anomaly::FutureDates, now + TimeDelta::hours(80)));
+        assert_eq!(account.anomalies.len(), 2);
     }
 
     #[test]
     fn forgets_by_taking_a_new_number() {
-        let mut account = Account {
-            number: 1,
+        let mut account = ApiState {
+            ledger: 1,
             checkpoint: at("2024-05-02"),
             remembered_since: at("2024-05-01"),
-            ..Account::default()
+            ..ApiState::default()
         };
         (0..20).for_each(|number| {
-            account.remember(Past { at: DateTime::default(), seconds: 0.5, records: number, pages: 1, error: None });
+            account.remember(IterationSummary {
+                at: DateTime::default(),
+                seconds: 0.5,
+                records: number,
+                pages: 1,
+                error: None,
+            });
         });
         let anew = account.restarted(at("2024-01-01"));
-        assert_ne!(anew.number, account.number);
+        assert_ne!(anew.ledger, account.ledger);
         assert_eq!((anew.checkpoint, anew.remembered_since), (at("2024-01-01"), at("2024-01-01")));
         assert_eq!(anew.past.iter().map(|past| past.records).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
         let text = serde_json::to_string(&anew).expect("JSON");
-        assert_eq!(serde_json::from_str::<Account>(&text).expect("it reads"), anew);
+        assert_eq!(serde_json::from_str::<ApiState>(&text).expect("it reads"), anew);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
-use super::in_place::{self, Step};
+use super::in_place::{self, WriteStep};
 use super::sync_names;
 use crate::record::date;
 
@@ -117,8 +117,8 @@ impl CheckpointFile {
     ///
     /// # Errors
     /// Where it can't be read or written.
-    pub fn open(folder: &Path) -> io::Result<(Self, Checkpoints)> {
-        let path = folder.join(FILE_NAME);
+    pub fn open(directory: &Path) -> io::Result<(Self, Checkpoints)> {
+        let path = directory.join(FILE_NAME);
         OpenOptions::new().append(true).create(true).open(&path)?;
         // A link is followed once, so that a rewrite replaces the file and not the link.
         let path = path.canonicalize()?;
@@ -203,7 +203,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension("txt.tmp");
     let renamed = write_draft(&draft, path, text).and_then(|()| std::fs::rename(&draft, path));
     if renamed.is_ok() {
-        // The rename itself is on the disk once the folder is.
+        // The rename itself is on the disk once the directory is.
         path.parent().map(sync_names);
         return Ok(());
     }
@@ -219,12 +219,12 @@ fn replace_in_place(path: &Path, text: &str) -> io::Result<()> {
     for step in in_place::steps(&old, text) {
         let before = file.seek(SeekFrom::End(0))?;
         let done = match &step {
-            Step::Append(bytes) => file.write_all(bytes),
-            Step::Overwrite(bytes) => file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes)),
-            Step::Cut(length) => file.set_len(*length),
+            WriteStep::Append(bytes) => file.write_all(bytes),
+            WriteStep::Overwrite(bytes) => file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes)),
+            WriteStep::Cut(length) => file.set_len(*length),
         };
         if let Err(error) = done.and_then(|()| file.sync_all()) {
-            if matches!(step, Step::Append(_)) {
+            if matches!(step, WriteStep::Append(_)) {
                 // Without it, as on a full disk, the file says what it said.
                 let _ = file.set_len(before);
             }
@@ -301,26 +301,26 @@ mod tests {
             .prop_filter("a name", |name| !name.is_empty());
         let entry = (name, 0_i64..4_000_000_000, 0_u32..1_000_000_000);
         proptest!(|(entries in prop::collection::vec(entry, 0..20))| {
-            let folder = tempfile::tempdir().map_err(|e| TestCaseError::fail(e.to_string()))?;
-            let (mut file, _) = CheckpointFile::open(folder.path()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let directory = tempfile::tempdir().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let (mut file, _) = CheckpointFile::open(directory.path()).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let mut expected = HashMap::new();
             for (name, seconds, nanoseconds) in entries {
                 let date = DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default();
                 file.append(&[(&name, date)]).map_err(|e| TestCaseError::fail(e.to_string()))?;
                 expected.insert(name, date);
             }
-            let (_, read) = CheckpointFile::open(folder.path()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let (_, read) = CheckpointFile::open(directory.path()).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(read.by_name(), expected);
         });
     }
 
     #[test]
     fn begins_a_line_of_its_own_after_a_torn_one() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join(FILE_NAME), "a: 2024-05-28T13:08:54Z\nb: 2024-0").expect("a file");
-        let (mut file, _) = CheckpointFile::open(folder.path()).expect("it opens");
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join(FILE_NAME), "a: 2024-05-28T13:08:54Z\nb: 2024-0").expect("a file");
+        let (mut file, _) = CheckpointFile::open(directory.path()).expect("it opens");
         file.append(&[("a", date("2024-05-29T00:00:00Z"))]).expect("it appends");
-        let text = std::fs::read_to_string(folder.path().join(FILE_NAME)).expect("it reads");
+        let text = std::fs::read_to_string(directory.path().join(FILE_NAME)).expect("it reads");
         assert!(text.ends_with("b: 2024-0\na: 2024-05-29T00:00:00Z\n"), "{text}");
     }
 }

@@ -9,15 +9,16 @@ use std::ops::Bound;
 
 use redb::{AccessGuard, Error, ReadableTable, TableDefinition};
 
-use crate::record::Identity;
+use super::account::LedgerId;
+use crate::record::RecordKey;
 
 /// Account number, and the date and the fingerprint of the first record.
-type Key = (u64, i64, &'static [u8; 16]);
+type DeliveredKey = (u64, i64, &'static [u8; 16]);
 type Value = &'static [u8];
 /// The table while it is written.
-pub(super) type Table<'t> = redb::Table<'t, Key, Value>;
+pub(super) type Table<'t> = redb::Table<'t, DeliveredKey, Value>;
 
-pub(super) const DELIVERED: TableDefinition<'_, Key, Value> = TableDefinition::new("delivered chunks");
+pub(super) const DELIVERED: TableDefinition<'_, DeliveredKey, Value> = TableDefinition::new("delivered chunks");
 
 /// How many records a chunk has at most: with its key it fills four pages of 4 KiB. Records in the order of their dates cost
 /// the least with it, and those in no order no more than with one page.
@@ -34,7 +35,7 @@ pub(super) const LAST: Place = (i64::MAX, [u8::MAX; 16]);
 
 /// A delivered record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct DeliveredRecord {
     pub place: Place,
     /// How often it was delivered.
     pub times: u32,
@@ -53,9 +54,9 @@ pub(super) enum How {
     Unite,
 }
 
-impl Seen {
+impl DeliveredRecord {
     /// Delivered once.
-    pub(super) fn once(identity: &Identity, iteration: u32) -> Self {
+    pub(super) fn once(identity: &RecordKey, iteration: u32) -> Self {
         Self { place: place(identity), times: 1, iteration }
     }
 
@@ -92,7 +93,7 @@ impl Seen {
     }
 }
 
-pub(super) fn place(identity: &Identity) -> Place {
+pub(super) fn place(identity: &RecordKey) -> Place {
     (identity.date.map_or(UNDATED, |date| date.timestamp_micros()), *identity.fingerprint.bytes())
 }
 
@@ -102,7 +103,7 @@ pub(super) fn beginning_of(micros: i64) -> Place {
 }
 
 /// Looks whether every chunk can be read.
-pub(super) fn check(table: &impl ReadableTable<Key, Value>) -> Result<(), Error> {
+pub(super) fn check(table: &impl ReadableTable<DeliveredKey, Value>) -> Result<(), Error> {
     for entry in table.iter()? {
         if records(entry?.1.value())?.is_empty() {
             return Err(damaged());
@@ -113,14 +114,14 @@ pub(super) fn check(table: &impl ReadableTable<Key, Value>) -> Result<(), Error>
 
 /// How often each of these records was delivered, in their order.
 pub(super) fn counts(
-    number: u64,
-    identities: &[Identity],
-    table: &impl ReadableTable<Key, Value>,
+    ledger: LedgerId,
+    identities: &[RecordKey],
+    table: &impl ReadableTable<DeliveredKey, Value>,
 ) -> Result<Vec<u32>, Error> {
     let mut places: Vec<(Place, usize)> = identities.iter().map(place).zip(0..).collect();
     let mut counts = vec![0; identities.len()];
     let (Some((first, _)), Some((last, _))) = (places.iter().min(), places.iter().max()) else { return Ok(counts) };
-    let chunk = Chunk::of(number, *first, table)?;
+    let chunk = Chunk::of(ledger, *first, table)?;
     // Mostly nothing is known between the first and the last record of a page, and one look tells that of all of them.
     if chunk.reaches(*last) && chunk.is_before(*first)? {
         return Ok(counts);
@@ -130,7 +131,7 @@ pub(super) fn counts(
     for (place, at) in places {
         let chunk = match &mut chunk {
             Some(chunk) if chunk.reaches(place) => chunk,
-            other => other.insert(Chunk::of(number, place, table)?),
+            other => other.insert(Chunk::of(ledger, place, table)?),
         };
         if let (Some(seen), Some(count)) = (chunk.find(place)?, counts.get_mut(at)) {
             *count = seen.times;
@@ -148,10 +149,10 @@ struct Chunk<'t> {
 }
 
 impl<'t> Chunk<'t> {
-    fn of(number: u64, place: Place, table: &'t impl ReadableTable<Key, Value>) -> Result<Self, Error> {
-        let packed = table.range(key(number, &FIRST)..=key(number, &place))?.next_back();
+    fn of(ledger: LedgerId, place: Place, table: &'t impl ReadableTable<DeliveredKey, Value>) -> Result<Self, Error> {
+        let packed = table.range(key(ledger, &FIRST)..=key(ledger, &place))?.next_back();
         let packed = packed.transpose()?.map(|(_, packed)| packed);
-        let end = next_begin(number, place, table)?;
+        let end = next_begin(ledger, place, table)?;
         Ok(Self { packed, end })
     }
 
@@ -163,19 +164,24 @@ impl<'t> Chunk<'t> {
     /// Whether all that is in it lies before a place.
     fn is_before(&self, place: Place) -> Result<bool, Error> {
         let Some(packed) = &self.packed else { return Ok(true) };
-        Ok(records(packed.value())?.last().is_none_or(|last| Seen::read(last).place < place))
+        Ok(records(packed.value())?.last().is_none_or(|last| DeliveredRecord::read(last).place < place))
     }
 
-    fn find(&self, place: Place) -> Result<Option<Seen>, Error> {
+    fn find(&self, place: Place) -> Result<Option<DeliveredRecord>, Error> {
         let Some(packed) = &self.packed else { return Ok(None) };
         let records = records(packed.value())?;
-        let found = records.binary_search_by(|record| Seen::read(record).place.cmp(&place));
-        Ok(found.ok().and_then(|at| records.get(at)).map(Seen::read))
+        let found = records.binary_search_by(|record| DeliveredRecord::read(record).place.cmp(&place));
+        Ok(found.ok().and_then(|at| records.get(at)).map(DeliveredRecord::read))
     }
 }
 
 /// Adds records in any order. Gives how many are new.
-pub(super) fn add(number: u64, mut records: Vec<Seen>, how: How, table: &mut Table<'_>) -> Result<u64, Error> {
+pub(super) fn add(
+    ledger: LedgerId,
+    mut records: Vec<DeliveredRecord>,
+    how: How,
+    table: &mut Table<'_>,
+) -> Result<u64, Error> {
     // In the order of the table, so that neighbours go to the same chunk.
     records.sort_unstable_by_key(|record| record.place);
     records.dedup_by(|same, record| {
@@ -187,44 +193,48 @@ pub(super) fn add(number: u64, mut records: Vec<Seen>, how: How, table: &mut Tab
     });
     let (mut rest, mut added) = (records.as_slice(), 0);
     while let Some(first) = rest.first() {
-        let here = chunk_for(number, first.place, table)?;
+        let here = chunk_for(ledger, first.place, table)?;
         let after = here.as_ref().map_or(first.place, |(begin, _)| first.place.max(*begin));
-        let end = next_begin(number, after, table)?;
+        let end = next_begin(ledger, after, table)?;
         let count = end.map_or(rest.len(), |end| rest.partition_point(|record| record.place < end));
         let (into_here, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
         rest = later;
         let (begin, old) = here.map_or((None, Vec::new()), |(begin, old)| (Some(begin), old));
         let merged = merge(&old, into_here, how);
         added += merged.len().saturating_sub(old.len()) as u64;
-        put(number, begin, &merged, table)?;
+        put(ledger, begin, &merged, table)?;
     }
     Ok(added)
 }
 
 /// The chunk to which a record goes, the first one where it lies before that; where it begins, and what is in it.
 fn chunk_for(
-    number: u64,
+    ledger: LedgerId,
     place: Place,
-    table: &impl ReadableTable<Key, Value>,
-) -> Result<Option<(Place, Vec<Seen>)>, Error> {
-    let before = table.range(key(number, &FIRST)..=key(number, &place))?.next_back();
+    table: &impl ReadableTable<DeliveredKey, Value>,
+) -> Result<Option<(Place, Vec<DeliveredRecord>)>, Error> {
+    let before = table.range(key(ledger, &FIRST)..=key(ledger, &place))?.next_back();
     let here = match before {
         Some(here) => Some(here),
-        None => table.range(key(number, &FIRST)..=key(number, &LAST))?.next(),
+        None => table.range(key(ledger, &FIRST)..=key(ledger, &LAST))?.next(),
     };
     let Some((key, packed)) = here.transpose()? else { return Ok(None) };
     Ok(Some((place_of(key.value()), unpack(packed.value())?)))
 }
 
 /// Where the first chunk behind a place begins.
-fn next_begin(number: u64, place: Place, table: &impl ReadableTable<Key, Value>) -> Result<Option<Place>, Error> {
-    let behind = (Bound::Excluded(key(number, &place)), Bound::Included(key(number, &LAST)));
+fn next_begin(
+    ledger: LedgerId,
+    place: Place,
+    table: &impl ReadableTable<DeliveredKey, Value>,
+) -> Result<Option<Place>, Error> {
+    let behind = (Bound::Excluded(key(ledger, &place)), Bound::Included(key(ledger, &LAST)));
     let next = table.range::<(u64, i64, &[u8; 16])>(behind)?.next().transpose()?;
     Ok(next.map(|(key, _)| place_of(key.value())))
 }
 
 /// Two sorted lists as one.
-fn merge(old: &[Seen], new: &[Seen], how: How) -> Vec<Seen> {
+fn merge(old: &[DeliveredRecord], new: &[DeliveredRecord], how: How) -> Vec<DeliveredRecord> {
     let mut merged = Vec::with_capacity(old.len() + new.len());
     let mut old = old.iter().copied().peekable();
     for record in new {
@@ -245,10 +255,15 @@ fn merge(old: &[Seen], new: &[Seen], how: How) -> Vec<Seen> {
 }
 
 /// Puts records in the place of a chunk, in as many chunks of even size as they need.
-fn put(number: u64, begin: Option<Place>, records: &[Seen], table: &mut Table<'_>) -> Result<(), Error> {
+fn put(
+    ledger: LedgerId,
+    begin: Option<Place>,
+    records: &[DeliveredRecord],
+    table: &mut Table<'_>,
+) -> Result<(), Error> {
     let is_moved = records.first().map(|first| first.place) != begin;
     if let Some(begin) = begin.filter(|_| is_moved) {
-        table.remove(key(number, &begin))?;
+        table.remove(key(ledger, &begin))?;
     }
     let chunks = records.len().div_ceil(CHUNK_RECORDS_MAX).max(1);
     let mut packed = Vec::with_capacity(CHUNK_RECORDS_MAX * RECORD_BYTES);
@@ -256,22 +271,22 @@ fn put(number: u64, begin: Option<Place>, records: &[Seen], table: &mut Table<'_
         let Some(first) = chunk.first() else { continue };
         packed.clear();
         chunk.iter().for_each(|record| record.write(&mut packed));
-        table.insert(key(number, &first.place), packed.as_slice())?;
+        table.insert(key(ledger, &first.place), packed.as_slice())?;
     }
     Ok(())
 }
 
 /// Keeps those records before a place that are to be kept, asked in the order of their places. Gives how many are gone.
 pub(super) fn retain(
-    number: u64,
+    ledger: LedgerId,
     end: Place,
     table: &mut Table<'_>,
-    mut is_kept: impl FnMut(&Seen) -> bool,
+    mut is_kept: impl FnMut(&DeliveredRecord) -> bool,
 ) -> Result<u64, Error> {
     let (mut gone, mut from) = (0, Bound::Included(FIRST));
     loop {
-        let from_key = from.as_ref().map(|place| key(number, place));
-        let next = table.range::<(u64, i64, &[u8; 16])>((from_key, Bound::Excluded(key(number, &end))))?.next();
+        let from_key = from.as_ref().map(|place| key(ledger, place));
+        let next = table.range::<(u64, i64, &[u8; 16])>((from_key, Bound::Excluded(key(ledger, &end))))?.next();
         let Some((begin, mut records)) = next
             .transpose()?
             .map(|(key, packed)| Ok::<_, Error>((place_of(key.value()), unpack(packed.value())?)))
@@ -284,7 +299,7 @@ pub(super) fn retain(
         records.retain(|record| record.place >= end || is_kept(record));
         if records.len() != before {
             gone += (before - records.len()) as u64;
-            put(number, Some(begin), &records, table)?;
+            put(ledger, Some(begin), &records, table)?;
         }
         // Further on in any case, even where a damaged chunk isn't sorted.
         from = Bound::Excluded(last.max(begin));
@@ -292,25 +307,25 @@ pub(super) fn retain(
 }
 
 /// Takes everything out.
-pub(super) fn clear(number: u64, table: &mut Table<'_>) -> Result<(), Error> {
-    Ok(table.retain_in(key(number, &FIRST)..=key(number, &LAST), |_, _| false)?)
+pub(super) fn clear(ledger: LedgerId, table: &mut Table<'_>) -> Result<(), Error> {
+    Ok(table.retain_in(key(ledger, &FIRST)..=key(ledger, &LAST), |_, _| false)?)
 }
 
 /// Takes everything out. Gives it to `take` chunk by chunk.
 pub(super) fn drain(
-    number: u64,
+    ledger: LedgerId,
     table: &mut Table<'_>,
-    mut take: impl FnMut(Vec<Seen>, &mut Table<'_>) -> Result<(), Error>,
+    mut take: impl FnMut(Vec<DeliveredRecord>, &mut Table<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    while let Some((begin, records)) = chunk_for(number, FIRST, table)? {
-        table.remove(key(number, &begin))?;
+    while let Some((begin, records)) = chunk_for(ledger, FIRST, table)? {
+        table.remove(key(ledger, &begin))?;
         take(records, table)?;
     }
     Ok(())
 }
 
-fn key(number: u64, place: &Place) -> (u64, i64, &[u8; 16]) {
-    (number, place.0, &place.1)
+fn key(ledger: LedgerId, place: &Place) -> (u64, i64, &[u8; 16]) {
+    (ledger, place.0, &place.1)
 }
 
 fn place_of((_, date, fingerprint): (u64, i64, &[u8; 16])) -> Place {
@@ -324,8 +339,8 @@ fn records(packed: &[u8]) -> Result<&[[u8; RECORD_BYTES]], Error> {
     }
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<Seen>, Error> {
-    Ok(records(packed)?.iter().map(Seen::read).collect())
+fn unpack(packed: &[u8]) -> Result<Vec<DeliveredRecord>, Error> {
+    Ok(records(packed)?.iter().map(DeliveredRecord::read).collect())
 }
 
 fn damaged() -> Error {
@@ -345,8 +360,8 @@ mod tests {
 
     /// What is done to an account, and with which records.
     #[derive(Clone, Debug)]
-    enum Step {
-        Add(How, u64, Vec<Seen>),
+    enum StoreStep {
+        Add(How, u64, Vec<DeliveredRecord>),
         /// Keeps what lies at this date or after it, and in any case each record whose count is one of so many.
         Retain(u64, i64, u32),
         /// The first account's records go to the second.
@@ -354,73 +369,75 @@ mod tests {
         Clear(u64),
     }
 
-    fn seen(of: u16, iteration: u32) -> Seen {
+    fn seen(of: u16, iteration: u32) -> DeliveredRecord {
         // Several records of one date, some without one.
         let date = if of.is_multiple_of(97) { UNDATED } else { i64::from(of / 3) };
-        Seen { place: (date, *Fingerprint::of(&[&of.to_le_bytes()]).bytes()), times: 1, iteration }
+        DeliveredRecord { place: (date, *Fingerprint::of(&[&of.to_le_bytes()]).bytes()), times: 1, iteration }
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<StoreStep>> {
         let how = prop::sample::select(vec![How::Deliver, How::Deliver, How::Deliver, How::SeeAgain, How::Unite]);
         let run = (0_u16..6_000, 1_u16..1_500).prop_map(|(first, count)| (first..first + count).collect());
         let numbers = prop_oneof![run, prop::collection::vec(0_u16..6_000, 1..1_000)];
-        let add = (how, 1_u64..3, numbers, 0_u32..9).prop_map(|(how, number, of, iteration)| {
-            Step::Add(how, number, of.into_iter().map(|of| seen(of, iteration)).collect())
+        let add = (how, 1_u64..3, numbers, 0_u32..9).prop_map(|(how, ledger, of, iteration)| {
+            StoreStep::Add(how, ledger, of.into_iter().map(|of| seen(of, iteration)).collect())
         });
-        let retain = (1_u64..3, 0_i64..2_500, 1_u32..5).prop_map(|(number, end, of)| Step::Retain(number, end, of));
-        let rare = prop_oneof![2 => retain, 1 => Just(Step::Drain), 1 => (1_u64..3).prop_map(Step::Clear)];
+        let retain =
+            (1_u64..3, 0_i64..2_500, 1_u32..5).prop_map(|(ledger, end, of)| StoreStep::Retain(ledger, end, of));
+        let rare = prop_oneof![2 => retain, 1 => Just(StoreStep::Drain), 1 => (1_u64..3).prop_map(StoreStep::Clear)];
         prop::collection::vec(prop_oneof![3 => add, 1 => rare], 1..12)
     }
 
     /// The same, record by record.
     #[derive(Default)]
-    struct Model(BTreeMap<(u64, Place), Seen>);
+    struct Model(BTreeMap<(u64, Place), DeliveredRecord>);
 
     impl Model {
-        fn add(&mut self, number: u64, records: &[Seen], how: How) -> u64 {
+        fn add(&mut self, ledger: LedgerId, records: &[DeliveredRecord], how: How) -> u64 {
             let before = self.0.len();
             for record in records {
-                match self.0.get_mut(&(number, record.place)) {
+                match self.0.get_mut(&(ledger, record.place)) {
                     Some(seen) => seen.take(record, how),
                     None if how == How::SeeAgain => {}
-                    None => drop(self.0.insert((number, record.place), *record)),
+                    None => drop(self.0.insert((ledger, record.place), *record)),
                 }
             }
             (self.0.len() - before) as u64
         }
 
-        fn retain(&mut self, number: u64, end: Place, is_kept: impl Fn(&Seen) -> bool) -> u64 {
+        fn retain(&mut self, ledger: LedgerId, end: Place, is_kept: impl Fn(&DeliveredRecord) -> bool) -> u64 {
             let before = self.0.len();
-            self.0.retain(|(of, place), seen| *of != number || *place >= end || is_kept(seen));
+            self.0.retain(|(of, place), seen| *of != ledger || *place >= end || is_kept(seen));
             (before - self.0.len()) as u64
         }
     }
 
-    fn step(step: &Step, table: &mut Table<'_>, model: &mut Model) -> Result<(), TestCaseError> {
+    fn step(step: &StoreStep, table: &mut Table<'_>, model: &mut Model) -> Result<(), TestCaseError> {
         let failed = |error: Error| TestCaseError::fail(error.to_string());
         match step {
-            Step::Add(how, number, records) => {
-                let added = add(*number, records.clone(), *how, table).map_err(failed)?;
-                prop_assert_eq!(added, model.add(*number, records, *how));
+            StoreStep::Add(how, ledger, records) => {
+                let added = add(*ledger, records.clone(), *how, table).map_err(failed)?;
+                prop_assert_eq!(added, model.add(*ledger, records, *how));
             }
-            Step::Retain(number, end, of) => {
-                let is_kept = |seen: &Seen| seen.times.is_multiple_of(*of);
+            StoreStep::Retain(ledger, end, of) => {
+                let is_kept = |seen: &DeliveredRecord| seen.times.is_multiple_of(*of);
                 let end = beginning_of(*end);
                 prop_assert_eq!(
-                    retain(*number, end, table, is_kept).map_err(failed)?,
-                    model.retain(*number, end, is_kept)
+                    retain(*ledger, end, table, is_kept).map_err(failed)?,
+                    model.retain(*ledger, end, is_kept)
                 );
             }
-            Step::Drain => {
+            StoreStep::Drain => {
                 let drained = drain(1, table, |records, table| add(2, records, How::Unite, table).map(drop));
                 drained.map_err(failed)?;
-                let of_one: Vec<Seen> = model.0.iter().filter(|((of, _), _)| *of == 1).map(|(_, seen)| *seen).collect();
+                let of_one: Vec<DeliveredRecord> =
+                    model.0.iter().filter(|((of, _), _)| *of == 1).map(|(_, seen)| *seen).collect();
                 model.add(2, &of_one, How::Unite);
                 model.retain(1, LAST, |_| false);
             }
-            Step::Clear(number) => {
-                clear(*number, table).map_err(failed)?;
-                model.retain(*number, LAST, |_| false);
+            StoreStep::Clear(ledger) => {
+                clear(*ledger, table).map_err(failed)?;
+                model.retain(*ledger, LAST, |_| false);
             }
         }
         Ok(())
@@ -448,13 +465,13 @@ mod tests {
             drop(table);
             transaction.commit().expect("a commit");
             let table = database.begin_read().expect("a look").open_table(DELIVERED).expect("a table");
-            for number in [1, 2, 3] {
-                let asked: Vec<Identity> = asked.iter().map(|of| {
+            for ledger in [1, 2, 3] {
+                let asked: Vec<RecordKey> = asked.iter().map(|of| {
                     let date = chrono::DateTime::from_timestamp_micros(i64::from(*of / 3)).filter(|_| !of.is_multiple_of(97));
-                    Identity { fingerprint: Fingerprint::of(&[&of.to_le_bytes()]), date }
+                    RecordKey { fingerprint: Fingerprint::of(&[&of.to_le_bytes()]), date }
                 }).collect();
-                let expected = asked.iter().map(|identity| model.0.get(&(number, place(identity))).map_or(0, |seen| seen.times));
-                prop_assert_eq!(counts(number, &asked, &table).expect("counts"), expected.collect::<Vec<_>>());
+                let expected = asked.iter().map(|identity| model.0.get(&(ledger, place(identity))).map_or(0, |seen| seen.times));
+                prop_assert_eq!(counts(ledger, &asked, &table).expect("counts"), expected.collect::<Vec<_>>());
             }
         });
     }

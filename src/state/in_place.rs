@@ -18,7 +18,7 @@ const MARK: &str = "#=rewritten=";
 
 /// A step, which is on the disk before the next one begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum WriteStep {
     /// Append.
     Append(Vec<u8>),
     /// Write over the beginning.
@@ -28,16 +28,16 @@ pub(super) enum Step {
 }
 
 /// The steps from a file's text to another one.
-pub(super) fn steps(old: &[u8], new: &str) -> Vec<Step> {
+pub(super) fn steps(old: &[u8], new: &str) -> Vec<WriteStep> {
     // A line end for whatever stands last, and room for the new text.
     let padding = new.len().saturating_sub(old.len()).max(1);
     let mut room = new.as_bytes().to_vec();
     room.resize(old.len() + padding, b'\n');
     vec![
-        Step::Append(vec![b'\n'; padding]),
-        Step::Append(line_of(new).into_bytes()),
-        Step::Overwrite(room),
-        Step::Cut(new.len() as u64),
+        WriteStep::Append(vec![b'\n'; padding]),
+        WriteStep::Append(line_of(new).into_bytes()),
+        WriteStep::Overwrite(room),
+        WriteStep::Cut(new.len() as u64),
     ]
 }
 
@@ -90,27 +90,27 @@ mod tests {
         Checkpoints::parse(&String::from_utf8_lossy(file)).by_name()
     }
 
-    fn apply(file: &mut Vec<u8>, step: &Step) {
+    fn apply(file: &mut Vec<u8>, step: &WriteStep) {
         match step {
-            Step::Append(bytes) => file.extend_from_slice(bytes),
-            Step::Overwrite(bytes) => file[..bytes.len()].copy_from_slice(bytes),
-            Step::Cut(length) => file.truncate(usize::try_from(*length).expect("small")),
+            WriteStep::Append(bytes) => file.extend_from_slice(bytes),
+            WriteStep::Overwrite(bytes) => file[..bytes.len()].copy_from_slice(bytes),
+            WriteStep::Cut(length) => file.truncate(usize::try_from(*length).expect("small")),
         }
     }
 
     /// What a crash may leave of a step: any beginning of what is appended, any mixture of what is overwritten, any length
     /// on the way to the cut.
-    fn crashes(file: &[u8], step: &Step) -> Vec<Vec<u8>> {
+    fn crashes(file: &[u8], step: &WriteStep) -> Vec<Vec<u8>> {
         let after = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut file = file.to_vec();
             change(&mut file);
             file
         };
         match step {
-            Step::Append(bytes) => {
+            WriteStep::Append(bytes) => {
                 (0..=bytes.len()).map(|length| after(&|file| file.extend_from_slice(&bytes[..length]))).collect()
             }
-            Step::Overwrite(bytes) => {
+            WriteStep::Overwrite(bytes) => {
                 let till = (0..=bytes.len()).map(|at| after(&|file| file[..at].copy_from_slice(&bytes[..at])));
                 let from =
                     (0..=bytes.len()).map(|at| after(&|file| file[at..bytes.len()].copy_from_slice(&bytes[at..])));
@@ -122,7 +122,7 @@ mod tests {
                 });
                 till.chain(from).chain(random).collect()
             }
-            Step::Cut(length) => (usize::try_from(*length).expect("small")..=file.len())
+            WriteStep::Cut(length) => (usize::try_from(*length).expect("small")..=file.len())
                 .map(|length| after(&|file| file.truncate(length)))
                 .collect(),
         }

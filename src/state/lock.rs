@@ -26,11 +26,11 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Takes the lock of a directory. The file holds the number of the process, and later the address of its health.
-    pub(super) fn take(folder: &Path) -> Result<Self, StateError> {
-        let path = folder.join(LOCK_FILE_NAME);
+    pub(super) fn take(directory: &Path) -> Result<Self, StateError> {
+        let path = directory.join(LOCK_FILE_NAME);
         let wrong = |verb| {
             let file = path.clone();
-            move |cause| StateError::file(folder, file, verb, cause)
+            move |cause| StateError::file(directory, file, verb, cause)
         };
         let mut file = open(&path).map_err(wrong("opened"))?;
         match file.try_lock() {
@@ -42,15 +42,15 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let first = read(&mut file).unwrap_or_default().lines().next().map(str::parse::<u32>);
                 let holder = first.and_then(Result::ok).map(|id| format!(" (process {id})")).unwrap_or_default();
-                Err(StateError::Taken { folder: folder.to_owned(), holder })
+                Err(StateError::Taken { directory: directory.to_owned(), holder })
             }
             Err(TryLockError::Error(cause)) => Err(wrong("locked")(cause)),
         }
     }
 
-    /// See [`super::Folder::publish`].
-    pub(super) fn publish(&mut self, folder: &Path, health: SocketAddr) -> io::Result<()> {
-        let path = folder.join(LOCK_FILE_NAME);
+    /// See [`super::StateDir::publish`].
+    pub(super) fn publish(&mut self, directory: &Path, health: SocketAddr) -> io::Result<()> {
+        let path = directory.join(LOCK_FILE_NAME);
         let is_there =
             std::fs::metadata(&path).is_ok_and(|there| self.file.metadata().is_ok_and(|own| is_same(&there, &own)));
         if !is_there {
@@ -102,10 +102,10 @@ pub struct Health {
 /// Whom to ask about a directory, as its lock file says; nothing where no fetcher ever ran there, or none of this version.
 /// It waits for the disk.
 #[must_use]
-pub fn health_of(folder: &Path) -> Option<Health> {
-    let mut file = File::open(folder.join(LOCK_FILE_NAME)).ok()?;
+pub fn health_of(directory: &Path) -> Option<Health> {
+    let mut file = File::open(directory.join(LOCK_FILE_NAME)).ok()?;
     let address = read(&mut file).ok()?.lines().nth(1)?.parse().ok()?;
-    Some(Health { address, whereabouts: Whereabouts::of(folder).ok()? })
+    Some(Health { address, whereabouts: Whereabouts::of(directory).ok()? })
 }
 
 /// Which directory it is, told from its copies: by its path and by its number on the disk. Either may look different to
@@ -121,9 +121,9 @@ impl Whereabouts {
     ///
     /// # Errors
     /// Where it can't be looked at.
-    pub fn of(folder: &Path) -> io::Result<Self> {
-        let about = std::fs::metadata(folder)?;
-        Ok(Self { path: folder.canonicalize()?, number: (about.dev(), about.ino()) })
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        let about = std::fs::metadata(directory)?;
+        Ok(Self { path: directory.canonicalize()?, number: (about.dev(), about.ino()) })
     }
 
     /// As a query.
@@ -153,40 +153,40 @@ mod tests {
 
     #[test]
     fn a_directory_is_known_by_path_or_number_and_its_copy_is_not() {
-        let folders = tempfile::tempdir().expect("a folder");
-        let [one, two] = ["one", "two &="].map(|name| folders.path().join(name));
-        std::fs::create_dir(&one).expect("a folder");
-        std::fs::create_dir(&two).expect("a folder");
-        let [at_one, at_two] = [&one, &two].map(|folder| Whereabouts::of(folder).expect("it is there"));
+        let directories = tempfile::tempdir().expect("a directory");
+        let [one, two] = ["one", "two &="].map(|name| directories.path().join(name));
+        std::fs::create_dir(&one).expect("a directory");
+        std::fs::create_dir(&two).expect("a directory");
+        let [at_one, at_two] = [&one, &two].map(|directory| Whereabouts::of(directory).expect("it is there"));
         assert!(
             at_one.is_meant_by(&at_one.to_query()) && at_two.is_meant_by(&at_two.to_query()) && at_one.is_meant_by("")
         );
         assert!(
             !at_one.is_meant_by(&at_two.to_query()) && !at_one.is_meant_by("x") && !at_one.is_meant_by("path=&number=")
         );
-        let moved = folders.path().join("three");
+        let moved = directories.path().join("three");
         std::fs::rename(&one, &moved).expect("it moves");
         assert!(at_one.is_meant_by(&Whereabouts::of(&moved).expect("it is there").to_query()), "by its number");
-        std::fs::create_dir(&one).expect("a folder");
+        std::fs::create_dir(&one).expect("a directory");
         assert!(at_one.is_meant_by(&Whereabouts::of(&one).expect("it is there").to_query()), "by its path");
     }
 
     #[test]
     fn the_lock_file_is_made_and_locked_anew_where_it_is_gone_and_left_alone_where_another_has_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (path, address) = (folder.path().join(LOCK_FILE_NAME), SocketAddr::from(([127, 0, 0, 1], 80)));
-        let mut lock = Lock::take(folder.path()).expect("it is free");
-        lock.publish(folder.path(), address).expect("it is written");
-        assert_eq!(health_of(folder.path()).map(|health| health.address), Some(address));
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, address) = (directory.path().join(LOCK_FILE_NAME), SocketAddr::from(([127, 0, 0, 1], 80)));
+        let mut lock = Lock::take(directory.path()).expect("it is free");
+        lock.publish(directory.path(), address).expect("it is written");
+        assert_eq!(health_of(directory.path()).map(|health| health.address), Some(address));
         std::fs::remove_file(&path).expect("it was there");
-        lock.publish(folder.path(), address).expect("it is written");
-        assert_eq!(health_of(folder.path()).map(|health| health.address), Some(address));
-        assert!(matches!(Lock::take(folder.path()), Err(StateError::Taken { .. })));
+        lock.publish(directory.path(), address).expect("it is written");
+        assert_eq!(health_of(directory.path()).map(|health| health.address), Some(address));
+        assert!(matches!(Lock::take(directory.path()), Err(StateError::Taken { .. })));
         std::fs::write(&path, "").expect("it is emptied");
-        lock.publish(folder.path(), address).expect("it is written");
-        assert_eq!(health_of(folder.path()).map(|health| health.address), Some(address));
+        lock.publish(directory.path(), address).expect("it is written");
+        assert_eq!(health_of(directory.path()).map(|health| health.address), Some(address));
         std::fs::remove_file(&path).expect("it was there");
-        let _other = Lock::take(folder.path()).expect("it is free");
-        assert!(lock.publish(folder.path(), address).is_err());
+        let _other = Lock::take(directory.path()).expect("it is free");
+        assert!(lock.publish(directory.path(), address).is_err());
     }
 }

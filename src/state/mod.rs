@@ -1,15 +1,14 @@
-//! What outlives the process, in the config's own folder.
+//! What outlives the process, in the config's own directory.
 //!
-//! [`TakenFolder::open`] takes the folder for this process alone (a lock that the kernel drops with the process, however it
+//! [`LockedStateDir::open`] takes the directory for this process alone (a lock that the kernel drops with the process, however it
 //! ends) and reads the checkpoints and the store. The file of checkpoints is the user's: an edit is obeyed at the next
 //! start. The store is ours: it remembers what was delivered and is not covered by a checkpoint, and losing it costs
-//! duplicates. [`Folder`] keeps both while iterations run.
+//! duplicates. [`StateDir`] keeps both while iterations run.
 
 mod account;
 mod checkpoints;
 mod delivered;
 mod in_place;
-mod keeper;
 mod lock;
 mod order;
 mod pulse;
@@ -17,6 +16,7 @@ mod socket;
 mod store;
 mod unsaved;
 mod words;
+mod writer;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Permissions;
@@ -28,36 +28,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-pub use account::{Account, Edit, Noticed, Oddity, Past, Sweep};
+pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, Edit, IterationSummary, LedgerId};
 pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
-pub use keeper::{Remembering, Settlement};
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
-pub use socket::{Asked, ORDERS_MAX, SOCKET_FILE_NAME, ask_running, serve_orders};
+pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
     Write as StoreWrite,
 };
+pub use writer::{Commit, Durable};
 
 use crate::plan::Plan;
 use crate::privileges;
-use crate::record::{Identity, date};
+use crate::record::{RecordKey, date};
 use crate::ship::{UNDELIVERED_FILE_NAME, count_kept};
-use keeper::{Keeper, open_or_set_aside};
 use lock::Lock;
+use writer::{StateWriter, open_or_set_aside};
 
 /// Where earlier versions kept what didn't fit into the file of undelivered records.
 const OLD_UNDELIVERED_FILE_NAME: &str = "undelivered.ndjson.1";
 
-/// Why the folder can't be taken.
+/// Why the directory can't be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another fetcher has it.
-    #[error("another fetcher{holder} runs on {folder}; stop it first, or give this one a directory of its own", folder = .folder.display())]
+    #[error("another fetcher{holder} runs on {directory}; stop it first, or give this one a directory of its own", directory = .directory.display())]
     Taken {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        directory: PathBuf,
         /// ` (process 123)`, where it can be told.
         holder: String,
     },
@@ -79,16 +79,16 @@ pub enum StateError {
 }
 
 impl StateError {
-    fn file(folder: &Path, file: PathBuf, verb: &'static str, cause: io::Error) -> Self {
-        let owner = privileges::Identity::owner_of(folder).filter(|owner| *owner != privileges::Identity::own());
+    fn file(directory: &Path, file: PathBuf, verb: &'static str, cause: io::Error) -> Self {
+        let owner = privileges::Identity::owner_of(directory).filter(|owner| *owner != privileges::Identity::own());
         let owner = owner.map(|owner| format!(" (it belongs to {owner})")).unwrap_or_default();
         Self::File { file, verb, cause, owner }
     }
 }
 
-/// The folder with the state, taken by this process.
+/// The directory with the state, taken by this process.
 #[derive(Debug)]
-pub struct TakenFolder {
+pub struct LockedStateDir {
     path: PathBuf,
     /// The text file.
     pub checkpoints: CheckpointFile,
@@ -100,39 +100,39 @@ pub struct TakenFolder {
     lock: Lock,
 }
 
-/// The folder with the state, in the hands of the thread that keeps it.
+/// The directory with the state, in the hands of the thread that keeps it.
 #[derive(Debug)]
-pub struct Folder {
+pub struct StateDir {
     path: PathBuf,
-    keeper: Keeper,
+    writer: StateWriter,
     lock: Mutex<Lock>,
     whereabouts: Whereabouts,
 }
 
-/// What was found in the folder.
+/// What was found in the directory.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct StateContents {
     /// The account of each API that has one.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: BTreeMap<String, ApiState>,
     /// Lines that were not understood, and stay.
     pub unreadable: Vec<String>,
 }
 
-impl TakenFolder {
-    /// Takes the folder and reads what is in it. Where the text file differs from what the fetcher wrote, it counts.
+impl LockedStateDir {
+    /// Takes the directory and reads what is in it. Where the text file differs from what the fetcher wrote, it counts.
     ///
     /// # Errors
     /// Where another fetcher has it, or its files can't be read and written. A store that can't be used is warned of, and
     /// the fetcher goes on without.
-    pub fn open(path: &Path, now: DateTime<Utc>) -> Result<(Self, Found), StateError> {
+    pub fn open(path: &Path, now: DateTime<Utc>) -> Result<(Self, StateContents), StateError> {
         let lock = Lock::take(path)?;
         let file = path.join(CHECKPOINTS_FILE_NAME);
         let (checkpoints, written) =
             CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
         let store = open_or_set_aside(&path.join(STORE_FILE_NAME));
         if matches!(store, Err(OpenError::Taken)) {
-            // Who took the folder before has lost its lock file, or its file system has no locks.
-            return Err(StateError::Taken { folder: path.to_owned(), holder: String::new() });
+            // Who took the directory before has lost its lock file, or its file system has no locks.
+            return Err(StateError::Taken { directory: path.to_owned(), holder: String::new() });
         }
         close_to_others(path);
         sync_names(path);
@@ -149,22 +149,22 @@ impl TakenFolder {
         let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
         obey(&written, &mut accounts, store.as_ref(), now);
         let unreadable = written.unreadable().map(str::to_owned).collect();
-        Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, Found { accounts, unreadable }))
+        Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, StateContents { accounts, unreadable }))
     }
 
     /// Hands the files over to a thread that keeps them.
     ///
     /// # Errors
     /// Where there is no thread to be had.
-    pub fn keep(self) -> io::Result<Folder> {
-        let keeper = Keeper::start(&self.path, self.store, self.copy, self.checkpoints)?;
+    pub fn keep(self) -> io::Result<StateDir> {
+        let writer = StateWriter::start(&self.path, self.store, self.copy, self.checkpoints)?;
         let whereabouts = Whereabouts::of(&self.path)?;
-        Ok(Folder { path: self.path, keeper, lock: Mutex::new(self.lock), whereabouts })
+        Ok(StateDir { path: self.path, writer, lock: Mutex::new(self.lock), whereabouts })
     }
 }
 
 /// Makes the accounts agree with the text file, which is the user's.
-fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, Account>, store: Option<&Store>, now: DateTime<Utc>) {
+fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, ApiState>, store: Option<&Store>, now: DateTime<Utc>) {
     let by_name = written.by_name();
     let mut changes = Vec::new();
     for (api, account) in accounts.iter_mut() {
@@ -200,7 +200,7 @@ fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, Account>, store: 
         tracing::warn!(%cause, "{STORE_FILE_NAME} can't be written");
     }
     for (name, checkpoint) in by_name {
-        accounts.entry(name).or_insert_with(|| Account { checkpoint: Some(checkpoint), ..Account::blank() });
+        accounts.entry(name).or_insert_with(|| ApiState { checkpoint: Some(checkpoint), ..ApiState::blank() });
     }
 }
 
@@ -211,7 +211,7 @@ fn is_slip(rest: &str) -> bool {
 
 /// Where a checkpoint is put back to what it was before the last change, and nothing was fetched since, the account is as
 /// it was then.
-fn put_back(store: Option<&Store>, api: &str, account: &Account, written: Option<DateTime<Utc>>) -> Option<Account> {
+fn put_back(store: Option<&Store>, api: &str, account: &ApiState, written: Option<DateTime<Utc>>) -> Option<ApiState> {
     let store = store?;
     let last = store.changes().ok()?.pop()?;
     let was_used = account.past.back().is_some_and(|past| past.at > last.at);
@@ -242,7 +242,7 @@ pub fn shown(checkpoint: Option<DateTime<Utc>>) -> String {
     checkpoint.map_or_else(|| "none".to_owned(), date::format)
 }
 
-impl Folder {
+impl StateDir {
     /// Writes into the lock file where the daemon can be asked how it is, unless that stands there. A file that is gone is
     /// made and locked anew. It waits for the disk.
     ///
@@ -261,7 +261,7 @@ impl Folder {
     /// Whether the thread that keeps the files gets on.
     #[must_use]
     pub fn pulse(&self) -> Arc<Pulse> {
-        self.keeper.pulse()
+        self.writer.pulse()
     }
 
     /// Where it is.
@@ -274,35 +274,35 @@ impl Folder {
     ///
     /// # Errors
     /// Where the thread that knows is gone. A store that can't be read is no error: what it knew may be shipped again.
-    pub async fn counts(&self, number: u64, identities: Vec<Identity>) -> io::Result<Vec<u32>> {
-        if identities.is_empty() { Ok(Vec::new()) } else { self.keeper.counts(number, identities).await }
+    pub async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
+        if identities.is_empty() { Ok(Vec::new()) } else { self.writer.counts(ledger, identities).await }
     }
 
     /// Begins to remember that records were delivered; on the disk, where it can be written. Whatever is asked from now on
     /// knows of it.
-    pub async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
-        self.keeper.remember(number, iteration, identities).await
+    pub async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
+        self.writer.remember(ledger, iteration, identities).await
     }
 
     /// The same, with an account that is saved at the same time.
-    pub async fn remember_with(&self, name: &str, account: Account, identities: Vec<Identity>) -> Remembering {
-        self.keeper.remember_with(name, account, identities).await
+    pub async fn remember_with(&self, name: &str, account: ApiState, identities: Vec<RecordKey>) -> Durable {
+        self.writer.remember_with(name, account, identities).await
     }
 
     /// Begins to save an account whose checkpoint doesn't move.
-    pub async fn save_soon(&self, name: &str, account: Account) -> Remembering {
-        self.keeper.save_soon(name, account).await
+    pub async fn save_soon(&self, name: &str, account: ApiState) -> Durable {
+        self.writer.save_soon(name, account).await
     }
 
     /// Notes that records without a date came again, so that they stay remembered.
-    pub async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
-        self.keeper.see_again(number, iteration, identities).await;
+    pub async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
+        self.writer.see_again(ledger, iteration, identities).await;
     }
 
     /// Forgets the accounts in the store of APIs that have not been in the config for long. Their lines in the text file
     /// stay.
     pub async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
-        let forgotten = self.keeper.forget_unused(configured, now).await;
+        let forgotten = self.writer.forget_unused(configured, now).await;
         if !forgotten.is_empty() {
             tracing::info!(
                 apis = forgotten.len(),
@@ -313,21 +313,21 @@ impl Folder {
     }
 
     /// How many different records of an account are remembered.
-    pub async fn remembered(&self, number: u64) -> u64 {
-        self.keeper.remembered(number).await
+    pub async fn remembered(&self, ledger: LedgerId) -> u64 {
+        self.writer.remembered(ledger).await
     }
 
     /// Saves an account whose checkpoint doesn't move.
-    pub async fn save(&self, name: &str, account: Account) {
-        self.keeper.save(name, account).await;
+    pub async fn save(&self, name: &str, account: ApiState) {
+        self.writer.save(name, account).await;
     }
 
     /// Moves a checkpoint, and forgets what can't come again. Gives the account as it is then.
     ///
     /// # Errors
     /// Where the text file can't be written; the checkpoint stays, and nothing is forgotten.
-    pub async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
-        self.keeper.settle(settlement).await
+    pub async fn commit(&self, commit: Commit) -> io::Result<ApiState> {
+        self.writer.commit(commit).await
     }
 
     /// Obeys an order about the state of APIs that have no iteration under way. Gives the account that it changed, too.
@@ -338,12 +338,12 @@ impl Folder {
         let undelivered = match &order {
             StateOrder::Show { .. } => {
                 // Beside the thread, which has more to do: the file may be large.
-                let folder = self.path.clone();
-                tokio::task::spawn_blocking(move || count_kept(&folder)).await.unwrap_or_default()
+                let directory = self.path.clone();
+                tokio::task::spawn_blocking(move || count_kept(&directory)).await.unwrap_or_default()
             }
             _ => BTreeMap::new(),
         };
-        self.keeper
+        self.writer
             .work(move |checkpoints, store| {
                 let accounts = store.as_ref().and_then(|store| store.accounts().ok()).unwrap_or_default();
                 OpenState { checkpoints, store, accounts, undelivered }.obey(&order, &plans, Utc::now())
@@ -353,28 +353,28 @@ impl Folder {
 
     /// The API of the last change that can be taken back.
     pub async fn last_changed(&self) -> Option<String> {
-        let last = self.keeper.work(|_, store| store?.changes().ok()?.pop().map(|change| change.name));
+        let last = self.writer.work(|_, store| store?.changes().ok()?.pop().map(|change| change.name));
         last.await.ok().flatten()
     }
 
     /// Closes the store; what comes later is not kept.
     pub async fn close(&self) {
-        self.keeper.close().await;
+        self.writer.close().await;
     }
 }
 
 /// Makes sure that files that were made, renamed or removed in a directory are so on the disk, where its file system knows how.
-fn sync_names(folder: &Path) {
-    if let Err(cause) = std::fs::File::open(folder).and_then(|folder| folder.sync_all()) {
+fn sync_names(directory: &Path) {
+    if let Err(cause) = std::fs::File::open(directory).and_then(|directory| directory.sync_all()) {
         tracing::debug!(%cause, "the directory can't be synced");
     }
 }
 
 /// Takes everybody else's rights from the files that hold records or state, as earlier versions left them. The text file
 /// of checkpoints is the user's, and stays as it is.
-fn close_to_others(folder: &Path) {
+fn close_to_others(directory: &Path) {
     for name in [LOCK_FILE_NAME, STORE_FILE_NAME, DAMAGED_FILE_NAME, UNDELIVERED_FILE_NAME, OLD_UNDELIVERED_FILE_NAME] {
-        let path = folder.join(name);
+        let path = directory.join(name);
         let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
         if about.is_file() && about.permissions().mode() & OTHERS != 0 {
             let closed = std::fs::set_permissions(&path, Permissions::from_mode(OWNER_ONLY));

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, Store, Write};
-use super::words::{Kept, account_in_words, table};
-use super::{Account, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
+use super::words::{KeptCounts, account_in_words, table};
+use super::{ApiState, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
 use crate::plan::Plan;
 use crate::record::date;
 use crate::words::second;
@@ -51,7 +51,7 @@ pub struct StateReply {
 }
 
 /// An account that was changed.
-pub type Changed = (String, Account);
+pub type Changed = (String, ApiState);
 
 /// The state, in the hands of whoever may change it.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub struct OpenState<'s> {
     /// The store, where it can be used.
     pub store: Option<&'s mut Store>,
     /// The account of each API that has one.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: BTreeMap<String, ApiState>,
     /// How many records of each API are undelivered.
     pub undelivered: BTreeMap<String, u64>,
 }
@@ -122,14 +122,14 @@ impl OpenState<'_> {
         if let Some(only) = only.map(str::trim).filter(|only| !names.contains(only)) {
             return unknown(only, &names);
         }
-        let unknown = Account::blank();
+        let unknown = ApiState::blank();
         let account = |name: &str| self.accounts.get(name).unwrap_or(&unknown);
         let undelivered = |name: &str| self.undelivered.get(name).copied().unwrap_or_default();
         let in_full = |name: &str| {
             let plan = plans.iter().find(|plan| plan.name == name).map(Arc::as_ref);
             let store = self.store.as_deref();
-            let remembered = store.and_then(|store| store.remembered(account(name).number).ok());
-            let kept = Kept { remembered: remembered.unwrap_or_default(), undelivered: undelivered(name) };
+            let remembered = store.and_then(|store| store.remembered(account(name).ledger).ok());
+            let kept = KeptCounts { remembered: remembered.unwrap_or_default(), undelivered: undelivered(name) };
             account_in_words(name, account(name), plan, kept, now)
         };
         let mut text = match (only.map(str::trim), names.as_slice()) {
@@ -160,7 +160,7 @@ impl OpenState<'_> {
             return Err(unknown(name, &names));
         }
         let store = self.store.as_deref().ok_or_else(no_store)?;
-        let before = self.accounts.get(name).cloned().unwrap_or_else(Account::blank);
+        let before = self.accounts.get(name).cloned().unwrap_or_else(ApiState::blank);
         // The file first: if this is cut short, the next start finds an edit and does the same.
         self.checkpoints.set(name, checkpoint).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, nothing has changed: {cause}"))

@@ -34,24 +34,24 @@ pub const ORDERS_MAX: usize = 8;
 const PATH_BYTES_MAX: usize = 100;
 
 /// An order, and where its reply goes.
-pub type Asked = (StateOrder, oneshot::Sender<StateReply>);
+pub type OrderRequest = (StateOrder, oneshot::Sender<StateReply>);
 
 /// The way to a file of a directory, which is held open as long as the way is used.
-struct Way {
+struct SocketPath {
     path: PathBuf,
     _folder: Option<File>,
 }
 
-impl Way {
+impl SocketPath {
     /// Paths of sockets are short; a long one goes by the directory's descriptor, where the system has such a thing.
-    fn to(folder: &Path, name: &str) -> io::Result<Self> {
-        let path = folder.join(name);
+    fn to(directory: &Path, name: &str) -> io::Result<Self> {
+        let path = directory.join(name);
         if path.as_os_str().len() <= PATH_BYTES_MAX {
             return Ok(Self { path, _folder: None });
         }
-        let folder = File::open(folder)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()));
-        Ok(Self { path, _folder: Some(folder) })
+        let directory = File::open(directory)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
+        Ok(Self { path, _folder: Some(directory) })
     }
 }
 
@@ -59,17 +59,17 @@ impl Way {
 ///
 /// # Errors
 /// Where the directory's file system has no sockets, or can't be written.
-fn listen(folder: &Path) -> io::Result<UnixListener> {
+fn listen(directory: &Path) -> io::Result<UnixListener> {
     // Nobody else gets in between the socket is made and closed to others.
-    let private = folder.join(format!("{SOCKET_FILE_NAME}.new"));
+    let private = directory.join(format!("{SOCKET_FILE_NAME}.new"));
     match std::fs::remove_dir_all(&private) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => DirBuilder::new().mode(0o700).create(&private)?,
     }
-    let made = Way::to(&private, "s").and_then(|way| {
+    let made = SocketPath::to(&private, "s").and_then(|way| {
         let listener = UnixListener::bind(&way.path)?;
         std::fs::set_permissions(&way.path, Permissions::from_mode(0o600))?;
-        std::fs::rename(&way.path, folder.join(SOCKET_FILE_NAME))?;
+        std::fs::rename(&way.path, directory.join(SOCKET_FILE_NAME))?;
         Ok(listener)
     });
     std::fs::remove_dir_all(&private)?;
@@ -77,8 +77,8 @@ fn listen(folder: &Path) -> io::Result<UnixListener> {
 }
 
 /// Takes orders until the receiver is gone. A socket that can't be made is told of: `state` needs a stopped fetcher then.
-pub async fn serve_orders(folder: PathBuf, orders: mpsc::Sender<Asked>) {
-    let listener = match listen(&folder) {
+pub async fn serve_orders(directory: PathBuf, orders: mpsc::Sender<OrderRequest>) {
+    let listener = match listen(&directory) {
         Ok(listener) => listener,
         Err(cause) => {
             return tracing::info!(%cause, "{SOCKET_FILE_NAME} can't be made, so `state` can only be used while the fetcher is stopped");
@@ -99,7 +99,7 @@ pub async fn serve_orders(folder: PathBuf, orders: mpsc::Sender<Asked>) {
     }
 }
 
-async fn serve(mut stream: UnixStream, orders: &mpsc::Sender<Asked>) -> io::Result<()> {
+async fn serve(mut stream: UnixStream, orders: &mpsc::Sender<OrderRequest>) -> io::Result<()> {
     let mut text = Vec::new();
     let (read, mut written) = stream.split();
     timeout(ORDER_WITHIN, read.take(ORDER_BYTES_MAX).read_to_end(&mut text)).await??;
@@ -120,8 +120,9 @@ async fn serve(mut stream: UnixStream, orders: &mpsc::Sender<Asked>) -> io::Resu
 ///
 /// # Errors
 /// Where it doesn't answer.
-pub fn ask_running(folder: &Path, order: &StateOrder) -> io::Result<Option<StateReply>> {
-    let Ok(mut stream) = Way::to(folder, SOCKET_FILE_NAME).and_then(|way| ClientStream::connect(&way.path)) else {
+pub fn ask_running(directory: &Path, order: &StateOrder) -> io::Result<Option<StateReply>> {
+    let Ok(mut stream) = SocketPath::to(directory, SOCKET_FILE_NAME).and_then(|way| ClientStream::connect(&way.path))
+    else {
         return Ok(None);
     };
     stream.set_write_timeout(Some(ORDER_WITHIN))?;

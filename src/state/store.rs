@@ -2,7 +2,7 @@
 //!
 //! One file of [redb](https://docs.rs/redb): pure Rust, one file without companions, transactions with checksums that
 //! survive a power cut, a check of the whole file at each opening, and no memory but a cache whose size is ours to set. It
-//! has one writer, which is all that a folder under our lock ever has.
+//! has one writer, which is all that a directory under our lock ever has.
 //!
 //! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
@@ -23,9 +23,10 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
-use super::delivered::{self, DELIVERED, How, Seen};
-use crate::record::Identity;
+use super::account::ApiState;
+use super::account::LedgerId;
+use super::delivered::{self, DELIVERED, DeliveredRecord, How};
+use crate::record::RecordKey;
 
 /// The file's name, beside the config.
 pub const FILE_NAME: &str = ".logzio-api-fetcher.store";
@@ -74,26 +75,26 @@ pub enum Write {
     /// Records were delivered.
     Remember {
         /// Of which account.
-        number: u64,
+        ledger: LedgerId,
         /// In which iteration.
         iteration: u32,
         /// Which.
-        identities: Vec<Identity>,
+        identities: Vec<RecordKey>,
     },
     /// Records without a date came again.
     SeeAgain {
         /// Of which account.
-        number: u64,
+        ledger: LedgerId,
         /// In which iteration.
         iteration: u32,
         /// Which.
-        identities: Vec<Identity>,
+        identities: Vec<RecordKey>,
     },
     /// What can't come again is forgotten: records before a date, and those without a date that came in no iteration
     /// since.
     Forget {
         /// Of which account.
-        number: u64,
+        ledger: LedgerId,
         /// The date.
         before: DateTime<Utc>,
         /// The iteration.
@@ -104,7 +105,7 @@ pub enum Write {
         /// The API.
         name: String,
         /// Its account.
-        account: Box<Account>,
+        account: Box<ApiState>,
     },
 }
 
@@ -118,7 +119,7 @@ pub struct Change {
     /// The API.
     pub name: String,
     /// Its account before.
-    pub before: Account,
+    pub before: ApiState,
 }
 
 /// Why a store can't be opened.
@@ -168,8 +169,8 @@ impl Store {
     }
 
     /// Since when everything of an account is remembered, if some of it had to be forgotten; told once.
-    pub fn take_thinned(&mut self, number: u64) -> Option<DateTime<Utc>> {
-        DateTime::from_timestamp_micros(self.thinned.remove(&number)?)
+    pub fn take_thinned(&mut self, ledger: LedgerId) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.thinned.remove(&ledger)?)
     }
 
     /// A copy in memory of the last commit in a file that can't be written: what was delivered is known all the same.
@@ -198,7 +199,7 @@ impl Store {
         })
     }
 
-    /// A pipe would be waited for, and a folder is none.
+    /// A pipe would be waited for, and a directory is none.
     fn require_file(path: &Path) -> Result<(), OpenError> {
         match std::fs::metadata(path) {
             Ok(about) if !about.is_file() => {
@@ -256,17 +257,17 @@ impl Store {
             let referred: HashSet<u64> = accounts
                 .values()
                 .chain(changes.values().map(|change| &change.before))
-                .map(|account| account.number)
+                .map(|account| account.ledger)
                 .collect();
             let mut remembered = transaction.open_table(REMEMBERED)?;
-            let orphans = remembered.iter()?.map(|entry| entry.map(|(number, _)| number.value()));
+            let orphans = remembered.iter()?.map(|entry| entry.map(|(ledger, _)| ledger.value()));
             let orphans: Vec<u64> = orphans
-                .filter(|number| number.as_ref().map_or(true, |number| !referred.contains(number)))
+                .filter(|ledger| ledger.as_ref().map_or(true, |ledger| !referred.contains(ledger)))
                 .collect::<Result<_, _>>()?;
             let mut delivered = transaction.open_table(DELIVERED)?;
             delivered::check(&delivered)?;
-            for number in orphans {
-                remove_account(number, &mut delivered, &mut remembered)?;
+            for ledger in orphans {
+                remove_account(ledger, &mut delivered, &mut remembered)?;
             }
         }
         Ok(transaction.commit()?)
@@ -276,7 +277,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the file can't be read.
-    pub fn accounts(&self) -> Result<BTreeMap<String, Account>, Error> {
+    pub fn accounts(&self) -> Result<BTreeMap<String, ApiState>, Error> {
         read_accounts(&self.database.begin_read()?.open_table(ACCOUNTS)?)
     }
 
@@ -292,22 +293,22 @@ impl Store {
     ///
     /// # Errors
     /// Where the file can't be read.
-    pub fn remembered(&self, number: u64) -> Result<u64, Error> {
+    pub fn remembered(&self, ledger: LedgerId) -> Result<u64, Error> {
         let table = self.database.begin_read()?.open_table(REMEMBERED)?;
-        Ok(table.get(number)?.map(|count| count.value()).unwrap_or_default())
+        Ok(table.get(ledger)?.map(|count| count.value()).unwrap_or_default())
     }
 
     /// How often each record was delivered.
     ///
     /// # Errors
     /// Where the file can't be read.
-    pub fn counts(&self, number: u64, identities: &[Identity]) -> Result<Vec<u32>, Error> {
+    pub fn counts(&self, ledger: LedgerId, identities: &[RecordKey]) -> Result<Vec<u32>, Error> {
         let transaction = self.database.begin_read()?;
-        let remembered = transaction.open_table(REMEMBERED)?.get(number)?.map(|count| count.value());
+        let remembered = transaction.open_table(REMEMBERED)?.get(ledger)?.map(|count| count.value());
         if remembered.unwrap_or_default() == 0 {
             return Ok(vec![0; identities.len()]);
         }
-        delivered::counts(number, identities, &transaction.open_table(DELIVERED)?)
+        delivered::counts(ledger, identities, &transaction.open_table(DELIVERED)?)
     }
 
     /// The mark of the last write, by which one whose end is uncertain can be looked up.
@@ -331,25 +332,27 @@ impl Store {
             let mut accounts = transaction.open_table(ACCOUNTS)?;
             for write in writes {
                 match write {
-                    Write::Remember { number, iteration, identities } => {
-                        let seen = identities.iter().map(|identity| Seen::once(identity, *iteration)).collect();
-                        let added = delivered::add(*number, seen, How::Deliver, &mut delivered)?;
-                        let count = add(*number, i128::from(added), &mut remembered)?;
+                    Write::Remember { ledger, iteration, identities } => {
+                        let seen =
+                            identities.iter().map(|identity| DeliveredRecord::once(identity, *iteration)).collect();
+                        let added = delivered::add(*ledger, seen, How::Deliver, &mut delivered)?;
+                        let count = add(*ledger, i128::from(added), &mut remembered)?;
                         if count > self.remembered_max {
-                            let (forgotten, since) = forget_middle(*number, count, &mut delivered)?;
-                            self.thinned.insert(*number, since);
+                            let (forgotten, since) = forget_middle(*ledger, count, &mut delivered)?;
+                            self.thinned.insert(*ledger, since);
                             self.forgotten += forgotten;
-                            add(*number, -i128::from(forgotten), &mut remembered)?;
+                            add(*ledger, -i128::from(forgotten), &mut remembered)?;
                         }
                     }
-                    Write::SeeAgain { number, iteration, identities } => {
-                        let seen = identities.iter().map(|identity| Seen::once(identity, *iteration)).collect();
-                        delivered::add(*number, seen, How::SeeAgain, &mut delivered)?;
+                    Write::SeeAgain { ledger, iteration, identities } => {
+                        let seen =
+                            identities.iter().map(|identity| DeliveredRecord::once(identity, *iteration)).collect();
+                        delivered::add(*ledger, seen, How::SeeAgain, &mut delivered)?;
                     }
-                    Write::Forget { number, before, iteration } => {
-                        let forgotten = forget(*number, *before, *iteration, &mut delivered)?;
+                    Write::Forget { ledger, before, iteration } => {
+                        let forgotten = forget(*ledger, *before, *iteration, &mut delivered)?;
                         self.forgotten += forgotten;
-                        add(*number, -i128::from(forgotten), &mut remembered)?;
+                        add(*ledger, -i128::from(forgotten), &mut remembered)?;
                     }
                     Write::Save { name, account } => {
                         accounts.insert(name.as_str(), to_json(account)?.as_slice())?;
@@ -364,14 +367,14 @@ impl Store {
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn change(&self, changes: &[(Change, Account)]) -> Result<(), Error> {
+    pub fn change(&self, changes: &[(Change, ApiState)]) -> Result<(), Error> {
         let transaction = self.database.begin_write()?;
         {
             let mut accounts = transaction.open_table(ACCOUNTS)?;
             let mut kept = transaction.open_table(CHANGES)?;
             for (change, after) in changes {
                 accounts.insert(change.name.as_str(), to_json(after)?.as_slice())?;
-                let next = kept.last()?.map_or(0, |(number, _)| number.value() + 1);
+                let next = kept.last()?.map_or(0, |(ledger, _)| ledger.value() + 1);
                 kept.insert(next, to_json(change)?.as_slice())?;
             }
             while kept.len()? > CHANGES_MAX {
@@ -395,20 +398,20 @@ impl Store {
 }
 
 fn forget(
-    number: u64,
+    ledger: LedgerId,
     before: DateTime<Utc>,
     iteration: u32,
     delivered: &mut delivered::Table<'_>,
 ) -> Result<u64, Error> {
     let end = delivered::beginning_of(before.timestamp_micros());
-    delivered::retain(number, end, delivered, |seen| !seen.is_dated() && seen.iteration >= iteration)
+    delivered::retain(ledger, end, delivered, |seen| !seen.is_dated() && seen.iteration >= iteration)
 }
 
 /// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
 /// all are kept.
-fn forget_middle(number: u64, count: u64, delivered: &mut delivered::Table<'_>) -> Result<(u64, i64), Error> {
+fn forget_middle(ledger: LedgerId, count: u64, delivered: &mut delivered::Table<'_>) -> Result<(u64, i64), Error> {
     let (mut at, mut last) = (0, i64::MIN);
-    let forgotten = delivered::retain(number, delivered::LAST, delivered, |seen| {
+    let forgotten = delivered::retain(ledger, delivered::LAST, delivered, |seen| {
         at += 1;
         let is_kept = at <= count / 4 || at > count - count / 4;
         if !is_kept {
@@ -420,26 +423,26 @@ fn forget_middle(number: u64, count: u64, delivered: &mut delivered::Table<'_>) 
 }
 
 /// Changes how many records of an account are remembered. Gives the new number.
-fn add(number: u64, change: i128, remembered: &mut Table<'_, u64, u64>) -> Result<u64, Error> {
-    let before = remembered.get(number)?.map(|count| count.value()).unwrap_or_default();
+fn add(ledger: LedgerId, change: i128, remembered: &mut Table<'_, u64, u64>) -> Result<u64, Error> {
+    let before = remembered.get(ledger)?.map(|count| count.value()).unwrap_or_default();
     let after = u64::try_from(i128::from(before) + change).unwrap_or_default();
     if after != before {
-        remembered.insert(number, after)?;
+        remembered.insert(ledger, after)?;
     }
     Ok(after)
 }
 
 fn remove_account(
-    number: u64,
+    ledger: LedgerId,
     delivered: &mut delivered::Table<'_>,
     remembered: &mut Table<'_, u64, u64>,
 ) -> Result<(), Error> {
-    delivered::clear(number, delivered)?;
-    remembered.remove(number)?;
+    delivered::clear(ledger, delivered)?;
+    remembered.remove(ledger)?;
     Ok(())
 }
 
-fn read_accounts(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<BTreeMap<String, Account>, Error> {
+fn read_accounts(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<BTreeMap<String, ApiState>, Error> {
     let accounts = table.iter()?.map(|entry| {
         let (name, account) = entry?;
         Ok((name.value().to_owned(), from_json(account.value())?))
@@ -449,8 +452,8 @@ fn read_accounts(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Res
 
 fn read_changes(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<BTreeMap<u64, Change>, Error> {
     let changes = table.iter()?.map(|entry| {
-        let (number, change) = entry?;
-        Ok((number.value(), from_json(change.value())?))
+        let (ledger, change) = entry?;
+        Ok((ledger.value(), from_json(change.value())?))
     });
     changes.collect()
 }
@@ -463,20 +466,21 @@ fn take_back(transaction: &WriteTransaction, written: Option<DateTime<Utc>>) -> 
         Some((_, change)) => from_json(change.value())?,
         None => return Ok(None),
     };
-    let current: Option<Account> =
+    let current: Option<ApiState> =
         accounts.get(change.name.as_str())?.map(|account| from_json(account.value())).transpose()?;
-    if let Some(current) = current.filter(|current| current.number != change.before.number) {
+    if let Some(current) = current.filter(|current| current.ledger != change.before.ledger) {
         let mut delivered = transaction.open_table(DELIVERED)?;
         let mut remembered = transaction.open_table(REMEMBERED)?;
         let mut added = 0;
-        delivered::drain(current.number, &mut delivered, |moved, delivered| {
-            added += delivered::add(change.before.number, moved, How::Unite, delivered)?;
+        delivered::drain(current.ledger, &mut delivered, |moved, delivered| {
+            added += delivered::add(change.before.ledger, moved, How::Unite, delivered)?;
             Ok(())
         })?;
-        remembered.remove(current.number)?;
-        add(change.before.number, i128::from(added), &mut remembered)?;
+        remembered.remove(current.ledger)?;
+        add(change.before.ledger, i128::from(added), &mut remembered)?;
     }
-    let announced = Account { checkpoint: written, about_to_be: change.before.checkpoint, ..change.before.clone() };
+    let announced =
+        ApiState { checkpoint: written, prepared_checkpoint: change.before.checkpoint, ..change.before.clone() };
     accounts.insert(change.name.as_str(), to_json(&announced)?.as_slice())?;
     Ok(Some(change))
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Account, shown};
+use super::{ApiState, shown};
 use crate::plan::{Overlap, Plan};
 use crate::record::date;
 use crate::window::MEASURES_MIN;
@@ -10,7 +10,7 @@ use crate::words::{ago, counted, second, span};
 
 /// What is kept of an API outside of its account.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptCounts {
     /// Delivered records that are remembered.
     pub(super) remembered: u64,
     /// Records in `undelivered.ndjson`.
@@ -19,7 +19,7 @@ pub(super) struct Kept {
 
 /// One line for each API, the names as wide as the longest.
 pub(super) fn table<'a>(
-    accounts: impl Iterator<Item = (&'a str, &'a Account, u64)> + Clone,
+    accounts: impl Iterator<Item = (&'a str, &'a ApiState, u64)> + Clone,
     now: DateTime<Utc>,
 ) -> String {
     let width = accounts.clone().map(|(name, ..)| name.chars().count()).max().unwrap_or_default().max("API".len());
@@ -33,14 +33,14 @@ pub(super) fn table<'a>(
             Some(error) => format!("failed: {error}"),
             None => format!("{}, {}", ago(past.at, now), counted(past.records, "record")),
         });
-        let warnings = account.oddities.len();
+        let warnings = account.anomalies.len();
         let warnings = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings as u64, "warning")) };
         let undelivered = if undelivered == 0 { String::new() } else { format!("; {undelivered} undelivered") };
         let date = |date: Option<DateTime<Utc>>| date.map_or_else(none, second);
         lines.push(line(
             name,
             &date(account.checkpoint),
-            &date(account.swept.until()),
+            &date(account.coverage.until()),
             &(last + &warnings + &undelivered),
         ));
     }
@@ -49,9 +49,9 @@ pub(super) fn table<'a>(
 
 pub(super) fn account_in_words(
     name: &str,
-    account: &Account,
+    account: &ApiState,
     plan: Option<&Plan>,
-    kept: Kept,
+    kept: KeptCounts,
     now: DateTime<Utc>,
 ) -> String {
     let mut text = format!("{name}\n");
@@ -62,21 +62,21 @@ pub(super) fn account_in_words(
     let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
     line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
     if let Some(plan) = plan {
-        let overlap = span(plan.start.overlap.span(&account.lateness));
+        let overlap = span(plan.start.overlap.span(&account.arrival_delay));
         let how = match plan.start.overlap {
             Overlap::Fixed(_) => String::new(),
             Overlap::Unit => ", as records have no json_paths.id".to_owned(),
-            Overlap::Measured { .. } if account.lateness.measures() < MEASURES_MIN => {
+            Overlap::Measured { .. } if account.arrival_delay.measures() < MEASURES_MIN => {
                 ", until more is measured".to_owned()
             }
             Overlap::Measured { .. } => ", as late as 99 % of the records".to_owned(),
         };
         line("overlap", format!("{overlap}{how}"));
     }
-    let lateness = &account.lateness;
-    if let (Some(half), Some(most)) = (lateness.within(0.5), lateness.within(0.99)) {
-        let (half, nearly_all, longest) = (span(half), span(most), span(lateness.most()));
-        let measures = lateness.measures();
+    let arrival_delay = &account.arrival_delay;
+    if let (Some(half), Some(most)) = (arrival_delay.within(0.5), arrival_delay.within(0.99)) {
+        let (half, nearly_all, longest) = (span(half), span(most), span(arrival_delay.most()));
+        let measures = arrival_delay.measures();
         line("delay", format!("p50 {half}, p99 {nearly_all}, most {longest}, of {measures} records"));
     } else {
         line("delay", "not measured yet".to_owned());
@@ -87,17 +87,17 @@ pub(super) fn account_in_words(
         let what = counted(kept.undelivered, "record");
         line("undelivered", format!("{what} in undelivered.ndjson; `undelivered show` says why"));
     }
-    if let Some(until) = account.swept.until() {
+    if let Some(until) = account.coverage.until() {
         let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
         let open = if has_failed { "; what came since is still to be fetched" } else { "" };
         line("complete", format!("until {}{open}", second(until)));
     }
-    for gap in account.swept.gaps() {
+    for gap in account.coverage.gaps() {
         line("gap", format!("{} to {}: {}", second(gap.from), second(gap.until), gap.cause.words()));
     }
-    for (oddity, noticed) in &account.oddities {
+    for (anomaly, noticed) in &account.anomalies {
         let (first, last) = (second(noticed.first), second(noticed.last));
-        line("warning", format!("{} (first {first}, last {last})", oddity.advice()));
+        line("warning", format!("{} (first {first}, last {last})", anomaly.hint()));
     }
     for (at, past) in account.past.iter().rev().enumerate() {
         let label = if at == 0 { "iterations" } else { "" };

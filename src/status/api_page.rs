@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::health::{ApiHealth, Warning, shown, warnings};
 use super::page::framed;
 use super::plot;
-use super::snapshot::{ApiStatus, Ended, Phase, Snapshot, Trouble};
+use super::snapshot::{ApiStatus, Failure, Phase, RecentIteration, Snapshot};
 use super::view::Row;
 use crate::version;
 use crate::words::{ago, bytes, counted, grouped, pause, second, span};
@@ -56,12 +56,12 @@ fn state_line(row: &Row<'_>, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn error(row: &Row<'_>, trouble: &Trouble, now: DateTime<Utc>) -> Markup {
+fn error(row: &Row<'_>, trouble: &Failure, now: DateTime<Utc>) -> Markup {
     html! {
         section .problem .calm[matches!(row.health, ApiHealth::Waiting { .. })] {
             h2 { @match &row.cause { Some(cause) => (cause), None => "Error" } }
             p .text { (trouble.cause) }
-            p { strong { "What to do: " } (trouble.advice) }
+            p { strong { "What to do: " } (trouble.hint) }
             p .actions {
                 button type="button" data-copy=(report(row, trouble, now)) hidden { "Copy error" }
                 " " span .faint { "More: " } code { "logzio-api-fetcher probe --api " (quoted(row.name)) }
@@ -71,7 +71,7 @@ fn error(row: &Row<'_>, trouble: &Trouble, now: DateTime<Utc>) -> Markup {
 }
 
 /// Everything that whoever is asked for help wants to know.
-fn report(row: &Row<'_>, trouble: &Trouble, now: DateTime<Utc>) -> String {
+fn report(row: &Row<'_>, trouble: &Failure, now: DateTime<Utc>) -> String {
     let since = row.since().map(|since| format!("\nfailing since: {}", second(since))).unwrap_or_default();
     let until = trouble.until.map(|until| format!("\nwaiting until: {}", second(until))).unwrap_or_default();
     format!(
@@ -81,7 +81,7 @@ fn report(row: &Row<'_>, trouble: &Trouble, now: DateTime<Utc>) -> String {
         row.health.name(),
         row.api.failures_in_a_row,
         trouble.cause,
-        trouble.advice,
+        trouble.hint,
         second(now),
         version::LINE
     )
@@ -115,7 +115,7 @@ fn facts(row: &Row<'_>, now: DateTime<Utc>) -> Markup {
             (fact("Newest event delivered (checkpoint)", date_or_none(standing.checkpoint, now)))
             (fact("Complete until", date_or_none(standing.swept_until, now)))
             (fact("Arrival delay", html! {
-                @match standing.lateness {
+                @match standing.arrival_delay {
                     Some((half, nearly_all)) => { "p50 " (span(half)) " · p99 " (span(nearly_all)) }
                     None => "–",
                 }
@@ -138,7 +138,7 @@ fn fact(label: &str, what: Markup) -> Markup {
     html! { div { dt { (label) } dd { (what) } } }
 }
 
-fn ended(last: &Ended, now: DateTime<Utc>) -> Markup {
+fn ended(last: &RecentIteration, now: DateTime<Utc>) -> Markup {
     html! {
         (date(last.at, now)) ": " (counted(last.records, "record")) ", " (counted(last.pages, "page")) " in "
         (format!("{:.1} s", last.seconds))

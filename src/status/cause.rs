@@ -4,15 +4,15 @@ use std::fmt::{self, Display, Formatter};
 
 /// What went wrong, and with whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cause {
-    kind: Kind,
+pub struct FailureCause {
+    kind: CauseKind,
     /// With its port, where that isn't the usual one; nothing where no host is to blame.
     host: Option<String>,
 }
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum CauseKind {
     Status(u16),
     Refused,
     Timeout,
@@ -34,42 +34,42 @@ enum Kind {
 }
 
 /// What a text says, the first that is found counts; both in lower case.
-const SIGNS: &[(&str, Kind)] = &[
-    ("no room for its page", Kind::Memory),
-    ("the listener has taken nothing", Kind::ListenerDown),
-    ("checkpoint can't be saved", Kind::State),
-    ("can't be looked up", Kind::State),
-    ("login page", Kind::Login),
-    ("a web page", Kind::WebPage),
-    ("without an `access_token`", Kind::NoToken),
-    ("tells of an error", Kind::ErrorTold),
-    ("connection refused", Kind::Refused),
-    ("timed out", Kind::Timeout),
-    ("timeout", Kind::Timeout),
-    ("lookup address", Kind::Unresolved),
-    ("name or service not known", Kind::Unresolved),
-    ("dns", Kind::Unresolved),
-    ("certificate", Kind::Tls),
-    ("tls", Kind::Tls),
-    ("corrupt message", Kind::Tls),
-    ("gave no whole answer", Kind::Broken),
-    ("gave no answer", Kind::Broken),
-    ("more than", Kind::TooLarge),
-    ("leads to", Kind::Elsewhere),
-    ("redirects", Kind::Elsewhere),
-    ("json", Kind::NotJson),
-    ("a bug", Kind::Bug),
+const SIGNS: &[(&str, CauseKind)] = &[
+    ("no room for its page", CauseKind::Memory),
+    ("the listener has taken nothing", CauseKind::ListenerDown),
+    ("checkpoint can't be saved", CauseKind::State),
+    ("can't be looked up", CauseKind::State),
+    ("login page", CauseKind::Login),
+    ("a web page", CauseKind::WebPage),
+    ("without an `access_token`", CauseKind::NoToken),
+    ("tells of an error", CauseKind::ErrorTold),
+    ("connection refused", CauseKind::Refused),
+    ("timed out", CauseKind::Timeout),
+    ("timeout", CauseKind::Timeout),
+    ("lookup address", CauseKind::Unresolved),
+    ("name or service not known", CauseKind::Unresolved),
+    ("dns", CauseKind::Unresolved),
+    ("certificate", CauseKind::Tls),
+    ("tls", CauseKind::Tls),
+    ("corrupt message", CauseKind::Tls),
+    ("gave no whole answer", CauseKind::Broken),
+    ("gave no answer", CauseKind::Broken),
+    ("more than", CauseKind::TooLarge),
+    ("leads to", CauseKind::Elsewhere),
+    ("redirects", CauseKind::Elsewhere),
+    ("json", CauseKind::NotJson),
+    ("a bug", CauseKind::Bug),
 ];
 
-impl Cause {
+impl FailureCause {
     /// Of what is said of a failed iteration; who was asked is told by the URL in it, else by the API's own.
     #[must_use]
     pub fn of(text: &str, api_url: &str) -> Self {
         let lower = text.to_lowercase();
-        let sign = || SIGNS.iter().find(|(sign, _)| lower.contains(sign)).map_or(Kind::Other, |(_, kind)| *kind);
-        let kind = status(&lower).map_or_else(sign, Kind::Status);
+        let sign = || SIGNS.iter().find(|(sign, _)| lower.contains(sign)).map_or(CauseKind::Other, |(_, kind)| *kind);
+        let kind = status(&lower).map_or_else(sign, CauseKind::Status);
         let host = match kind {
-            Kind::Memory | Kind::ListenerDown | Kind::State | Kind::Bug => None,
+            CauseKind::Memory | CauseKind::ListenerDown | CauseKind::State | CauseKind::Bug => None,
             _ => host(text).or_else(|| host(api_url)),
         };
         Self { kind, host }
@@ -99,33 +99,33 @@ fn host(text: &str) -> Option<String> {
     Some(host).filter(|host| !host.is_empty())
 }
 
-impl Display for Cause {
+impl Display for FailureCause {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let (what, link) = match self.kind {
-            Kind::Status(status) => return self.with_host(out, &status.to_string(), "from"),
-            Kind::Refused => ("connection refused", "by"),
-            Kind::Timeout => ("timeout", "of"),
-            Kind::Unresolved => ("host name can't be resolved:", ""),
-            Kind::Tls => ("TLS error", "with"),
-            Kind::Broken => ("no whole answer", "from"),
-            Kind::WebPage => ("web page instead of data", "from"),
-            Kind::Login => ("login page", "from"),
-            Kind::NoToken => ("no access token", "from"),
-            Kind::ErrorTold => ("error in the answer", "of"),
-            Kind::NotJson => ("unreadable answer", "from"),
-            Kind::TooLarge => ("page too large", "from"),
-            Kind::Elsewhere => ("link to another host", "from"),
-            Kind::Memory => ("memory budget used up", ""),
-            Kind::ListenerDown => ("the listener is down", ""),
-            Kind::State => ("state can't be read or saved", ""),
-            Kind::Bug => ("internal error", ""),
-            Kind::Other => ("error", "with"),
+            CauseKind::Status(status) => return self.with_host(out, &status.to_string(), "from"),
+            CauseKind::Refused => ("connection refused", "by"),
+            CauseKind::Timeout => ("timeout", "of"),
+            CauseKind::Unresolved => ("host name can't be resolved:", ""),
+            CauseKind::Tls => ("TLS error", "with"),
+            CauseKind::Broken => ("no whole answer", "from"),
+            CauseKind::WebPage => ("web page instead of data", "from"),
+            CauseKind::Login => ("login page", "from"),
+            CauseKind::NoToken => ("no access token", "from"),
+            CauseKind::ErrorTold => ("error in the answer", "of"),
+            CauseKind::NotJson => ("unreadable answer", "from"),
+            CauseKind::TooLarge => ("page too large", "from"),
+            CauseKind::Elsewhere => ("link to another host", "from"),
+            CauseKind::Memory => ("memory budget used up", ""),
+            CauseKind::ListenerDown => ("the listener is down", ""),
+            CauseKind::State => ("state can't be read or saved", ""),
+            CauseKind::Bug => ("internal error", ""),
+            CauseKind::Other => ("error", "with"),
         };
         self.with_host(out, what, link)
     }
 }
 
-impl Cause {
+impl FailureCause {
     fn with_host(&self, out: &mut Formatter<'_>, what: &str, link: &str) -> fmt::Result {
         match (&self.host, link) {
             (None, _) => out.write_str(what),
@@ -141,7 +141,7 @@ mod tests {
 
     #[track_caller]
     fn assert_cause(text: &str, cause: &str) {
-        assert_eq!(Cause::of(text, "https://api.example.com/v1/events").to_string(), cause, "of {text}");
+        assert_eq!(FailureCause::of(text, "https://api.example.com/v1/events").to_string(), cause, "of {text}");
     }
 
     #[test]
@@ -192,8 +192,8 @@ mod tests {
         for text in
             ["", "answered ", "answered 4é1", "http://", "https:// answered 401", "http://@: x", "\u{130}http://é/"]
         {
-            let _ = Cause::of(text, "").to_string();
+            let _ = FailureCause::of(text, "").to_string();
         }
-        assert_eq!(Cause::of("x", "").to_string(), "error");
+        assert_eq!(FailureCause::of("x", "").to_string(), "error");
     }
 }

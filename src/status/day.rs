@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 
-use super::snapshot::Ended;
+use super::snapshot::RecentIteration;
 
 /// How many half hours are kept.
 pub const HALF_HOURS_MAX: usize = 48;
@@ -36,7 +36,7 @@ pub struct HalfHour {
 impl Day {
     /// Of iterations that have ended, the latest at the end.
     #[must_use]
-    pub fn of(ended: impl Iterator<Item = Ended>) -> Self {
+    pub fn of(ended: impl Iterator<Item = RecentIteration>) -> Self {
         let mut day = Self::default();
         for ended in ended {
             day.add(ended.end(), ended.records, ended.is_failed);

@@ -103,8 +103,8 @@ pub fn warnings(api: &ApiStatus, now: DateTime<Utc>) -> Vec<Warning> {
             pause(still)
         ))
     });
-    let odd = api.standing.oddities.iter().filter(|(_, last)| now.signed_duration_since(*last) <= WARNS_FOR);
-    let odd = odd.map(|(oddity, last)| Warning { text: oddity.advice().to_owned(), last_seen: Some(*last) });
+    let odd = api.standing.anomalies.iter().filter(|(_, last)| now.signed_duration_since(*last) <= WARNS_FOR);
+    let odd = odd.map(|(anomaly, last)| Warning { text: anomaly.hint().to_owned(), last_seen: Some(*last) });
     stuck.into_iter().chain(undelivered).chain(gaps).chain(odd).collect()
 }
 
@@ -113,8 +113,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::state::Oddity;
-    use crate::status::Trouble;
+    use crate::state::Anomaly;
+    use crate::status::Failure;
     use crate::status::test::{NOW, api, failing};
 
     fn of(change: impl FnOnce(&mut ApiStatus)) -> ApiHealth {
@@ -123,8 +123,8 @@ mod tests {
         ApiHealth::of(&api, *NOW)
     }
 
-    fn limited(until: DateTime<Utc>) -> Option<Trouble> {
-        Some(Trouble { cause: "429".to_owned(), advice: "nothing", until: Some(until) })
+    fn limited(until: DateTime<Utc>) -> Option<Failure> {
+        Some(Failure { cause: "429".to_owned(), hint: "nothing", until: Some(until) })
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(of(|api| api.totals.set_aside = 1), ApiHealth::Warning);
         assert_eq!(of(|api| api.totals.gaps = 1), ApiHealth::Warning);
         assert_eq!(of(|api| api.stuck_for = Some(Duration::from_secs(7_200))), ApiHealth::Warning);
-        let seen = |hours| of(|api| api.standing.oddities.push((Oddity::MoreUnread, *NOW - TimeDelta::hours(hours))));
+        let seen = |hours| of(|api| api.standing.anomalies.push((Anomaly::MoreUnread, *NOW - TimeDelta::hours(hours))));
         assert_eq!((seen(24), seen(25)), (ApiHealth::Warning, ApiHealth::Ok));
         let before_it_worked = of(|api| (api.succeeded, api.totals.set_aside) = (0, 1));
         assert_eq!(before_it_worked, ApiHealth::Warning);

@@ -21,22 +21,22 @@ struct Status<'s> {
     now: String,
     started: String,
     fetcher: &'static str,
-    config: Config<'s>,
-    counts: Counts,
+    config: ConfigJson<'s>,
+    counts: CountsJson,
     causes: Vec<CauseOut<'s>>,
     memory: Memory,
-    apis: Vec<Api<'s>>,
+    apis: Vec<ApiJson<'s>>,
 }
 
 #[derive(Serialize)]
-struct Config<'s> {
+struct ConfigJson<'s> {
     loaded: String,
     errors: &'s [String],
 }
 
 /// APIs by their state.
 #[derive(Default, Serialize)]
-struct Counts {
+struct CountsJson {
     apis: u64,
     failing: u64,
     retrying: u64,
@@ -63,7 +63,7 @@ struct Memory {
 
 /// One API.
 #[derive(Serialize)]
-struct Api<'s> {
+struct ApiJson<'s> {
     name: &'s str,
     state: &'static str,
     failing_since: Option<String>,
@@ -82,8 +82,8 @@ struct Api<'s> {
     arrival_delay_p50_seconds: Option<f64>,
     arrival_delay_p99_seconds: Option<f64>,
     records_last_hour: u64,
-    totals: Totals,
-    gaps: Vec<Gap>,
+    totals: TotalsJson,
+    gaps: Vec<GapJson>,
     recent: Vec<Iteration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_24_hours: Option<Vec<HalfHourOut>>,
@@ -104,7 +104,7 @@ struct WarningOut {
 
 /// Since the process began.
 #[derive(Serialize)]
-struct Totals {
+struct TotalsJson {
     iterations: u64,
     failed_iterations: u64,
     pages: u64,
@@ -116,7 +116,7 @@ struct Totals {
 }
 
 #[derive(Serialize)]
-struct Gap {
+struct GapJson {
     from: String,
     until: String,
 }
@@ -150,7 +150,7 @@ struct HalfHourOut {
 pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) -> Option<String> {
     let rows = Row::all(snapshot, now);
     let shown = rows.iter().filter(|row| only.is_none_or(|name| row.name == name));
-    let apis: Vec<_> = shown.map(|row| Api::of(row, only.is_some(), now)).collect();
+    let apis: Vec<_> = shown.map(|row| ApiJson::of(row, only.is_some(), now)).collect();
     if only.is_some() && apis.is_empty() {
         return None;
     }
@@ -161,8 +161,8 @@ pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) 
         now: second(now),
         started: second(snapshot.started),
         fetcher: version::LINE,
-        config: Config { loaded: second(snapshot.reload.succeeded), errors: &snapshot.reload.faults },
-        counts: Counts::of(&rows),
+        config: ConfigJson { loaded: second(snapshot.reload.succeeded), errors: &snapshot.reload.faults },
+        counts: CountsJson::of(&rows),
         causes: groups.map(|group| CauseOut { cause: group.cause, apis: group.apis, hint: group.hint }).collect(),
         memory: Memory {
             limit_bytes: memory.limit_bytes,
@@ -174,7 +174,7 @@ pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) 
     serde_json::to_string(&status).ok()
 }
 
-impl Counts {
+impl CountsJson {
     fn of(rows: &[Row<'_>]) -> Self {
         let mut counts = Self { apis: rows.len() as u64, ..Self::default() };
         for row in rows {
@@ -193,7 +193,7 @@ impl Counts {
     }
 }
 
-impl<'s> Api<'s> {
+impl<'s> ApiJson<'s> {
     fn of(row: &Row<'s>, is_whole: bool, now: DateTime<Utc>) -> Self {
         let (api, standing) = (row.api, &row.api.standing);
         let (running_since, next_iteration) = match api.phase {
@@ -204,10 +204,11 @@ impl<'s> Api<'s> {
         let error = trouble.zip(row.cause.as_ref()).map(|(trouble, cause)| Failure {
             text: &trouble.cause,
             cause: cause.to_string(),
-            hint: trouble.advice,
+            hint: trouble.hint,
         });
         let warnings = warnings(api, now).into_iter();
-        let gap = |(from, until): &(DateTime<Utc>, DateTime<Utc>)| Gap { from: second(*from), until: second(*until) };
+        let gap =
+            |(from, until): &(DateTime<Utc>, DateTime<Utc>)| GapJson { from: second(*from), until: second(*until) };
         Self {
             name: row.name,
             state: row.health.name(),
@@ -226,10 +227,10 @@ impl<'s> Api<'s> {
             newest_event: standing.checkpoint.map(second),
             newest_event_delay_seconds: row.delay(now).map(seconds),
             complete_until: standing.swept_until.map(second),
-            arrival_delay_p50_seconds: standing.lateness.map(|(half, _)| seconds(half)),
-            arrival_delay_p99_seconds: standing.lateness.map(|(_, nearly_all)| seconds(nearly_all)),
+            arrival_delay_p50_seconds: standing.arrival_delay.map(|(half, _)| seconds(half)),
+            arrival_delay_p99_seconds: standing.arrival_delay.map(|(_, nearly_all)| seconds(nearly_all)),
             records_last_hour: row.records_last_hour,
-            totals: Totals::of(row),
+            totals: TotalsJson::of(row),
             gaps: standing.gaps.iter().map(gap).collect(),
             recent: recent(row, is_whole),
             last_24_hours: is_whole.then(|| half_hours(row, now)),
@@ -237,7 +238,7 @@ impl<'s> Api<'s> {
     }
 }
 
-impl Totals {
+impl TotalsJson {
     fn of(row: &Row<'_>) -> Self {
         let (api, totals) = (row.api, row.api.totals);
         Self {

@@ -8,7 +8,7 @@ use chrono::Utc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{BODY_BYTES_MAX, Board, Extent, answer};
+use super::{BODY_BYTES_MAX, Extent, StatusRegistry, answer};
 use crate::server::serve_on;
 
 /// How long an address that can't be listened on is left alone.
@@ -16,16 +16,16 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Serves the page, where and while it is wanted.
 #[derive(Debug)]
-pub struct Server {
-    board: Arc<Board>,
+pub struct StatusServer {
+    registry: Arc<StatusRegistry>,
     serving: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
-impl Server {
+impl StatusServer {
     /// Listens nowhere.
     #[must_use]
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { board, serving: None }
+    pub fn new(registry: Arc<StatusRegistry>) -> Self {
+        Self { registry, serving: None }
     }
 
     /// Listens there, or nowhere, from now on. An address that can't be had is tried again: the page is no reason to
@@ -42,20 +42,20 @@ impl Server {
             tracing::info!("the status page is no longer served");
             return;
         };
-        let board = Arc::clone(&self.board);
+        let registry = Arc::clone(&self.registry);
         let serving = tokio::spawn(async move {
             // Its address may be the same but for the host.
             if let Some(before) = before {
                 let _ = before.await;
             }
             let listener = bound(address).await;
-            serve_on(listener, BODY_BYTES_MAX, move |asked| answer(asked, &board, Extent::All, Utc::now())).await;
+            serve_on(listener, BODY_BYTES_MAX, move |asked| answer(asked, &registry, Extent::All, Utc::now())).await;
         });
         self.serving = Some((address, serving));
     }
 }
 
-impl Drop for Server {
+impl Drop for StatusServer {
     fn drop(&mut self) {
         if let Some((_, serving)) = &self.serving {
             serving.abort();

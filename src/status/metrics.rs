@@ -105,7 +105,7 @@ fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
     ] {
         out.family(&format!("{PREFIX}{name}"), "summary", help);
         for (api, status) in &snapshot.apis {
-            let Some((half, nearly_all)) = status.standing.lateness else { continue };
+            let Some((half, nearly_all)) = status.standing.arrival_delay else { continue };
             for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
                 out.sample("", &[("api", api), ("quantile", quantile)], seconds(late));
             }

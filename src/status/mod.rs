@@ -1,11 +1,10 @@
 //! What the daemon tells about itself: pages for people, JSON and metrics for machines, and whether it does its work.
 //!
-//! Enters: what the daemon notes on the [`Board`]. Leaves: answers to GET requests. What always holds: nothing can be
+//! Enters: what the daemon notes on the [`StatusRegistry`]. Leaves: answers to GET requests. What always holds: nothing can be
 //! changed from outside, no answer holds a secret, and no page loads anything from elsewhere. All of it is
 //! served only where the config says so (`status.listen`); the word on health also on a port of loopback, for `health`.
 
 mod api_page;
-mod board;
 mod cause;
 mod day;
 mod health;
@@ -14,6 +13,7 @@ mod listen;
 mod metrics;
 mod page;
 mod plot;
+mod registry;
 mod snapshot;
 mod table;
 #[cfg(test)]
@@ -32,19 +32,21 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
-pub use board::Board;
 pub use day::{Day, HalfHour};
 pub use health::ApiHealth;
 pub use json::status_json;
-pub use listen::Server;
+pub use listen::StatusServer;
 pub use metrics::metrics;
 pub use page::page;
-pub use snapshot::{ApiStatus, Ended, FAILED_ITERATIONS_MIN, Phase, RECENT_MAX, Reload, Snapshot, Standing, Trouble};
+pub use registry::StatusRegistry;
+pub use snapshot::{
+    ApiStatus, FAILED_ITERATIONS_MIN, Failure, Phase, RECENT_MAX, RecentIteration, Reload, Snapshot, StateSummary,
+};
 pub use view::View;
 
 use api_page::api_page;
 
-use crate::server::{self, Asked, Reply};
+use crate::server::{self, ReceivedRequest, Reply};
 use crate::state::Whereabouts;
 
 /// A request to the daemon has no body.
@@ -70,10 +72,10 @@ enum Extent {
 ///
 /// # Errors
 /// Where loopback can't be listened on.
-pub async fn serve_health(board: Arc<Board>, whereabouts: Whereabouts) -> io::Result<SocketAddr> {
+pub async fn serve_health(registry: Arc<StatusRegistry>, whereabouts: Whereabouts) -> io::Result<SocketAddr> {
     let elsewhere = || Reply::text(StatusCode::MISDIRECTED_REQUEST, ELSEWHERE);
     server::serve(BODY_BYTES_MAX, move |asked| match whereabouts.is_meant_by(&asked.query) {
-        true => answer(asked, &board, Extent::Health, Utc::now()),
+        true => answer(asked, &registry, Extent::Health, Utc::now()),
         false => guarded(elsewhere()),
     })
     .await
@@ -83,7 +85,7 @@ pub async fn serve_health(board: Arc<Board>, whereabouts: Whereabouts) -> io::Re
 const ELSEWHERE: &str =
     "unhealthy: no fetcher runs on this directory; the one that its lock file names runs on another";
 
-fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> Reply {
+fn answer(asked: &ReceivedRequest, registry: &StatusRegistry, extent: Extent, now: DateTime<Utc>) -> Reply {
     if !matches!(asked.method, Method::GET | Method::HEAD) {
         let reply = Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
         return guarded(reply.with(ALLOW, "GET, HEAD"));
@@ -95,13 +97,13 @@ fn answer(asked: &Asked, board: &Board, extent: Extent, now: DateTime<Utc>) -> R
     }
     let reply = match (asked.path.as_str(), extent) {
         // Whoever answers is alive; that APIs fail is no reason to be started anew.
-        ("/healthz", _) => Reply::text(StatusCode::OK, &board.word(Instant::now()).text),
+        ("/healthz", _) => Reply::text(StatusCode::OK, &registry.word(Instant::now()).text),
         ("/readyz", _) => {
-            let word = board.word(Instant::now());
+            let word = registry.word(Instant::now());
             let status = if word.is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Reply::text(status, &word.text)
         }
-        (path, Extent::All) => shown(path, &asked.query, board, now).unwrap_or_else(not_found),
+        (path, Extent::All) => shown(path, &asked.query, registry, now).unwrap_or_else(not_found),
         _ => not_found(),
     };
     guarded(reply)
@@ -113,18 +115,18 @@ fn not_found() -> Reply {
 }
 
 /// What is there for people and programs; nothing where it isn't.
-fn shown(path: &str, query: &str, board: &Board, now: DateTime<Utc>) -> Option<Reply> {
+fn shown(path: &str, query: &str, registry: &StatusRegistry, now: DateTime<Utc>) -> Option<Reply> {
     let file = |content_type, text: &str| Some(Reply::new(StatusCode::OK, content_type, text));
     match path {
-        "/" => file(HTML_TYPE, &page(&board.snapshot(), &View::of(query), now)),
+        "/" => file(HTML_TYPE, &page(&registry.snapshot(), &View::of(query), now)),
         "/status.json" => {
-            file("application/json", &status_json(&board.snapshot(), field(query, "api").as_deref(), now)?)
+            file("application/json", &status_json(&registry.snapshot(), field(query, "api").as_deref(), now)?)
         }
-        "/metrics" => file(METRICS_TYPE, &metrics(&board.snapshot())),
+        "/metrics" => file(METRICS_TYPE, &metrics(&registry.snapshot())),
         "/style.css" => file("text/css; charset=utf-8", include_str!("style.css")),
         "/icon.svg" => file("image/svg+xml", include_str!("icon.svg")),
         "/script.js" => file("text/javascript; charset=utf-8", include_str!("script.js")),
-        _ => file(HTML_TYPE, &api_page(&board.snapshot(), &api_name(path, query)?, now)?),
+        _ => file(HTML_TYPE, &api_page(&registry.snapshot(), &api_name(path, query)?, now)?),
     }
 }
 

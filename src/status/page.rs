@@ -171,7 +171,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::status::Ended;
+    use crate::status::RecentIteration;
     use crate::status::test::{NOW, api, failing, snapshot};
 
     #[test]
@@ -179,7 +179,11 @@ mod tests {
         let named = |at: usize| format!("{at}: sign-ins of tenant {}", at * 7_919);
         let mut busy = api();
         for at in 0..60 {
-            busy.end(Ended { at: *NOW, seconds: 1.0, records: at * 1_000, pages: 1, is_failed: false }, None, *NOW);
+            busy.end(
+                RecentIteration { at: *NOW, seconds: 1.0, records: at * 1_000, pages: 1, is_failed: false },
+                None,
+                *NOW,
+            );
         }
         busy.standing.checkpoint = Some(*NOW - TimeDelta::seconds(125));
         let apis = (0..300).map(|at| (named(at), if at % 10 == 0 { failing(60) } else { busy.clone() }));

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::day::{Day, HALF_HOUR, HALF_HOURS_MAX, HalfHour};
-use super::snapshot::{Ended, RECENT_MAX};
+use super::snapshot::{RECENT_MAX, RecentIteration};
 use super::table::short;
 use crate::words::{counted, grouped, second};
 
@@ -59,7 +59,7 @@ struct Bar {
 }
 
 /// The last iterations; a failed one is a bar of its own colour.
-pub(super) fn iterations(recent: &VecDeque<Ended>, now: DateTime<Utc>) -> Markup {
+pub(super) fn iterations(recent: &VecDeque<RecentIteration>, now: DateTime<Utc>) -> Markup {
     let bars = recent.iter().map(|ended| Bar {
         records: ended.records,
         is_failed: ended.is_failed,
@@ -195,7 +195,7 @@ fn abbreviated(number: u64) -> String {
 }
 
 /// The values of both plots, for those who can't point at them.
-pub(super) fn values<'e>(recent: impl DoubleEndedIterator<Item = &'e Ended>) -> Markup {
+pub(super) fn values<'e>(recent: impl DoubleEndedIterator<Item = &'e RecentIteration>) -> Markup {
     html! {
         details {
             summary { "Values of the last iterations" }

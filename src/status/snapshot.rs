@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::day::Day;
+use crate::counters::Totals;
 use crate::memory::Usage;
-use crate::meter::Totals;
 use crate::plan::Plan;
-use crate::state::{Account, Oddity, Past};
+use crate::state::{Anomaly, ApiState, IterationSummary};
 use crate::window::{Gap, GapCause};
 
 /// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
@@ -43,11 +43,11 @@ pub struct ApiStatus {
     /// How many iterations in a row have failed.
     pub failures_in_a_row: u32,
     /// Why the last iteration failed, if it did.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Failure>,
     /// What the account says.
-    pub standing: Standing,
+    pub standing: StateSummary,
     /// The last iterations, those before the process began among them; the latest at the end.
-    pub recent: Arc<VecDeque<Ended>>,
+    pub recent: Arc<VecDeque<RecentIteration>>,
     /// The last 24 hours, as far as they are known.
     pub day: Arc<Day>,
     /// When the first of the iterations that have failed in a row began.
@@ -75,33 +75,33 @@ pub enum Phase {
 
 /// Why an iteration failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Failure {
     /// In words, scrubbed.
     pub cause: String,
     /// What to do about it.
-    pub advice: &'static str,
+    pub hint: &'static str,
     /// Until when the API asks to be left alone: then it doesn't count as failing.
     pub until: Option<DateTime<Utc>>,
 }
 
 /// What an API's account says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct StateSummary {
     /// The newest event date delivered.
     pub checkpoint: Option<DateTime<Utc>>,
     /// Until when everything was fetched.
     pub swept_until: Option<DateTime<Utc>>,
     /// How late half of the records, and 99 % of them, were.
-    pub lateness: Option<(TimeDelta, TimeDelta)>,
+    pub arrival_delay: Option<(TimeDelta, TimeDelta)>,
     /// The last spans of time that can't be fetched any more, the latest first.
     pub gaps: Vec<(DateTime<Utc>, DateTime<Utc>)>,
-    /// What is odd about it, and when that was seen last.
-    pub oddities: Vec<(Oddity, DateTime<Utc>)>,
+    /// What is not right about it, and when that was seen last.
+    pub anomalies: Vec<(Anomaly, DateTime<Utc>)>,
 }
 
 /// An iteration that ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ended {
+pub struct RecentIteration {
     /// When it began.
     pub at: DateTime<Utc>,
     /// How long it took.
@@ -136,24 +136,24 @@ pub struct Snapshot {
     pub memory: Usage,
 }
 
-impl Standing {
+impl StateSummary {
     /// Of an account.
     #[must_use]
-    pub fn of(account: &Account) -> Self {
-        let lateness = &account.lateness;
-        let lost: Vec<Gap> = account.swept.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).collect();
+    pub fn of(account: &ApiState) -> Self {
+        let arrival_delay = &account.arrival_delay;
+        let lost: Vec<Gap> = account.coverage.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).collect();
         let lost = lost.into_iter();
         Self {
             checkpoint: account.checkpoint,
-            swept_until: account.swept.until(),
-            lateness: lateness.within(0.5).zip(lateness.within(0.99)),
+            swept_until: account.coverage.until(),
+            arrival_delay: arrival_delay.within(0.5).zip(arrival_delay.within(0.99)),
             gaps: lost.rev().take(GAPS_MAX).map(|gap| (gap.from, gap.until)).collect(),
-            oddities: account.oddities.iter().map(|(oddity, noticed)| (*oddity, noticed.last)).collect(),
+            anomalies: account.anomalies.iter().map(|(anomaly, noticed)| (*anomaly, noticed.last)).collect(),
         }
     }
 }
 
-impl Ended {
+impl RecentIteration {
     /// When it ended.
     #[must_use]
     pub fn end(&self) -> DateTime<Utc> {
@@ -162,17 +162,17 @@ impl Ended {
     }
 }
 
-impl From<&Past> for Ended {
-    fn from(past: &Past) -> Self {
-        let Past { at, seconds, records, pages, .. } = *past;
+impl From<&IterationSummary> for RecentIteration {
+    fn from(past: &IterationSummary) -> Self {
+        let IterationSummary { at, seconds, records, pages, .. } = *past;
         Self { at, seconds, records, pages, is_failed: past.error.is_some() }
     }
 }
 
 impl ApiStatus {
-    pub(super) fn new(plan: &Plan, account: &Account, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(plan: &Plan, account: &ApiState, now: DateTime<Utc>) -> Self {
         Self {
-            url: plan.scrubber.url(&plan.request.url),
+            url: plan.redactor.url(&plan.request.url),
             interval: plan.interval,
             phase: Phase::Waiting { until: Some(now) },
             totals: Totals::default(),
@@ -182,9 +182,9 @@ impl ApiStatus {
             last_success: None,
             failures_in_a_row: 0,
             trouble: None,
-            standing: Standing::of(account),
-            day: Arc::new(Day::of(account.past.iter().map(Ended::from))),
-            recent: Arc::new(account.past.iter().map(Ended::from).collect()),
+            standing: StateSummary::of(account),
+            day: Arc::new(Day::of(account.past.iter().map(RecentIteration::from))),
+            recent: Arc::new(account.past.iter().map(RecentIteration::from).collect()),
             failing_since: None,
             under_way: 0,
             stuck_for: None,
@@ -192,12 +192,12 @@ impl ApiStatus {
     }
 
     pub(super) fn follow(&mut self, plan: &Plan) {
-        self.url = plan.scrubber.url(&plan.request.url);
+        self.url = plan.redactor.url(&plan.request.url);
         self.interval = plan.interval;
     }
 
     /// Notes how an iteration ended.
-    pub(super) fn end(&mut self, ended: Ended, trouble: Option<Trouble>, now: DateTime<Utc>) {
+    pub(super) fn end(&mut self, ended: RecentIteration, trouble: Option<Failure>, now: DateTime<Utc>) {
         self.took += Duration::try_from_secs_f64(ended.seconds).unwrap_or_default();
         match &trouble {
             Some(trouble) => {
@@ -232,7 +232,7 @@ impl ApiStatus {
     /// When an iteration succeeded last, also before the process began, as far as that is known.
     #[must_use]
     pub fn last_success(&self) -> Option<DateTime<Utc>> {
-        self.last_success.or_else(|| self.recent.iter().rev().find(|ended| !ended.is_failed).map(Ended::end))
+        self.last_success.or_else(|| self.recent.iter().rev().find(|ended| !ended.is_failed).map(RecentIteration::end))
     }
 
     /// Records delivered within the last hour. What an iteration that has been under way for longer delivered counts by

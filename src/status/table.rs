@@ -154,15 +154,20 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::status::Ended;
+    use crate::status::RecentIteration;
     use crate::status::test::{NOW, api, snapshot};
 
     #[test]
     fn a_strip_has_a_character_for_each_of_the_last_iterations() {
         let mut api = api();
         let records = (0..40).map(|at| if at == 0 { 1_000_000 } else { at });
-        let ended =
-            records.map(|records| Ended { at: *NOW, seconds: 1.0, records, pages: 1, is_failed: records == 39 });
+        let ended = records.map(|records| RecentIteration {
+            at: *NOW,
+            seconds: 1.0,
+            records,
+            pages: 1,
+            is_failed: records == 39,
+        });
         api.recent = Arc::new(ended.collect());
         let strip = strip(&api);
         assert_eq!((strip.chars().count(), strip.chars().last()), (STRIP_MAX, Some(FAILED)));

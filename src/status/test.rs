@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{ApiStatus, Day, Ended, Phase, Reload, Snapshot, Standing, Trouble};
+use super::{ApiStatus, Day, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary};
+use crate::counters::Totals;
 use crate::memory::Usage;
-use crate::meter::Totals;
 
 pub(super) static NOW: LazyLock<DateTime<Utc>> =
     LazyLock::new(|| DateTime::parse_from_rfc3339("2026-03-01T12:30:05Z").unwrap().to_utc());
@@ -25,7 +25,7 @@ pub(super) fn api() -> ApiStatus {
         last_success: Some(*NOW),
         failures_in_a_row: 0,
         trouble: None,
-        standing: Standing::default(),
+        standing: StateSummary::default(),
         recent: Arc::default(),
         day: Arc::new(Day::default()),
         failing_since: None,
@@ -40,8 +40,8 @@ pub(super) fn failing(in_a_row: u32) -> ApiStatus {
     let mut api = api();
     for at in 0..in_a_row {
         let at = *NOW + TimeDelta::minutes(i64::from(at));
-        let ended = Ended { at, seconds: 1.0, records: 0, pages: 0, is_failed: true };
-        api.end(ended, Some(Trouble { cause: cause.clone(), advice: "check the credentials", until: None }), at);
+        let ended = RecentIteration { at, seconds: 1.0, records: 0, pages: 0, is_failed: true };
+        api.end(ended, Some(Failure { cause: cause.clone(), hint: "check the credentials", until: None }), at);
     }
     api
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::cause::Cause;
+use super::cause::FailureCause;
 use super::health::{ApiHealth, STATES};
 use super::snapshot::{ApiStatus, Snapshot};
 
@@ -18,7 +18,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 pub struct View {
     /// One of `STATES`.
     pub state: Option<&'static str>,
-    /// A `Cause`, as it is written.
+    /// A `FailureCause`, as it is written.
     pub cause: Option<String>,
     /// What the name, the URL or the error holds.
     pub search: String,
@@ -66,7 +66,7 @@ pub struct Row<'s> {
     /// Its state.
     pub health: ApiHealth,
     /// Why it fails, or waits.
-    pub cause: Option<Cause>,
+    pub cause: Option<FailureCause>,
     /// Records delivered within the last hour.
     pub records_last_hour: u64,
 }
@@ -173,7 +173,7 @@ impl<'s> Row<'s> {
     /// Of one API.
     #[must_use]
     pub fn of(name: &'s str, api: &'s ApiStatus, now: DateTime<Utc>) -> Self {
-        let cause = api.trouble.as_ref().map(|trouble| Cause::of(&trouble.cause, &api.url));
+        let cause = api.trouble.as_ref().map(|trouble| FailureCause::of(&trouble.cause, &api.url));
         let (health, records_last_hour) = (ApiHealth::of(api, now), api.records_last_hour(now));
         Self { name, api, health, cause, records_last_hour }
     }
@@ -200,11 +200,11 @@ impl<'s> Row<'s> {
 /// Failures by their cause, the most frequent first. APIs that wait as they were asked to don't fail.
 #[must_use]
 pub fn by_cause<'s>(rows: &[Row<'s>]) -> Vec<CauseGroup<'s>> {
-    let mut groups: BTreeMap<&Cause, (u64, &'s str)> = BTreeMap::new();
+    let mut groups: BTreeMap<&FailureCause, (u64, &'s str)> = BTreeMap::new();
     for row in rows {
         let (Some(cause), Some(trouble)) = (&row.cause, &row.api.trouble) else { continue };
         if matches!(row.health, ApiHealth::Failing { .. } | ApiHealth::Retrying { .. }) {
-            groups.entry(cause).or_insert((0, trouble.advice)).0 += 1;
+            groups.entry(cause).or_insert((0, trouble.hint)).0 += 1;
         }
     }
     let groups = groups.into_iter().map(|(cause, (apis, hint))| CauseGroup { cause: cause.to_string(), apis, hint });

@@ -52,13 +52,13 @@ pub enum Direction {
 
 /// In which order the dates of a chain come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct ChainOrder {
     last: Option<DateTime<Utc>>,
     fell: bool,
     rose: bool,
 }
 
-impl Order {
+impl ChainOrder {
     /// Sees the next date.
     pub fn see(&mut self, date: DateTime<Utc>) {
         if let Some(last) = self.last {
@@ -93,7 +93,7 @@ pub struct Course {
     rising: Option<DateTime<Utc>>,
     /// The first request that brought a record dated after itself: nothing moves past it.
     ceiling: Option<DateTime<Utc>>,
-    order: Order,
+    order: ChainOrder,
     /// Whether a record came that is not later than the first request.
     has_past: bool,
     /// Pages of the chain, those of iterations before that were cut among them.
@@ -145,14 +145,14 @@ pub struct Sight<'s> {
     /// When.
     pub moment: Moment,
     /// Its records in their order: which they are, their dates, and whether they lie below the window.
-    pub records: &'s [Seen],
+    pub records: &'s [SeenRecord],
     /// What it names as the next request.
     pub next: Option<Fingerprint>,
 }
 
 /// A record of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenRecord {
     /// Which one.
     pub fingerprint: Fingerprint,
     /// Its date.
@@ -163,7 +163,7 @@ pub struct Seen {
 
 /// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ChainStep {
     /// The next page.
     On {
         /// Whether the same was asked for before: the server keeps the position, so a lost answer can't be asked for
@@ -255,7 +255,7 @@ impl Chain {
     }
 
     /// Sees the next page, and tells what follows it.
-    pub fn see(&mut self, page: &Sight<'_>) -> Step {
+    pub fn see(&mut self, page: &Sight<'_>) -> ChainStep {
         self.pages += 1;
         self.course.pages += u64::from(!std::mem::take(&mut self.is_again));
         self.course.begun.get_or_insert(page.moment.earlier);
@@ -267,21 +267,21 @@ impl Chain {
         let is_empty = page.records.is_empty();
         let is_equal = self.before.replace(records) == Some(records);
         self.empty = if is_empty { self.empty + 1 } else { 0 };
-        let Some(next) = page.next else { return Step::Done };
+        let Some(next) = page.next else { return ChainStep::Done };
         let is_repeated = self.asked.contains(&next);
         if is_repeated && (is_empty || is_equal) {
-            return Step::Done;
+            return ChainStep::Done;
         }
         if !is_empty && self.is_circle(page.request, records) {
-            return Step::Circle;
+            return ChainStep::Circle;
         }
         if self.has_passed_its_beginning(page.records) || self.has_ended_early() {
-            return Step::Done;
+            return ChainStep::Done;
         }
         if self.pages >= PAGES_MAX || self.empty >= EMPTY_PAGES_MAX {
-            return Step::Pause;
+            return ChainStep::Pause;
         }
-        Step::On { is_repeated }
+        ChainStep::On { is_repeated }
     }
 
     fn see_dates(&mut self, page: &Sight<'_>) {
@@ -311,8 +311,8 @@ impl Chain {
     }
 
     /// Whether a chain that came oldest first has nothing left but what is later than its first request.
-    fn has_passed_its_beginning(&self, records: &[Seen]) -> bool {
-        let is_later = |seen: &Seen| self.course.begun.is_some_and(|begun| seen.date > Some(begun));
+    fn has_passed_its_beginning(&self, records: &[SeenRecord]) -> bool {
+        let is_later = |seen: &SeenRecord| self.course.begun.is_some_and(|begun| seen.date > Some(begun));
         let is_oldest_first = self.course.direction() == Some(Direction::OldestFirst) && self.course.has_past;
         is_oldest_first && !records.is_empty() && records.iter().all(is_later)
     }
@@ -347,7 +347,7 @@ mod tests {
         }
 
         /// The next page, asked for at a second: its dates, and what it names next.
-        fn page(&mut self, asked_at: i64, dates: &[i64], next: Option<&str>) -> Step {
+        fn page(&mut self, asked_at: i64, dates: &[i64], next: Option<&str>) -> ChainStep {
             self.1 += 1;
             let request = format!("page {}", self.1);
             let ids: Vec<String> = (0..dates.len()).map(|at| format!("{} {at}", self.1)).collect();
@@ -355,10 +355,20 @@ mod tests {
             self.records(&request, asked_at, &ids, dates, next)
         }
 
-        fn records(&mut self, request: &str, second: i64, ids: &[&str], dates: &[i64], next: Option<&str>) -> Step {
-            let seen =
-                |(id, date): (&&str, &i64)| Seen { fingerprint: print(id), date: Some(at(*date)), is_below: *date < 0 };
-            let records: Vec<Seen> = ids.iter().zip(dates).map(seen).collect();
+        fn records(
+            &mut self,
+            request: &str,
+            second: i64,
+            ids: &[&str],
+            dates: &[i64],
+            next: Option<&str>,
+        ) -> ChainStep {
+            let seen = |(id, date): (&&str, &i64)| SeenRecord {
+                fingerprint: print(id),
+                date: Some(at(*date)),
+                is_below: *date < 0,
+            };
+            let records: Vec<SeenRecord> = ids.iter().zip(dates).map(seen).collect();
             let (request, next) = (print(request), next.map(print));
             self.0.see(&Sight { request, moment: moment(second), records: &records, next })
         }
@@ -368,7 +378,7 @@ mod tests {
         }
     }
 
-    const ON: Step = Step::On { is_repeated: false };
+    const ON: ChainStep = ChainStep::On { is_repeated: false };
 
     #[test]
     fn the_checkpoint_is_the_newest_date_but_never_later_than_the_first_request() {
@@ -409,7 +419,7 @@ mod tests {
         let mut played = Played::new();
         assert_eq!(played.page(100, &[10, 20], Some("2")), ON);
         assert_eq!(played.page(101, &[99, 101], Some("3")), ON);
-        assert_eq!(played.page(102, &[101, 102], Some("4")), Step::Done);
+        assert_eq!(played.page(102, &[101, 102], Some("4")), ChainStep::Done);
         let mut played = Played::new();
         assert_eq!(played.page(100, &[160], Some("2")), ON, "one record alone is no order");
         assert_eq!(played.page(101, &[150], Some("3")), ON);
@@ -422,14 +432,14 @@ mod tests {
     fn the_answer_ends_the_pages_and_not_a_link_that_comes_again() {
         let mut played = Played::new();
         played.records("a", 100, &["1", "2"], &[1, 2], Some("b"));
-        assert_eq!(played.records("b", 100, &[], &[], Some("b")), Step::Done, "empty, and names itself");
+        assert_eq!(played.records("b", 100, &[], &[], Some("b")), ChainStep::Done, "empty, and names itself");
         let mut played = Played::new();
         played.records("a", 100, &["1", "2"], &[1, 2], Some("b"));
-        assert_eq!(played.records("b", 100, &["3"], &[3], Some("b")), Step::On { is_repeated: true }, "a scroll");
-        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), Step::On { is_repeated: true });
-        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), Step::Done, "equal, and names itself");
+        assert_eq!(played.records("b", 100, &["3"], &[3], Some("b")), ChainStep::On { is_repeated: true }, "a scroll");
+        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), ChainStep::On { is_repeated: true });
+        assert_eq!(played.records("b", 100, &["4"], &[4], Some("b")), ChainStep::Done, "equal, and names itself");
         let mut played = Played::new();
-        assert_eq!(played.records("a", 100, &[], &[], Some("a")), Step::Done, "the first page itself");
+        assert_eq!(played.records("a", 100, &[], &[], Some("a")), ChainStep::Done, "the first page itself");
     }
 
     #[test]
@@ -443,7 +453,7 @@ mod tests {
             |played: &mut Played, request: &str, id: &str, next| played.records(request, 100, &[id], &[1], Some(next));
         records(&mut played, "a", "1", "b");
         records(&mut played, "b", "2", "a");
-        assert_eq!(records(&mut played, "a", "1", "b"), Step::Circle);
+        assert_eq!(records(&mut played, "a", "1", "b"), ChainStep::Circle);
     }
 
     #[test]
@@ -452,12 +462,12 @@ mod tests {
         for number in 1..EMPTY_PAGES_MAX {
             assert_eq!(played.page(100, &[], Some(&format!("next {number}"))), ON);
         }
-        assert_eq!(played.page(100, &[], Some("more")), Step::Pause);
+        assert_eq!(played.page(100, &[], Some("more")), ChainStep::Pause);
         let mut played = Played::new();
         for number in 1..PAGES_MAX {
             assert_eq!(played.page(100, &[1], Some(&format!("next {number}"))), ON);
         }
-        assert_eq!(played.page(100, &[1], Some("more")), Step::Pause);
+        assert_eq!(played.page(100, &[1], Some("more")), ChainStep::Pause);
     }
 
     #[test]
@@ -465,7 +475,7 @@ mod tests {
         let pages: [&[i64]; 4] = [&[30, 20], &[10, -1], &[-2, -3], &[-4, -5]];
         let mut played = Played::sorted();
         let steps = pages.map(|dates| played.page(100, dates, Some("on")));
-        assert_eq!(steps, [ON, ON, ON, Step::Done]);
+        assert_eq!(steps, [ON, ON, ON, ChainStep::Done]);
         assert_eq!(played.0.is_newest_first(), None, "it ended early, and tells nothing");
         let mut played = Played::new();
         let steps = pages.map(|dates| played.page(100, dates, Some("on")));

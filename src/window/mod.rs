@@ -3,26 +3,28 @@
 //! Pure: `now` is an argument, and nothing here waits or writes. Order is never assumed, a start date is inclusive, and
 //! the newest date that was delivered counts, wherever it stood.
 
+mod arrival_delay;
 mod chain;
-mod lateness;
+mod coverage;
+mod in_flight;
 mod lookback;
 mod progress;
 mod reach;
-mod sieve;
-mod swept;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use chain::{Chain, Course, Direction, EMPTY_PAGES_MAX, Moment, Order, PAGES_MAX, Seen, Sight, Step};
-pub use lateness::Lateness;
+pub use arrival_delay::ArrivalDelay;
+pub use chain::{
+    Chain, ChainOrder, ChainStep, Course, Direction, EMPTY_PAGES_MAX, Moment, PAGES_MAX, SeenRecord, Sight,
+};
+pub use coverage::{Coverage, Gap, GapCause};
+pub use in_flight::InFlight;
 pub use lookback::Lookback;
 pub use progress::{Progress, Proof, Stall};
-pub use reach::{Probe, Reach, is_too_old};
-pub use sieve::Sieve;
-pub use swept::{Gap, GapCause, Swept};
+pub use reach::{RetentionLimit, RetentionSearch, is_too_old};
 
-use crate::plan::{Overlap, StartRule};
+use crate::plan::{Overlap, StartPolicy};
 use crate::record::date::{before, floor_to_second};
 
 /// A date further ahead than this moves no checkpoint: clocks differ by seconds, not by minutes.
@@ -48,7 +50,7 @@ pub struct Known {
     /// Everything delivered since is remembered; before it, it would be shipped twice.
     pub remembered_since: Option<DateTime<Utc>>,
     /// Of the first window, as long as there is no other.
-    pub beginning: Option<Beginning>,
+    pub beginning: Option<InitialWindow>,
     /// How far back the API answers, if it has ever refused.
     pub reach: Option<TimeDelta>,
 }
@@ -56,7 +58,7 @@ pub struct Known {
 /// The window of an API that has no checkpoint. It stays the same until an iteration succeeds; else a window that fails
 /// for a while would lose its oldest records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beginning {
+pub struct InitialWindow {
     /// When the first iteration began.
     pub at: DateTime<Utc>,
     /// The newest date of the first page that had any.
@@ -72,18 +74,20 @@ pub struct Window {
     pub out_of_reach: Option<DateTime<Utc>>,
     /// Whether the checkpoint overrules an earlier start date of the config.
     pub overrules_config: bool,
-    /// Why time before the start was not swept, if some wasn't.
+    /// Why time before the start was not fetched, if some was not.
     pub gap_cause: GapCause,
-    floor: Floor,
+    #[serde(rename = "floor")]
+    cutoff: Cutoff,
 }
 
 /// Below which date records are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Floor {
+enum Cutoff {
     /// Below the start date.
     At(DateTime<Utc>),
     /// Below the newest date of the first page less this span: no start is known.
-    BelowNewest(#[serde(with = "seconds")] TimeDelta),
+    #[serde(rename = "BelowNewest")]
+    RelativeToNewest(#[serde(with = "seconds")] TimeDelta),
 }
 
 /// A span as whole seconds.
@@ -103,14 +107,14 @@ mod seconds {
 impl Overlap {
     /// How far before the checkpoint to look again.
     #[must_use]
-    pub fn span(self, lateness: &Lateness) -> TimeDelta {
+    pub fn span(self, arrival_delay: &ArrivalDelay) -> TimeDelta {
         match self {
             Self::Unit => TimeDelta::zero(),
             Self::Fixed(span) => span,
-            Self::Measured { until_measured } if lateness.measures() < MEASURES_MIN => until_measured,
+            Self::Measured { until_measured } if arrival_delay.measures() < MEASURES_MIN => until_measured,
             Self::Measured { until_measured } => {
                 let (least, most) = OVERLAP_RANGE;
-                lateness.within(OVERLAP_SHARE).unwrap_or(until_measured).clamp(least, most)
+                arrival_delay.within(OVERLAP_SHARE).unwrap_or(until_measured).clamp(least, most)
             }
         }
     }
@@ -148,7 +152,7 @@ impl Overlap {
 impl Window {
     /// Where an iteration begins that starts now.
     #[must_use]
-    pub fn open(rule: &StartRule, known: &Known, now: DateTime<Utc>) -> Self {
+    pub fn open(rule: &StartPolicy, known: &Known, now: DateTime<Utc>) -> Self {
         let again = known.checkpoint.map(|checkpoint| {
             let again = before(checkpoint, known.overlap);
             // An overlap that has grown reaches back as memory does: what came before is forgotten.
@@ -166,10 +170,10 @@ impl Window {
         let remembered = known.remembered_since.filter(|_| is_again).zip(known.checkpoint);
         let remembered = remembered.map(|(since, checkpoint)| since.min(floor_to_second(checkpoint)));
         let asked = Some(start).max(rule.configured.filter(|_| is_again)).max(remembered).unwrap_or(start);
-        let floor = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
-            (true, _) => Floor::At(asked),
-            (false, Some(newest)) => Floor::At(before(newest, rule.back)),
-            (false, None) => Floor::BelowNewest(rule.back),
+        let cutoff = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
+            (true, _) => Cutoff::At(asked),
+            (false, Some(newest)) => Cutoff::At(before(newest, rule.back)),
+            (false, None) => Cutoff::RelativeToNewest(rule.back),
         };
         let gap_cause = match (reached > wanted, rule.configured > again) {
             (true, _) => GapCause::OutOfReach,
@@ -181,7 +185,7 @@ impl Window {
             out_of_reach: (reached > wanted).then_some(wanted),
             overrules_config: rule.configured.is_some() && known.checkpoint > rule.configured,
             gap_cause,
-            floor,
+            cutoff,
         }
     }
 
@@ -191,9 +195,9 @@ impl Window {
         dates: impl Iterator<Item = DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let Floor::BelowNewest(span) = self.floor else { return None };
+        let Cutoff::RelativeToNewest(span) = self.cutoff else { return None };
         let newest = dates.filter(|date| !is_future(*date, now)).max()?;
-        self.floor = Floor::At(before(newest, span));
+        self.cutoff = Cutoff::At(before(newest, span));
         Some(newest)
     }
 
@@ -201,25 +205,25 @@ impl Window {
     pub fn begin_later(&mut self, start: DateTime<Utc>) {
         self.out_of_reach = Some(self.out_of_reach.unwrap_or(self.start));
         self.gap_cause = GapCause::OutOfReach;
-        if self.floor == Floor::At(self.start) {
-            self.floor = Floor::At(start);
+        if self.cutoff == Cutoff::At(self.start) {
+            self.cutoff = Cutoff::At(start);
         }
         self.start = start;
     }
 
     /// Below which date records are left out, once it is known.
     #[must_use]
-    pub fn floor(&self) -> Option<DateTime<Utc>> {
-        match self.floor {
-            Floor::At(floor) => Some(floor),
-            Floor::BelowNewest(_) => None,
+    pub fn cutoff(&self) -> Option<DateTime<Utc>> {
+        match self.cutoff {
+            Cutoff::At(cutoff) => Some(cutoff),
+            Cutoff::RelativeToNewest(_) => None,
         }
     }
 
     /// Whether a date lies before the window.
     #[must_use]
     pub fn is_below(&self, date: DateTime<Utc>) -> bool {
-        self.floor().is_some_and(|floor| date < floor)
+        self.cutoff().is_some_and(|cutoff| date < cutoff)
     }
 }
 
@@ -247,8 +251,8 @@ mod tests {
         date::parse(text).expect("a date")
     }
 
-    fn rule(configured: Option<&str>) -> StartRule {
-        StartRule {
+    fn rule(configured: Option<&str>) -> StartPolicy {
+        StartPolicy {
             configured: configured.map(at),
             back: TimeDelta::days(14),
             overlap: Overlap::Fixed(TimeDelta::zero()),
@@ -274,7 +278,7 @@ mod tests {
         check(Some("2024-05-03"), known(Some("2024-05-02T10:00:00Z"), 0), "2024-05-03", false);
         check(None, known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:44:59Z", false);
         check(Some("2024-05-02T09:50:00Z"), known(Some("2024-05-02T10:00:00Z"), 15), "2024-05-02T09:50:00Z", true);
-        let beginning = Some(Beginning { at: at("2024-05-20T00:00:00Z"), newest: None });
+        let beginning = Some(InitialWindow { at: at("2024-05-20T00:00:00Z"), newest: None });
         check(None, Known { beginning, ..Known::default() }, "2024-05-06", false);
     }
 
@@ -301,19 +305,19 @@ mod tests {
 
     #[test]
     fn a_measured_overlap_follows_what_was_measured() {
-        let mut lateness = Lateness::default();
-        let minutes = |lateness: &Lateness| {
-            (Overlap::Measured { until_measured: TimeDelta::minutes(15) }).span(lateness).num_minutes()
+        let mut arrival_delay = ArrivalDelay::default();
+        let minutes = |arrival_delay: &ArrivalDelay| {
+            (Overlap::Measured { until_measured: TimeDelta::minutes(15) }).span(arrival_delay).num_minutes()
         };
-        (0..999).for_each(|_| lateness.add(TimeDelta::minutes(40)));
-        assert_eq!(minutes(&lateness), 15, "too few measures");
-        lateness.add(TimeDelta::minutes(40));
-        assert_eq!(minutes(&lateness), 40);
-        (0..400_000).for_each(|_| lateness.add(TimeDelta::seconds(2)));
-        assert_eq!(minutes(&lateness), 1, "never shorter");
-        (0..9_000).for_each(|_| lateness.add(TimeDelta::days(3)));
-        assert_eq!(minutes(&lateness), 360, "never longer");
-        assert_eq!(Overlap::Fixed(TimeDelta::minutes(3)).span(&lateness), TimeDelta::minutes(3));
+        (0..999).for_each(|_| arrival_delay.add(TimeDelta::minutes(40)));
+        assert_eq!(minutes(&arrival_delay), 15, "too few measures");
+        arrival_delay.add(TimeDelta::minutes(40));
+        assert_eq!(minutes(&arrival_delay), 40);
+        (0..400_000).for_each(|_| arrival_delay.add(TimeDelta::seconds(2)));
+        assert_eq!(minutes(&arrival_delay), 1, "never shorter");
+        (0..9_000).for_each(|_| arrival_delay.add(TimeDelta::days(3)));
+        assert_eq!(minutes(&arrival_delay), 360, "never longer");
+        assert_eq!(Overlap::Fixed(TimeDelta::minutes(3)).span(&arrival_delay), TimeDelta::minutes(3));
     }
 
     #[test]
@@ -330,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_sent_lies_a_unit_before_the_checkpoint_and_what_the_user_wrote_is_the_floor() {
         let now = at("2024-05-28T12:00:00Z");
-        let by_day = StartRule { format: StartFormat::Day, ..rule(None) };
+        let by_day = StartPolicy { format: StartFormat::Day, ..rule(None) };
         let window = Window::open(&by_day, &known(Some("2024-05-10T15:00:00Z"), 0), now);
         assert_eq!(window.start, at("2024-05-09"), "a day that is exclusive is asked for, too");
         // A rewind, or an edited line: nothing before it is shipped.
@@ -374,13 +378,13 @@ mod tests {
                     .map(|(number, (event_s, _))| (number, origin + TimeDelta::seconds(*event_s)))
                     .filter(|(_, date)| !window.is_below(*date))
                     .collect();
-                let sieve = Sieve::default();
+                let in_flight = InFlight::default();
                 for page in there.chunks(7) {
                     let fingerprint = |number: usize| Fingerprint::of(&[&number.to_le_bytes()]);
                     let counts = page.iter().map(|(number, _)| {
                         (fingerprint(*number), u32::from(delivered.contains_key(&fingerprint(*number))))
                     });
-                    for (new, (number, date)) in sieve.admit(counts).into_iter().zip(page) {
+                    for (new, (number, date)) in in_flight.admit(counts).into_iter().zip(page) {
                         if new {
                             if let Some(count) = shipped.get_mut(*number) { *count += 1; }
                             delivered.insert(fingerprint(*number), *date);

@@ -120,7 +120,7 @@ fn hex(fingerprint: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Overlap, StartFormat, StartRule};
+    use crate::plan::{Overlap, StartFormat, StartPolicy};
     use crate::window::Known;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -132,8 +132,12 @@ mod tests {
     }
 
     fn progress(page: &[Fingerprint], is_only_proved: bool) -> Progress {
-        let rule =
-            StartRule { configured: None, back: TimeDelta::days(1), overlap: Overlap::Unit, format: StartFormat::Zulu };
+        let rule = StartPolicy {
+            configured: None,
+            back: TimeDelta::days(1),
+            overlap: Overlap::Unit,
+            format: StartFormat::Zulu,
+        };
         let window = Window::open(&rule, &Known::default(), at(0));
         let link = Some("https://a/2".to_owned());
         Progress::new(Fingerprint::of(&[b"entry"]), window, link, "https://a/3".to_owned(), Course::default())

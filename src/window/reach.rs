@@ -64,12 +64,12 @@ const STARTS: [&str; 9] = ["start", "since", "from", "begin", "after", "oldest",
 
 /// How far back an API answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reach {
+pub struct RetentionLimit {
     seconds: i64,
     learned: DateTime<Utc>,
 }
 
-impl Reach {
+impl RetentionLimit {
     /// From a start date that was taken, when others were refused.
     #[must_use]
     pub fn learned(accepted: DateTime<Utc>, now: DateTime<Utc>) -> Self {
@@ -111,7 +111,7 @@ fn with_numbers_marked(text: &str) -> String {
 
 /// The search for the earliest start date that an API takes.
 #[derive(Clone, Copy, Debug)]
-pub struct Probe {
+pub struct RetentionSearch {
     refused: DateTime<Utc>,
     accepted: Option<DateTime<Utc>>,
     /// The date that the API named itself.
@@ -119,7 +119,7 @@ pub struct Probe {
     tries: u32,
 }
 
-impl Probe {
+impl RetentionSearch {
     /// After a start date was refused with these words.
     #[must_use]
     pub fn new(refused: DateTime<Utc>, said: &str, now: DateTime<Utc>) -> Self {
@@ -180,7 +180,7 @@ mod tests {
     /// An API that takes start dates from `limit` on, and how many requests it gets.
     fn search(said: &str, refused: &str, limit: &str, now: &str) -> (Option<DateTime<Utc>>, u32) {
         let (limit, now) = (at(limit), at(now));
-        let mut probe = Probe::new(at(refused), said, now);
+        let mut probe = RetentionSearch::new(at(refused), said, now);
         let mut asked = 0;
         while let Some(date) = probe.next(now) {
             asked += 1;
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn is_believed_for_a_day() {
-        let reach = Reach::learned(at("2024-04-28"), at("2024-05-28"));
+        let reach = RetentionLimit::learned(at("2024-04-28"), at("2024-05-28"));
         assert_eq!(reach.span(at("2024-05-28T23:00:00Z")), Some(TimeDelta::days(30)));
         assert_eq!(reach.span(at("2024-05-29")), None);
         assert_eq!(reach.span(at("2024-05-27")), None);

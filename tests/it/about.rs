@@ -103,8 +103,8 @@ fn the_manual_page_has_each_command_with_its_arguments() {
     ] {
         assert!(page.lines().any(|known| known == line), "`{line}` is missing in {page}");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("logzio-api-fetcher.1");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("logzio-api-fetcher.1");
     std::fs::write(&file, &page).unwrap();
     // A formatter says more, where there is one.
     match Command::new("groff").args(["-man", "-ww", "-z", "-Tutf8"]).arg(file).output() {
@@ -118,16 +118,16 @@ const ABOUT: [&[&str]; 3] = [&["schema"], &["completions", "zsh"], &["man"]];
 #[test]
 fn nothing_but_stdout_is_touched_not_even_as_root() {
     for line in ABOUT {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         // Where this is root, other commands would become the owner.
-        let _ = chown(folder.path(), Some(12_345), Some(12_345));
-        let config = folder.path().join("config.yaml");
+        let _ = chown(directory.path(), Some(12_345), Some(12_345));
+        let config = directory.path().join("config.yaml");
         let mut command = Command::new(FETCHER);
-        command.args(line).args(["--level", "debug", "--config"]).arg(&config).current_dir(folder.path());
+        command.args(line).args(["--level", "debug", "--config"]).arg(&config).current_dir(directory.path());
         let output = command.output().unwrap();
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()), "{line:?}");
         assert!(!output.stdout.is_empty(), "{line:?}");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{line:?}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{line:?}");
     }
 }
 

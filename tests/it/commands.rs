@@ -25,13 +25,13 @@ fn once_takes_one_api_by_name() {
 
 #[test]
 fn the_config_is_found_by_option_by_variable_and_by_default() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let good = include_str!("../cases/config/page-oauth.yaml");
-    std::fs::create_dir_all(folder.path().join("src/shared")).unwrap();
-    std::fs::write(folder.path().join("src/shared/config.yaml"), good).unwrap();
+    std::fs::create_dir_all(directory.path().join("src/shared")).unwrap();
+    std::fs::write(directory.path().join("src/shared/config.yaml"), good).unwrap();
     let check = |variable: Option<&str>, option: Option<&str>| {
         let mut line = std::process::Command::new(env!("CARGO_BIN_EXE_logzio-api-fetcher"));
-        line.current_dir(folder.path()).arg("check").env_remove("LOGZIO_FETCHER_CONFIG");
+        line.current_dir(directory.path()).arg("check").env_remove("LOGZIO_FETCHER_CONFIG");
         line.args(option.map(|path| format!("--config={path}")));
         line.envs(variable.map(|path| ("LOGZIO_FETCHER_CONFIG", path)));
         line.output().unwrap().status.code()

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use logzio_api_fetcher::config::{self, Reading, Surroundings, reference};
+use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings, reference};
 use logzio_api_fetcher::plan::Auth;
 
 use crate::harness::Fetcher;
 
-fn compile(text: &str) -> Reading {
+fn compile(text: &str) -> LoadedConfig {
     let variable = |name: &str| (name == "INTERVAL").then(|| "7".to_owned());
-    config::compile(text, &Surroundings { variable: &variable, folder: Path::new(".") })
+    config::compile(text, &Surroundings { variable: &variable, directory: Path::new(".") })
 }
 
 /// Each `tests/cases/config/NAME.yaml` has the findings that `NAME.expected` lists.
 #[test]
 fn every_case_has_the_findings_that_stand_beside_it() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config");
     let mut cases = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
@@ -31,7 +31,7 @@ fn every_case_has_the_findings_that_stand_beside_it() {
         assert_eq!(found, expected, "{}", path.display());
         assert_eq!(reading.config.is_none(), found.contains("fault: "), "{}", path.display());
     }
-    assert!(cases >= 8, "only {cases} cases in {}", folder.display());
+    assert!(cases >= 8, "only {cases} cases in {}", directory.display());
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_unknown_is_a_warning_whatever_is_in_it() {
     assert!(reading.config.is_some() && reading.findings.warnings.len() == 2, "{:#?}", reading.findings);
 }
 
-/// Reading takes time in proportion to the text: here ten times as much would show as a test that never ends.
+/// LoadedConfig takes time in proportion to the text: here ten times as much would show as a test that never ends.
 #[test]
 fn ten_thousand_apis_are_read() {
     let entry = |number: usize| {

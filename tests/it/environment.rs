@@ -125,8 +125,8 @@ fn a_file_of_certificates_that_never_ends_or_never_begins_is_refused() {
     assert!(!outcome.assert_code(2).stdout.contains("s3cret"));
 }
 
-fn rights(folder: &Path, name: &str) -> u32 {
-    std::fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777
+fn rights(directory: &Path, name: &str) -> u32 {
+    std::fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o777
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_second_fetcher_is_refused_though_the_lock_file_was_removed() {
     let api = quiet_api();
     let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
     running.wait_for_log("iteration done", 1);
-    std::fs::remove_file(running.folder().join(".logzio-api-fetcher.lock")).unwrap();
+    std::fs::remove_file(running.directory().join(".logzio-api-fetcher.lock")).unwrap();
     let config = running.config_path();
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_logzio-api-fetcher"))
         .args(["once", "--config", &config])

@@ -43,7 +43,7 @@ fn with_faults(fetcher: Fetcher, faults: &str) -> Fetcher {
 
 fn set_faults(running: &Running, faults: &str) {
     // In one step: the fetcher may be reading.
-    let path = running.folder().join(FAULTS);
+    let path = running.directory().join(FAULTS);
     std::fs::write(path.with_extension("new"), faults).unwrap();
     std::fs::rename(path.with_extension("new"), path).unwrap();
 }

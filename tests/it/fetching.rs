@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use logzio_api_fetcher::http::{self, Timeouts, Way};
-use logzio_api_fetcher::secret::Scrubber;
+use logzio_api_fetcher::http::{self, ClientChoice, Timeouts};
+use logzio_api_fetcher::secret::Redactor;
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
 
@@ -271,10 +271,10 @@ async fn a_host_that_is_not_spelled_out_is_not_connected_to_at_a_private_address
     let inner = MockServer::start(|_, _| page(&[], None)).may_be_idle();
     let port = inner.url().rsplit(':').next().unwrap().to_owned();
     let clients = http::clients(&[], Timeouts::default()).unwrap();
-    let way = |is_named| Way { is_named, is_http1: false, idle: Duration::from_secs(5) };
+    let way = |is_named| ClientChoice { is_named, is_http1: false, idle: Duration::from_secs(5) };
     let url = format!("http://localhost:{port}/");
     let refused = clients.on(way(false)).0.get(&url).send().await.expect_err("a private address");
-    let cause = http::cause(&refused, &Scrubber::default());
+    let cause = http::cause(&refused, &Redactor::default());
     assert!(cause.contains("localhost lies at") && cause.contains("private address"), "{cause}");
     assert_eq!(inner.asked().len(), 0);
     clients.on(way(true)).0.get(&url).send().await.expect("the config spells it out");
@@ -567,7 +567,7 @@ async fn silence_has_an_end() {
     {
         let client = http::client(&[], timeouts).unwrap();
         let error = client.get(api.url()).send().await.expect_err("nobody answers");
-        assert_eq!(http::cause(&error, &Scrubber::default()), "it took too long");
+        assert_eq!(http::cause(&error, &Redactor::default()), "it took too long");
     }
     let usual = Timeouts::default();
     assert_eq!([usual.connect, usual.idle].map(|limit| limit.as_secs()), [10, 60]);

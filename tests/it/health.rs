@@ -53,7 +53,7 @@ fn a_fetcher_is_found_again_after_its_lock_file_went() {
     let api = MockServer::start(|_, _| page(&[], None));
     let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
     running.wait_for_log("iteration done", 1);
-    let (config, lock) = (running.config_path(), running.folder().join(".logzio-api-fetcher.lock"));
+    let (config, lock) = (running.config_path(), running.directory().join(".logzio-api-fetcher.lock"));
     wait_until("a healthy fetcher", || health(&config).code == Some(0));
     std::fs::remove_file(&lock).unwrap();
     wait_until("a healthy fetcher", || health(&config).code == Some(0));
@@ -76,7 +76,7 @@ fn a_copy_of_the_directory_on_which_nobody_runs_is_unhealthy() {
     copy.run("health").assert_code(1).assert_says("no fetcher runs on this directory");
     // By a link it is the same one.
     let link = Fetcher::new("");
-    std::os::unix::fs::symlink(running.folder(), link.path().join("linked")).unwrap();
+    std::os::unix::fs::symlink(running.directory(), link.path().join("linked")).unwrap();
     health(link.path().join("linked/config.yaml").to_str().unwrap()).assert_code(0);
     running.stop().assert_code(0);
 }
@@ -90,15 +90,15 @@ fn root_becomes_the_owner_of_the_folder() {
         eprintln!("not root here: this test says nothing");
         return;
     }
-    let folder = fetcher.path().to_owned();
+    let directory = fetcher.path().to_owned();
     let outcome = fetcher.arguments(&["--level", "debug"]).once().assert_code(0).assert_says("root is given up");
     for name in ["last_start_dates.txt", ".logzio-api-fetcher.lock"] {
-        let about = std::fs::metadata(folder.join(name)).unwrap();
+        let about = std::fs::metadata(directory.join(name)).unwrap();
         assert_eq!((about.uid(), about.gid()), (OWNER, OWNER), "{name}");
     }
     // What the owner may not write is said at once, with the numbers of both.
-    chown(&folder, Some(OWNER), Some(OWNER)).unwrap();
-    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
-    std::fs::remove_file(folder.join(".logzio-api-fetcher.lock")).unwrap();
+    chown(&directory, Some(OWNER), Some(OWNER)).unwrap();
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::remove_file(directory.join(".logzio-api-fetcher.lock")).unwrap();
     Fetcher::again(outcome).once().assert_code(2).assert_says("as user 12345:12345");
 }

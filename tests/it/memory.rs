@@ -1,10 +1,10 @@
 //! What is remembered across restarts and crashes, and what is not.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use logzio_api_fetcher::record::json::Raw;
+use logzio_api_fetcher::record::json::RawJson;
 use logzio_api_fetcher::record::path::JsonPath;
 use logzio_api_fetcher::record::{Paths, Record, date};
-use logzio_api_fetcher::state::{Account, Store, StoreWrite};
+use logzio_api_fetcher::state::{ApiState, Store, StoreWrite};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, general, minutes_ago, page, record};
 
@@ -141,12 +141,13 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
     for (in_store, written) in [(&first, &first), (&first, &second)] {
         let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
         let account = store.accounts().unwrap()["events"].clone();
-        let account = Account { checkpoint: date::parse(in_store), about_to_be: date::parse(&second), ..account };
+        let account =
+            ApiState { checkpoint: date::parse(in_store), prepared_checkpoint: date::parse(&second), ..account };
         let text = record(1, &first);
         let path = |text| JsonPath::parse(text).unwrap();
         let paths = Paths::new(path("data"), path("date"));
-        let identities = vec![Record::read(Raw::parse(&text).unwrap(), &paths).identity()];
-        let remember = StoreWrite::Remember { number: account.number, iteration: 1, identities };
+        let identities = vec![Record::read(RawJson::parse(&text).unwrap(), &paths).identity()];
+        let remember = StoreWrite::Remember { ledger: account.ledger, iteration: 1, identities };
         let save = StoreWrite::Save { name: "events".to_owned(), account: Box::new(account) };
         store.write(1, [remember, save].iter()).unwrap();
         drop(store);
@@ -289,7 +290,7 @@ fn a_measured_overlap_follows_the_records_and_doubles_none() {
     let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
     let (name, account) = store.accounts().unwrap().pop_first().unwrap();
     let first_iteration = Some(Utc::now() - TimeDelta::hours(2));
-    let account = Box::new(Account { first_iteration, ..account });
+    let account = Box::new(ApiState { first_iteration, ..account });
     store.write(1, [StoreWrite::Save { name, account }].iter()).unwrap();
     drop(store);
     let outcome = again(again(outcome));

@@ -278,8 +278,8 @@ fn graph_pages_are_followed_by_the_example_of_the_page() {
 /// npm's oidc-provider refuses what lax servers let pass. `.ci/run` installs it; where it is missing, this says so.
 #[test]
 fn a_strict_authorisation_server_gives_its_token() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc");
-    if !folder.join("node_modules/oidc-provider").is_dir() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc");
+    if !directory.join("node_modules/oidc-provider").is_dir() {
         assert!(std::env::var_os("CI").is_none(), "CI must run this: npm ci --prefix tests/oidc");
         eprintln!("skipped: no oidc-provider; `npm ci --prefix tests/oidc` installs it");
         return;
@@ -287,7 +287,7 @@ fn a_strict_authorisation_server_gives_its_token() {
     let printed = tempfile::NamedTempFile::new().unwrap();
     let server = Command::new("node")
         .arg("server.mjs")
-        .current_dir(&folder)
+        .current_dir(&directory)
         .stdout(printed.reopen().unwrap())
         .stdin(Stdio::null())
         .spawn();

@@ -12,7 +12,7 @@ use crate::harness::decoded;
 #[track_caller]
 fn plan(entry: &str) -> Arc<Plan> {
     let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{entry}");
-    let reading = config::compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") });
+    let reading = config::compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") });
     let findings = format!("{:#?}", reading.findings);
     reading.config.unwrap_or_else(|| panic!("{findings}")).apis.remove(0)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use logzio_api_fetcher::config::{self, Surroundings};
-use logzio_api_fetcher::daemon::{Diff, Step};
+use logzio_api_fetcher::daemon::{Diff, DiffStep};
 use logzio_api_fetcher::plan::{Config, Plan};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -42,7 +42,7 @@ fn config_of(api: &str, listener: &str, token: &str, entries: &[Entry]) -> Strin
 
 fn edit(running: &Running, text: &str) {
     // As careful editors do: a new file in the old one's place.
-    let (new, path) = (running.folder().join("config.yaml.new"), running.config_path());
+    let (new, path) = (running.directory().join("config.yaml.new"), running.config_path());
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, path).unwrap();
 }
@@ -374,7 +374,7 @@ fn a_secret_file_that_is_changed_counts_as_a_change() {
     std::fs::create_dir(fetcher.path().join("secrets")).unwrap();
     let running = fetcher.file("secrets/key", "the-first-key\n").start();
     running.wait_for_log("iteration done", 1);
-    std::fs::write(running.folder().join("secrets/key"), "the-second-key\n").unwrap();
+    std::fs::write(running.directory().join("secrets/key"), "the-second-key\n").unwrap();
     running.wait_for_log("iteration done", 2);
     let keys: Vec<String> = api.asked().iter().map(|asked| asked.header("authorization").unwrap().to_owned()).collect();
     assert_ne!(keys[0], keys[1], "the key in the file is used");
@@ -434,7 +434,7 @@ fn after_each_of_many_edits_it_asks_what_a_fresh_start_would() {
 }
 
 fn compiled(text: &str) -> Config {
-    let reading = config::compile(text, &Surroundings { variable: &|_| None, folder: Path::new(".") });
+    let reading = config::compile(text, &Surroundings { variable: &|_| None, directory: Path::new(".") });
     reading.config.unwrap_or_else(|| panic!("{:?}\n{text}", reading.findings))
 }
 
@@ -460,9 +460,9 @@ fn the_steps_from_any_config_to_any_other_lead_to_the_other_and_touch_nothing_el
         let mut running = by_name(&old);
         for (name, step) in &diff.steps {
             match step {
-                Step::Start(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_none(), "{name} starts twice"),
-                Step::Change(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_some(), "{name} doesn't run"),
-                Step::End => prop_assert!(running.remove(name).is_some(), "{name} doesn't run"),
+                DiffStep::Start(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_none(), "{name} starts twice"),
+                DiffStep::Change(plan) => prop_assert!(running.insert(name.clone(), Plan::clone(plan)).is_some(), "{name} doesn't run"),
+                DiffStep::End => prop_assert!(running.remove(name).is_some(), "{name} doesn't run"),
             }
         }
         prop_assert_eq!(&running, &by_name(&new));

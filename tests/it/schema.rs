@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jsonschema::Validator;
-use logzio_api_fetcher::config::{self, Reading, Surroundings, reference, schema};
+use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings, reference, schema};
 use proptest::prelude::*;
 use reference::Place;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn compile(text: &str) -> Reading {
+fn compile(text: &str) -> LoadedConfig {
     let variable = |name: &str| {
         let value = match name {
             "INTERVAL" => "7",
@@ -33,7 +33,7 @@ fn compile(text: &str) -> Reading {
         };
         Some(value.to_owned())
     };
-    config::compile(text, &Surroundings { variable: &variable, folder: &root().join("tests/cases/config") })
+    config::compile(text, &Surroundings { variable: &variable, directory: &root().join("tests/cases/config") })
 }
 
 fn validator() -> Validator {
@@ -562,15 +562,15 @@ fn it_takes_a_draft_where_check_does_and_refuses_it_where_check_does() {
     let choices = prop::collection::vec(any::<prop::sample::Index>(), SPELLINGS.len());
     proptest!(ProptestConfig::with_cases(DRAFTS), |(choices in choices)| {
         let mut draft = Draft::new();
-        for ((way, spellings), choice) in SPELLINGS.iter().zip(&choices) {
-            let spelling = choice.get(spellings);
+        for ((way, encodings), choice) in SPELLINGS.iter().zip(&choices) {
+            let spelling = choice.get(encodings);
             // A list as a whole takes all its keys away, so its absence is none of the spellings.
             if !way.ends_with("_apis") || !spelling.is_empty() {
                 draft = draft.put(way, spelling);
             }
         }
         let text = draft.text();
-        let Reading { config, findings, .. } = compile(&text);
+        let LoadedConfig { config, findings, .. } = compile(&text);
         if config.is_some() {
             taken.set(taken.get() + 1);
             silent.set(silent.get() + usize::from(findings.warnings.is_empty()));

@@ -361,7 +361,7 @@ fn a_batch_whose_bad_lines_cant_be_kept_is_not_sent_again_and_kept_as_soon_as_it
     let running = fetcher.start();
     running.wait_for_log("can't be kept in undelivered.ndjson", 2);
     assert_eq!(running.read("last_start_dates.txt"), "");
-    std::fs::remove_dir(running.folder().join("undelivered.ndjson")).unwrap();
+    std::fs::remove_dir(running.directory().join("undelivered.ndjson")).unwrap();
     running.wait_for_log("iteration done", 1);
     let outcome = running.stop().assert_code(0);
     assert_eq!((listener.asked().len(), outcome.read("undelivered.ndjson").lines().count()), (1, 3));

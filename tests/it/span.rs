@@ -30,8 +30,8 @@ fn a_span_is_shipped_again_and_no_checkpoint_moves_also_while_a_fetcher_runs() {
     // Another time, all of it.
     Fetcher::new("").arguments(&["--from", "2024-01-01", "--config", &path]).run_bare("once").assert_code(0);
     assert_eq!(listener.ids().len(), 10);
-    let folder = running.folder();
-    let left = std::fs::read_dir(&folder).unwrap().filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    let directory = running.directory();
+    let left = std::fs::read_dir(&directory).unwrap().filter_map(Result::ok).filter(|entry| entry.path().is_dir());
     assert_eq!(left.count(), 0, "the state of a span is thrown away");
     let outcome = running.stop().assert_code(0);
     assert_eq!(outcome.read(CHECKPOINTS), before);

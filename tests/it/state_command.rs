@@ -243,7 +243,7 @@ fn the_socket_is_its_owners_alone_and_one_that_was_left_behind_is_replaced() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
-    let socket = running.folder().join(SOCKET);
+    let socket = running.directory().join(SOCKET);
     wait_until("the socket", || socket.exists());
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let outcome = running.kill();

@@ -1,9 +1,10 @@
 //! The store by itself: what it remembers, what it forgets, how large it gets.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use logzio_api_fetcher::record::{Fingerprint, Identity};
+use logzio_api_fetcher::record::{Fingerprint, RecordKey};
 use logzio_api_fetcher::state::{
-    Account, CHECKPOINTS_FILE_NAME, Change, OpenError, Past, STORE_FILE_NAME, Store, StoreWrite, TakenFolder,
+    ApiState, CHECKPOINTS_FILE_NAME, Change, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME, Store,
+    StoreWrite,
 };
 
 use crate::harness::{Fetcher, MockServer, general, page};
@@ -11,17 +12,17 @@ use crate::harness::{Fetcher, MockServer, general, page};
 const ONE: u64 = 1;
 const OTHER: u64 = 2;
 
-fn identity(number: u64) -> Identity {
+fn identity(number: u64) -> RecordKey {
     let date = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(number as i64);
-    Identity { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: Some(date) }
+    RecordKey { fingerprint: Fingerprint::of(&[&number.to_le_bytes()]), date: Some(date) }
 }
 
-fn undated(number: u64) -> Identity {
-    Identity { date: None, ..identity(number) }
+fn undated(number: u64) -> RecordKey {
+    RecordKey { date: None, ..identity(number) }
 }
 
-fn remember(number: u64, identities: impl IntoIterator<Item = Identity>) -> StoreWrite {
-    StoreWrite::Remember { number, iteration: 1, identities: identities.into_iter().collect() }
+fn remember(ledger: u64, identities: impl IntoIterator<Item = RecordKey>) -> StoreWrite {
+    StoreWrite::Remember { ledger, iteration: 1, identities: identities.into_iter().collect() }
 }
 
 fn write(store: &mut Store, writes: &[StoreWrite]) {
@@ -30,12 +31,12 @@ fn write(store: &mut Store, writes: &[StoreWrite]) {
 
 #[test]
 fn counts_each_account_for_itself_and_survives_being_opened_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
     let mut store = Store::open(&path).unwrap();
-    let save = |name: &str, number| StoreWrite::Save {
+    let save = |name: &str, ledger| StoreWrite::Save {
         name: name.to_owned(),
-        account: Box::new(Account { number, ..Account::default() }),
+        account: Box::new(ApiState { ledger, ..ApiState::default() }),
     };
     write(&mut store, &[save("one", ONE), save("other", OTHER)]);
     write(&mut store, &[remember(ONE, [identity(1), identity(1), identity(2)]), remember(OTHER, [identity(2)])]);
@@ -50,15 +51,15 @@ fn counts_each_account_for_itself_and_survives_being_opened_again() {
 
 #[test]
 fn forgets_what_lies_before_a_date_and_what_no_longer_comes() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&folder.path().join("store")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("store")).unwrap();
     write(
         &mut store,
         &[remember(ONE, (1..=4).map(identity).chain([undated(1), undated(2)])), remember(OTHER, [identity(1)])],
     );
     let before = identity(3).date.unwrap();
-    let again = StoreWrite::SeeAgain { number: ONE, iteration: 2, identities: vec![undated(2), undated(9)] };
-    write(&mut store, &[again, StoreWrite::Forget { number: ONE, before, iteration: 2 }]);
+    let again = StoreWrite::SeeAgain { ledger: ONE, iteration: 2, identities: vec![undated(2), undated(9)] };
+    write(&mut store, &[again, StoreWrite::Forget { ledger: ONE, before, iteration: 2 }]);
     let counts = store.counts(ONE, &[identity(2), identity(3), identity(4), undated(1), undated(2), undated(9)]);
     assert_eq!(counts.unwrap(), [0, 1, 1, 0, 1, 0]);
     assert_eq!((store.remembered(ONE).unwrap(), store.remembered(OTHER).unwrap()), (3, 1));
@@ -66,8 +67,8 @@ fn forgets_what_lies_before_a_date_and_what_no_longer_comes() {
 
 #[test]
 fn what_is_remembered_is_bounded_and_keeps_both_ends() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&folder.path().join("store")).unwrap().remembering(1_000);
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("store")).unwrap().remembering(1_000);
     for batch in 0..20 {
         write(&mut store, &[remember(ONE, (batch * 100..(batch + 1) * 100).map(identity))]);
         assert!(store.remembered(ONE).unwrap() <= 1_000);
@@ -78,15 +79,15 @@ fn what_is_remembered_is_bounded_and_keeps_both_ends() {
 
 #[test]
 fn the_file_gets_small_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
     let size = || std::fs::metadata(&path).unwrap().len();
     let mut store = Store::open(&path).unwrap();
     for batch in 0..10 {
         write(&mut store, &[remember(ONE, (batch * 10_000..(batch + 1) * 10_000).map(identity))]);
     }
     assert!(size() > 4_000_000, "{}", size());
-    write(&mut store, &[StoreWrite::Forget { number: ONE, before: Utc::now(), iteration: 2 }]);
+    write(&mut store, &[StoreWrite::Forget { ledger: ONE, before: Utc::now(), iteration: 2 }]);
     store.compact().unwrap();
     assert!(size() < 500_000, "{}", size());
 }
@@ -96,8 +97,8 @@ fn the_file_gets_small_again() {
 fn records_that_cannot_be_read_are_damage_when_it_is_opened() {
     let table: redb::TableDefinition<'_, (u64, i64, &[u8; 16]), &[u8]> = redb::TableDefinition::new("delivered chunks");
     for packed in [[7_u8; 33].as_slice(), &[]] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
         write(&mut Store::open(&path).unwrap(), &[remember(ONE, [identity(1)])]);
         let database = redb::Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
@@ -111,8 +112,8 @@ fn records_that_cannot_be_read_are_damage_when_it_is_opened() {
 
 #[test]
 fn what_no_account_refers_to_goes_when_it_is_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
     let mut store = Store::open(&path).unwrap();
     write(&mut store, &[remember(ONE, [identity(1)])]);
     drop(store);
@@ -121,10 +122,10 @@ fn what_no_account_refers_to_goes_when_it_is_opened() {
 
 #[test]
 fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&folder.path().join("store")).unwrap();
-    let before = Account { number: ONE, ..Account::default() };
-    let after = Account { number: OTHER, ..Account::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join("store")).unwrap();
+    let before = ApiState { ledger: ONE, ..ApiState::default() };
+    let after = ApiState { ledger: OTHER, ..ApiState::default() };
     write(&mut store, &[remember(ONE, [identity(1), identity(1)]), remember(OTHER, [identity(1), identity(2)])]);
     let change = Change { at: Utc::now(), what: "rewind".to_owned(), name: "one".to_owned(), before: before.clone() };
     store.change(&[(change.clone(), after)]).unwrap();
@@ -139,14 +140,14 @@ fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
 fn counts_a_page_as_record_by_record() {
     use proptest::prelude::*;
     let numbers = || prop::collection::vec((0_u64..60, any::<bool>()), 0..40);
-    let identities = |numbers: &[(u64, bool)]| -> Vec<Identity> {
+    let identities = |numbers: &[(u64, bool)]| -> Vec<RecordKey> {
         numbers.iter().map(|&(number, is_dated)| if is_dated { identity(number) } else { undated(number) }).collect()
     };
     proptest!(ProptestConfig::with_cases(64), |(delivered in numbers(), more in 0_u64..200, page in numbers())| {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&folder.path().join("store")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&directory.path().join("store")).unwrap();
         // Of the same seconds, so that a page's span may hold far more than the page.
-        let others = (0..more).map(|other| Identity { fingerprint: Fingerprint::of(&[b"other", &[other as u8]]), ..identity(other % 60) });
+        let others = (0..more).map(|other| RecordKey { fingerprint: Fingerprint::of(&[b"other", &[other as u8]]), ..identity(other % 60) });
         let (delivered, page) = (identities(&delivered), identities(&page));
         write(&mut store, &[remember(ONE, delivered.iter().copied().chain(others)), remember(OTHER, page.iter().copied())]);
         let one_by_one: Vec<u32> =
@@ -166,8 +167,8 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
         let saved = [("old", 91), ("new", 89), ("events", 91)].map(|(name, days)| {
             let at = Utc::now() - TimeDelta::days(days);
             let checkpoint = (name != "events").then(|| "2026-01-01T00:00:00Z".parse().unwrap());
-            let past = Past { at, seconds: 1.0, records: 1, pages: 1, error: None };
-            let account = Account { checkpoint, past: [past].into(), ..Account::blank() };
+            let past = IterationSummary { at, seconds: 1.0, records: 1, pages: 1, error: None };
+            let account = ApiState { checkpoint, past: [past].into(), ..ApiState::blank() };
             StoreWrite::Save { name: name.to_owned(), account: Box::new(account) }
         });
         store.write(1, saved.iter()).unwrap();
@@ -191,8 +192,8 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
 /// Whoever asks need not have waited for the disk.
 #[tokio::test]
 async fn what_is_on_its_way_to_the_disk_is_known() {
-    let folder = tempfile::tempdir().unwrap();
-    let (taken, _) = TakenFolder::open(folder.path(), Utc::now()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (taken, _) = LockedStateDir::open(directory.path(), Utc::now()).unwrap();
     let kept = taken.keep().unwrap();
     for number in 0..200 {
         let mut remembering = kept.remember(ONE, 1, vec![identity(number)]).await;

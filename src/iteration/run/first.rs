@@ -2,13 +2,13 @@
 
 use reqwest::StatusCode;
 
-use super::Run;
-use crate::fetch::{Answer, FetchError, Fetcher, Turn};
+use super::Pipeline;
+use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::record::date;
-use crate::state::Oddity;
-use crate::window::{Probe, Reach, is_too_old};
+use crate::state::Anomaly;
+use crate::window::{RetentionLimit, RetentionSearch, is_too_old};
 
-impl Run<'_> {
+impl Pipeline<'_> {
     /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
     ///
     /// The same words may mean something else that passes, and what lies before a later start is given up. So the same
@@ -16,11 +16,11 @@ impl Run<'_> {
     pub(super) async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.window.start;
         let first_url = self.first_url(wanted);
-        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+        match Box::pin(fetcher.page(&first_url, RequestTurn::First)).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
-        match Box::pin(fetcher.page(&first_url, Turn::First)).await {
+        match Box::pin(fetcher.page(&first_url, RequestTurn::First)).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => self.later_first_page(fetcher, cause).await,
             other => other,
         }
@@ -29,12 +29,12 @@ impl Run<'_> {
     /// The first page from the earliest start on that the API takes.
     async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
         let wanted = self.window.start;
-        let said = refused_as_too_old(&refused).unwrap_or_default();
+        let error_body = refused_as_too_old(&refused).unwrap_or_default();
         tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
-        let mut probe = Probe::new(wanted, said, self.now);
+        let mut probe = RetentionSearch::new(wanted, error_body, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
-            match Box::pin(fetcher.page(&self.first_url(start), Turn::First)).await {
+            match Box::pin(fetcher.page(&self.first_url(start), RequestTurn::First)).await {
                 Ok(answer) => {
                     probe.accept(start);
                     earliest = Some((start, answer));
@@ -44,14 +44,14 @@ impl Run<'_> {
             }
         }
         let Some((start, answer)) = earliest else { return Err(refused) };
-        match Box::pin(fetcher.page(&self.first_url(wanted), Turn::First)).await {
+        match Box::pin(fetcher.page(&self.first_url(wanted), RequestTurn::First)).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
         self.window.begin_later(start);
-        self.account.reach = Some(Reach::learned(start, self.now));
-        if self.account.notice(Oddity::StartTooOld, self.now) {
-            tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Oddity::StartTooOld.advice());
+        self.account.reach = Some(RetentionLimit::learned(start, self.now));
+        if self.account.record_anomaly(Anomaly::StartTooOld, self.now) {
+            tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Anomaly::StartTooOld.hint());
         }
         Ok(answer)
     }
@@ -60,10 +60,10 @@ impl Run<'_> {
 /// What an answer says that refuses a start date as too old.
 fn refused_as_too_old(cause: &FetchError) -> Option<&str> {
     match cause {
-        FetchError::Status { status, said, .. } => {
+        FetchError::Status { status, error_body, .. } => {
             let is_such =
                 [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY].contains(status);
-            Some(said.as_str()).filter(|said| is_such && is_too_old(said))
+            Some(error_body.as_str()).filter(|error_body| is_such && is_too_old(error_body))
         }
         _ => None,
     }

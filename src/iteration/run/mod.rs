@@ -11,19 +11,19 @@ use futures_util::future::maybe_done;
 use reqwest::Url;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::delivery::{Delivery, cant_remember};
-use super::report::{IterationError, Report};
+use super::delivery::{BatchSender, cant_remember};
+use super::report::{IterationError, IterationReport};
 use super::watch::Observed;
-use crate::fetch::{Answer, FetchError, Fetcher, Turn, error_words, next_link};
-use crate::meter::Meter;
+use crate::counters::Counters;
+use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words, next_link};
 use crate::plan::Plan;
 use crate::record::answer::{More, is_link, more};
-use crate::record::json::{Kind, Raw};
+use crate::record::json::{JsonType, RawJson};
 use crate::record::path::what_is_there;
-use crate::record::{Fingerprint, Identity, KEYS_HIDDEN, Page, PageError, Record, date};
+use crate::record::{Fingerprint, KEYS_HIDDEN, Page, PageError, Record, RecordKey, date};
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
-use crate::state::{Account, Folder};
-use crate::window::{Chain, Moment, Seen, Sieve, Sight, Step, Window, is_future};
+use crate::state::{ApiState, StateDir};
+use crate::window::{Chain, ChainStep, InFlight, Moment, SeenRecord, Sight, Window, is_future};
 use resume::Places;
 
 /// How many batches may be on their way while a page is split and the next one fetched: one that is sent, and one that is
@@ -38,14 +38,14 @@ const LARGE_PAGE_BYTES: usize = 256 * 1024;
 const SMALL_PAGE_BYTES: usize = 128 * 1024;
 
 /// One iteration under way.
-pub(super) struct Run<'a> {
+pub(super) struct Pipeline<'a> {
     plan: &'a Plan,
-    folder: &'a Folder,
-    delivery: Delivery,
-    meter: &'a Meter,
-    account: &'a mut Account,
+    directory: &'a StateDir,
+    delivery: BatchSender,
+    counters: &'a Counters,
+    account: &'a mut ApiState,
     now: DateTime<Utc>,
-    sieve: Sieve,
+    in_flight: InFlight,
     batcher: Batcher,
     places: Places,
     /// Whether the next page is the last one of an iteration that was cut, asked for again.
@@ -55,49 +55,49 @@ pub(super) struct Run<'a> {
     /// Whether a batch could not be delivered, or what was refused of it not be kept.
     pub(super) has_failed: bool,
     /// What the listener refused and could not be kept in a file yet.
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<RefusedBatch>,
     pub(super) chain: Chain,
     pub(super) window: Window,
-    pub(super) report: Report,
+    pub(super) report: IterationReport,
     pub(super) observed: Observed,
 }
 
 /// A batch that is delivered but for some lines, the listener doesn't say which. Until it is kept in a file it isn't
 /// remembered, and nothing else is fetched: a crash may double its lines, and loses none.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedBatch {
     piece: Batch,
     reason: String,
 }
 
 /// A page that was asked for.
 #[derive(Clone)]
-struct Asked {
+struct PageRequest {
     url: Url,
     /// The link to it; nothing for the first page.
     link: Option<String>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Pipeline<'a> {
     /// Before its first page.
     pub(super) fn new(
         plan: &'a Plan,
-        folder: &'a Folder,
-        delivery: Delivery,
-        meter: &'a Meter,
-        account: &'a mut Account,
+        directory: &'a StateDir,
+        delivery: BatchSender,
+        counters: &'a Counters,
+        account: &'a mut ApiState,
         window: Window,
         now: DateTime<Utc>,
     ) -> Self {
         let chain = Chain::new(account.sorted, now);
         Self {
             plan,
-            folder,
+            directory,
             delivery,
-            meter,
+            counters,
             account,
             now,
-            sieve: Sieve::default(),
+            in_flight: InFlight::default(),
             batcher: Batcher::default(),
             places: Places::default(),
             is_proof: false,
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
             refused: None,
             chain,
             window,
-            report: Report::default(),
+            report: IterationReport::default(),
             observed: Observed::default(),
         }
     }
@@ -122,13 +122,13 @@ impl<'a> Run<'a> {
             Some(resumed) => resumed,
             None => {
                 let fetched = self.first_page(fetcher).await;
-                (Asked { url: self.first_url(self.window.start), link: None }, fetched)
+                (PageRequest { url: self.first_url(self.window.start), link: None }, fetched)
             }
         };
         loop {
             let page = self.chain.course().pages + 1;
             let taken = match fetched {
-                Ok(answer) => self.take_in(answer, &asked, fetcher, Utc::now()).await,
+                Ok(answer) => self.process_page(answer, &asked, fetcher, Utc::now()).await,
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.window.start, self.now)),
             };
             match taken {
@@ -150,15 +150,15 @@ impl<'a> Run<'a> {
     }
 
     /// Reads a page and puts its new records into batches; the next one is fetched meanwhile. Gives what came of that.
-    async fn take_in(
+    async fn process_page(
         &mut self,
         mut answer: Answer,
-        asked: &Asked,
+        asked: &PageRequest,
         fetcher: &Fetcher<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Asked, Result<Answer, FetchError>)>, IterationError> {
+    ) -> Result<Option<(PageRequest, Result<Answer, FetchError>)>, IterationError> {
         self.report.pages += 1;
-        self.meter.add_page();
+        self.counters.add_page();
         let mut permit = answer.permit.take();
         let bytes = answer.text.as_ref().map_or(0, String::len);
         let read = self.read(&answer)?;
@@ -170,8 +170,8 @@ impl<'a> Run<'a> {
         let seen = self.see(records, now).await;
         let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment);
         let (place, next, turn) = match (next, step) {
-            (Ok(Some(next)), Step::On { is_repeated }) => {
-                let turn = if is_repeated { Turn::Repeated } else { Turn::Next };
+            (Ok(Some(next)), ChainStep::On { is_repeated }) => {
+                let turn = if is_repeated { RequestTurn::Repeated } else { RequestTurn::Next };
                 (self.place(asked, &next, &seen, &answer, now), next, turn)
             }
             (next, step) => {
@@ -180,8 +180,8 @@ impl<'a> Run<'a> {
                 self.drop_page(permit);
                 return match (next, step) {
                     (Err(error), _) => Err(error),
-                    (Ok(_), Step::Circle) => Err(IterationError::Circle { page: self.chain.course().pages }),
-                    (Ok(Some(next)), Step::Pause) => {
+                    (Ok(_), ChainStep::Circle) => Err(IterationError::Circle { page: self.chain.course().pages }),
+                    (Ok(Some(next)), ChainStep::Pause) => {
                         let place = self.place(asked, &next, &seen, &answer, now);
                         self.wait_at(place).await;
                         Err(IterationError::Pause { page: self.chain.course().pages })
@@ -240,12 +240,16 @@ impl<'a> Run<'a> {
         let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
         let read = read.map_err(unreadable)?;
         if let Some(told) = read.error {
-            let said = error_words(told.text(), &answer.secrets);
+            let error_body = error_words(told.text(), &answer.secrets);
             if read.records.is_empty() {
-                return Err(IterationError::ToldError { page, said });
+                return Err(IterationError::ToldError { page, error_body });
             }
             if !std::mem::replace(&mut self.observed.has_told_error, true) {
-                tracing::warn!(api = self.plan.name, page, "the answer tells of an error beside its records{said}");
+                tracing::warn!(
+                    api = self.plan.name,
+                    page,
+                    "the answer tells of an error beside its records{error_body}"
+                );
             }
         }
         match read.absent {
@@ -261,8 +265,14 @@ impl<'a> Run<'a> {
     }
 
     /// What the chain makes of a page. The server keeps the position where the same link comes again.
-    fn step(&mut self, seen: &[Seen], asked: &Asked, next: Option<&Asked>, moment: Moment) -> Step {
-        let request = |asked: &Asked| Fingerprint::of(&[asked.url.as_str().as_bytes()]);
+    fn step(
+        &mut self,
+        seen: &[SeenRecord],
+        asked: &PageRequest,
+        next: Option<&PageRequest>,
+        moment: Moment,
+    ) -> ChainStep {
+        let request = |asked: &PageRequest| Fingerprint::of(&[asked.url.as_str().as_bytes()]);
         let sight = Sight { request: request(asked), moment, records: seen, next: next.map(request) };
         let step = self.chain.see(&sight);
         self.observed.pages = self.chain.pages();
@@ -271,7 +281,7 @@ impl<'a> Run<'a> {
     }
 
     /// Learns from the dates of a page, and tells which of its records lie below the window.
-    async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Vec<Seen> {
+    async fn see(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Vec<SeenRecord> {
         let dates = || records.iter().filter_map(|record| record.date);
         let newest = self.window.see_dates(dates(), now);
         let sent = self.plan.request.start_format.sent(self.window.start);
@@ -286,9 +296,9 @@ impl<'a> Run<'a> {
         // The floor of a first window outlives the process: the same one after a crash, and nothing is left out.
         if let (Some(beginning), Some(_)) = (&mut self.account.beginning, newest) {
             beginning.newest = newest;
-            self.folder.save(&self.plan.name, self.account.clone()).await;
+            self.directory.save(&self.plan.name, self.account.clone()).await;
         }
-        let seen = |record: &Record<'_>| Seen {
+        let seen = |record: &Record<'_>| SeenRecord {
             fingerprint: record.fingerprint,
             date: record.date,
             is_below: record.date.is_some_and(|date| self.window.is_below(date)),
@@ -301,7 +311,7 @@ impl<'a> Run<'a> {
         if self.account.has_found_next || self.observed.has_followed || records == 0 {
             return;
         }
-        let root = answer.text.as_deref().and_then(|text| Raw::parse(text).ok());
+        let root = answer.text.as_deref().and_then(|text| RawJson::parse(text).ok());
         let shown = root.and_then(|root| more(root, records));
         // A total may count something else.
         let is_sure = shown.is_some_and(|more| !matches!(more, More::Count(_)));
@@ -312,7 +322,8 @@ impl<'a> Run<'a> {
     fn require_dates(&self, records: &[Record<'_>], may_show: impl FnOnce() -> bool) -> Result<(), IterationError> {
         // Behind dated records those without a date are believed, but not something that is no record at all.
         let is_later = self.chain.course().has_dates();
-        let is_odd = |record: &Record<'_>| record.date.is_none() && !(is_later && record.raw.kind() == Kind::Object);
+        let is_odd =
+            |record: &Record<'_>| record.date.is_none() && !(is_later && record.raw.kind() == JsonType::Object);
         match records.first() {
             Some(first) if records.iter().all(is_odd) => Err(IterationError::Undated {
                 page: self.report.pages,
@@ -324,7 +335,7 @@ impl<'a> Run<'a> {
     }
 
     /// The next page that a page names.
-    fn next(&mut self, read: &Page<'_>, answer: &Answer) -> Result<Option<Asked>, IterationError> {
+    fn next(&mut self, read: &Page<'_>, answer: &Answer) -> Result<Option<PageRequest>, IterationError> {
         let page = self.report.pages;
         let Some(link) = &read.next_url else { return Ok(None) };
         if !is_link(link) {
@@ -334,7 +345,7 @@ impl<'a> Run<'a> {
         let url = next_link(link, &answer.base, &self.plan.request.url, &self.plan.request.hosts)
             .map_err(|cause| IterationError::NextLink { page, cause })?;
         (self.account.has_found_next, self.observed.has_followed) = (true, true);
-        Ok(Some(Asked { link: Some(url.to_string()), url }))
+        Ok(Some(PageRequest { link: Some(url.to_string()), url }))
     }
 
     /// Leaves out what is older than the window or known, and puts the rest into batches.
@@ -353,24 +364,24 @@ impl<'a> Run<'a> {
             }
             in_window.push(*record);
         }
-        let identities: Vec<Identity> = in_window.iter().map(Record::identity).collect();
-        let delivered = self.folder.counts(self.account.number, identities).await.map_err(IterationError::Memory)?;
+        let identities: Vec<RecordKey> = in_window.iter().map(Record::identity).collect();
+        let delivered = self.directory.counts(self.account.ledger, identities).await.map_err(IterationError::Memory)?;
         let fingerprints = in_window.iter().map(|record| record.fingerprint);
-        let is_new = self.sieve.admit(fingerprints.zip(delivered));
+        let is_new = self.in_flight.admit(fingerprints.zip(delivered));
         let again = in_window.iter().zip(&is_new).filter(|(record, is_new)| !**is_new && record.date.is_none());
-        let again: Vec<Identity> = again.map(|(record, _)| record.identity()).collect();
+        let again: Vec<RecordKey> = again.map(|(record, _)| record.identity()).collect();
         if !again.is_empty() {
-            self.folder.see_again(self.account.number, self.account.iteration, again).await;
+            self.directory.see_again(self.account.ledger, self.account.iteration, again).await;
         }
         let known = is_new.iter().filter(|is_new| !**is_new).count() as u64;
         self.report.known += known;
-        self.meter.add_known(known);
+        self.counters.add_known(known);
         for (record, is_new) in in_window.iter().zip(is_new) {
             self.observe(record, is_new, now);
             if !is_new {
                 continue;
             }
-            self.sieve.send(record.fingerprint);
+            self.in_flight.send(record.fingerprint);
             let append = |line: &mut Vec<u8>| record.append_line(&self.plan.custom_fields, line);
             match self.batcher.push(append, record.identity()) {
                 Ok(full) => {
@@ -384,7 +395,7 @@ impl<'a> Run<'a> {
                     self.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
                     self.remember(vec![record.identity()]).await.end().await.map_err(cant_remember)?;
                     self.report.shipped.set_aside += 1;
-                    self.meter.add_set_aside(1);
+                    self.counters.add_set_aside(1);
                 }
             }
         }
@@ -404,11 +415,11 @@ impl<'a> Run<'a> {
         }
         let is_ahead = is_future(date, now);
         self.observed.future += u64::from(is_new && is_ahead);
-        let looks = [self.account.last_sweep, self.account.wide_look];
+        let looks = [self.account.last_complete, self.account.wide_look];
         let was_swept = looks.into_iter().flatten().any(|look| date >= look.start);
         // How late it is, the newest record tells that was delivered before, not the clock: a source may be late throughout.
         if let Some(newest) = self.account.newest.filter(|_| is_new && !is_ahead && was_swept) {
-            self.account.lateness.add(newest.signed_duration_since(date));
+            self.account.arrival_delay.add(newest.signed_duration_since(date));
         }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 
 use super::super::report::is_refusal;
-use super::{Asked, Run, beside_the_runtime};
-use crate::fetch::{Answer, FetchError, Fetcher, Turn, next_link};
+use super::{PageRequest, Pipeline, beside_the_runtime};
+use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, next_link};
 use crate::record::{Fingerprint, Page, Record};
-use crate::window::{Chain, Progress, Proof, Seen};
+use crate::window::{Chain, Progress, Proof, SeenRecord};
 
 /// Where an iteration can go on, behind pages whose records are not all delivered yet.
 #[derive(Default)]
@@ -28,15 +28,15 @@ impl Places {
     }
 }
 
-impl Run<'_> {
+impl Pipeline<'_> {
     /// Goes on where the last iteration was cut. Gives nothing where it wasn't, or where the place doesn't prove itself:
     /// then the window begins again, and what was delivered of it is known.
-    pub(super) async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(Asked, Result<Answer, FetchError>)> {
+    pub(super) async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(PageRequest, Result<Answer, FetchError>)> {
         let progress = self.account.progress.clone()?;
         let asked = self.asked_to_resume(&progress);
         let fetched = match &asked {
             Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
-                let turn = if asked.link.is_some() { Turn::Next } else { Turn::First };
+                let turn = if asked.link.is_some() { RequestTurn::Next } else { RequestTurn::First };
                 Box::pin(fetcher.page(&asked.url, turn)).await
             }
             _ => return self.begin_again(),
@@ -71,12 +71,12 @@ impl Run<'_> {
         None
     }
 
-    fn asked_to_resume(&self, progress: &Progress) -> Option<Asked> {
+    fn asked_to_resume(&self, progress: &Progress) -> Option<PageRequest> {
         let (Proof::Behind(link) | Proof::Again(Some(link))) = progress.proof() else {
-            return Some(Asked { url: self.first_url(progress.window.start), link: None });
+            return Some(PageRequest { url: self.first_url(progress.window.start), link: None });
         };
         let configured = &self.plan.request.url;
-        Some(Asked {
+        Some(PageRequest {
             url: next_link(link, configured, configured, &self.plan.request.hosts).ok()?,
             link: Some(link.to_owned()),
         })
@@ -94,7 +94,7 @@ impl Run<'_> {
             }
             Proof::Behind(_) => {
                 let identities = page.records.iter().map(Record::identity).collect();
-                let delivered = self.folder.counts(self.account.number, identities).await.unwrap_or_default();
+                let delivered = self.directory.counts(self.account.ledger, identities).await.unwrap_or_default();
                 delivered.contains(&0)
             }
         }
@@ -103,9 +103,9 @@ impl Run<'_> {
     /// The place behind a page. A link that holds a secret is not saved: then the window begins again.
     pub(super) fn place(
         &self,
-        asked: &Asked,
-        next: &Asked,
-        seen: &[Seen],
+        asked: &PageRequest,
+        next: &PageRequest,
+        seen: &[SeenRecord],
         answer: &Answer,
         now: DateTime<Utc>,
     ) -> Option<Progress> {
@@ -122,7 +122,7 @@ impl Run<'_> {
         self.places.waiting.push_back((self.places.batched, place));
         if let Some(place) = self.places.deliver(0) {
             self.account.progress = Some(place);
-            drop(self.folder.save_soon(&self.plan.name, self.account.clone()).await);
+            drop(self.directory.save_soon(&self.plan.name, self.account.clone()).await);
         }
     }
 }

@@ -8,22 +8,22 @@ use futures_util::future::MaybeDone;
 
 use super::super::delivery::cant_remember;
 use super::super::report::IterationError;
-use super::{BEHIND_MAX, Refused, Run};
+use super::{BEHIND_MAX, Pipeline, RefusedBatch};
 use crate::fetch::Fetcher;
 use crate::memory::Permit;
-use crate::record::{Identity, Record};
-use crate::ship::{Batch, Done, ShipError};
-use crate::state::Remembering;
+use crate::record::{Record, RecordKey};
+use crate::ship::{Batch, DonePiece, ShipError};
+use crate::state::Durable;
 
-impl Run<'_> {
+impl Pipeline<'_> {
     /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
-    pub(super) async fn remember(&mut self, identities: Vec<Identity>) -> Remembering {
-        identities.iter().for_each(|identity| self.sieve.acknowledge(identity.fingerprint));
+    pub(super) async fn remember(&mut self, identities: Vec<RecordKey>) -> Durable {
+        identities.iter().for_each(|identity| self.in_flight.acknowledge(identity.fingerprint));
         match self.places.deliver(0) {
-            None => self.folder.remember(self.account.number, self.account.iteration, identities).await,
+            None => self.directory.remember(self.account.ledger, self.account.iteration, identities).await,
             Some(place) => {
                 self.account.progress = Some(place);
-                self.folder.remember_with(&self.plan.name, self.account.clone(), identities).await
+                self.directory.remember_with(&self.plan.name, self.account.clone(), identities).await
             }
         }
     }
@@ -109,7 +109,7 @@ impl Run<'_> {
     }
 
     /// Notes what became of a batch. What was delivered is on its way to the disk before anything else is shipped.
-    async fn note(&mut self, done: Result<Done, ShipError>) -> Result<(), IterationError> {
+    async fn note(&mut self, done: Result<DonePiece, ShipError>) -> Result<(), IterationError> {
         let noted = match done {
             Ok(done) => self.note_done(done).await,
             Err(error) => Err(error.into()),
@@ -118,12 +118,12 @@ impl Run<'_> {
         noted
     }
 
-    async fn note_done(&mut self, Done { piece, shipped, refused }: Done) -> Result<(), IterationError> {
+    async fn note_done(&mut self, DonePiece { piece, shipped, refused }: DonePiece) -> Result<(), IterationError> {
         self.report.shipped.records += shipped.records;
         self.report.shipped.bytes += shipped.bytes;
         self.report.shipped.set_aside += shipped.set_aside;
-        self.meter.add_records(shipped.records, shipped.bytes);
-        self.meter.add_set_aside(shipped.set_aside);
+        self.counters.add_records(shipped.records, shipped.bytes);
+        self.counters.add_set_aside(shipped.set_aside);
         match refused {
             None => {
                 self.places.delivered = self.places.delivered.saturating_add(piece.len() as u64);
@@ -135,7 +135,7 @@ impl Run<'_> {
                 Ok(())
             }
             Some(reason) => {
-                self.refused = Some(Refused { piece, reason });
+                self.refused = Some(RefusedBatch { piece, reason });
                 self.keep_refused().await
             }
         }
@@ -143,9 +143,9 @@ impl Run<'_> {
 
     /// Keeps what the listener refused in a file, and remembers it then.
     pub(super) async fn keep_refused(&mut self) -> Result<(), IterationError> {
-        if let Some(Refused { piece, reason }) = &self.refused {
+        if let Some(RefusedBatch { piece, reason }) = &self.refused {
             self.delivery.shipper.keep(piece, self.now, reason).await?;
-            let identities: Vec<Identity> = piece.identities().collect();
+            let identities: Vec<RecordKey> = piece.identities().collect();
             self.refused = None;
             self.places.delivered = self.places.delivered.saturating_add(identities.len() as u64);
             self.remember(identities).await.end().await.map_err(cant_remember)?;

@@ -2,13 +2,13 @@
 
 use jsonpath_rust::parser::parse_json_path;
 
-use super::{Form, Part, PathError, Step};
+use super::{Form, Part, PathError, PathSegment};
 
 pub(super) fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
-    let steps: Option<Vec<Step>> = parts
+    let steps: Option<Vec<PathSegment>> = parts
         .iter()
         .map(|part| match part {
-            Part::Step(step) => Some(step.clone()),
+            Part::Segment(step) => Some(step.clone()),
             Part::Descend | Part::Bracket(_) => None,
         })
         .collect();
@@ -21,18 +21,18 @@ pub(super) fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, P
         }
         return query(&rfc9535(&parts));
     };
-    let is_that_key = matches!(steps.as_slice(), [Step::Key(key)] if key == text);
+    let is_that_key = matches!(steps.as_slice(), [PathSegment::Key(key)] if key == text);
     let literal = (!rooted && !is_that_key).then(|| text.to_owned());
     Ok(Form::Steps { literal, steps })
 }
 
 /// A path with one filter, which looks at nothing but the element itself: nothing in it refers to the page (`$`).
 fn filter_of(parts: &[Part]) -> Option<Form> {
-    let steps = |parts: &[Part]| -> Option<Vec<Step>> {
-        let step = |part: &Part| if let Part::Step(step) = part { Some(step.clone()) } else { None };
+    let steps = |parts: &[Part]| -> Option<Vec<PathSegment>> {
+        let step = |part: &Part| if let Part::Segment(step) = part { Some(step.clone()) } else { None };
         parts.iter().map(step).collect()
     };
-    let at = parts.iter().position(|part| !matches!(part, Part::Step(_)))?;
+    let at = parts.iter().position(|part| !matches!(part, Part::Segment(_)))?;
     let Part::Bracket(inner) = parts.get(at)? else { return None };
     // Several selectors would each be asked of the whole list.
     if !inner.starts_with('?') || inner.contains('$') || first_outside(inner, ',').is_some() {
@@ -54,9 +54,9 @@ fn rfc9535(parts: &[Part]) -> String {
         match part {
             Part::Descend => text.push_str(".."),
             Part::Bracket(inner) => text.push_str(&format!("[{inner}]")),
-            Part::Step(Step::Index(index)) => text.push_str(&format!("[{index}]")),
-            Part::Step(Step::Each) => text.push_str("[*]"),
-            Part::Step(Step::Key(key)) => {
+            Part::Segment(PathSegment::Index(index)) => text.push_str(&format!("[{index}]")),
+            Part::Segment(PathSegment::Each) => text.push_str("[*]"),
+            Part::Segment(PathSegment::Key(key)) => {
                 text.push_str(&format!("['{}']", key.replace('\\', "\\\\").replace('\'', "\\'")));
             }
         }
@@ -93,13 +93,17 @@ pub(super) fn parts(body: &str, rooted: bool) -> Result<Vec<Part>, PathError> {
             }
             '\'' | '"' if name_due => {
                 let (key, left) = quoted(rest, first)?;
-                parts.push(Part::Step(Step::Key(key)));
+                parts.push(Part::Segment(PathSegment::Key(key)));
                 (rest, name_due) = (left, false);
             }
             _ => {
                 let end = rest.find(['.', '[']).unwrap_or(rest.len());
                 let (name, left) = rest.split_at_checked(end).unwrap_or((rest, ""));
-                parts.push(Part::Step(if name == "*" { Step::Each } else { Step::Key(name.to_owned()) }));
+                parts.push(Part::Segment(if name == "*" {
+                    PathSegment::Each
+                } else {
+                    PathSegment::Key(name.to_owned())
+                }));
                 (rest, name_due) = (left, false);
             }
         }
@@ -114,12 +118,12 @@ fn bracket(text: &str) -> Result<(Part, &str), PathError> {
     let inner = inner_and_rest.get(..end).unwrap_or_default().trim();
     let rest = inner_and_rest.get(end + 1..).unwrap_or_default();
     let part = if inner == "*" {
-        Part::Step(Step::Each)
+        Part::Segment(PathSegment::Each)
     } else if let Ok(index) = inner.parse::<i64>() {
-        Part::Step(Step::Index(index))
+        Part::Segment(PathSegment::Index(index))
     } else if let Some(quote) = inner.chars().next().filter(|c| matches!(c, '\'' | '"')) {
         match quoted(inner, quote)? {
-            (key, "") => Part::Step(Step::Key(key)),
+            (key, "") => Part::Segment(PathSegment::Key(key)),
             _ => Part::Bracket(inner.to_owned()),
         }
     } else if inner.is_empty() {
@@ -127,7 +131,7 @@ fn bracket(text: &str) -> Result<(Part, &str), PathError> {
     } else if inner.contains(['?', ':', ',', '@', '(']) {
         Part::Bracket(inner.to_owned())
     } else {
-        Part::Step(Step::Key(inner.to_owned()))
+        Part::Segment(PathSegment::Key(inner.to_owned()))
     };
     Ok((part, rest))
 }

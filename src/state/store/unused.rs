@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use redb::{Error, ReadableDatabase, ReadableTable};
 
-use super::{ACCOUNTS, Account, DELIVERED, REMEMBERED, Store, read_accounts, remove_account};
+use super::{ACCOUNTS, ApiState, DELIVERED, REMEMBERED, Store, read_accounts, remove_account};
 
 /// How long an account is kept that nothing uses: a season, so that an entry that rests for a while goes on where it was.
 const UNUSED_FOR_MAX: TimeDelta = TimeDelta::days(90);
@@ -36,9 +36,9 @@ impl Store {
             for name in &names {
                 accounts.remove(name.as_str())?;
                 if let Some(account) = all.get(name) {
-                    let count = remembered.get(account.number)?.map(|count| count.value()).unwrap_or_default();
+                    let count = remembered.get(account.ledger)?.map(|count| count.value()).unwrap_or_default();
                     self.forgotten = self.forgotten.saturating_add(count);
-                    remove_account(account.number, &mut delivered, &mut remembered)?;
+                    remove_account(account.ledger, &mut delivered, &mut remembered)?;
                 }
             }
         }
@@ -49,11 +49,11 @@ impl Store {
 
 /// The accounts that are to be forgotten: those that nothing has used for too long, and of too many the longest unused.
 fn unused(
-    accounts: &BTreeMap<String, Account>,
+    accounts: &BTreeMap<String, ApiState>,
     is_configured: impl Fn(&str) -> bool,
     now: DateTime<Utc>,
 ) -> Vec<String> {
-    let used = |account: &Account| account.past.back().map(|past| past.at);
+    let used = |account: &ApiState| account.past.back().map(|past| past.at);
     let mut unused: Vec<_> =
         accounts.iter().filter(|(name, _)| !is_configured(name)).map(|(name, account)| (used(account), name)).collect();
     // The latest first; those that were never used to their end are the first to go.
@@ -66,26 +66,26 @@ fn unused(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Fingerprint, Identity};
-    use crate::state::{Past, StoreWrite};
+    use crate::record::{Fingerprint, RecordKey};
+    use crate::state::{IterationSummary, StoreWrite};
 
-    fn account(number: u64, used: Option<DateTime<Utc>>) -> Account {
-        let past = used.map(|at| Past { at, seconds: 1.0, records: 1, pages: 1, error: None });
-        Account { number, past: past.into_iter().collect(), ..Account::default() }
+    fn account(ledger: u64, used: Option<DateTime<Utc>>) -> ApiState {
+        let past = used.map(|at| IterationSummary { at, seconds: 1.0, records: 1, pages: 1, error: None });
+        ApiState { ledger, past: past.into_iter().collect(), ..ApiState::default() }
     }
 
     #[test]
     fn what_nothing_has_used_for_a_season_is_forgotten_and_of_too_many_the_longest_unused() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
         let days = |days| Some(now - TimeDelta::days(days));
-        let accounts: BTreeMap<String, Account> =
+        let accounts: BTreeMap<String, ApiState> =
             [("new", days(1)), ("old", days(91)), ("kept", days(400)), ("never", None)]
                 .into_iter()
                 .map(|(name, used)| (name.to_owned(), account(1, used)))
                 .collect();
         assert_eq!(unused(&accounts, |name| name == "kept", now), ["old"]);
-        let many: BTreeMap<String, Account> = (0..UNUSED_MAX + 2)
-            .map(|number| (format!("{number}"), account(1, Some(now - TimeDelta::seconds(number as i64)))))
+        let many: BTreeMap<String, ApiState> = (0..UNUSED_MAX + 2)
+            .map(|ledger| (format!("{ledger}"), account(1, Some(now - TimeDelta::seconds(ledger as i64)))))
             .collect();
         let mut forgotten = unused(&many, |_| false, now);
         forgotten.sort();
@@ -95,22 +95,22 @@ mod tests {
 
     #[test]
     fn nothing_of_a_forgotten_account_stays_in_the_store() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut store = Store::open(&folder.path().join("store")).expect("it opens");
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut store = Store::open(&directory.path().join("store")).expect("it opens");
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
-        let identity = Identity { fingerprint: Fingerprint::of(&[b"x"]), date: None };
-        let writes = [("old", 1, 100), ("kept", 2, 1)].map(|(name, number, days)| {
-            let account = Box::new(account(number, Some(now - TimeDelta::days(days))));
+        let identity = RecordKey { fingerprint: Fingerprint::of(&[b"x"]), date: None };
+        let writes = [("old", 1, 100), ("kept", 2, 1)].map(|(name, ledger, days)| {
+            let account = Box::new(account(ledger, Some(now - TimeDelta::days(days))));
             let identities = vec![identity];
             [
                 StoreWrite::Save { name: name.to_owned(), account },
-                StoreWrite::Remember { number, iteration: 1, identities },
+                StoreWrite::Remember { ledger, iteration: 1, identities },
             ]
         });
         store.write(1, writes.iter().flatten()).expect("it writes");
         assert_eq!(store.forget_unused(|_| false, now).expect("it writes"), ["old"]);
         assert_eq!(store.accounts().expect("it reads").keys().collect::<Vec<_>>(), ["kept"]);
-        let counts = [1, 2].map(|number| store.counts(number, &[identity]).expect("it reads"));
+        let counts = [1, 2].map(|ledger| store.counts(ledger, &[identity]).expect("it reads"));
         assert_eq!(counts, [[0], [1]]);
         assert_eq!(store.remembered(1).expect("it reads"), 0);
     }

@@ -8,7 +8,7 @@ use logzio_api_fetcher::config::{Surroundings, compile};
 
 fuzz_target!(|text: &str| {
     let variable = |name: &str| (name.len() < 8).then(|| format!("value of {name}"));
-    let around = Surroundings { variable: &variable, folder: Path::new("/nowhere") };
+    let around = Surroundings { variable: &variable, directory: Path::new("/nowhere") };
     let reading = compile(text, &around);
     assert_eq!(reading.config.is_some(), reading.findings.faults.is_empty());
     for fault in &reading.findings.faults {

@@ -47,8 +47,8 @@ fn config(api: &str, listener: &str) -> String {
 }
 
 /// The numbers of the records in `undelivered.ndjson`.
-fn set_aside(folder: &Path) -> HashSet<u64> {
-    let text = std::fs::read_to_string(folder.join("undelivered.ndjson")).unwrap_or_default();
+fn set_aside(directory: &Path) -> HashSet<u64> {
+    let text = std::fs::read_to_string(directory.join("undelivered.ndjson")).unwrap_or_default();
     let record = |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?["record"].to_string());
     text.lines().filter_map(record).map(|record| number_of(&record)).collect()
 }
@@ -96,9 +96,9 @@ fn play(play: &Play) -> Balance {
     growth.join().unwrap();
     world.calm_down();
     let running = start(fetcher, play);
-    let folder = running.folder();
+    let directory = running.directory();
     let begun = Instant::now();
-    while !world.is_complete(&set_aside(&folder)) && begun.elapsed() < REST_MAX {
+    while !world.is_complete(&set_aside(&directory)) && begun.elapsed() < REST_MAX {
         std::thread::sleep(Duration::from_millis(50));
     }
     // One more iteration: whatever is shipped twice by it counts.

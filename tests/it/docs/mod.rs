@@ -6,14 +6,14 @@ mod links;
 
 use std::path::{Path, PathBuf};
 
-use logzio_api_fetcher::config::{self, Reading, Surroundings};
+use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings};
 use logzio_api_fetcher::memory::MemoryBudget;
-use logzio_api_fetcher::status::{Board, metrics};
+use logzio_api_fetcher::status::{StatusRegistry, metrics};
 
 /// Every page for people, by its path from the root.
 fn pages() -> Vec<(PathBuf, String)> {
-    let folder = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let in_docs = folder.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let directory = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let in_docs = directory.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut paths: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
     paths.extend(in_docs);
     paths.sort();
@@ -33,10 +33,10 @@ fn root() -> &'static Path {
 }
 
 /// Compiles a config in which every variable is set, and every file is there.
-fn compile(text: &str) -> Reading {
+fn compile(text: &str) -> LoadedConfig {
     let text = text.replace("<<", "filled-").replace(">>", "-in");
     let text = text.lines().map(without_files).collect::<Vec<_>>().join("\n");
-    config::compile(&text, &Surroundings { variable: &|_| Some("filled-in".to_owned()), folder: Path::new(".") })
+    config::compile(&text, &Surroundings { variable: &|_| Some("filled-in".to_owned()), directory: Path::new(".") })
 }
 
 /// A line with what its `${file:…}` stand for.
@@ -80,7 +80,7 @@ fn every_recipe_is_a_whole_config_without_errors_and_without_warnings_that_it_do
 
 #[test]
 fn docs_monitoring_lists_the_metrics_as_they_are() {
-    let board = Board::new(chrono::Utc::now(), MemoryBudget::new(1024));
+    let board = StatusRegistry::new(chrono::Utc::now(), MemoryBudget::new(1024));
     let mut table = "| metric | kind | meaning |\n|---|---|---|\n".to_owned();
     let text = metrics(&board.snapshot());
     let mut help = None;
@@ -145,9 +145,9 @@ fn every_anchor_that_the_log_names_is_there() {
 }
 
 /// All sources, with the texts that are written over several lines in one.
-fn sources(folder: &Path) -> String {
+fn sources(directory: &Path) -> String {
     let mut text = String::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             text.push_str(&sources(&path));

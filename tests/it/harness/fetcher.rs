@@ -11,7 +11,7 @@ use super::{DEADLINE, wait_until};
 
 /// What is to be run.
 pub struct Fetcher {
-    folder: TempDir,
+    directory: TempDir,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
 }
@@ -24,30 +24,30 @@ pub struct Outcome {
     pub stderr: String,
     pub took: Duration,
     /// Kept until the outcome goes.
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// A fetcher under way.
 pub struct Running {
     child: Child,
-    folder: Option<TempDir>,
+    directory: Option<TempDir>,
 }
 
 impl Fetcher {
     /// With this config.
     pub fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.yaml"), config).unwrap();
-        Self { folder, arguments: Vec::new(), variables: Vec::new() }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.yaml"), config).unwrap();
+        Self { directory, arguments: Vec::new(), variables: Vec::new() }
     }
 
     /// In the folder of an earlier one.
     pub fn again(outcome: Outcome) -> Self {
-        Self { folder: outcome.folder, arguments: Vec::new(), variables: Vec::new() }
+        Self { directory: outcome.directory, arguments: Vec::new(), variables: Vec::new() }
     }
 
     pub fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
+        std::fs::write(self.directory.path().join(name), text).unwrap();
         self
     }
 
@@ -62,7 +62,7 @@ impl Fetcher {
     }
 
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// One iteration of every API.
@@ -87,7 +87,7 @@ impl Fetcher {
         if !can.is_ok_and(|status| status.success()) {
             return None;
         }
-        let config = self.folder.path().join("config.yaml");
+        let config = self.directory.path().join("config.yaml");
         let mut line = Command::new("unshare");
         line.args(["--pid", "--fork", env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"]).arg(config);
         Some(self.spawn(line))
@@ -102,7 +102,7 @@ impl Fetcher {
 
     pub fn start_command(self, command: Option<&str>) -> Running {
         let mut line = self.line(command.as_slice());
-        line.arg("--config").arg(self.folder.path().join("config.yaml"));
+        line.arg("--config").arg(self.directory.path().join("config.yaml"));
         self.spawn(line)
     }
 
@@ -116,7 +116,7 @@ impl Fetcher {
     /// The daemon with a stderr of its own.
     pub fn start_with_stderr(self, stderr: impl Into<Stdio>) -> Running {
         let mut line = self.line(&[]);
-        line.arg("--config").arg(self.folder.path().join("config.yaml"));
+        line.arg("--config").arg(self.directory.path().join("config.yaml"));
         self.spawn_with(line, Some(stderr.into()))
     }
 
@@ -125,7 +125,7 @@ impl Fetcher {
     }
 
     fn spawn_with(self, mut line: Command, stderr: Option<Stdio>) -> Running {
-        let output = |name: &str| std::fs::File::create(self.folder.path().join(name)).unwrap();
+        let output = |name: &str| std::fs::File::create(self.directory.path().join(name)).unwrap();
         for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             if self.variables.iter().all(|(name, _)| name != proxy) {
                 line.env_remove(proxy);
@@ -134,17 +134,17 @@ impl Fetcher {
         line.stdin(Stdio::null()).stdout(output("stdout"));
         line.stderr(output("stderr"));
         stderr.map(|stderr| line.stderr(stderr));
-        Running { child: line.spawn().unwrap(), folder: Some(self.folder) }
+        Running { child: line.spawn().unwrap(), directory: Some(self.directory) }
     }
 }
 
 impl Running {
-    pub fn folder(&self) -> PathBuf {
-        self.folder.as_ref().unwrap().path().to_owned()
+    pub fn directory(&self) -> PathBuf {
+        self.directory.as_ref().unwrap().path().to_owned()
     }
 
     pub fn config_path(&self) -> String {
-        self.folder().join("config.yaml").to_str().unwrap().to_owned()
+        self.directory().join("config.yaml").to_str().unwrap().to_owned()
     }
 
     /// The most memory that it has had resident (`VmHWM` of proc(5)).
@@ -155,11 +155,11 @@ impl Running {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder().join("stderr")).unwrap()
+        std::fs::read_to_string(self.directory().join("stderr")).unwrap()
     }
 
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder().join(name)).unwrap_or_default()
+        std::fs::read_to_string(self.directory().join(name)).unwrap_or_default()
     }
 
     #[track_caller]
@@ -202,7 +202,7 @@ impl Running {
         };
         let took = begun.elapsed();
         let (stdout, stderr) = (self.read("stdout"), self.log());
-        Outcome { code, stdout, stderr, took, folder: self.folder.take().unwrap() }
+        Outcome { code, stdout, stderr, took, directory: self.directory.take().unwrap() }
     }
 }
 
@@ -234,25 +234,25 @@ impl Outcome {
     }
 
     pub fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
     }
 
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     pub fn remove(&self, name: &str) {
-        std::fs::remove_file(self.folder.path().join(name)).unwrap();
+        std::fs::remove_file(self.directory.path().join(name)).unwrap();
     }
 
     pub fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
+        std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
     /// Everything that was written: both outputs and every file of the folder but the config.
     pub fn everything(&self) -> String {
         let mut all = String::new();
-        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+        for entry in std::fs::read_dir(self.directory.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() && !path.ends_with("config.yaml") {
                 let mut bytes = Vec::new();

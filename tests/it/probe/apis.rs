@@ -319,22 +319,22 @@ fn nothing_is_written_and_the_listener_is_never_asked_while_a_fetcher_runs_or_no
 
     let running = Fetcher::new(&config).start();
     running.wait_for_log("iteration done", 1);
-    let names = |folder: &std::path::Path| {
+    let names = |directory: &std::path::Path| {
         let about = |entry: std::fs::DirEntry| {
             let about = entry.metadata().unwrap();
             (entry.file_name(), about.len(), about.modified().unwrap())
         };
-        let mut all: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| about(entry.unwrap())).collect();
+        let mut all: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| about(entry.unwrap())).collect();
         all.sort();
         all
     };
-    let (before, shipped) = (names(&running.folder()), listener.asked().len());
+    let (before, shipped) = (names(&running.directory()), listener.asked().len());
     Fetcher::new("")
         .arguments(&["--config", &running.config_path()])
         .run_bare("probe")
         .assert_code(0)
         .assert_says("all well");
-    assert_eq!(names(&running.folder()), before);
+    assert_eq!(names(&running.directory()), before);
     assert_eq!(listener.asked().len(), shipped);
     running.stop().assert_code(0);
 }

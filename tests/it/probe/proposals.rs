@@ -24,7 +24,7 @@ fn filled(outcome: &Outcome, listener: &str) -> String {
 #[track_caller]
 fn assert_valid_but_for_placeholders(outcome: &Outcome) {
     let variable = |_: &str| Some("the-api-secret".to_owned());
-    let around = Surroundings { variable: &variable, folder: outcome.path() };
+    let around = Surroundings { variable: &variable, directory: outcome.path() };
     let faults = config::compile(&outcome.stdout, &around).findings.faults;
     let others: Vec<_> = faults.iter().filter(|fault| !fault.what.contains("placeholder")).collect();
     assert!(!faults.is_empty() && others.is_empty(), "{others:#?}\n{}", outcome.stdout);

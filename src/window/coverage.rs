@@ -1,4 +1,4 @@
-//! Which time of an API was swept completely, and which was not.
+//! Which time of an API was fetched whole, and which was not.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 /// How many spans are kept; with more, the oldest goes, and the gap after it.
 const SPANS_MAX: usize = 100;
 
-/// The spans of time that iterations have swept, from their start dates to their beginnings.
+/// The spans of time that iterations have fetched whole, from their start dates to their beginnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Swept {
+pub struct Coverage {
     /// In order; no two touch.
-    spans: Vec<Span>,
+    spans: Vec<CoveredSpan>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Span {
+struct CoveredSpan {
     from: DateTime<Utc>,
     until: DateTime<Utc>,
     /// Why it doesn't touch the span before.
     gap_before: GapCause,
 }
 
-/// Why some time was not swept.
+/// Why some time was not fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapCause {
@@ -46,7 +46,7 @@ impl GapCause {
     }
 }
 
-/// Time that was not swept, between spans that were.
+/// Time that was not fetched, between spans that were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// Its begin.
@@ -57,13 +57,13 @@ pub struct Gap {
     pub cause: GapCause,
 }
 
-impl Swept {
-    /// Adds a span. Where it leaves a gap after what was swept before, gives that gap.
+impl Coverage {
+    /// Adds a span. Where it leaves a gap after what was fetched before, gives that gap.
     pub fn add(&mut self, from: DateTime<Utc>, until: DateTime<Utc>, gap_before: GapCause) -> Option<Gap> {
         let before = self.until();
-        let mut new = Span { from, until: until.max(from), gap_before };
+        let mut new = CoveredSpan { from, until: until.max(from), gap_before };
         // What it touches becomes one span with it; the gap before the first of them stays as it was.
-        let touches = |span: &Span| span.from <= new.until && new.from <= span.until;
+        let touches = |span: &CoveredSpan| span.from <= new.until && new.from <= span.until;
         if let Some(first) = self.spans.iter().find(|span| touches(span)).copied() {
             let until = self.spans.iter().filter(|span| touches(span)).map(|span| span.until).max();
             self.spans.retain(|span| !touches(span));
@@ -80,7 +80,7 @@ impl Swept {
         before.filter(|before| *before < from).map(|before| Gap { from: before, until: from, cause: gap_before })
     }
 
-    /// Until when everything was swept last.
+    /// Until when everything was fetched last.
     #[must_use]
     pub fn until(&self) -> Option<DateTime<Utc>> {
         self.spans.last().map(|span| span.until)
@@ -101,13 +101,13 @@ mod tests {
         DateTime::from_timestamp(second, 0).expect("a date")
     }
 
-    fn gaps(swept: &Swept) -> Vec<(i64, i64)> {
+    fn gaps(swept: &Coverage) -> Vec<(i64, i64)> {
         swept.gaps().map(|gap| (gap.from.timestamp(), gap.until.timestamp())).collect()
     }
 
     #[test]
     fn joins_what_touches_and_tells_of_what_does_not() {
-        let mut swept = Swept::default();
+        let mut swept = Coverage::default();
         assert_eq!(swept.add(at(0), at(10), GapCause::Moved), None);
         assert_eq!(swept.add(at(8), at(20), GapCause::Moved), None);
         assert_eq!(swept.spans.len(), 1);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn keeps_a_bounded_number_of_spans() {
-        let mut swept = Swept::default();
+        let mut swept = Coverage::default();
         (0..1_000).for_each(|number| {
             swept.add(at(number * 10), at(number * 10 + 1), GapCause::Moved);
         });

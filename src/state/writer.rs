@@ -16,12 +16,13 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
-use super::account::Account;
+use super::account::ApiState;
+use super::account::LedgerId;
 use super::checkpoints::CheckpointFile;
 use super::pulse::Pulse;
 use super::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
 use super::unsaved::Unsaved;
-use crate::record::{FingerprintMap, Identity, date};
+use crate::record::{FingerprintMap, RecordKey, date};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;
@@ -33,7 +34,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The way to the thread. When the last one goes, the thread ends.
 #[derive(Clone, Debug)]
-pub(super) struct Keeper {
+pub(super) struct StateWriter {
     requests: mpsc::Sender<Request>,
     pulse: Arc<Pulse>,
     answered_within: Duration,
@@ -41,10 +42,10 @@ pub(super) struct Keeper {
 
 /// Something is on its way to the disk.
 #[derive(Debug)]
-pub struct Remembering(Way);
+pub struct Durable(DurableState);
 
 #[derive(Debug)]
-enum Way {
+enum DurableState {
     Over,
     /// Until then the answer is waited for.
     Open(oneshot::Receiver<()>, Instant),
@@ -52,18 +53,18 @@ enum Way {
     Closed,
 }
 
-impl Remembering {
+impl Durable {
     /// Waits until it is there, or can't get there. To give up the wait loses nothing.
     ///
     /// # Errors
     /// Where the disk hangs. It may get there later.
     pub async fn end(&mut self) -> io::Result<()> {
         let is_heard = match &mut self.0 {
-            Way::Over => true,
-            Way::Open(answer, until) => timeout_at((*until).into(), answer).await.is_ok(),
-            Way::Closed => false,
+            DurableState::Over => true,
+            DurableState::Open(answer, until) => timeout_at((*until).into(), answer).await.is_ok(),
+            DurableState::Closed => false,
         };
-        self.0 = Way::Over;
+        self.0 = DurableState::Over;
         if is_heard { Ok(()) } else { Err(hangs()) }
     }
 }
@@ -71,13 +72,13 @@ impl Remembering {
 /// What the thread is asked.
 #[derive(Debug)]
 enum Request {
-    Counts { number: u64, identities: Vec<Identity>, reply: oneshot::Sender<Vec<u32>> },
-    Remember { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
-    RememberWith { name: String, account: Box<Account>, identities: Vec<Identity>, reply: oneshot::Sender<()> },
-    SeeAgain { number: u64, iteration: u32, identities: Vec<Identity>, reply: oneshot::Sender<()> },
-    Save { name: String, account: Box<Account>, reply: oneshot::Sender<()> },
-    Settle { settlement: Box<Settlement>, reply: oneshot::Sender<io::Result<Account>> },
-    Remembered { number: u64, reply: oneshot::Sender<u64> },
+    Counts { ledger: LedgerId, identities: Vec<RecordKey>, reply: oneshot::Sender<Vec<u32>> },
+    Remember { ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>, reply: oneshot::Sender<()> },
+    RememberWith { name: String, account: Box<ApiState>, identities: Vec<RecordKey>, reply: oneshot::Sender<()> },
+    SeeAgain { ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>, reply: oneshot::Sender<()> },
+    Save { name: String, account: Box<ApiState>, reply: oneshot::Sender<()> },
+    Settle { commit: Box<Commit>, reply: oneshot::Sender<io::Result<ApiState>> },
+    Remembered { ledger: LedgerId, reply: oneshot::Sender<u64> },
     ForgetUnused { configured: HashSet<String>, now: DateTime<Utc>, reply: oneshot::Sender<Vec<String>> },
     Work(Job),
     Close { reply: oneshot::Sender<()> },
@@ -96,11 +97,11 @@ impl std::fmt::Debug for Job {
 
 /// The end of a complete iteration.
 #[derive(Clone, Debug)]
-pub struct Settlement {
+pub struct Commit {
     /// The API.
     pub name: String,
     /// Its account, with the checkpoint that is in the text file.
-    pub account: Account,
+    pub account: ApiState,
     /// The checkpoint that is to be in the text file.
     pub checkpoint: Option<DateTime<Utc>>,
     /// What lies before can't come again.
@@ -124,13 +125,13 @@ struct Work {
     pulse: Arc<Pulse>,
 }
 
-impl Keeper {
+impl StateWriter {
     /// Starts the thread.
     ///
     /// # Errors
     /// Where there is no thread to be had.
     pub(super) fn start(
-        folder: &Path,
+        directory: &Path,
         store: Option<Store>,
         copy: Option<Store>,
         checkpoints: CheckpointFile,
@@ -138,7 +139,7 @@ impl Keeper {
         let (requests, received) = mpsc::channel(REQUESTS_MAX);
         let pulse = Arc::new(Pulse::default());
         let mut work = Work {
-            path: folder.join(FILE_NAME),
+            path: directory.join(FILE_NAME),
             is_failing: store.is_none(),
             store,
             copy,
@@ -157,55 +158,55 @@ impl Keeper {
         Arc::clone(&self.pulse)
     }
 
-    pub(super) async fn counts(&self, number: u64, identities: Vec<Identity>) -> io::Result<Vec<u32>> {
-        self.ask(|reply| Request::Counts { number, identities, reply }).await
+    pub(super) async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
+        self.ask(|reply| Request::Counts { ledger, identities, reply }).await
     }
 
-    pub(super) async fn remember(&self, number: u64, iteration: u32, identities: Vec<Identity>) -> Remembering {
-        self.begin(|reply| Request::Remember { number, iteration, identities, reply }).await
+    pub(super) async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
+        self.begin(|reply| Request::Remember { ledger, iteration, identities, reply }).await
     }
 
-    pub(super) async fn remember_with(&self, name: &str, account: Account, identities: Vec<Identity>) -> Remembering {
+    pub(super) async fn remember_with(&self, name: &str, account: ApiState, identities: Vec<RecordKey>) -> Durable {
         let (name, account) = (name.to_owned(), Box::new(account));
         self.begin(|reply| Request::RememberWith { name, account, identities, reply }).await
     }
 
-    pub(super) async fn save_soon(&self, name: &str, account: Account) -> Remembering {
+    pub(super) async fn save_soon(&self, name: &str, account: ApiState) -> Durable {
         let (name, account) = (name.to_owned(), Box::new(account));
         self.begin(|reply| Request::Save { name, account, reply }).await
     }
 
     /// Asks for something to be written, and lets somebody else wait for it.
-    async fn begin(&self, request: impl FnOnce(oneshot::Sender<()>) -> Request) -> Remembering {
+    async fn begin(&self, request: impl FnOnce(oneshot::Sender<()>) -> Request) -> Durable {
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + self.answered_within;
         let sent = self.requests.send(request(reply));
-        Remembering(match timeout_at(until.into(), sent).await {
-            Ok(Ok(())) => Way::Open(answer, until),
+        Durable(match timeout_at(until.into(), sent).await {
+            Ok(Ok(())) => DurableState::Open(answer, until),
             // The thread is gone, and whoever asks it next hears of it.
-            Ok(Err(_)) => Way::Over,
-            Err(_) => Way::Closed,
+            Ok(Err(_)) => DurableState::Over,
+            Err(_) => DurableState::Closed,
         })
     }
 
-    pub(super) async fn see_again(&self, number: u64, iteration: u32, identities: Vec<Identity>) {
+    pub(super) async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
         // Not to know of it costs duplicates.
-        self.ask(|reply| Request::SeeAgain { number, iteration, identities, reply }).await.ok();
+        self.ask(|reply| Request::SeeAgain { ledger, iteration, identities, reply }).await.ok();
     }
 
-    pub(super) async fn save(&self, name: &str, account: Account) {
+    pub(super) async fn save(&self, name: &str, account: ApiState) {
         let (name, account) = (name.to_owned(), Box::new(account));
         // Not to have it costs duplicates and figures.
         self.ask(|reply| Request::Save { name, account, reply }).await.ok();
     }
 
-    pub(super) async fn settle(&self, settlement: Settlement) -> io::Result<Account> {
-        let settlement = Box::new(settlement);
-        self.ask(|reply| Request::Settle { settlement, reply }).await?
+    pub(super) async fn commit(&self, commit: Commit) -> io::Result<ApiState> {
+        let commit = Box::new(commit);
+        self.ask(|reply| Request::Settle { commit, reply }).await?
     }
 
-    pub(super) async fn remembered(&self, number: u64) -> u64 {
-        self.ask(|reply| Request::Remembered { number, reply }).await.unwrap_or_default()
+    pub(super) async fn remembered(&self, ledger: LedgerId) -> u64 {
+        self.ask(|reply| Request::Remembered { ledger, reply }).await.unwrap_or_default()
     }
 
     pub(super) async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) -> Vec<String> {
@@ -243,11 +244,11 @@ impl Keeper {
 }
 
 /// Adds what came before the question, and is written after it.
-fn add_waiting(writes: &[Write], number: u64, identities: &[Identity], counts: &mut [u32]) {
+fn add_waiting(writes: &[Write], ledger: LedgerId, identities: &[RecordKey], counts: &mut [u32]) {
     let mut waiting = FingerprintMap::<u32>::default();
     for write in writes {
-        if let Write::Remember { number: of, identities, .. } = write
-            && *of == number
+        if let Write::Remember { ledger: of, identities, .. } = write
+            && *of == ledger
         {
             identities.iter().for_each(|identity| *waiting.entry(identity.fingerprint).or_default() += 1);
         }
@@ -293,31 +294,31 @@ impl Work {
 
     /// Does what was asked for. Gives whether that was the last.
     fn handle(&mut self, requests: Vec<Request>) -> bool {
-        let (mut writes, mut settlements, mut later, mut is_last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut writes, mut commits, mut later, mut is_last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut jobs = Vec::new();
         for request in requests {
             self.pulse.beat();
             match request {
-                Request::Counts { number, identities, reply } => {
-                    let mut counts = self.counts(number, &identities);
-                    add_waiting(&writes, number, &identities, &mut counts);
+                Request::Counts { ledger, identities, reply } => {
+                    let mut counts = self.counts(ledger, &identities);
+                    add_waiting(&writes, ledger, &identities, &mut counts);
                     let _ = reply.send(counts);
                 }
-                Request::Remembered { number, reply } => {
-                    let _ = reply.send(self.remembered(number));
+                Request::Remembered { ledger, reply } => {
+                    let _ = reply.send(self.remembered(ledger));
                 }
-                Request::Remember { number, iteration, identities, reply } => {
-                    writes.push(Write::Remember { number, iteration, identities });
+                Request::Remember { ledger, iteration, identities, reply } => {
+                    writes.push(Write::Remember { ledger, iteration, identities });
                     later.push(reply);
                 }
                 Request::RememberWith { name, account, identities, reply } => {
-                    let (number, iteration) = (account.number, account.iteration);
-                    writes.push(Write::Remember { number, iteration, identities });
+                    let (ledger, iteration) = (account.ledger, account.iteration);
+                    writes.push(Write::Remember { ledger, iteration, identities });
                     writes.push(Write::Save { name, account });
                     later.push(reply);
                 }
-                Request::SeeAgain { number, iteration, identities, reply } => {
-                    writes.push(Write::SeeAgain { number, iteration, identities });
+                Request::SeeAgain { ledger, iteration, identities, reply } => {
+                    writes.push(Write::SeeAgain { ledger, iteration, identities });
                     later.push(reply);
                 }
                 Request::Save { name, account, reply } => {
@@ -326,7 +327,7 @@ impl Work {
                 }
                 // Who asked has given up, and goes on from the checkpoint before.
                 Request::Settle { reply, .. } if reply.is_closed() => {}
-                Request::Settle { settlement, reply } => settlements.push((settlement, reply)),
+                Request::Settle { commit, reply } => commits.push((commit, reply)),
                 Request::ForgetUnused { configured, now, reply } => {
                     let forget =
                         |store: &mut Store| guarded(|| store.forget_unused(|name| configured.contains(name), now));
@@ -340,11 +341,11 @@ impl Work {
                 Request::Close { reply } => is_last.push(reply),
             }
         }
-        let moves = settlements.iter().map(|(settlement, _)| settlement).filter(|settlement| settlement.moves());
-        writes.extend(moves.map(|settlement| settlement.announced()));
+        let moves = commits.iter().map(|(commit, _)| commit).filter(|commit| commit.moves());
+        writes.extend(moves.map(|commit| commit.announced()));
         self.write(writes);
         answer_all(later);
-        self.settle(settlements);
+        self.commit(commits);
         for Job(job) in jobs {
             self.pulse.beat();
             let (checkpoints, store) = (&mut self.checkpoints, self.store.as_mut());
@@ -360,29 +361,29 @@ impl Work {
     }
 
     /// Writes the checkpoints into the text file, then into the store.
-    fn settle(&mut self, settlements: Vec<(Box<Settlement>, oneshot::Sender<io::Result<Account>>)>) {
-        if settlements.is_empty() {
+    fn commit(&mut self, commits: Vec<(Box<Commit>, oneshot::Sender<io::Result<ApiState>>)>) {
+        if commits.is_empty() {
             return;
         }
-        let moved = settlements.iter().filter(|(settlement, _)| settlement.moves());
+        let moved = commits.iter().filter(|(commit, _)| commit.moves());
         let lines: Vec<_> = moved.filter_map(|(of, _)| Some((of.name.as_str(), of.checkpoint?))).collect();
         self.pulse.beat();
         let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
-        for (mut settlement, reply) in settlements {
-            self.tell_thinned(&mut settlement);
+        for (mut commit, reply) in commits {
+            self.tell_thinned(&mut commit);
             match &failed {
-                Some(cause) if settlement.moves() => {
+                Some(cause) if commit.moves() => {
                     replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
                 }
                 // It moved, but who asked goes on from the checkpoint before: what was delivered since stays known.
                 _ if reply.is_closed() => {}
                 _ => {
-                    let account = settlement.done();
-                    writes.push(Write::Save { name: settlement.name.clone(), account: Box::new(account.clone()) });
+                    let account = commit.done();
+                    writes.push(Write::Save { name: commit.name.clone(), account: Box::new(account.clone()) });
                     writes.push(Write::Forget {
-                        number: account.number,
-                        before: settlement.remembered_since,
+                        ledger: account.ledger,
+                        before: commit.remembered_since,
                         iteration: account.iteration,
                     });
                     replies.push((reply, Ok(account)));
@@ -393,9 +394,9 @@ impl Work {
         replies.into_iter().for_each(|(reply, result)| drop(reply.send(result)));
     }
 
-    fn counts(&mut self, number: u64, identities: &[Identity]) -> Vec<u32> {
+    fn counts(&mut self, ledger: LedgerId, identities: &[RecordKey]) -> Vec<u32> {
         self.reopen();
-        let read = |store: &Store| guarded(|| store.counts(number, identities));
+        let read = |store: &Store| guarded(|| store.counts(ledger, identities));
         let counts = match self.store.as_ref().map(read) {
             Some(Ok(counts)) => Some(counts),
             Some(Err(cause)) => {
@@ -408,7 +409,7 @@ impl Work {
         let uncertain = self.uncertain.as_ref().map(|(_, uncertain)| uncertain);
         for waiting in uncertain.into_iter().chain([&self.unsaved]).filter(|waiting| !waiting.delivered.is_empty()) {
             for (count, identity) in counts.iter_mut().zip(identities) {
-                let unsaved = waiting.delivered.get(&(number, identity.fingerprint));
+                let unsaved = waiting.delivered.get(&(ledger, identity.fingerprint));
                 *count = count.saturating_add(unsaved.map_or(0, |(_, times, _)| *times));
             }
         }
@@ -416,13 +417,13 @@ impl Work {
     }
 
     /// Where more lies inside the overlap than is remembered, the next window begins where memory does.
-    fn tell_thinned(&mut self, settlement: &mut Settlement) {
-        let number = settlement.account.number;
-        let Some(since) = self.store.as_mut().and_then(|store| store.take_thinned(number)) else { return };
-        if since > settlement.remembered_since {
-            settlement.remembered_since = since;
+    fn tell_thinned(&mut self, commit: &mut Commit) {
+        let ledger = commit.account.ledger;
+        let Some(since) = self.store.as_mut().and_then(|store| store.take_thinned(ledger)) else { return };
+        if since > commit.remembered_since {
+            commit.remembered_since = since;
             tracing::warn!(
-                api = settlement.name,
+                api = commit.name,
                 since = date::format(since),
                 "more records lie inside the overlap than the {REMEMBERED_MAX} that are remembered; it is cut to what is; \
                  set settings.overlap shorter"
@@ -430,10 +431,10 @@ impl Work {
         }
     }
 
-    fn remembered(&mut self, number: u64) -> u64 {
-        let unsaved = self.unsaved.delivered.keys().filter(|(of, _)| *of == number).count() as u64;
+    fn remembered(&mut self, ledger: LedgerId) -> u64 {
+        let unsaved = self.unsaved.delivered.keys().filter(|(of, _)| *of == ledger).count() as u64;
         let readable = self.store.as_ref().or(self.copy.as_ref());
-        let saved = readable.and_then(|store| guarded(|| store.remembered(number)).ok());
+        let saved = readable.and_then(|store| guarded(|| store.remembered(ledger)).ok());
         saved.unwrap_or_default().saturating_add(unsaved)
     }
 
@@ -513,22 +514,22 @@ impl Work {
     }
 }
 
-impl Settlement {
+impl Commit {
     fn moves(&self) -> bool {
         self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint
     }
 
     /// Before the text file changes: it is about to.
     fn announced(&self) -> Write {
-        let account = Account { about_to_be: self.checkpoint, ..self.account.clone() };
+        let account = ApiState { prepared_checkpoint: self.checkpoint, ..self.account.clone() };
         Write::Save { name: self.name.clone(), account: Box::new(account) }
     }
 
     /// After it.
-    fn done(&self) -> Account {
-        Account {
+    fn done(&self) -> ApiState {
+        ApiState {
             checkpoint: self.checkpoint.or(self.account.checkpoint),
-            about_to_be: None,
+            prepared_checkpoint: None,
             remembered_since: Some(self.remembered_since),
             ..self.account.clone()
         }
@@ -580,5 +581,5 @@ pub(super) fn open_or_set_aside(path: &Path) -> Result<Store, OpenError> {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "writer_tests.rs"]
 mod tests;

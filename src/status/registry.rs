@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::snapshot::{ApiStatus, Ended, FAILED_ITERATIONS_MIN, Phase, Reload, Snapshot, Standing, Trouble};
-use crate::health::Word;
+use super::snapshot::{
+    ApiStatus, FAILED_ITERATIONS_MIN, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary,
+};
+use crate::counters::{Counters, Totals};
+use crate::health::HealthReport;
 use crate::memory::MemoryBudget;
-use crate::meter::{Meter, Totals};
 use crate::plan::Plan;
-use crate::state::{Account, Pulse};
+use crate::state::{ApiState, Pulse};
 use crate::words;
 
 /// How many failing APIs a word names.
@@ -19,23 +21,23 @@ const APIS_NAMED_MAX: usize = 5;
 
 /// Where every API's state is noted. Nothing is done by it.
 #[derive(Debug)]
-pub struct Board {
+pub struct StatusRegistry {
     started: DateTime<Utc>,
     memory: MemoryBudget,
-    noted: Mutex<Noted>,
+    noted: Mutex<Noticed>,
 }
 
 #[derive(Debug)]
-struct Noted {
-    apis: BTreeMap<String, Entry>,
+struct Noticed {
+    apis: BTreeMap<String, RegisteredApi>,
     reload: Reload,
     /// Of the thread that keeps the state, where there is one.
     state: Option<Arc<Pulse>>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    meter: Arc<Meter>,
+struct RegisteredApi {
+    counters: Arc<Counters>,
     status: ApiStatus,
     /// When the next iteration should begin, while it waits for one.
     due: Option<Instant>,
@@ -51,9 +53,9 @@ const STUCK_MIN: Duration = Duration::from_secs(15 * 60);
 /// and how long at most: none of those waits grows with the interval.
 const STUCK_MAX: Duration = Duration::from_secs(6 * 3600);
 
-impl Entry {
+impl RegisteredApi {
     fn status(&self, now: Instant) -> ApiStatus {
-        let totals = self.meter.totals();
+        let totals = self.counters.totals();
         let under_way = totals.records.saturating_sub(self.records_before);
         ApiStatus { totals, under_way, stuck_for: self.stuck_for(now), ..self.status.clone() }
     }
@@ -62,7 +64,7 @@ impl Entry {
     /// should be. All waits have an end, so this is a bug, or a machine that does not get on.
     fn stuck_for(&self, now: Instant) -> Option<Duration> {
         let still = match (self.status.phase, self.due) {
-            (Phase::Running { .. }, _) => self.meter.still_for(now),
+            (Phase::Running { .. }, _) => self.counters.still_for(now),
             (Phase::Waiting { .. }, Some(due)) => now.saturating_duration_since(due),
             (Phase::Waiting { .. }, None) => Duration::ZERO,
         };
@@ -75,12 +77,12 @@ fn patience(interval: Duration) -> Duration {
     interval.saturating_mul(STUCK_INTERVALS).clamp(STUCK_MIN, STUCK_MAX)
 }
 
-impl Board {
+impl StatusRegistry {
     /// Without APIs.
     #[must_use]
     pub fn new(now: DateTime<Utc>, memory: MemoryBudget) -> Self {
         let reload = Reload { succeeded: now, faults: Vec::new() };
-        Self { started: now, memory, noted: Mutex::new(Noted { apis: BTreeMap::new(), reload, state: None }) }
+        Self { started: now, memory, noted: Mutex::new(Noticed { apis: BTreeMap::new(), reload, state: None }) }
     }
 
     /// Has an eye on the thread that keeps the state.
@@ -89,12 +91,12 @@ impl Board {
     }
 
     /// Takes an API up, with what counts for it; where it is known, its figures go on.
-    pub fn take_up(&self, plan: &Plan, account: &Account, meter: &Arc<Meter>, now: DateTime<Utc>) {
-        let new = || Entry {
-            meter: Arc::clone(meter),
+    pub fn take_up(&self, plan: &Plan, account: &ApiState, counters: &Arc<Counters>, now: DateTime<Utc>) {
+        let new = || RegisteredApi {
+            counters: Arc::clone(counters),
             status: ApiStatus::new(plan, account, now),
             due: Some(Instant::now()),
-            records_before: meter.totals().records,
+            records_before: counters.totals().records,
         };
         self.lock().apis.entry(plan.name.clone()).or_insert_with(new).status.follow(plan);
     }
@@ -113,7 +115,7 @@ impl Board {
     pub fn begin(&self, api: &str, now: DateTime<Utc>) {
         if let Some(entry) = self.lock().apis.get_mut(api) {
             entry.status.phase = Phase::Running { since: now };
-            entry.meter.touch();
+            entry.counters.touch();
         }
     }
 
@@ -121,16 +123,16 @@ impl Board {
     pub fn end(
         &self,
         api: &str,
-        ended: Ended,
-        trouble: Option<Trouble>,
-        standing: Standing,
+        ended: RecentIteration,
+        trouble: Option<Failure>,
+        standing: StateSummary,
         next: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) {
         let pause = next.and_then(|next| next.signed_duration_since(now).to_std().ok());
         if let Some(entry) = self.lock().apis.get_mut(api) {
             entry.due = pause.and_then(|pause| Instant::now().checked_add(pause));
-            entry.records_before = entry.meter.totals().records;
+            entry.records_before = entry.counters.totals().records;
         }
         self.note(api, |status| {
             status.phase = Phase::Waiting { until: next };
@@ -165,7 +167,7 @@ impl Board {
     /// The totals of all APIs.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.lock().apis.values().map(|entry| entry.meter.totals()).fold(Totals::default(), Totals::and)
+        self.lock().apis.values().map(|entry| entry.counters.totals()).fold(Totals::default(), Totals::and)
     }
 
     /// Everything as it is now.
@@ -181,7 +183,7 @@ impl Board {
     /// Healthy as long as one API is not failing, as the others' trouble is their own; and as long as nothing is stuck, which
     /// is the fetcher's own trouble, or its machine's.
     #[must_use]
-    pub fn word(&self, now: Instant) -> Word {
+    pub fn word(&self, now: Instant) -> HealthReport {
         let noted = self.lock();
         let count = noted.apis.len();
         let failing: Vec<_> = noted.apis.iter().filter(|(_, entry)| entry.status.is_failing()).collect();
@@ -211,7 +213,7 @@ impl Board {
             let cause = entry.status.trouble.as_ref().map(|trouble| trouble.cause.as_str()).unwrap_or_default();
             text.push_str(&format!("\n{name}: {cause}"));
         }
-        Word { is_healthy, text }
+        HealthReport { is_healthy, text }
     }
 
     fn note(&self, api: &str, change: impl FnOnce(&mut ApiStatus)) {
@@ -220,7 +222,7 @@ impl Board {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Noticed> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -235,41 +237,42 @@ mod tests {
     use super::*;
     use crate::config::{Surroundings, compile};
 
-    fn end(board: &Board, api: &str, cause: Option<&str>) {
+    fn end(registry: &StatusRegistry, api: &str, cause: Option<&str>) {
         let now = DateTime::default();
-        let ended = Ended { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: cause.is_some() };
-        let trouble = cause.map(|cause| Trouble { cause: cause.to_owned(), advice: "look", until: None });
-        board.end(api, ended, trouble, Standing::default(), None, now);
+        let ended = RecentIteration { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: cause.is_some() };
+        let trouble = cause.map(|cause| Failure { cause: cause.to_owned(), hint: "look", until: None });
+        registry.end(api, ended, trouble, StateSummary::default(), None, now);
     }
 
-    fn board_of(names: &[&str]) -> Board {
-        let board = Board::new(DateTime::default(), MemoryBudget::default());
+    fn board_of(names: &[&str]) -> StatusRegistry {
+        let registry = StatusRegistry::new(DateTime::default(), MemoryBudget::default());
         for name in names {
             let text = format!(
                 "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
                  credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
             );
-            let config = compile(&text, &Surroundings { variable: &|_| None, folder: Path::new(".") }).config;
+            let config = compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") }).config;
             let plan = config.expect("a config").apis.remove(0);
-            board.take_up(&plan, &Account::default(), &Arc::default(), DateTime::default());
+            registry.take_up(&plan, &ApiState::default(), &Arc::default(), DateTime::default());
         }
-        board
+        registry
     }
 
     #[test]
     fn is_healthy_until_every_api_has_failed_three_times_in_a_row() {
-        let board = board_of(&["a", "b"]);
-        (0..5).for_each(|_| end(&board, "a", Some("no luck")));
+        let registry = board_of(&["a", "b"]);
+        (0..5).for_each(|_| end(&registry, "a", Some("no luck")));
         let text = "degraded: 1 of 2 APIs failing\na: no luck".to_owned();
-        assert_eq!(board.word(Instant::now()), Word { is_healthy: true, text });
-        (0..2).for_each(|_| end(&board, "b", Some("x")));
-        assert!(board.word(Instant::now()).is_healthy);
-        end(&board, "b", Some("no luck either"));
+        assert_eq!(registry.word(Instant::now()), HealthReport { is_healthy: true, text });
+        (0..2).for_each(|_| end(&registry, "b", Some("x")));
+        assert!(registry.word(Instant::now()).is_healthy);
+        end(&registry, "b", Some("no luck either"));
         assert!(
-            !board.word(Instant::now()).is_healthy && board.word(Instant::now()).text.contains("b: no luck either")
+            !registry.word(Instant::now()).is_healthy
+                && registry.word(Instant::now()).text.contains("b: no luck either")
         );
-        end(&board, "b", None);
-        assert!(board.word(Instant::now()).is_healthy);
+        end(&registry, "b", None);
+        assert!(registry.word(Instant::now()).is_healthy);
     }
 
     #[test]
@@ -277,61 +280,61 @@ mod tests {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
         assert_eq!(patience(minutes(5)), minutes(125));
         assert_eq!((patience(Duration::from_millis(10)), patience(minutes(1440))), (STUCK_MIN, STUCK_MAX));
-        let board = board_of(&["a", "b"]);
-        let word_in = |span: Duration| board.word(Instant::now() + span);
-        board.begin("a", DateTime::default());
+        let registry = board_of(&["a", "b"]);
+        let word_in = |span: Duration| registry.word(Instant::now() + span);
+        registry.begin("a", DateTime::default());
         // The other one waits for nothing.
-        end(&board, "b", None);
+        end(&registry, "b", None);
         assert!(word_in(Duration::ZERO).is_healthy && word_in(minutes(124)).is_healthy);
         let word = word_in(minutes(126));
         assert!(
             !word.is_healthy && word.text.starts_with("unhealthy: 1 of 2 APIs are stuck\na: nothing has moved for")
         );
-        board.lock().apis["a"].meter.wait(minutes(10));
+        registry.lock().apis["a"].counters.wait(minutes(10));
         assert!(word_in(minutes(134)).is_healthy && !word_in(minutes(136)).is_healthy);
-        end(&board, "a", None);
+        end(&registry, "a", None);
         assert!(word_in(minutes(1000)).is_healthy, "no iteration follows");
     }
 
     #[test]
     fn an_iteration_that_does_not_begin_is_stuck() {
-        let board = board_of(&["a"]);
-        let word_in = |minutes: u64| board.word(Instant::now() + Duration::from_secs(minutes * 60));
+        let registry = board_of(&["a"]);
+        let word_in = |minutes: u64| registry.word(Instant::now() + Duration::from_secs(minutes * 60));
         let now = DateTime::default();
-        let ended = Ended { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: false };
-        board.end("a", ended, None, Standing::default(), Some(now + TimeDelta::minutes(60)), now);
+        let ended = RecentIteration { at: now, seconds: 0.5, records: 7, pages: 1, is_failed: false };
+        registry.end("a", ended, None, StateSummary::default(), Some(now + TimeDelta::minutes(60)), now);
         assert!(word_in(60 + 124).is_healthy && !word_in(60 + 126).is_healthy);
-        board.rest("a");
+        registry.rest("a");
         assert!(word_in(60 + 126).is_healthy);
     }
 
     #[test]
     fn a_disk_that_hangs_is_told_until_it_answers() {
-        let board = board_of(&["a"]);
+        let registry = board_of(&["a"]);
         let pulse = Arc::new(Pulse::default());
-        board.watch_state(Arc::clone(&pulse));
+        registry.watch_state(Arc::clone(&pulse));
         let later = || Instant::now() + crate::state::HANGS_AFTER;
-        assert!(board.word(later()).is_healthy, "there is nothing to do");
+        assert!(registry.word(later()).is_healthy, "there is nothing to do");
         pulse.beat();
-        assert!(board.word(Instant::now()).is_healthy);
-        let word = board.word(later());
+        assert!(registry.word(Instant::now()).is_healthy);
+        let word = registry.word(later());
         assert!(
             !word.is_healthy && word.text.contains("the disk with the config's directory has not answered for 20 s")
         );
         pulse.rest();
-        assert!(board.word(later()).is_healthy);
+        assert!(registry.word(later()).is_healthy);
     }
 
     #[test]
     fn keeps_a_bounded_number_of_iterations_and_nothing_of_an_api_that_is_gone() {
-        let board = board_of(&["a", "b"]);
-        (0..RECENT_MAX * 2).for_each(|_| end(&board, "a", None));
-        end(&board, "unknown", None);
-        let snapshot = board.snapshot();
+        let registry = board_of(&["a", "b"]);
+        (0..RECENT_MAX * 2).for_each(|_| end(&registry, "a", None));
+        end(&registry, "unknown", None);
+        let snapshot = registry.snapshot();
         assert_eq!(snapshot.apis.len(), 2);
         let api = &snapshot.apis["a"];
         assert_eq!((api.recent.len(), api.succeeded), (RECENT_MAX, 2 * RECENT_MAX as u64));
-        board.remove("a");
-        assert_eq!(board.snapshot().apis.keys().collect::<Vec<_>>(), ["b"]);
+        registry.remove("a");
+        assert_eq!(registry.snapshot().apis.keys().collect::<Vec<_>>(), ["b"]);
     }
 }

@@ -18,14 +18,14 @@ const MEASURES_MAX: u64 = 100_000;
 /// The measures of one API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Lateness {
+pub struct ArrivalDelay {
     /// How many measures fell into each bucket.
     buckets: BTreeMap<u8, u64>,
     /// The longest ever measured.
     most_seconds: u64,
 }
 
-impl Lateness {
+impl ArrivalDelay {
     /// Adds a measure; one below zero (clocks differ) counts as zero.
     pub fn add(&mut self, late: TimeDelta) {
         let seconds = u64::try_from(late.num_seconds()).unwrap_or_default();
@@ -89,36 +89,36 @@ mod tests {
 
     #[test]
     fn reads_shares_from_what_was_measured() {
-        let mut lateness = Lateness::default();
-        assert_eq!((lateness.within(0.5), lateness.measures()), (None, 0));
-        (0..98).for_each(|_| lateness.add(TimeDelta::seconds(10)));
-        lateness.add(TimeDelta::seconds(-5));
-        lateness.add(TimeDelta::hours(2));
-        let (half, most) = (lateness.within(0.5).expect("measures"), lateness.within(1.0).expect("measures"));
+        let mut arrival_delay = ArrivalDelay::default();
+        assert_eq!((arrival_delay.within(0.5), arrival_delay.measures()), (None, 0));
+        (0..98).for_each(|_| arrival_delay.add(TimeDelta::seconds(10)));
+        arrival_delay.add(TimeDelta::seconds(-5));
+        arrival_delay.add(TimeDelta::hours(2));
+        let (half, most) = (arrival_delay.within(0.5).expect("measures"), arrival_delay.within(1.0).expect("measures"));
         assert!((10..=12).contains(&half.num_seconds()), "{half}");
-        assert_eq!((most, lateness.most()), (TimeDelta::hours(2), TimeDelta::hours(2)));
-        assert!(lateness.within(0.99).expect("measures") < TimeDelta::minutes(1));
+        assert_eq!((most, arrival_delay.most()), (TimeDelta::hours(2), TimeDelta::hours(2)));
+        assert!(arrival_delay.within(0.99).expect("measures") < TimeDelta::minutes(1));
     }
 
     #[test]
     fn is_never_too_low_and_at_most_19_percent_too_high() {
         for late in [0, 1, 2, 3, 7, 59, 60, 900, 3_600, 86_399, 2_592_000] {
-            let mut lateness = Lateness::default();
-            lateness.add(TimeDelta::seconds(late));
-            lateness.add(TimeDelta::days(365));
-            let read = lateness.within(0.5).expect("measures").num_seconds();
+            let mut arrival_delay = ArrivalDelay::default();
+            arrival_delay.add(TimeDelta::seconds(late));
+            arrival_delay.add(TimeDelta::days(365));
+            let read = arrival_delay.within(0.5).expect("measures").num_seconds();
             assert!(read >= late && read as f64 <= (late as f64 * 1.19).ceil() + 1.0, "{late}: {read}");
         }
     }
 
     #[test]
     fn lets_old_measures_fade() {
-        let mut lateness = Lateness::default();
-        (0..90_000).for_each(|_| lateness.add(TimeDelta::hours(1)));
-        (0..400_000).for_each(|_| lateness.add(TimeDelta::seconds(5)));
-        assert!(lateness.within(0.9).expect("measures") < TimeDelta::seconds(10));
-        assert!(lateness.measures() <= MEASURES_MAX);
-        let text = serde_json::to_string(&lateness).expect("JSON");
-        assert_eq!(serde_json::from_str::<Lateness>(&text).expect("it reads"), lateness);
+        let mut arrival_delay = ArrivalDelay::default();
+        (0..90_000).for_each(|_| arrival_delay.add(TimeDelta::hours(1)));
+        (0..400_000).for_each(|_| arrival_delay.add(TimeDelta::seconds(5)));
+        assert!(arrival_delay.within(0.9).expect("measures") < TimeDelta::seconds(10));
+        assert!(arrival_delay.measures() <= MEASURES_MAX);
+        let text = serde_json::to_string(&arrival_delay).expect("JSON");
+        assert_eq!(serde_json::from_str::<ArrivalDelay>(&text).expect("it reads"), arrival_delay);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Running totals of one API, since the process began.
 #[derive(Debug)]
-pub struct Meter {
+pub struct Counters {
     made: Instant,
     /// When something moved last, in milliseconds since this was made.
     moved_ms: AtomicU64,
@@ -34,7 +34,7 @@ pub struct Totals {
     pub gaps: u64,
 }
 
-impl Default for Meter {
+impl Default for Counters {
     fn default() -> Self {
         Self {
             made: Instant::now(),
@@ -49,7 +49,7 @@ impl Default for Meter {
     }
 }
 
-impl Meter {
+impl Counters {
     /// Notes that something moves: bytes came, a batch was acknowledged, an iteration began.
     pub(crate) fn touch(&self) {
         self.wait(Duration::ZERO);

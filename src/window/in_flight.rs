@@ -5,11 +5,11 @@ use crate::record::{Fingerprint, FingerprintMap};
 /// Tells new records from those that are under way to the listener already. What was delivered is known elsewhere, on
 /// the disk; here is only what isn't acknowledged yet, a few batches.
 #[derive(Debug, Default)]
-pub struct Sieve {
+pub struct InFlight {
     under_way: FingerprintMap<u32>,
 }
 
-impl Sieve {
+impl InFlight {
     /// For each record of a page, whether it is new: the record, and how often it was delivered before. Of records that a
     /// page holds `n` times, those count that were neither delivered nor are under way: the same record on two pages is
     /// one.
@@ -47,14 +47,14 @@ mod tests {
     #[test]
     fn counts_identical_records_of_one_page_and_knows_them_on_the_next() {
         let (a, b) = (Fingerprint::of(&[b"a"]), Fingerprint::of(&[b"b"]));
-        let mut sieve = Sieve::default();
-        assert_eq!(sieve.admit([(a, 0), (a, 0), (b, 1)].into_iter()), [true, true, false]);
-        sieve.send(a);
-        sieve.send(a);
-        assert_eq!(sieve.admit([(a, 0), (a, 0), (a, 0)].into_iter()), [false, false, true], "under way counts");
-        sieve.acknowledge(a);
-        sieve.acknowledge(a);
-        assert_eq!(sieve.admit([(a, 2), (a, 2), (a, 2)].into_iter()), [false, false, true], "delivered counts");
-        assert!(sieve.under_way.is_empty());
+        let mut in_flight = InFlight::default();
+        assert_eq!(in_flight.admit([(a, 0), (a, 0), (b, 1)].into_iter()), [true, true, false]);
+        in_flight.send(a);
+        in_flight.send(a);
+        assert_eq!(in_flight.admit([(a, 0), (a, 0), (a, 0)].into_iter()), [false, false, true], "under way counts");
+        in_flight.acknowledge(a);
+        in_flight.acknowledge(a);
+        assert_eq!(in_flight.admit([(a, 2), (a, 2), (a, 2)].into_iter()), [false, false, true], "delivered counts");
+        assert!(in_flight.under_way.is_empty());
     }
 }

@@ -10,10 +10,10 @@ use crate::window::is_too_old;
 impl FetchError {
     /// What can be done about it; nothing where its own words say it. `auth` tells which credentials were sent.
     #[must_use]
-    pub fn advice(&self, auth: &Auth) -> Option<&'static str> {
+    pub fn hint(&self, auth: &Auth) -> Option<&'static str> {
         match self {
             Self::Token(error) => of_token(error),
-            Self::Status { status, said, .. } => of_status(*status, said, auth),
+            Self::Status { status, error_body, .. } => of_status(*status, error_body, auth),
             Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
             Self::Limited { .. } | Self::Held { .. } => Some(
                 "nothing: it is asked again at that time; to need fewer requests, make settings.time_interval longer",
@@ -56,9 +56,11 @@ fn of_token(error: &FetchError) -> Option<&'static str> {
     })
 }
 
-fn of_status(status: StatusCode, said: &str, auth: &Auth) -> Option<&'static str> {
+fn of_status(status: StatusCode, error_body: &str, auth: &Auth) -> Option<&'static str> {
     Some(match status {
-        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY if is_too_old(said) => {
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
+            if is_too_old(error_body) =>
+        {
             "the start date lies too far back: the fetcher looks for the earliest that is taken; lower settings.days_back_fetch"
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {

@@ -1,0 +1,96 @@
+//! What the writer does for who gave up.
+
+use super::*;
+use crate::state::CHECKPOINTS_FILE_NAME;
+use crate::state::checkpoints::Checkpoints;
+
+const LEDGER: u64 = 7;
+
+fn record(ledger: u64) -> RecordKey {
+    RecordKey { fingerprint: crate::record::Fingerprint::of(&[&ledger.to_le_bytes()]), date: None }
+}
+
+fn commit(checkpoint: i64) -> Box<Commit> {
+    Box::new(Commit {
+        name: "a".to_owned(),
+        account: ApiState { ledger: LEDGER, iteration: 1, ..ApiState::default() },
+        checkpoint: DateTime::from_timestamp(checkpoint, 0),
+        remembered_since: DateTime::default(),
+    })
+}
+
+fn work(directory: &Path) -> Work {
+    let (checkpoints, _) = CheckpointFile::open(directory).expect("a file");
+    Work {
+        path: directory.join(FILE_NAME),
+        store: Store::open(&directory.join(FILE_NAME)).ok(),
+        copy: None,
+        tried: Instant::now(),
+        is_failing: false,
+        checkpoints,
+        unsaved: Unsaved::default(),
+        uncertain: None,
+        pulse: Arc::default(),
+    }
+}
+
+/// Of a thread that takes requests and does nothing.
+fn hanging() -> (StateWriter, mpsc::Receiver<Request>) {
+    let (requests, received) = mpsc::channel(1);
+    (StateWriter { requests, pulse: Arc::default(), answered_within: Duration::from_millis(20) }, received)
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_disk_that_hangs() {
+    let (writer, _received) = hanging();
+    let is_late = |error: io::Error| error.kind() == io::ErrorKind::TimedOut;
+    assert!(writer.counts(LEDGER, vec![record(1)]).await.is_err_and(is_late));
+    // By now there is no room for a request, and that is no other matter.
+    assert!(writer.remember(LEDGER, 1, vec![record(1)]).await.end().await.is_err_and(is_late));
+    assert!(writer.commit(*commit(1)).await.is_err_and(is_late));
+    writer.save("a", ApiState::default()).await;
+    writer.see_again(LEDGER, 1, vec![record(1)]).await;
+    assert_eq!(writer.remembered(LEDGER).await, 0);
+    writer.close().await;
+    writer.pulse.beat();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        assert!(writer.counts(LEDGER, vec![record(1)]).await.is_err_and(is_late));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "it is known that it hangs");
+}
+
+#[test]
+fn a_checkpoint_that_is_no_longer_waited_for_does_not_move() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut work = work(directory.path());
+    let (reply, answer) = oneshot::channel();
+    drop(answer);
+    work.handle(vec![Request::Settle { commit: commit(1_700_000_000), reply }]);
+    let text = || std::fs::read_to_string(directory.path().join(CHECKPOINTS_FILE_NAME)).expect("a file");
+    assert_eq!(text(), "");
+    let (reply, mut answer) = oneshot::channel();
+    work.handle(vec![Request::Settle { commit: commit(1_700_000_000), reply }]);
+    let account = answer.try_recv().expect("an answer").expect("it moved");
+    assert_eq!(Checkpoints::parse(&text()).by_name().get("a").copied(), account.checkpoint);
+}
+
+/// It gave up while the line was being written.
+#[test]
+fn what_was_delivered_stays_known_where_nobody_heard_that_the_checkpoint_moved() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut work = work(directory.path());
+    let old = RecordKey { date: DateTime::from_timestamp(1_600_000_000, 0), ..record(1) };
+    let (reply, _heard) = oneshot::channel();
+    work.handle(vec![Request::Remember { ledger: LEDGER, iteration: 1, identities: vec![old], reply }]);
+    let mut settled = commit(1_700_000_000);
+    settled.remembered_since = DateTime::from_timestamp(1_650_000_000, 0).expect("a date");
+    let (reply, answer) = oneshot::channel();
+    drop(answer);
+    work.commit(vec![(settled.clone(), reply)]);
+    assert_eq!(work.counts(LEDGER, &[old]), [1]);
+    let (reply, _heard) = oneshot::channel();
+    work.commit(vec![(settled, reply)]);
+    assert_eq!(work.counts(LEDGER, &[old]), [0], "covered by the checkpoint");
+}
