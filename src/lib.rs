@@ -34,9 +34,11 @@
 //! | [`reload`] | notices that the config in the file has changed, and reads it |
 //! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
 //! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, arrival delay, gaps; pure |
-//! | [`http`], [`proxy`], [`query`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment; percent-encoding, once |
+//! | [`http`], [`proxy`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment |
+//! | [`template`] | requests as text with variables: compiled once, filled in for each request, encoded once; pure |
 //! | [`hosts`] | which other origins an entry may ask; pure |
-//! | [`fetch`] | requests, tokens, redirects, next links; credentials stay within their origin |
+//! | [`fetch`] | requests, tokens, redirects; credentials stay within their origin |
+//! | [`paging`] | how a page leads to the next: links, tokens, counting, cursors; pure |
 //! | [`memory`] | the budget of bytes for pages, records and batches; whether the listener takes anything |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
@@ -100,8 +102,8 @@
 //!
 //! # Where it will grow
 //!
-//! Each of these is one place with a closed set of kinds: how a window becomes a request ([`plan::Request`]), how a page
-//! leads to the next ([`record::Paths`] and [`fetch::next_link`]), where credentials come from ([`plan::Auth`]), where
+//! Each of these is one place with a closed set of kinds: how a window becomes a request ([`template::RequestTemplate`]), how a page
+//! leads to the next ([`record::Paths`] and [`paging::Pagination`]), where credentials come from ([`plan::Auth`]), where
 //! checkpoints live ([`state::StateDir`]), where batches go ([`ship::Listener`]).
 
 pub mod cli;
@@ -118,11 +120,11 @@ pub mod iteration;
 pub mod logging;
 pub mod memory;
 pub mod pace;
+pub mod paging;
 pub mod plan;
 pub mod privileges;
 pub mod probe;
 pub mod proxy;
-pub mod query;
 pub mod record;
 pub mod reload;
 pub mod retry;
@@ -133,6 +135,7 @@ pub mod signals;
 pub mod state;
 pub mod status;
 pub mod stop;
+pub mod template;
 pub mod version;
 pub mod window;
 pub mod words;

@@ -9,17 +9,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
 
-use crate::hosts::HostRule;
 use crate::pace::Rate;
-use crate::query::{Piece, QueryField, encode_component};
-use crate::record::date::floor_to_second;
+use crate::paging::Paging;
 use crate::record::{CustomFields, Fingerprint, Paths};
 use crate::secret::{Redactor, Secret};
+use crate::template::{Granularity, RequestTemplate};
 
 /// The whole config, compiled.
 #[derive(Debug, PartialEq)]
@@ -70,8 +69,8 @@ pub struct Plan {
     pub interval: Duration,
     /// How requests prove who asks.
     pub auth: Auth,
-    /// The first request of an iteration.
-    pub request: Request,
+    /// What is asked, page by page.
+    pub request: RequestTemplate,
     /// How often its host may be asked with its login, by all entries together (`settings.rate_limit`).
     pub rate: Option<Rate>,
     /// Where an iteration begins.
@@ -80,6 +79,8 @@ pub struct Plan {
     pub until: Option<DateTime<Utc>>,
     /// Where things stand in the answers.
     pub paths: Paths,
+    /// How one page leads to the next.
+    pub paging: Paging,
     /// What is added to every record.
     pub custom_fields: CustomFields,
     /// Hides this API's secrets.
@@ -115,42 +116,6 @@ pub struct TokenRequest {
     pub body: Option<Secret>,
 }
 
-/// The request for the first page. The next pages are asked for with the same method, headers and body.
-#[derive(Clone, PartialEq)]
-pub struct Request {
-    /// GET or POST.
-    pub method: Method,
-    /// The configured URL, which fixes the origin that credentials may go to.
-    pub url: Url,
-    /// What is added to the URL's query.
-    pub query: Vec<QueryField>,
-    /// The user's headers and the body's content type.
-    pub headers: HeaderMap,
-    /// The body, for POST.
-    pub body: Option<Secret>,
-    /// How a start date is written.
-    pub start_format: StartFormat,
-    /// The other origins that may be asked (`hosts`).
-    pub hosts: Vec<HostRule>,
-    /// How long the server may be silent, the first byte included (`http_request.timeout`).
-    pub timeout: Duration,
-}
-
-/// How a start date is written in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartFormat {
-    /// `2021-10-05T10:10:10+00:00`
-    Offset,
-    /// `2021-10-05T10:10:10Z`
-    Zulu,
-    /// `2021-10-05`
-    Day,
-    /// UNIX time in seconds.
-    UnixSeconds,
-    /// UNIX time in milliseconds.
-    UnixMilliseconds,
-}
-
 /// Where an iteration begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartPolicy {
@@ -160,8 +125,8 @@ pub struct StartPolicy {
     pub back: TimeDelta,
     /// How far before the checkpoint to look again (`settings.overlap`).
     pub overlap: Overlap,
-    /// How a start date is written: what is sent again lies one unit of it before the checkpoint.
-    pub format: StartFormat,
+    /// How fine a start date is written: what is sent again lies one unit of it before the checkpoint.
+    pub granularity: Granularity,
 }
 
 /// How far before the checkpoint to look again.
@@ -196,7 +161,7 @@ impl Plan {
                 Fingerprint::of(&[origin.as_bytes(), b"basic", id.as_bytes(), key.expose().as_bytes()])
             }
             Auth::OwnHeader => {
-                let own = self.request.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+                let own = self.request.first.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
                 Fingerprint::of(&[origin.as_bytes(), b"header", own])
             }
             Auth::Token(request) => Fingerprint::of(&[origin.as_bytes(), b"token", request.fingerprint().bytes()]),
@@ -215,85 +180,18 @@ impl TokenRequest {
     }
 }
 
-impl StartFormat {
-    /// The span between two start dates that differ when they are written; at least a second, as many APIs keep no less.
-    #[must_use]
-    pub fn unit(self) -> TimeDelta {
-        match self {
-            Self::Day => TimeDelta::days(1),
-            Self::Offset | Self::Zulu | Self::UnixSeconds | Self::UnixMilliseconds => TimeDelta::seconds(1),
-        }
-    }
-
-    /// The instant that the API gets to see of a start date.
-    #[must_use]
-    pub fn sent(self, date: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Day => date.date_naive().and_time(chrono::NaiveTime::MIN).and_utc(),
-            Self::Offset | Self::Zulu | Self::UnixSeconds | Self::UnixMilliseconds => floor_to_second(date),
-        }
-    }
-
-    /// Writes a start date, never a later one than it is.
-    #[must_use]
-    pub fn write(self, date: DateTime<Utc>) -> String {
-        match self {
-            Self::Offset => date.to_rfc3339_opts(SecondsFormat::Secs, false),
-            Self::Zulu => date.to_rfc3339_opts(SecondsFormat::Secs, true),
-            Self::Day => date.format("%Y-%m-%d").to_string(),
-            Self::UnixSeconds => date.timestamp().to_string(),
-            Self::UnixMilliseconds => date.timestamp_millis().to_string(),
-        }
-    }
-}
-
 impl Plan {
     /// What tells whether the requests are still those that a saved place belongs to; credentials may change.
     #[must_use]
     pub fn requests_fingerprint(&self) -> Fingerprint {
-        let Request { method, url, query, headers: _, body, start_format, hosts: _, timeout: _ } = &self.request;
-        let rest = format!("{query:?} {start_format:?} {:?}", self.paths);
-        let body = body.as_ref().map(Secret::expose).unwrap_or_default();
-        Fingerprint::of(&[method.as_str(), url.as_str(), &rest, body].map(str::as_bytes))
-    }
-}
-
-impl Request {
-    /// The URL of the first page of an iteration that begins at `start`.
-    #[must_use]
-    pub fn first_url(&self, start: DateTime<Utc>) -> Url {
-        let start = encode_component(&self.start_format.write(start));
-        let own = self.url.query().filter(|query| !query.is_empty()).map(str::to_owned);
-        let fields = self.query.iter().map(|field| {
-            let value = field.value.iter().map(|piece| match piece {
-                Piece::Text(text) => text.as_str(),
-                Piece::StartDate => start.as_str(),
-            });
-            format!("{}={}", field.name, value.collect::<String>())
-        });
-        let query = own.into_iter().chain(fields).collect::<Vec<_>>().join("&");
-        let mut url = self.url.clone();
-        url.set_query((!query.is_empty()).then_some(query.as_str()));
-        url
+        let paths = format!("{:?}", self.paths);
+        Fingerprint::of(&[self.request.fingerprint().bytes(), paths.as_bytes()])
     }
 }
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("url", &self.redactor.url(&self.url)).field("token", &self.token).finish()
-    }
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("scheme", &self.url.scheme())
-            .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("body", &self.body)
-            .field("start_format", &self.start_format)
-            .finish()
     }
 }
 

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::query::form_decoded;
+use crate::template::query::form_decoded;
 
 /// The shortest text that is taken out: below it, more sense than secrets would go.
 const SCRUBBED_CHARS_MIN: usize = 4;

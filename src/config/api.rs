@@ -13,6 +13,7 @@ use super::reader::{LIKENESS_MIN, Reader, Section, Text};
 use super::reference::Place;
 use super::secrets::{self, redactor};
 use crate::pace::Rate;
+use crate::paging::Paging;
 use crate::plan::{Auth, Overlap, Plan, StartPolicy};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
@@ -49,7 +50,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let interval = self.interval(&entry.section("settings"));
         self.warn_of_marks(&entry);
         let request = self.request(&entry, preset);
-        let own_header = request.as_ref().is_some_and(|(request, _)| request.headers.contains_key(AUTHORIZATION));
+        let own_header = request.as_ref().is_some_and(|(request, _)| request.first.headers.contains_key(AUTHORIZATION));
         let token = (place == Place::OAuth).then(|| self.token_request(&entry));
         let auth = match (own_header, token) {
             (true, _) => Some(Auth::OwnHeader),
@@ -65,7 +66,8 @@ impl<'r, 'd> Entries<'r, 'd> {
         let overlap = self.overlap(&entry.section("settings"), preset, has_id);
         let rate = self.rate(&entry.section("settings"));
         let (request, configured) = request?;
-        let auth = auth?;
+        let (auth, paths) = (auth?, paths?);
+        let paging = if paths.next_url.is_some() { Paging::by_links() } else { Paging::none() };
         let filled = self.reader.filled(&entry.spot);
         let redactor = redactor(&request, &auth, &entry.section("credentials"), filled);
         let token_url = match &auth {
@@ -83,9 +85,10 @@ impl<'r, 'd> Entries<'r, 'd> {
             redactor,
             name: name?,
             interval: interval?,
-            start: StartPolicy { configured, back, overlap, format: request.start_format },
+            start: StartPolicy { configured, back, overlap, granularity: request.granularity() },
             until: None,
-            paths: paths?,
+            paths,
+            paging,
             custom_fields: custom_fields?,
             auth,
             request,

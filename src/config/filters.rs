@@ -6,10 +6,10 @@ use percent_encoding::percent_decode_str;
 use super::api::Entries;
 use super::presets::Preset;
 use super::reader::{Section, Text};
-use crate::plan::StartFormat;
-use crate::query::{self, Piece, QueryField};
 use crate::record::date;
 use crate::record::path::JsonPath;
+use crate::template::query::{self, QueryField};
+use crate::template::{DateFormat, Template, Variable};
 
 impl<'r, 'd> Entries<'r, 'd> {
     /// The query, the start date that stands in the filters, and how start dates are written.
@@ -17,7 +17,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         &self,
         entry: &Section<'r, 'd>,
         preset: &Preset,
-    ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, StartFormat)> {
+    ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, DateFormat)> {
         let mut filters = entry.pairs("filters");
         let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
         let start_name = match (entry.text("start_date_name"), preset.odata) {
@@ -35,18 +35,20 @@ impl<'r, 'd> Entries<'r, 'd> {
         for (name, text) in filters {
             let name = query::query_name(name.trim());
             let name = if preset.odata { odata_name(name) } else { name };
-            query.push(QueryField { name, value: query::query_value(text.value.trim()) });
+            let value = self.template(&text, query::query_value);
+            query.push(QueryField { name, value });
         }
         let written = start_filter.map(|(_, format)| format);
         if preset.odata {
             if !in_filters {
                 add_odata_clause(&mut query, start_name.as_deref()?);
             }
-            return Some((query, configured, StartFormat::Zulu));
+            return Some((query, configured, DateFormat::Zulu));
         }
-        let default = if in_filters { StartFormat::Zulu } else { StartFormat::Offset };
+        let default = if in_filters { DateFormat::Zulu } else { DateFormat::Offset };
         if let (false, Some(name)) = (in_filters, &start_name) {
-            query.push(QueryField { name: query::query_name(name), value: vec![Piece::StartDate] });
+            let value = Template::variable(Variable::StartDate(DateFormat::Zulu));
+            query.push(QueryField { name: query::query_name(name), value });
         }
         Some((query, configured, written.unwrap_or(default)))
     }
@@ -64,7 +66,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// Takes the filter out that says where to begin.
-    fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, StartFormat)> {
+    fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, DateFormat)> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().trim().to_owned();
         let wanted = decoded(name);
         let is_start = |text: &str| decoded(text) == wanted;
@@ -92,25 +94,26 @@ fn odata_name(name: String) -> String {
 /// Makes the start date a clause of `$filter`, before the user's own.
 fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
     let own = query.iter().position(|known| known.name == "$filter").map(|at| query.remove(at).value);
-    let mut value = query::query_value(&format!("{field} ge {}", query::START_DATE_MARK));
-    let own: String = own.into_iter().flatten().filter_map(Piece::into_text).collect();
+    let before = query::encode_component(&format!("{field} ge "));
+    let mut value = Template::text(before).and(Template::variable(Variable::StartDate(DateFormat::Zulu)));
+    let own = own.as_ref().map(Template::texts).unwrap_or_default();
     if !own.is_empty() {
         // OData reads `or` as weaker than `and`.
         let has_or = query::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
         let clause = if has_or { format!("({own})") } else { own };
-        value.push(Piece::Text(format!("%20and%20{clause}")));
+        value = value.and(Template::text(format!("%20and%20{clause}")));
     }
     query.insert(0, QueryField { name: "$filter".to_owned(), value });
 }
 
 /// How the user's own start date is written, so that the next ones look the same.
-fn format_of(written: &str) -> StartFormat {
+fn format_of(written: &str) -> DateFormat {
     let digits = written.bytes().all(|b| b.is_ascii_digit());
     match written.len() {
-        9 | 10 if digits => StartFormat::UnixSeconds,
-        12 | 13 if digits => StartFormat::UnixMilliseconds,
-        10 if written.contains('-') => StartFormat::Day,
-        _ if written.ends_with(['Z', 'z']) => StartFormat::Zulu,
-        _ => StartFormat::Offset,
+        9 | 10 if digits => DateFormat::UnixSeconds,
+        12 | 13 if digits => DateFormat::UnixMilliseconds,
+        10 if written.contains('-') => DateFormat::Day,
+        _ if written.ends_with(['Z', 'z']) => DateFormat::Zulu,
+        _ => DateFormat::Offset,
     }
 }

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 use super::api::Entries;
 use super::document::Place as Spot;
 use super::reader::{Section, key_text};
-use crate::query::START_DATE_MARK;
+use crate::template::query::START_DATE_MARK;
 
 /// What an entry can't say yet.
 const END_DATE_MARK: &str = "{end_date}";

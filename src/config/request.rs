@@ -12,9 +12,10 @@ use super::presets::Preset;
 use super::reader::{Section, Text, json};
 use super::slips;
 use crate::http::Timeouts;
-use crate::plan::{Auth, Request, TokenRequest};
-use crate::query;
+use crate::plan::{Auth, TokenRequest};
 use crate::secret::Secret;
+use crate::template::query;
+use crate::template::{BodyTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError};
 
 /// The longest `http_request.timeout`: who says nothing for an hour won't say anything any more.
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
@@ -38,7 +39,11 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// The data request, and the start date that stands in the filters.
-    pub(super) fn request(&self, entry: &Section<'r, 'd>, preset: &Preset) -> Option<(Request, Option<DateTime<Utc>>)> {
+    pub(super) fn request(
+        &self,
+        entry: &Section<'r, 'd>,
+        preset: &Preset,
+    ) -> Option<(RequestTemplate, Option<DateTime<Utc>>)> {
         let http = &self.http_section(entry);
         let url = match preset.url {
             None if http.is_absent() => {
@@ -52,11 +57,28 @@ impl<'r, 'd> Entries<'r, 'd> {
         let mut headers = self.headers(http);
         let body = self.data_body(http, method.as_ref(), &mut headers);
         let window = self.window(entry, preset);
-        let (query, configured, start_format) = window?;
+        let (mut query, configured, start_format) = window?;
+        for field in &mut query {
+            field.value = std::mem::take(&mut field.value).with_start_format(&start_format);
+        }
         let timeout = http.seconds("timeout", TIMEOUT_MAX).unwrap_or(Timeouts::default().idle);
         let hosts = self.hosts(entry, url.as_ref());
         let (method, url) = (method?, url?);
-        Some((Request { method, url, query, headers, body, start_format, hosts, timeout }, configured))
+        let first =
+            RequestParts { url: UrlTemplate::Plain(url.clone()), query, headers, filled_headers: Vec::new(), body };
+        Some((RequestTemplate { method, url, first, next: None, start_format, hosts, timeout }, configured))
+    }
+
+    /// A text with its variables; one with a format that it can't have is an error.
+    pub(super) fn template(
+        &self,
+        text: &Text,
+        parse: impl FnOnce(&str) -> Result<Template, VariableError>,
+    ) -> Template {
+        parse(text.value.trim()).unwrap_or_else(|error| {
+            self.reader.fault(&text.spot, error.to_string(), None);
+            Template::default()
+        })
     }
 
     fn url(&self, text: Option<Text>) -> Option<Url> {
@@ -102,7 +124,12 @@ impl<'r, 'd> Entries<'r, 'd> {
         headers
     }
 
-    fn data_body(&self, http: &Section<'r, 'd>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<Secret> {
+    fn data_body(
+        &self,
+        http: &Section<'r, 'd>,
+        method: Option<&Method>,
+        headers: &mut HeaderMap,
+    ) -> Option<BodyTemplate> {
         let value = http.value("body")?;
         let spot = http.spot.key("body");
         if method == Some(&Method::GET) {
@@ -129,7 +156,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             }
         };
         headers.entry(CONTENT_TYPE).or_insert(content_type);
-        Some(Secret::new(body))
+        Some(BodyTemplate::Text(Template::text(body)))
     }
 
     pub(super) fn basic(&self, entry: &Section<'r, 'd>) -> Option<Auth> {

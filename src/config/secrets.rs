@@ -4,22 +4,28 @@ use reqwest::header::HeaderMap;
 
 use super::expand::without_line_end;
 use super::reader::Section;
-use crate::plan::{Auth, Request};
-use crate::query::Piece;
+use crate::plan::Auth;
 use crate::secret::{Redactor, Secret};
+use crate::template::{RequestTemplate, Template};
 
 /// Everything of an entry that must not be seen.
-pub(super) fn redactor(request: &Request, auth: &Auth, credentials: &Section<'_, '_>, filled: Vec<Secret>) -> Redactor {
+pub(super) fn redactor(
+    request: &RequestTemplate,
+    auth: &Auth,
+    credentials: &Section<'_, '_>,
+    filled: Vec<Secret>,
+) -> Redactor {
     let text = |key| credentials.as_is(key).map(|text| without_line_end(&text.value).to_owned());
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
     secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
-    secrets.extend(header_secrets(&request.headers));
-    secrets.extend(request.body.iter().flat_map(|body| body_values(body.expose(), |_| true)));
+    secrets.extend(header_secrets(&request.first.headers));
+    let bodies = request.first.body.iter().flat_map(|body| body.templates()).map(Template::texts);
+    secrets.extend(bodies.flat_map(|text| body_values(&text, |_| true)));
     secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
     secrets.extend(request.url.password().map(str::to_owned));
-    for field in request.query.iter().filter(|field| is_secret_name(&field.name)) {
-        secrets.extend(field.value.iter().cloned().filter_map(Piece::into_text));
+    for field in request.first.query.iter().filter(|field| is_secret_name(&field.name)) {
+        secrets.push(field.value.texts());
     }
     if let Auth::Token(token) = auth {
         let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);

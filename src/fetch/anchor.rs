@@ -2,8 +2,9 @@
 
 use reqwest::StatusCode;
 
-use super::{FetchError, NextLinkError};
+use super::FetchError;
 use crate::http::unreachable_anchor;
+use crate::paging::NextLinkError;
 use crate::window::is_too_old;
 
 impl FetchError {
@@ -15,6 +16,7 @@ impl FetchError {
             Self::Status { status, error_body, .. } => of_status(*status, error_body),
             Self::Elsewhere { .. } | Self::OtherOrigin { .. } | Self::Private { .. } => "other-host",
             Self::Limited { .. } | Self::Held { .. } => "waiting",
+            Self::Request(_) => "request-not-made",
             Self::Lost(_) => "answer-lost",
             Self::WebPage { .. } => "web-page",
             Self::Empty { .. } => "empty-body",

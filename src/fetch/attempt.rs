@@ -1,12 +1,11 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
 use chrono::Utc;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
 use super::answer::{self, BodyReader, Silence};
 use super::flaw::{self, Flaw};
-use super::next;
 use super::room::Room;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, refusal};
@@ -15,6 +14,7 @@ use crate::http::{self, Clients};
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
 use crate::secret::{Redactor, Secret};
+use crate::template::Request;
 use crate::window::Moment;
 
 /// A success that refuses the token is no larger than this.
@@ -37,17 +37,16 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Got {
     pub(super) answer: Answer,
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
     /// What its body has of a failure.
     pub(super) flaw: Option<AttemptError>,
 }
 
 impl Attempt<'_> {
     /// One request, with its redirects. Where many are made at a time, room is taken for the body as it comes in.
-    pub(super) async fn make(self, url: &Url, mut room: Option<&mut Room<'_>>) -> Result<Got, AttemptError> {
-        let Self { access, .. } = self;
+    pub(super) async fn make(self, request: &Request, mut room: Option<&mut Room<'_>>) -> Result<Got, AttemptError> {
+        let (Self { access, .. }, url) = (self, &request.url);
         let asked_at = Utc::now();
-        let outgoing = self.outgoing();
+        let outgoing = self.outgoing(request);
         let sent = send(&outgoing, url, &access.redactor);
         let sent = match &mut room {
             Some(room) => room.patiently(0, sent).await,
@@ -67,14 +66,13 @@ impl Attempt<'_> {
         let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.redactor));
         let text = has_content.then_some(text);
         let moment = Moment::new(asked_at, answer::date(&headers));
-        let has_next_header = next::is_in_header(&headers);
         let secrets = access.redactor.clone();
-        let answer = Answer { text, was_lossy, base, secrets, moment, has_next_header, permit: None };
-        Ok(Got { answer, status, headers, flaw })
+        let answer = Answer { text, was_lossy, base, secrets, moment, headers, permit: None };
+        Ok(Got { answer, status, flaw })
     }
 
-    fn outgoing(&self) -> Outgoing<'_> {
-        let request = &self.plan.request;
+    fn outgoing<'o>(&'o self, request: &'o Request) -> Outgoing<'o> {
+        let template = &self.plan.request;
         let mut headers = request.headers.clone();
         headers.extend(self.access.authorization.clone().map(|value| (AUTHORIZATION, value)));
         Outgoing {
@@ -82,8 +80,8 @@ impl Attempt<'_> {
             method: &request.method,
             headers,
             body: request.body.as_ref(),
-            configured: &request.url,
-            beyond: CrossOrigin::Strip(&request.hosts),
+            configured: &template.url,
+            beyond: CrossOrigin::Strip(&template.hosts),
             is_http1: self.is_http1,
             silence: self.silence(),
         }

@@ -10,10 +10,14 @@ use super::waits::moment;
 use crate::http::PrivateAddress;
 use crate::record::date;
 use crate::retry::Verdict;
+use crate::template::RequestError;
 
 /// Why there is no page. Every `url` is without its query.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
+    /// The request can't be made.
+    #[error("the request can't be made: {0}")]
+    Request(#[from] RequestError),
     /// No answer, or not a whole one.
     #[error("{url} gave no whole answer: {cause}")]
     Broken {

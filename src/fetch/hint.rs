@@ -18,6 +18,7 @@ impl FetchError {
             Self::Limited { .. } | Self::Held { .. } => Some(
                 "nothing: it is asked again at that time; to need fewer requests, make settings.time_interval longer",
             ),
+            Self::Request(_) => Some("check the variables in the entry: each needs a value where it stands"),
             Self::Lost(_) => Some("nothing, if the next iteration goes through"),
             Self::WebPage { .. } => {
                 Some("check http_request.url, and the credentials: gateways and login pages answer so, too")

@@ -1,6 +1,6 @@
 //! From a request to the text of a page.
 //!
-//! Enters: an URL of the API. Leaves: the answer's text, decoded and of bounded size, or the reason why there is none.
+//! Enters: the values for the request of a page. Leaves: the answer's text, decoded and of bounded size, or the reason why there is none.
 //! What always holds: credentials, headers and bodies of the config go to the configured origin, and to those that the
 //! entry trusts with them; every wait ends, at once where a stop or an edit comes; no message shows a query, a header or a
 //! body that was sent.
@@ -12,7 +12,6 @@ mod error;
 mod flaw;
 mod gate;
 mod hint;
-mod next;
 mod once;
 mod refusal;
 mod room;
@@ -21,13 +20,13 @@ mod token;
 mod waits;
 
 use chrono::Utc;
+use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 pub(crate) use answer::error_words;
 pub(crate) use attempt::Credentials;
 pub use error::FetchError;
 pub use gate::{Gate, Gates};
-pub use next::{NextLinkError, next_link};
 pub(crate) use once::{Call, RefusedAnswer, access_once, page_once};
 pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
@@ -38,6 +37,7 @@ use crate::memory::{MemoryBudget, Outage, Permit};
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::secret::Redactor;
+use crate::template::Scope;
 use crate::window::Moment;
 use attempt::{Attempt, Got};
 use error::AttemptError;
@@ -73,8 +73,8 @@ pub struct Answer {
     pub secrets: Redactor,
     /// When it was asked for, by our clock and the API's.
     pub moment: Moment,
-    /// Whether a header names a next page (RFC 8288).
-    pub has_next_header: bool,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// What it takes of the memory budget, where it is counted.
     pub permit: Option<Permit>,
 }
@@ -105,8 +105,8 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
-    pub async fn page(&self, url: &Url, turn: RequestTurn) -> Result<Answer, FetchError> {
-        let page = self.waits.stop().until_cut(self.page_with_retries(url, turn));
+    pub async fn page(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
+        let page = self.waits.stop().until_cut(self.page_with_retries(scope, turn));
         tokio::select! {
             biased;
             page = page => page.unwrap_or(Err(FetchError::Stopped)),
@@ -114,7 +114,7 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn page_with_retries(&self, url: &Url, turn: RequestTurn) -> Result<Answer, FetchError> {
+    async fn page_with_retries(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
         let mut retries = Retries::new(retry::API);
         let mut has_renewed = false;
         let host = self.plan.request.url.origin().ascii_serialization();
@@ -127,7 +127,8 @@ impl Fetcher<'_> {
             room.take_first().await?;
             let (clients, plan, counters) = (self.clients, self.plan, self.counters);
             let attempt = Attempt { clients, plan, access: &access, is_http1, counters };
-            let made = attempt.make(url, Some(&mut room)).await;
+            let request = self.plan.request.build(&Scope { now: Utc::now(), ..scope })?;
+            let made = attempt.make(&request, Some(&mut room)).await;
             let refusal = match &made {
                 Ok(got) if got.refuses_token() => Some(Refusal::Clear),
                 Ok(_) => None,
@@ -141,8 +142,8 @@ impl Fetcher<'_> {
                 continue;
             }
             let failure = match made {
-                Ok(Got { answer, flaw: None, headers, .. }) => {
-                    self.gate.note(retry::quota(&headers, Utc::now()));
+                Ok(Got { answer, flaw: None, .. }) => {
+                    self.gate.note(retry::quota(&answer.headers, Utc::now()));
                     return Ok(Answer { permit: Some(room.into_permit()), ..answer });
                 }
                 Ok(Got { flaw: Some(flaw), .. }) => flaw,

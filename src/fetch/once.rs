@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{StatusCode, Url};
+use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Got};
@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::http::Clients;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
+use crate::template::Request;
 
 /// A call that was answered well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +76,14 @@ pub(crate) async fn page_once(
     clients: &Clients,
     plan: &Plan,
     access: &Credentials,
-    url: &Url,
+    request: &Request,
 ) -> Result<(Answer, Call), RefusedAnswer> {
     let begun = Instant::now();
     let counters = Counters::default();
     let attempt = Attempt { clients, plan, access, is_http1: false, counters: &counters };
-    let mut made = attempt.make(url, None).await;
+    let mut made = attempt.make(request, None).await;
     if made.as_ref().is_err_and(|failure| failure.wants_http1) {
-        made = Attempt { is_http1: true, ..attempt }.make(url, None).await;
+        made = Attempt { is_http1: true, ..attempt }.make(request, None).await;
     }
     match made {
         Ok(Got { answer, status, .. }) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),

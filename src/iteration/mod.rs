@@ -6,9 +6,10 @@
 //! everything.
 
 mod delivery;
+mod intake;
 mod outcome;
+mod pipeline;
 mod report;
-mod run;
 #[cfg(test)]
 mod simulation;
 mod watch;
@@ -31,10 +32,11 @@ use crate::ship::{DeadLetterFile, Listener, Shipper};
 use crate::state::{ApiState, Commit, IterationSummary, StateDir};
 use crate::status::StatusRegistry;
 use crate::stop::{Recall, Stop};
-use crate::window::{Gap, GapCause, Window, is_future};
+use crate::window::{Chain, Gap, GapCause, Window, is_future};
 use delivery::BatchSender;
+use intake::Intake;
 use outcome::{EndedChain, How, Moved};
-use run::{Pipeline, RefusedBatch};
+use pipeline::{Lane, Pipeline, RefusedBatch};
 use watch::Observed;
 
 /// Beyond two intervals and this, an API was not asked: what surfaced meanwhile says nothing about arrival delay.
@@ -266,20 +268,21 @@ impl Api {
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = services.directory.remembered(self.account.ledger).await;
         let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
-        let mut run =
-            Pipeline::new(plan, &services.directory, delivery, &self.counters, &mut self.account, window, now);
-        run.observed.remembered = remembered;
-        run.refused = self.refused.take();
-        let read = run.pages(&fetcher).await;
+        let intake = Intake::new(window, Chain::new(self.account.sorted, now), remembered);
+        let lane = Lane::new(delivery, self.refused.take());
+        let parts = (&*services.directory, &*self.counters);
+        let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
+        let read = pipeline.pages(&fetcher).await;
+        let Pipeline { intake, lane, resumed, report, .. } = pipeline;
+        let (chain, observed) = (&intake.chain, intake.observed);
         let ended = EndedChain {
-            window: run.window,
-            course: run.chain.course(),
-            is_newest_first: run.chain.is_newest_first(),
-            is_look: is_wide && !run.is_resumed,
-            is_delivered: !run.has_failed,
+            window: intake.window,
+            course: chain.course(),
+            is_newest_first: chain.is_newest_first(),
+            is_look: is_wide && resumed.is_none(),
+            is_delivered: !lane.has_failed,
         };
-        let Pipeline { refused, report, observed, .. } = run;
-        self.refused = refused;
+        self.refused = lane.refused;
         undelivered.tell(&plan.name);
         if report.pages > 0 {
             self.account.lookback.add(report.pages, observed.back, ended.is_look, now);

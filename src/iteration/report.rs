@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
-use crate::fetch::{FetchError, NextLinkError};
+use crate::fetch::FetchError;
+use crate::paging::NextLinkError;
 use crate::plan::Auth;
 use crate::record::{PageError, date};
 use crate::ship::{ShipError, Shipped};

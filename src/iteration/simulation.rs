@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcome::{self, EndedChain, How};
 use super::watch::{self, Observed};
-use crate::plan::{Overlap, StartFormat, StartPolicy};
+use crate::plan::{Overlap, StartPolicy};
 use crate::record::Fingerprint;
 use crate::state::ApiState;
+use crate::template::{Granularity, Position};
 use crate::window::{Chain, ChainStep, Moment, Progress, Proof, SeenRecord, Sight, is_future};
 
 const HOUR: i64 = 3_600;
@@ -237,6 +238,11 @@ impl Server {
     }
 }
 
+/// A position that a link leads to.
+fn by(next_url: Option<String>) -> Position {
+    Position { next_url, ..Position::default() }
+}
+
 /// A fetcher, its disk, and the time.
 struct Fetcher {
     server: Server,
@@ -262,7 +268,7 @@ impl Fetcher {
             configured: None,
             back: TimeDelta::days(14),
             overlap: Overlap::Measured { until_measured: TimeDelta::minutes(1) },
-            format: StartFormat::Zulu,
+            granularity: Granularity::Second,
         };
         Self {
             server,
@@ -338,8 +344,8 @@ impl Fetcher {
         let (mut link, mut resumed, mut is_resumed, mut is_proof) = (None, None, false, false);
         if let Some(progress) = self.account.progress.clone().filter(|place| place.is_valid(requests, now)) {
             let (asked, again) = match progress.proof() {
-                Proof::Again(link) => (link.map(str::to_owned), true),
-                Proof::Behind(link) => (Some(link.to_owned()), false),
+                Proof::Again(position) => (position.next_url.clone(), true),
+                Proof::Behind(position) => (position.next_url.clone(), false),
             };
             let answer = self.ask(progress.window.start, asked.as_deref(), false);
             let is_proved = match &answer {
@@ -383,7 +389,7 @@ impl Fetcher {
             let seen: Vec<SeenRecord> = page.records.iter().map(seen).collect();
             let request = |link: &Option<String>| print(link.as_deref().unwrap_or("first"));
             let next = page.next.as_ref().map(|_| request(&page.next));
-            let step = chain.see(&Sight { request: request(&link), moment, records: &seen, next });
+            let step = chain.see(&Sight { request: request(&link), moment, records: &seen, next, is_counted: false });
             self.deliver(&page.records, &window)?;
             observed.records = page.records.len() as u64;
             let is_back = |r: &Record| self.account.checkpoint.is_some_and(|point| at(r.date + 1) < point);
@@ -391,13 +397,13 @@ impl Fetcher {
             match (step, page.next) {
                 (ChainStep::On { is_repeated: repeated }, Some(next)) => {
                     let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
-                    let place = Progress::new(requests, window, link, next.clone(), chain.course());
+                    let place = Progress::new(requests, window, by(link), by(Some(next.clone())), chain.course());
                     self.account.progress = Some(place.proved_by(&prints, is_proof && pages == 1, self.own()));
                     (link, is_repeated) = (Some(next), repeated);
                 }
                 (ChainStep::Circle, _) => break Err(Trouble::Circle),
                 (ChainStep::Pause, Some(next)) => {
-                    let place = Progress::new(requests, window, link, next, chain.course());
+                    let place = Progress::new(requests, window, by(link), by(Some(next)), chain.course());
                     let prints: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
                     self.account.progress = Some(place.proved_by(&prints, false, self.own()));
                     break Err(Trouble::Pause);
@@ -632,12 +638,12 @@ fn a_source_whose_clock_is_ahead_pushes_nobody_out_of_the_window() {
 
 #[test]
 fn starts_that_are_exclusive_or_coarse_lose_nothing() {
-    for (unit, format) in [(1, StartFormat::Zulu), (DAY, StartFormat::Day)] {
+    for (unit, granularity) in [(1, Granularity::Second), (DAY, Granularity::Day)] {
         for is_exclusive in [true, false] {
             let all = (0..300).map(|n| Record { surfaces: 388 * n as i64 + 1, ..record(n, 388 * n as i64) }).collect();
             let server = Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
             let mut fetcher = Fetcher::new(Server { unit, is_exclusive, ..server });
-            (fetcher.rule.format, fetcher.interval) = (format, 600);
+            (fetcher.rule.granularity, fetcher.interval) = (granularity, 600);
             fetcher.iterate_for(200);
             fetcher.check(&format!("units of {unit} s, exclusive: {is_exclusive}"), 0, 0);
         }

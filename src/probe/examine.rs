@@ -3,21 +3,22 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use reqwest::Url;
 
 use super::judge::{self, Edge, Start};
 use super::redact;
 use super::report::{ProbeReport, answered, presentable};
 use super::suggest;
-use crate::fetch::{Answer, Credentials, access_once, error_words, next_link, page_once};
+use crate::fetch::{Answer, Credentials, access_once, error_words, page_once};
 use crate::http::Clients;
+use crate::paging::{in_header, next_link};
 use crate::plan::Plan;
-use crate::query::{Piece, form_decoded};
 use crate::record::answer::{More, is_link, more};
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
 use crate::secret::Redactor;
+use crate::template::Request;
+use crate::template::query::form_decoded;
 use crate::window::{Direction, Known, Window};
 use crate::words::counted;
 
@@ -46,7 +47,14 @@ pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Probe
         }
     };
     let start = Window::open(&plan.start, &Known::default(), now).start;
-    let answer = match page_once(client, plan, &access, &plan.request.first_url(start)).await {
+    let request = match plan.request.build_first(start, now) {
+        Ok(request) => request,
+        Err(error) => {
+            report.wrong("answer", &error.to_string());
+            return report;
+        }
+    };
+    let answer = match page_once(client, plan, &access, &request).await {
         Ok((answer, call)) => {
             report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
             answer
@@ -120,7 +128,7 @@ impl Asked<'_> {
 
     /// What shows that more follows, where no link is followed.
     fn unread(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
-        if answer.has_next_header {
+        if in_header(&answer.headers).is_some() {
             report.wrong(
                 "next",
                 "a header `Link` names a next page (rel=\"next\"), and links in headers are not followed yet",
@@ -283,12 +291,13 @@ impl Asked<'_> {
             // That is told already.
             return;
         }
-        let tried = match judge::start_to_try(&dates, request.start_format) {
+        let granularity = request.granularity();
+        let tried = match judge::start_to_try(&dates, granularity) {
             Ok(tried) => tried,
             Err(untold) => return report.well("start", &format!("`{name}`: can't be told, as {untold}")),
         };
-        let sent = request.start_format.sent(tried);
-        let control = request.first_url(self.from);
+        let sent = granularity.sent(tried);
+        let Ok(control) = request.build_first(self.from, self.now) else { return };
         let (judged, came) = match judged(self.client, self.plan, self.access, tried, &dates, &control).await {
             Ok(judged) => judged,
             Err(Again::Refused(refused)) => {
@@ -373,10 +382,11 @@ pub(super) async fn judged(
     access: &Credentials,
     start: DateTime<Utc>,
     before: &[DateTime<Utc>],
-    control: &Url,
+    control: &Request,
 ) -> Result<(Start, usize), Again> {
-    let sent = plan.request.start_format.sent(start);
-    let came = again(client, plan, access, &plan.request.first_url(start)).await?;
+    let sent = plan.request.granularity().sent(start);
+    let request = plan.request.build_first(start, Utc::now()).map_err(|error| Again::Unreadable(error.to_string()))?;
+    let came = again(client, plan, access, &request).await?;
     let judged = judge::start(sent, before, &came);
     if !matches!(judged, Start::Honoured(_)) {
         return Ok((judged, came.len()));
@@ -390,9 +400,9 @@ async fn again(
     client: &Clients,
     plan: &Plan,
     access: &Credentials,
-    url: &Url,
+    request: &Request,
 ) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
-    let fetched = page_once(client, plan, access, url).await;
+    let fetched = page_once(client, plan, access, request).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
     let root = RawJson::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
@@ -428,6 +438,6 @@ pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
 
 /// The parameter that takes the start date.
 fn start_name(plan: &Plan) -> String {
-    let field = plan.request.query.iter().find(|field| field.value.contains(&Piece::StartDate));
+    let field = plan.request.first.query.iter().find(|field| field.value.has_start_date());
     field.map(|field| form_decoded(&field.name)).unwrap_or_default()
 }

@@ -15,12 +15,12 @@ use super::suggest;
 use crate::config::{self, Surroundings};
 use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
 use crate::http::Clients;
-use crate::plan::{Auth, Plan, Request, StartFormat};
-use crate::query::Piece;
+use crate::plan::{Auth, Plan};
 use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
 use crate::record::{Paths, date};
 use crate::secret::Redactor;
+use crate::template::{DateFormat, Request, RequestError, RequestTemplate};
 use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
@@ -73,7 +73,8 @@ pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Resul
         NoProposal::Answer(format!("{}{advice}", refused.error))
     };
     let (access, _) = access_once(client, &plan).await.map_err(failed)?;
-    let (answer, _) = page_once(client, &plan, &access, &without_start(&plan.request)).await.map_err(failed)?;
+    let request = without_start(&plan.request).map_err(|error| NoProposal::Given(error.to_string()))?;
+    let (answer, _) = page_once(client, &plan, &access, &request).await.map_err(failed)?;
     let text =
         answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
     let root =
@@ -127,11 +128,11 @@ fn type_paths(kind: Kind) -> Option<Paths> {
     compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
 }
 
-/// The URL of the first page with nothing in it that speaks of a start date.
-fn without_start(request: &Request) -> Url {
-    let mut request = request.clone();
-    request.query.retain(|field| !field.value.contains(&Piece::StartDate));
-    request.first_url(DateTime::UNIX_EPOCH)
+/// The request for the first page with nothing in it that speaks of a start date.
+fn without_start(template: &RequestTemplate) -> Result<Request, RequestError> {
+    let mut template = template.clone();
+    template.first.query.retain(|field| !field.value.has_start_date());
+    template.build_first(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH)
 }
 
 /// The first page.
@@ -250,8 +251,8 @@ impl Asking<'_> {
         let written = list.elements().find_map(|record| date_path.first(record))?;
         let read = (written.kind() == JsonKind::Number).then(|| date::parse(written.text())).flatten()?;
         let format = match written.text().starts_with(&read.timestamp_millis().to_string()) {
-            true => StartFormat::UnixMilliseconds,
-            false => StartFormat::UnixSeconds,
+            true => DateFormat::UnixMilliseconds,
+            false => DateFormat::UnixSeconds,
         };
         Some(format.write(date::floor_to_second(date::before(self.now, FIRST_START_BACK))))
     }
@@ -260,14 +261,14 @@ impl Asking<'_> {
         let untold = |why: &str| Tried::Untold(format!("which parameter takes a start date can't be told: {why}"));
         let Ok(plan) = compile(self.wish, attempt) else { return untold("records and dates must be known first") };
         let Ok(records) = records(root, &plan.paths) else { return untold("the records are not known") };
-        let format = plan.request.start_format;
+        let granularity = plan.request.granularity();
         let dates = dates(&records);
-        let start = match judge::start_to_try(&dates, format) {
+        let start = match judge::start_to_try(&dates, granularity) {
             Ok(start) => start,
             Err(why) => return untold(&why.to_string()),
         };
-        let sent = format.sent(start);
-        let control = without_start(&plan.request);
+        let sent = granularity.sent(start);
+        let Ok(control) = without_start(&plan.request) else { return untold("a variable has no value") };
         let judged = match judged(self.client, &plan, self.access, start, &dates, &control).await {
             Ok((judged, _)) => judged,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
@@ -361,9 +362,10 @@ mod tests {
         let (text, cisco) = plan(&wish("https://api.eu.amp.cisco.com/v1/events?limit=500", basic()), page);
         assert!(text.contains("type: cisco_secure_x") && !text.contains("json_paths"), "{text}");
         assert_eq!(cisco.paths.next_url.as_ref().map(|path| path.to_string()), Some("metadata.links.next".to_owned()));
-        let asked = cisco.request.first_url(DateTime::UNIX_EPOCH);
+        let first =
+            |plan: &Plan| plan.request.build_first(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH).expect("bound").url;
         assert_eq!(
-            asked.as_str(),
+            first(&cisco).as_str(),
             "https://api.eu.amp.cisco.com/v1/events?limit=500&start_date=1970-01-01T00%3A00%3A00%2B00%3A00"
         );
 
@@ -371,8 +373,7 @@ mod tests {
         let (text, graph) = plan(&wish("https://graph.microsoft.com/v1.0/auditLogs/signIns?$top=10", token()), page);
         assert!(text.contains("type: azure_graph") && text.contains("data_date: createdDateTime"), "{text}");
         assert_eq!(graph.paths.next_url.as_ref().map(|path| path.to_string()), Some("@odata.nextLink".to_owned()));
-        let asked = graph.request.first_url(DateTime::UNIX_EPOCH);
-        assert_eq!(asked.query(), Some("$filter=createdDateTime%20ge%201970-01-01T00%3A00%3A00Z&$top=10"));
+        assert_eq!(first(&graph).query(), Some("$filter=createdDateTime%20ge%201970-01-01T00%3A00%3A00Z&$top=10"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::plan::StartFormat;
+use crate::template::Granularity;
 use crate::window::{ChainOrder, Direction};
 
 /// The order of a page's dates; nothing where it can't be told, as they are all the same.
@@ -30,12 +30,12 @@ pub enum Untold {
 ///
 /// # Errors
 /// Where no date of the page separates its records.
-pub fn start_to_try(dates: &[DateTime<Utc>], format: StartFormat) -> Result<DateTime<Utc>, Untold> {
+pub fn start_to_try(dates: &[DateTime<Utc>], granularity: Granularity) -> Result<DateTime<Utc>, Untold> {
     let oldest = dates.iter().min().filter(|_| dates.len() > 1).ok_or(Untold::TooFew)?;
-    let mut able: Vec<DateTime<Utc>> = dates.iter().copied().filter(|date| format.sent(*date) > *oldest).collect();
+    let mut able: Vec<DateTime<Utc>> = dates.iter().copied().filter(|date| granularity.sent(*date) > *oldest).collect();
     able.sort_unstable();
     able.dedup();
-    let exact: Vec<DateTime<Utc>> = able.iter().copied().filter(|date| format.sent(*date) == *date).collect();
+    let exact: Vec<DateTime<Utc>> = able.iter().copied().filter(|date| granularity.sent(*date) == *date).collect();
     let of = if exact.is_empty() { able } else { exact };
     // Not the newest: an answer without anything later would leave everything open.
     of.get(of.len().saturating_sub(1) / 2).copied().ok_or(Untold::OneDate)
@@ -134,20 +134,20 @@ mod tests {
 
     #[test]
     fn the_date_to_try_has_an_older_record_as_it_is_sent() {
-        use StartFormat::{Day, Offset};
-        for (dates, format, expected) in [
-            (&["10:00:03", "10:00:02", "10:00:01"][..], Offset, Ok("10:00:02")),
-            (&["10:00:02", "10:00:01"], Offset, Ok("10:00:02")),
-            (&["10:00:04", "10:00:03", "10:00:02", "10:00:01"], Offset, Ok("10:00:03")),
-            (&["10:00:03.5", "10:00:02.5", "10:00:01.5"], Offset, Ok("10:00:02.5")),
-            (&["10:00:03.5", "10:00:02", "10:00:01.5"], Offset, Ok("10:00:02")),
-            (&["10:00:01.9", "10:00:01.2"], Offset, Err(Untold::OneDate)),
-            (&["10:00:01", "10:00:01"], Offset, Err(Untold::OneDate)),
+        use Granularity::{Day, Second};
+        for (dates, granularity, expected) in [
+            (&["10:00:03", "10:00:02", "10:00:01"][..], Second, Ok("10:00:02")),
+            (&["10:00:02", "10:00:01"], Second, Ok("10:00:02")),
+            (&["10:00:04", "10:00:03", "10:00:02", "10:00:01"], Second, Ok("10:00:03")),
+            (&["10:00:03.5", "10:00:02.5", "10:00:01.5"], Second, Ok("10:00:02.5")),
+            (&["10:00:03.5", "10:00:02", "10:00:01.5"], Second, Ok("10:00:02")),
+            (&["10:00:01.9", "10:00:01.2"], Second, Err(Untold::OneDate)),
+            (&["10:00:01", "10:00:01"], Second, Err(Untold::OneDate)),
             (&["10:00:03", "09:00:00"], Day, Err(Untold::OneDate)),
-            (&["10:00:01"], Offset, Err(Untold::TooFew)),
-            (&[], Offset, Err(Untold::TooFew)),
+            (&["10:00:01"], Second, Err(Untold::TooFew)),
+            (&[], Second, Err(Untold::TooFew)),
         ] {
-            assert_eq!(start_to_try(&all(dates), format), expected.map(at), "{dates:?} {format:?}");
+            assert_eq!(start_to_try(&all(dates), granularity), expected.map(at), "{dates:?} {granularity:?}");
         }
         let days =
             [date::parse("2024-05-28T10:00:00Z"), date::parse("2024-05-27T10:00:00Z")].map(|d| d.expect("a date"));

@@ -8,8 +8,8 @@ use super::report::presentable;
 use super::suggest::Candidate;
 use super::yaml;
 use crate::config::is_secret_name;
-use crate::query::START_DATE_MARK;
 use crate::secret::Redactor;
+use crate::template::query::START_DATE_MARK;
 
 /// How many candidates are named that were not chosen.
 const OTHERS_MAX: usize = 2;

@@ -12,8 +12,8 @@ use reqwest::Url;
 
 use super::redact::is_written_date;
 use super::way::Way;
-use crate::fetch::{NextLinkError, next_link};
 use crate::hosts::HostRule;
+use crate::paging::{NextLinkError, next_link};
 use crate::record::date;
 use crate::record::json::{JsonType, RawJson};
 use crate::record::path::JsonPath;

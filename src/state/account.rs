@@ -59,6 +59,7 @@ pub struct ApiState {
     /// The last iterations, the latest at the end.
     pub past: VecDeque<IterationSummary>,
     /// Where the last iteration was cut.
+    #[serde(rename = "place")]
     pub progress: Option<Progress>,
     /// How far iterations came that were cut.
     pub stall: Stall,

@@ -4,6 +4,8 @@
 //! end the checkpoint. What always holds: order is never assumed; a source whose clock is ahead moves the checkpoint past
 //! nobody else's events; what ends the pages is the answer, never a repeated link by itself.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,11 @@ const PAGES_BELOW_MIN: u32 = 2;
 const ORDER_BELIEVED: TimeDelta = TimeDelta::days(1);
 /// Between the pages that make a circle: an answer that only comes twice in a row may be the last one.
 const CIRCLE_PAGES_MIN: u64 = 2;
+
+/// So many counted pages in a row without a new record are behind the last page.
+const COUNTED_WITHOUT_NEW: u32 = 3;
+/// The records of so many of the latest counted pages are kept, to know them again.
+const COUNTED_PAGES_KEPT: usize = 4;
 
 /// When a request was made, by our clock and by the API's (`Date`, RFC 9110, section 6.6.1), where its answer has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +155,8 @@ pub struct Sight<'s> {
     pub records: &'s [SeenRecord],
     /// What it names as the next request.
     pub next: Option<Fingerprint>,
+    /// Whether pages are counted, so that there is always a next one to ask for.
+    pub is_counted: bool,
 }
 
 /// A record of a page.
@@ -197,6 +206,32 @@ pub struct Chain {
     /// Pages in a row that lie below the window.
     below: u32,
     has_been_below: bool,
+    /// What tells where counted pages end.
+    counted: Counted,
+}
+
+/// Where counted pages end: a server gives nothing behind its last page, or that page again, or its first one.
+#[derive(Debug, Default)]
+struct Counted {
+    /// The records of the first page and of the latest ones.
+    pages: VecDeque<FingerprintSet>,
+    /// Pages in a row without a new record.
+    without_new: u32,
+}
+
+impl Counted {
+    /// Sees a page's records. Gives whether the last page is behind it.
+    fn see(&mut self, records: &[SeenRecord], begun: Option<DateTime<Utc>>) -> bool {
+        let is_known = |seen: &SeenRecord| self.pages.iter().any(|page| page.contains(&seen.fingerprint));
+        let is_later = |seen: &SeenRecord| begun.is_some_and(|begun| seen.date > Some(begun));
+        let has_new = records.iter().any(|seen| !is_known(seen) && !is_later(seen));
+        self.without_new = if has_new { 0 } else { self.without_new + 1 };
+        if self.pages.len() > COUNTED_PAGES_KEPT {
+            self.pages.remove(1);
+        }
+        self.pages.push_back(records.iter().map(|seen| seen.fingerprint).collect());
+        self.without_new >= COUNTED_WITHOUT_NEW
+    }
 }
 
 impl Chain {
@@ -216,6 +251,7 @@ impl Chain {
             is_again: false,
             below: 0,
             has_been_below: false,
+            counted: Counted::default(),
         }
     }
 
@@ -268,6 +304,9 @@ impl Chain {
         let is_equal = self.before.replace(records) == Some(records);
         self.empty = if is_empty { self.empty + 1 } else { 0 };
         let Some(next) = page.next else { return ChainStep::Done };
+        if page.is_counted && self.counted.see(page.records, self.course.begun) {
+            return ChainStep::Done;
+        }
         let is_repeated = self.asked.contains(&next);
         if is_repeated && (is_empty || is_equal) {
             return ChainStep::Done;
@@ -370,7 +409,7 @@ mod tests {
             };
             let records: Vec<SeenRecord> = ids.iter().zip(dates).map(seen).collect();
             let (request, next) = (print(request), next.map(print));
-            self.0.see(&Sight { request, moment: moment(second), records: &records, next })
+            self.0.see(&Sight { request, moment: moment(second), records: &records, next, is_counted: false })
         }
 
         fn checkpoint(&self) -> Option<i64> {

@@ -164,8 +164,8 @@ impl Window {
         let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach)));
         let is_again = again.is_some_and(|again| again == reached);
         // What is sent has whole seconds, or days; and whether a start is inclusive isn't known, so one unit earlier.
-        let unit = rule.format.unit();
-        let start = if is_again { before(rule.format.sent(reached), unit) } else { floor_to_second(reached) };
+        let unit = rule.granularity.unit();
+        let start = if is_again { before(rule.granularity.sent(reached), unit) } else { floor_to_second(reached) };
         // Before a date that the user wrote, and before what is remembered, nothing is asked for.
         let remembered = known.remembered_since.filter(|_| is_again).zip(known.checkpoint);
         let remembered = remembered.map(|(since, checkpoint)| since.min(floor_to_second(checkpoint)));
@@ -242,8 +242,8 @@ pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::StartFormat;
     use crate::record::{Fingerprint, date};
+    use crate::template::Granularity;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -256,7 +256,7 @@ mod tests {
             configured: configured.map(at),
             back: TimeDelta::days(14),
             overlap: Overlap::Fixed(TimeDelta::zero()),
-            format: StartFormat::Zulu,
+            granularity: Granularity::Second,
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_sent_lies_a_unit_before_the_checkpoint_and_what_the_user_wrote_is_the_floor() {
         let now = at("2024-05-28T12:00:00Z");
-        let by_day = StartPolicy { format: StartFormat::Day, ..rule(None) };
+        let by_day = StartPolicy { granularity: Granularity::Day, ..rule(None) };
         let window = Window::open(&by_day, &known(Some("2024-05-10T15:00:00Z"), 0), now);
         assert_eq!(window.start, at("2024-05-09"), "a day that is exclusive is asked for, too");
         // A rewind, or an edited line: nothing before it is shipped.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Course, Window};
 use crate::record::Fingerprint;
+use crate::template::Position;
 
 /// How many records of a page prove it: evenly spread over the page.
 const PROOFS_MAX: usize = 64;
@@ -24,10 +25,10 @@ pub struct Progress {
     requests: String,
     /// The window, frozen.
     pub window: Window,
-    /// The link to the last delivered page, as the answer named it; nothing for the first page.
-    pub link: Option<String>,
-    /// The link that it named.
-    pub next: String,
+    /// Where the chain stood for the last delivered page.
+    asked: Position,
+    /// Where it stands behind it.
+    next: Position,
     /// Some of its records; none where it was empty.
     proofs: Vec<String>,
     /// Whether the iteration that saved it got no further than its proof.
@@ -42,18 +43,18 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof<'p> {
     /// The last delivered page again: it must hold one of its records, or be empty again with a way on.
-    Again(Option<&'p str>),
+    Again(&'p Position),
     /// The page behind it: it must hold a record that was never delivered.
-    Behind(&'p str),
+    Behind(&'p Position),
 }
 
 impl Progress {
     /// The place behind a page that was delivered.
     #[must_use]
-    pub fn new(requests: Fingerprint, window: Window, link: Option<String>, next: String, course: Course) -> Self {
+    pub fn new(requests: Fingerprint, window: Window, asked: Position, next: Position, course: Course) -> Self {
         let answered = DateTime::default();
         let requests = hex(&requests);
-        Self { requests, window, link, next, proofs: Vec::new(), is_only_proved: false, course, answered }
+        Self { requests, window, asked, next, proofs: Vec::new(), is_only_proved: false, course, answered }
     }
 
     /// The same with what proves it, at a moment.
@@ -76,7 +77,7 @@ impl Progress {
     /// What to ask first.
     #[must_use]
     pub fn proof(&self) -> Proof<'_> {
-        if self.is_only_proved { Proof::Behind(&self.next) } else { Proof::Again(self.link.as_deref()) }
+        if self.is_only_proved { Proof::Behind(&self.next) } else { Proof::Again(&self.asked) }
     }
 
     /// Whether the last delivered page came again.
@@ -120,7 +121,8 @@ fn hex(fingerprint: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Overlap, StartFormat, StartPolicy};
+    use crate::plan::{Overlap, StartPolicy};
+    use crate::template::Granularity;
     use crate::window::Known;
 
     fn at(second: i64) -> DateTime<Utc> {
@@ -131,23 +133,32 @@ mod tests {
         numbers.map(|number| Fingerprint::of(&[&number.to_le_bytes()])).collect()
     }
 
+    fn by_link(link: &str) -> Position {
+        Position { next_url: Some(link.to_owned()), ..Position::default() }
+    }
+
     fn progress(page: &[Fingerprint], is_only_proved: bool) -> Progress {
         let rule = StartPolicy {
             configured: None,
             back: TimeDelta::days(1),
             overlap: Overlap::Unit,
-            format: StartFormat::Zulu,
+            granularity: Granularity::Second,
         };
         let window = Window::open(&rule, &Known::default(), at(0));
-        let link = Some("https://a/2".to_owned());
-        Progress::new(Fingerprint::of(&[b"entry"]), window, link, "https://a/3".to_owned(), Course::default())
-            .proved_by(page, is_only_proved, at(0))
+        Progress::new(
+            Fingerprint::of(&[b"entry"]),
+            window,
+            by_link("https://a/2"),
+            by_link("https://a/3"),
+            Course::default(),
+        )
+        .proved_by(page, is_only_proved, at(0))
     }
 
     #[test]
     fn a_place_proves_itself_by_a_record_that_it_held() {
         let place = progress(&records(0..10), false);
-        assert_eq!(place.proof(), Proof::Again(Some("https://a/2")));
+        assert_eq!(place.proof(), Proof::Again(&by_link("https://a/2")));
         assert!(place.is_proved(&records(0..10), true) && place.is_proved(&records(9..19), false), "it has moved on");
         assert!(!place.is_proved(&records(10..20), true), "another page");
         assert!(!place.is_proved(&[], true), "a stale token's empty answer");
@@ -155,7 +166,7 @@ mod tests {
         assert!(empty.is_proved(&[], true), "empty again, with a way on");
         assert!(!empty.is_proved(&[], false) && !empty.is_proved(&records(0..1), true));
         let behind = progress(&records(0..10), true);
-        assert_eq!(behind.proof(), Proof::Behind("https://a/3"), "it got no further than its proof");
+        assert_eq!(behind.proof(), Proof::Behind(&by_link("https://a/3")), "it got no further than its proof");
     }
 
     #[test]

@@ -19,7 +19,9 @@ fn plan(entry: &str) -> Arc<Plan> {
 
 #[track_caller]
 fn query(entry: &str, start: &str) -> String {
-    plan(entry).request.first_url(date::parse(start).unwrap()).query().unwrap_or_default().to_owned()
+    let start = date::parse(start).unwrap();
+    let request = plan(entry).request.build_first(start, start).expect("no variable is unbound");
+    request.url.query().unwrap_or_default().to_owned()
 }
 
 #[test]

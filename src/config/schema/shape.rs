@@ -10,7 +10,7 @@ use super::values::{
     Listen, ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
     pattern_of,
 };
-use crate::query::START_DATE_MARK;
+use crate::template::query::START_DATE_MARK;
 
 /// Sections, each with its keys. A key without `Option` must be there, and none else may.
 macro_rules! sections {

@@ -54,19 +54,21 @@ pub fn next_link(link: &str, page: &Url, configured: &Url, hosts: &[HostRule]) -
     Ok(url)
 }
 
-/// Whether a `Link` header names a next page (RFC 8288), and doesn't say that it has no results, as Sentry's does.
+/// The next page that a `Link` header names (RFC 8288), unless it says that there are no results, as Sentry's does.
 #[must_use]
-pub(super) fn is_in_header(headers: &HeaderMap) -> bool {
+pub fn in_header(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(",<"));
     let mut links = links.flat_map(|text| text.split(", <"));
-    links.any(|link| {
+    let next = links.find(|link| {
         let parameters: Vec<String> =
             link.split(';').skip(1).map(|part| part.trim().to_lowercase().replace(['"', '\''], "")).collect();
         let is_next = parameters
             .iter()
             .any(|part| part.strip_prefix("rel=").is_some_and(|rel| rel.split_whitespace().any(|rel| rel == "next")));
         is_next && !parameters.iter().any(|part| part == "results=false")
-    })
+    })?;
+    let (target, _) = next.split_once('>')?;
+    Some(target.trim().trim_start_matches('<').to_owned())
 }
 
 #[cfg(test)]
@@ -79,7 +81,7 @@ mod tests {
     fn a_next_page_in_a_header_is_seen() {
         let has = |values: &[&'static str]| {
             let all = values.iter().map(|value| (LINK, HeaderValue::from_static(value)));
-            is_in_header(&all.collect::<HeaderMap>())
+            in_header(&all.collect::<HeaderMap>()).is_some()
         };
         assert!(has(&["<https://a/1?x=1,2>; rel=\"prev\", <https://a/2>; rel=\"next\""]));
         assert!(has(&["</v1?page=2>; rel=next"]) && has(&["<a>; rel=prev", "<b>; title=x; rel='next last'"]));

@@ -5,10 +5,19 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 
 use super::super::report::is_refusal;
-use super::{PageRequest, Pipeline, beside_the_runtime};
-use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, next_link};
+use super::{Pipeline, beside_the_runtime};
+use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
+use crate::paging::next_link;
 use crate::record::{Fingerprint, Page, Record};
+use crate::template::{Position, Scope};
 use crate::window::{Chain, Progress, Proof, SeenRecord};
+
+/// How an iteration went on where the last one was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Resumed {
+    /// Whether its first page is the last one of the iteration that was cut, asked for again.
+    is_proof: bool,
+}
 
 /// Where an iteration can go on, behind pages whose records are not all delivered yet.
 #[derive(Default)]
@@ -31,13 +40,13 @@ impl Places {
 impl Pipeline<'_> {
     /// Goes on where the last iteration was cut. Gives nothing where it wasn't, or where the place doesn't prove itself:
     /// then the window begins again, and what was delivered of it is known.
-    pub(super) async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(PageRequest, Result<Answer, FetchError>)> {
+    pub(super) async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(Position, Result<Answer, FetchError>)> {
         let progress = self.account.progress.clone()?;
         let asked = self.asked_to_resume(&progress);
         let fetched = match &asked {
             Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
-                let turn = if asked.link.is_some() { RequestTurn::Next } else { RequestTurn::First };
-                Box::pin(fetcher.page(&asked.url, turn)).await
+                let turn = if asked.is_first() { RequestTurn::First } else { RequestTurn::Next };
+                Box::pin(fetcher.page(Scope { start: progress.window.start, ..self.scope(asked) }, turn)).await
             }
             _ => return self.begin_again(),
         };
@@ -49,10 +58,10 @@ impl Pipeline<'_> {
         if !is_proved {
             return self.begin_again();
         }
-        self.is_proof = matches!(progress.proof(), Proof::Again(_));
-        self.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, self.is_proof);
-        self.window = progress.window;
-        self.is_resumed = true;
+        let is_proof = matches!(progress.proof(), Proof::Again(_));
+        self.intake.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, is_proof);
+        self.intake.window = progress.window;
+        self.resumed = Some(Resumed { is_proof });
         tracing::debug!(
             api = self.plan.name,
             page = progress.course.pages,
@@ -71,15 +80,14 @@ impl Pipeline<'_> {
         None
     }
 
-    fn asked_to_resume(&self, progress: &Progress) -> Option<PageRequest> {
-        let (Proof::Behind(link) | Proof::Again(Some(link))) = progress.proof() else {
-            return Some(PageRequest { url: self.first_url(progress.window.start), link: None });
-        };
-        let configured = &self.plan.request.url;
-        Some(PageRequest {
-            url: next_link(link, configured, configured, &self.plan.request.hosts).ok()?,
-            link: Some(link.to_owned()),
-        })
+    /// What to ask first; nothing where its link may not be followed any more.
+    fn asked_to_resume(&self, progress: &Progress) -> Option<Position> {
+        let (Proof::Behind(position) | Proof::Again(position)) = progress.proof();
+        if let Some(link) = &position.next_url {
+            let configured = &self.plan.request.url;
+            next_link(link, configured, configured, &self.plan.request.hosts).ok()?;
+        }
+        Some(position.clone())
     }
 
     /// Whether an answer shows that pages go on as they did.
@@ -90,7 +98,7 @@ impl Pipeline<'_> {
         match progress.proof() {
             Proof::Again(_) => {
                 let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
-                progress.is_proved(&records, page.next_url.is_some())
+                progress.is_proved(&records, self.leads_on(answer, &page, progress))
             }
             Proof::Behind(_) => {
                 let identities = page.records.iter().map(Record::identity).collect();
@@ -100,27 +108,37 @@ impl Pipeline<'_> {
         }
     }
 
-    /// The place behind a page. A link that holds a secret is not saved: then the window begins again.
+    /// Whether a page that came again leads on.
+    fn leads_on(&self, answer: &Answer, page: &Page<'_>, progress: &Progress) -> bool {
+        let (Proof::Behind(position) | Proof::Again(position)) = progress.proof();
+        let facts = self.facts(answer, page);
+        self.plan.paging.next(&self.plan.request, position, &facts).is_ok_and(|next| next.is_some())
+    }
+
+    /// The place behind a page. One that holds a secret is not saved: then the window begins again.
     pub(super) fn place(
         &self,
-        asked: &PageRequest,
-        next: &PageRequest,
+        asked: &Position,
+        next: &Position,
         seen: &[SeenRecord],
         answer: &Answer,
         now: DateTime<Utc>,
     ) -> Option<Progress> {
-        let link = next.link.clone().filter(|link| !answer.secrets.finds_in(link))?;
-        let requests = self.plan.requests_fingerprint();
-        let place = Progress::new(requests, self.window, asked.link.clone(), link, self.chain.course());
+        if next.texts().any(|text| answer.secrets.finds_in(&text)) {
+            return None;
+        }
+        let (requests, window) = (self.plan.requests_fingerprint(), self.intake.window);
+        let place = Progress::new(requests, window, asked.clone(), next.clone(), self.intake.chain.course());
         let records: Vec<Fingerprint> = seen.iter().map(|seen| seen.fingerprint).collect();
-        Some(place.proved_by(&records, self.is_proof && self.chain.pages() == 1, now))
+        let is_only_proved = self.resumed.is_some_and(|resumed| resumed.is_proof) && self.intake.chain.pages() == 1;
+        Some(place.proved_by(&records, is_only_proved, now))
     }
 
     /// Saves a place, once everything before it is delivered.
     pub(super) async fn wait_at(&mut self, place: Option<Progress>) {
         let Some(place) = place else { return };
-        self.places.waiting.push_back((self.places.batched, place));
-        if let Some(place) = self.places.deliver(0) {
+        self.lane.places.waiting.push_back((self.lane.places.batched, place));
+        if let Some(place) = self.lane.places.deliver(0) {
             self.account.progress = Some(place);
             drop(self.directory.save_soon(&self.plan.name, self.account.clone()).await);
         }

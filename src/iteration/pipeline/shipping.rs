@@ -18,8 +18,8 @@ use crate::state::Durable;
 impl Pipeline<'_> {
     /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
     pub(super) async fn remember(&mut self, identities: Vec<RecordKey>) -> Durable {
-        identities.iter().for_each(|identity| self.in_flight.acknowledge(identity.fingerprint));
-        match self.places.deliver(0) {
+        identities.iter().for_each(|identity| self.intake.acknowledge(identity.fingerprint));
+        match self.lane.places.deliver(0) {
             None => self.directory.remember(self.account.ledger, self.account.iteration, identities).await,
             Some(place) => {
                 self.account.progress = Some(place);
@@ -30,32 +30,32 @@ impl Pipeline<'_> {
 
     /// Puts a full batch behind those that are on their way.
     pub(super) fn enqueue(&mut self, batch: Option<Batch>) {
-        batch.into_iter().for_each(|batch| self.delivery.push(batch));
+        batch.into_iter().for_each(|batch| self.lane.delivery.push(batch));
     }
 
     /// Lets go of memory that is kept to be filled again, as others may wait for it.
     pub(super) fn drop_spare(&mut self) {
-        self.batcher.drop_spare();
-        self.delivery.let_go(0, self.batcher.memory_bytes());
+        self.lane.batcher.drop_spare();
+        self.lane.delivery.let_go(0, self.lane.batcher.memory_bytes());
     }
 
     /// Notes that a page is out of memory: what is left of it stands in batches.
     pub(super) fn drop_page(&mut self, permit: Option<Permit>) {
-        self.delivery.hold_batches(self.batcher.memory_bytes());
+        self.lane.delivery.hold_batches(self.lane.batcher.memory_bytes());
         drop(permit);
     }
 
     pub(super) async fn ship_rest(&mut self) -> Result<(), IterationError> {
-        let rest = self.batcher.finish();
+        let rest = self.lane.batcher.finish();
         self.enqueue(rest);
         self.ship_until(0).await?;
-        Ok(self.delivery.remembered().await?)
+        Ok(self.lane.delivery.remembered().await?)
     }
 
     /// Ships until so many batches are left.
     pub(super) async fn ship_until(&mut self, left: usize) -> Result<(), IterationError> {
-        while self.delivery.len() > left {
-            let done = self.delivery.next().await;
+        while self.lane.delivery.len() > left {
+            let done = self.lane.delivery.next().await;
             self.note(done).await?;
         }
         Ok(())
@@ -68,7 +68,7 @@ impl Pipeline<'_> {
         now: DateTime<Utc>,
         mut fetch: Pin<&mut MaybeDone<impl Future>>,
     ) -> Result<(), IterationError> {
-        let mut batched = pin!(self.batch(records, now));
+        let mut batched = pin!(self.admit(records, now));
         loop {
             tokio::select! {
                 biased;
@@ -90,9 +90,9 @@ impl Pipeline<'_> {
         let fetched = loop {
             let done = tokio::select! {
                 fetched = &mut fetch => break fetched,
-                done = self.delivery.next() => done,
+                done = self.lane.delivery.next() => done,
                 () = fetcher.waits.long_one(), if !has_all => {
-                    let rest = self.batcher.finish();
+                    let rest = self.lane.batcher.finish();
                     self.enqueue(rest);
                     has_all = true;
                     self.drop_spare();
@@ -114,7 +114,7 @@ impl Pipeline<'_> {
             Ok(done) => self.note_done(done).await,
             Err(error) => Err(error.into()),
         };
-        self.has_failed |= noted.is_err();
+        self.lane.has_failed |= noted.is_err();
         noted
     }
 
@@ -126,16 +126,16 @@ impl Pipeline<'_> {
         self.counters.add_set_aside(shipped.set_aside);
         match refused {
             None => {
-                self.places.delivered = self.places.delivered.saturating_add(piece.len() as u64);
+                self.lane.places.delivered = self.lane.places.delivered.saturating_add(piece.len() as u64);
                 let remembering = self.remember(piece.identities().collect()).await;
-                self.delivery.remember(shipped.records, remembering);
+                self.lane.delivery.remember(shipped.records, remembering);
                 let bytes = piece.memory_bytes();
-                self.batcher.reuse(piece);
-                self.delivery.let_go(bytes, self.batcher.memory_bytes());
+                self.lane.batcher.reuse(piece);
+                self.lane.delivery.let_go(bytes, self.lane.batcher.memory_bytes());
                 Ok(())
             }
             Some(reason) => {
-                self.refused = Some(RefusedBatch { piece, reason });
+                self.lane.refused = Some(RefusedBatch { piece, reason });
                 self.keep_refused().await
             }
         }
@@ -143,11 +143,11 @@ impl Pipeline<'_> {
 
     /// Keeps what the listener refused in a file, and remembers it then.
     pub(super) async fn keep_refused(&mut self) -> Result<(), IterationError> {
-        if let Some(RefusedBatch { piece, reason }) = &self.refused {
-            self.delivery.shipper.keep(piece, self.now, reason).await?;
+        if let Some(RefusedBatch { piece, reason }) = &self.lane.refused {
+            self.lane.delivery.shipper.keep(piece, self.now, reason).await?;
             let identities: Vec<RecordKey> = piece.identities().collect();
-            self.refused = None;
-            self.places.delivered = self.places.delivered.saturating_add(identities.len() as u64);
+            self.lane.refused = None;
+            self.lane.places.delivered = self.lane.places.delivered.saturating_add(identities.len() as u64);
             self.remember(identities).await.end().await.map_err(cant_remember)?;
         }
         Ok(())

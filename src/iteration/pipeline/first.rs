@@ -1,11 +1,13 @@
 //! The first page of a window, also where the API refuses its start as too old.
 
+use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 
 use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::record::date;
 use crate::state::Anomaly;
+use crate::template::{Position, Scope};
 use crate::window::{RetentionLimit, RetentionSearch, is_too_old};
 
 impl Pipeline<'_> {
@@ -14,27 +16,32 @@ impl Pipeline<'_> {
     /// The same words may mean something else that passes, and what lies before a later start is given up. So the same
     /// request is made again before they are believed, and once more when a later start was taken.
     pub(super) async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
-        let wanted = self.window.start;
-        let first_url = self.first_url(wanted);
-        match Box::pin(fetcher.page(&first_url, RequestTurn::First)).await {
+        let wanted = self.intake.window.start;
+        match self.first_page_from(fetcher, wanted).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
-        match Box::pin(fetcher.page(&first_url, RequestTurn::First)).await {
+        match self.first_page_from(fetcher, wanted).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => self.later_first_page(fetcher, cause).await,
             other => other,
         }
     }
 
+    /// The first page of a window that begins there.
+    async fn first_page_from(&self, fetcher: &Fetcher<'_>, start: DateTime<Utc>) -> Result<Answer, FetchError> {
+        let first = Position::default();
+        Box::pin(fetcher.page(Scope { start, ..self.scope(&first) }, RequestTurn::First)).await
+    }
+
     /// The first page from the earliest start on that the API takes.
     async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
-        let wanted = self.window.start;
+        let wanted = self.intake.window.start;
         let error_body = refused_as_too_old(&refused).unwrap_or_default();
         tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
         let mut probe = RetentionSearch::new(wanted, error_body, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
-            match Box::pin(fetcher.page(&self.first_url(start), RequestTurn::First)).await {
+            match self.first_page_from(fetcher, start).await {
                 Ok(answer) => {
                     probe.accept(start);
                     earliest = Some((start, answer));
@@ -44,11 +51,11 @@ impl Pipeline<'_> {
             }
         }
         let Some((start, answer)) = earliest else { return Err(refused) };
-        match Box::pin(fetcher.page(&self.first_url(wanted), RequestTurn::First)).await {
+        match self.first_page_from(fetcher, wanted).await {
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
-        self.window.begin_later(start);
+        self.intake.window.begin_later(start);
         self.account.reach = Some(RetentionLimit::learned(start, self.now));
         if self.account.record_anomaly(Anomaly::StartTooOld, self.now) {
             tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Anomaly::StartTooOld.hint());

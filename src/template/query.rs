@@ -2,32 +2,28 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// One `name=value` of a query, percent-encoded already.
+use super::{Scope, Template, UnboundVariable, VariableError};
+
+/// One `name=value` of a query or form, percent-encoded already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryField {
     /// The encoded name.
     pub name: String,
-    /// The encoded value in pieces.
-    pub value: Vec<Piece>,
+    /// The value, its text encoded.
+    pub value: Template,
 }
 
-/// A piece of a query value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Encoded text.
-    Text(String),
-    /// The iteration's start date.
-    StartDate,
-}
-
-impl Piece {
-    /// The text, where it is one.
-    #[must_use]
-    pub fn into_text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::StartDate => None,
-        }
+impl QueryField {
+    /// The field with its values, `None` where it is a variable without one.
+    ///
+    /// # Errors
+    /// [`UnboundVariable`], where a variable without a value stands beside other text.
+    pub fn render(
+        &self,
+        scope: &Scope<'_>,
+        encode: impl Fn(&str) -> String,
+    ) -> Result<Option<String>, UnboundVariable> {
+        Ok(self.value.render(scope, encode)?.map(|value| format!("{}={value}", self.name)))
     }
 }
 
@@ -44,7 +40,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 /// A name keeps the `$` of OData, too.
 const ENCODED_IN_NAME: &AsciiSet = &ENCODED.remove(b'$');
 
-/// Where the start date stands in a filter value.
+/// How the start date stands in a filter's value, where it has no format of its own.
 pub(crate) const START_DATE_MARK: &str = "{start_date}";
 
 /// Encodes plain text in full.
@@ -64,20 +60,27 @@ pub(crate) fn query_name(text: &str) -> String {
     encode_rest(text, ENCODED_IN_NAME, |_| false)
 }
 
-/// The value of a filter, with the start date where it is asked for.
+/// The value of a filter, with its variables.
 ///
 /// A `+` stands for a blank, as it does in a query, unless it is the sign of a date's offset.
-pub(crate) fn query_value(text: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (index, part) in text.split(START_DATE_MARK).enumerate() {
-        if index > 0 {
-            pieces.push(Piece::StartDate);
-        }
-        if !part.is_empty() {
-            pieces.push(Piece::Text(encode_rest(part, ENCODED, |before| !ends_in_a_time(before))));
-        }
-    }
-    pieces
+///
+/// # Errors
+/// [`VariableError`], where a variable has a format that it can't have.
+pub(crate) fn query_value(text: &str) -> Result<Template, VariableError> {
+    Ok(Template::parse(text)?.map_text(|part| encode_rest(part, ENCODED, |before| !ends_in_a_time(before))))
+}
+
+/// The fields of a form that was written as one text: split on `&`, names and values trimmed, what is encoded kept.
+///
+/// # Errors
+/// [`VariableError`], where a variable has a format that it can't have.
+pub(crate) fn fields(text: &str) -> Result<Vec<QueryField>, VariableError> {
+    let fields = text.split('&').map(str::trim).filter(|field| !field.is_empty()).map(|field| {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        let encode = |text: &str| encode_rest(text, ENCODED, |_| true);
+        Ok(QueryField { name: encode(name.trim()), value: Template::parse(value.trim())?.map_text(encode) })
+    });
+    fields.collect()
 }
 
 /// A form that was written as one text: split on `&`, names and values trimmed, what is encoded (also by `+`) kept.
@@ -138,12 +141,14 @@ fn ends_in_a_time(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Piece;
     use super::*;
 
     fn value(text: &str) -> String {
-        let pieces = query_value(text).into_iter().map(|piece| match piece {
-            Piece::Text(text) => text,
-            Piece::StartDate => "<start>".to_owned(),
+        let value = query_value(text).expect("a template");
+        let pieces = value.pieces().iter().map(|piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Variable { variable, .. } => format!("<{}>", variable.name()),
         });
         pieces.collect()
     }
@@ -163,7 +168,7 @@ mod tests {
             ("100%", "100%25"),
             ("a&b=c#d", "a%26b%3Dc%23d"),
             ("é", "%C3%A9"),
-            ("x ge {start_date} and y", "x%20ge%20<start>%20and%20y"),
+            ("x ge {start_date} and y", "x%20ge%20<start_date>%20and%20y"),
         ] {
             assert_eq!(value(text), expected);
         }

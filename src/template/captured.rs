@@ -1,0 +1,77 @@
+//! A value that an answer gave, for use in a later request.
+
+use serde::{Deserialize, Serialize};
+
+/// A token or cursor as the answer wrote it, as JSON text: a number keeps its digits, an array stays one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Captured(Box<str>);
+
+impl Captured {
+    /// From JSON text. `None` where it says nothing: null, false, an empty text, array or object.
+    #[must_use]
+    pub fn of_json(json: &str) -> Option<Self> {
+        let json = json.trim();
+        let value = serde_json::from_str::<serde_json::Value>(json).ok()?;
+        let is_empty = match &value {
+            serde_json::Value::Null | serde_json::Value::Bool(false) => true,
+            serde_json::Value::String(text) => text.is_empty(),
+            serde_json::Value::Array(values) => values.is_empty(),
+            serde_json::Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        (!is_empty).then(|| Self(json.into()))
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        Self(serde_json::Value::from(text).to_string().into())
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.0
+    }
+
+    /// As text: a string without its quotes, an array's values joined by commas, anything else as it is written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Ok(raw) = serde_json::from_str::<&serde_json::value::RawValue>(&self.0) else { return self.0.to_string() };
+        text_of(raw)
+    }
+}
+
+fn text_of(raw: &serde_json::value::RawValue) -> String {
+    let written = raw.get();
+    if let Ok(text) = serde_json::from_str::<String>(written) {
+        return text;
+    }
+    match serde_json::from_str::<Vec<&serde_json::value::RawValue>>(written) {
+        Ok(values) => values.into_iter().map(text_of).collect::<Vec<_>>().join(","),
+        Err(_) => written.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_is_no_value() {
+        for json in ["null", "false", "\"\"", "[]", "{}", " null ", "no JSON"] {
+            assert_eq!(Captured::of_json(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_and_arrays_are_joined() {
+        let text = |json| Captured::of_json(json).expect("a value").text();
+        assert_eq!(text("12345678901234567890123"), "12345678901234567890123");
+        assert_eq!(text("[1716900000000, \"a,b\", 0.10]"), "1716900000000,a,b,0.10");
+        assert_eq!(text("\"\\u00e9\\/x\""), "é/x");
+        assert_eq!(text("{\"a\": 1}"), "{\"a\": 1}");
+        assert_eq!(Captured::of_text("a\"b").json(), "\"a\\\"b\"");
+    }
+}

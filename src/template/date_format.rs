@@ -1,0 +1,169 @@
+//! How dates are written in requests.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Timelike, Utc};
+
+use crate::record::date::floor_to_second;
+
+/// How a date is written in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DateFormat {
+    /// `2021-10-05T10:10:10+00:00`
+    Offset,
+    /// `2021-10-05T10:10:10Z` (RFC 3339)
+    Zulu,
+    /// `2021-10-05T10:10:10.123Z`
+    ZuluMilliseconds,
+    /// `Tue, 05 Oct 2021 10:10:10 +0000`
+    Rfc2822,
+    /// `2021-10-05`
+    Day,
+    /// UNIX time in seconds.
+    UnixSeconds,
+    /// UNIX time in milliseconds.
+    UnixMilliseconds,
+    /// UNIX time in microseconds.
+    UnixMicroseconds,
+    /// UNIX time in nanoseconds.
+    UnixNanoseconds,
+    /// By a pattern of [chrono's strftime](chrono::format::strftime), in UTC.
+    Pattern(Arc<str>),
+}
+
+/// The span between two dates that differ when they are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Granularity {
+    /// A second, also where a format writes parts of one: many APIs keep no less.
+    #[default]
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+impl Granularity {
+    /// The span.
+    #[must_use]
+    pub fn unit(self) -> TimeDelta {
+        match self {
+            Self::Second => TimeDelta::seconds(1),
+            Self::Minute => TimeDelta::minutes(1),
+            Self::Hour => TimeDelta::hours(1),
+            Self::Day => TimeDelta::days(1),
+        }
+    }
+
+    /// The instant that the API gets to see of a date: never a later one.
+    #[must_use]
+    pub fn sent(self, date: DateTime<Utc>) -> DateTime<Utc> {
+        let floor = |time: NaiveTime| date.date_naive().and_time(time).and_utc();
+        let hour = NaiveTime::from_hms_opt(date.hour(), 0, 0).unwrap_or(NaiveTime::MIN);
+        match self {
+            Self::Second => floor_to_second(date),
+            Self::Minute => floor(hour.with_minute(date.minute()).unwrap_or(hour)),
+            Self::Hour => floor(hour),
+            Self::Day => floor(NaiveTime::MIN),
+        }
+    }
+}
+
+impl DateFormat {
+    /// By its name in the config, or by a pattern in quotes.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let quoted = |quote: char| name.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        Some(match name {
+            "unix" => Self::UnixSeconds,
+            "unix_ms" => Self::UnixMilliseconds,
+            "unix_us" => Self::UnixMicroseconds,
+            "unix_ns" => Self::UnixNanoseconds,
+            "day" => Self::Day,
+            "rfc2822" => Self::Rfc2822,
+            "rfc3339_ms" => Self::ZuluMilliseconds,
+            _ => {
+                let pattern = quoted('\'').or_else(|| quoted('"'))?;
+                let is_known = StrftimeItems::new(pattern).all(|item| item != Item::Error);
+                return (is_known && !pattern.is_empty()).then(|| Self::Pattern(pattern.into()));
+            }
+        })
+    }
+
+    /// How fine it is.
+    #[must_use]
+    pub fn granularity(&self) -> Granularity {
+        match self {
+            Self::Day => Granularity::Day,
+            Self::Pattern(_) => {
+                let first = DateTime::<Utc>::UNIX_EPOCH;
+                let differs = |granularity: &Granularity| self.write(first) != self.write(first + granularity.unit());
+                let all = [Granularity::Second, Granularity::Minute, Granularity::Hour];
+                all.into_iter().find(differs).unwrap_or(Granularity::Day)
+            }
+            _ => Granularity::Second,
+        }
+    }
+
+    /// Whether it writes a number.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::UnixSeconds | Self::UnixMilliseconds | Self::UnixMicroseconds | Self::UnixNanoseconds)
+    }
+
+    /// Writes a date, never a later one than it is.
+    #[must_use]
+    pub fn write(&self, date: DateTime<Utc>) -> String {
+        match self {
+            Self::Offset => date.to_rfc3339_opts(SecondsFormat::Secs, false),
+            Self::Zulu => date.to_rfc3339_opts(SecondsFormat::Secs, true),
+            Self::ZuluMilliseconds => date.to_rfc3339_opts(SecondsFormat::Millis, true),
+            Self::Rfc2822 => date.to_rfc2822(),
+            Self::Day => date.format("%Y-%m-%d").to_string(),
+            Self::UnixSeconds => date.timestamp().to_string(),
+            Self::UnixMilliseconds => date.timestamp_millis().to_string(),
+            Self::UnixMicroseconds => date.timestamp_micros().to_string(),
+            Self::UnixNanoseconds => match date.timestamp_nanos_opt() {
+                Some(nanoseconds) => nanoseconds.to_string(),
+                None => format!("{}000", date.timestamp_micros()),
+            },
+            Self::Pattern(pattern) => {
+                let mut written = String::new();
+                // The pattern was tried when the config was read.
+                let _ = write!(written, "{}", date.format(pattern));
+                written
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_as_fine_as_what_it_writes() {
+        let of = |pattern: &str| DateFormat::parse(&format!("'{pattern}'")).expect("a pattern").granularity();
+        assert_eq!(of("%Y-%m-%dT%H:%M:%S%.3fZ"), Granularity::Second);
+        assert_eq!(of("%Y%m%d%H%M"), Granularity::Minute);
+        assert_eq!(of("%Y/%m/%d %H:00"), Granularity::Hour);
+        assert_eq!(of("%d.%m.%Y"), Granularity::Day);
+    }
+
+    #[test]
+    fn what_is_sent_is_never_later() {
+        let date = DateTime::from_timestamp(1_716_900_123, 987_654_321).expect("a date");
+        for (granularity, expected) in [
+            (Granularity::Second, "2024-05-28T12:42:03Z"),
+            (Granularity::Minute, "2024-05-28T12:42:00Z"),
+            (Granularity::Hour, "2024-05-28T12:00:00Z"),
+            (Granularity::Day, "2024-05-28T00:00:00Z"),
+        ] {
+            assert_eq!(granularity.sent(date).to_rfc3339_opts(SecondsFormat::AutoSi, true), expected);
+        }
+    }
+}

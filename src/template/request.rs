@@ -1,0 +1,314 @@
+//! The requests of an entry: the one for the first page, those for the next ones, and what is sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+
+use super::query::encode_component;
+use super::{
+    BodyTemplate, DateFormat, Granularity, Position, QueryField, Scope, Template, UnboundVariable, Variable,
+    VariableError,
+};
+use crate::hosts::HostRule;
+use crate::record::Fingerprint;
+use crate::secret::Secret;
+
+/// What is asked, page by page.
+#[derive(Clone, PartialEq)]
+pub struct RequestTemplate {
+    /// GET or POST.
+    pub method: Method,
+    /// The configured URL, which fixes the origin that credentials may go to. Where it has variables, something stands in
+    /// their places.
+    pub url: Url,
+    /// The first page's request.
+    pub first: RequestParts,
+    /// The next pages' request, where it differs (`next_request`); with a cursor also the first page's.
+    pub next: Option<Box<RequestParts>>,
+    /// How `start_date_name` and OData's clause write the start date.
+    pub start_format: DateFormat,
+    /// The other origins that may be asked (`hosts`).
+    pub hosts: Vec<HostRule>,
+    /// How long the server may be silent, the first byte included (`http_request.timeout`).
+    pub timeout: Duration,
+}
+
+/// The parts of a request that may have variables.
+#[derive(Clone, PartialEq)]
+pub struct RequestParts {
+    /// The URL.
+    pub url: UrlTemplate,
+    /// What is added to the URL's query.
+    pub query: Vec<QueryField>,
+    /// The user's headers without variables, and the body's content type.
+    pub headers: HeaderMap,
+    /// The user's headers with variables.
+    pub filled_headers: Vec<(HeaderName, Template)>,
+    /// The body, for POST.
+    pub body: Option<BodyTemplate>,
+}
+
+/// A URL, perhaps with variables in its path and query.
+#[derive(Clone, PartialEq)]
+pub enum UrlTemplate {
+    /// Without variables.
+    Plain(Url),
+    /// With variables.
+    Filled(Template),
+}
+
+/// A request as it is sent, but for its credentials.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    /// GET or POST.
+    pub method: Method,
+    /// The whole URL.
+    pub url: Url,
+    /// The user's headers, and the body's content type.
+    pub headers: HeaderMap,
+    /// The body, for POST.
+    pub body: Option<Secret>,
+}
+
+/// Why a request can't be made out of its template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// A variable has no value.
+    #[error(transparent)]
+    Unbound(#[from] UnboundVariable),
+    /// With its values it is no URL, or leads to another origin.
+    #[error("with the values of its variables the URL is not valid, or leads to another origin")]
+    Url,
+    /// A value can't stand in a header.
+    #[error("the value of the header `{0}` can't stand in an HTTP header")]
+    Header(HeaderName),
+}
+
+impl UrlTemplate {
+    /// From a text of the config. Gives the URL that fixes the origin, too.
+    ///
+    /// # Errors
+    /// `Err(None)` where it is no URL, or has a variable in its host; else what is wrong with a variable.
+    pub fn parse(text: &str) -> Result<(Self, Url), Option<VariableError>> {
+        let template = Template::parse(text).map_err(Some)?;
+        if template.variables().next().is_none() {
+            let url = Url::parse(&template.texts()).map_err(|_| None)?;
+            return Ok((Self::Plain(url.clone()), url));
+        }
+        let filled = |by: &str| {
+            let text: String = template
+                .pieces()
+                .iter()
+                .map(|piece| match piece {
+                    super::Piece::Text(text) => text.as_str(),
+                    super::Piece::Variable { .. } => by,
+                })
+                .collect();
+            Url::parse(&text).map_err(|_| None)
+        };
+        let (one, other) = (filled("0")?, filled("1")?);
+        if one.origin() != other.origin() || one.username() != other.username() || one.password() != other.password() {
+            return Err(None);
+        }
+        Ok((Self::Filled(template), one))
+    }
+
+    fn render(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+        match self {
+            Self::Plain(url) => Ok(url.clone()),
+            Self::Filled(template) => {
+                let text = template.render(scope, encode_component)?.unwrap_or_default();
+                let url = Url::parse(&text).map_err(|_| RequestError::Url)?;
+                if url.origin() == configured.origin() { Ok(url) } else { Err(RequestError::Url) }
+            }
+        }
+    }
+
+    fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Filled(template) => Some(template),
+        }
+    }
+}
+
+impl RequestParts {
+    /// The templates in it.
+    #[must_use]
+    pub fn templates(&self) -> Vec<&Template> {
+        let mut all: Vec<&Template> = self.url.template().into_iter().collect();
+        all.extend(self.query.iter().map(|field| &field.value));
+        all.extend(self.filled_headers.iter().map(|(_, template)| template));
+        all.extend(self.body.iter().flat_map(BodyTemplate::templates));
+        all
+    }
+
+    fn url(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+        let mut url = self.url.render(scope, configured)?;
+        let own = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
+        let mut fields: Vec<String> = own.into_iter().collect();
+        for field in &self.query {
+            fields.extend(field.render(scope, encode_component)?);
+        }
+        let query = fields.join("&");
+        url.set_query((!query.is_empty()).then_some(query.as_str()));
+        Ok(url)
+    }
+
+    fn headers(&self, scope: &Scope<'_>) -> Result<HeaderMap, RequestError> {
+        let mut headers = self.headers.clone();
+        for (name, template) in &self.filled_headers {
+            if let Some(text) = template.render(scope, str::to_owned)? {
+                let mut value = HeaderValue::from_str(&text).map_err(|_| RequestError::Header(name.clone()))?;
+                value.set_sensitive(true);
+                headers.append(name.clone(), value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+impl RequestTemplate {
+    /// A GET request of a URL, with nothing else.
+    #[cfg(test)]
+    pub(crate) fn plain(url: Url) -> Self {
+        let first = RequestParts {
+            url: UrlTemplate::Plain(url.clone()),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            filled_headers: Vec::new(),
+            body: None,
+        };
+        let timeout = Duration::from_secs(60);
+        Self { method: Method::GET, url, first, next: None, start_format: DateFormat::Zulu, hosts: Vec::new(), timeout }
+    }
+
+    /// The request for where a chain stands.
+    ///
+    /// # Errors
+    /// [`RequestError`], where a variable has no value, or one that can't stand where it should.
+    pub fn build(&self, scope: &Scope<'_>) -> Result<Request, RequestError> {
+        let parts = self.parts(scope.position);
+        let url = match &scope.position.next_url {
+            Some(link) => Url::parse(link).map_err(|_| RequestError::Url)?,
+            None => parts.url(scope, &self.url)?,
+        };
+        let body = parts.body.as_ref().map(|body| body.render(scope)).transpose()?;
+        Ok(Request { method: self.method.clone(), url, headers: parts.headers(scope)?, body: body.map(Secret::new) })
+    }
+
+    /// The request for the first page of a window that begins at `start`, made at `now`.
+    ///
+    /// # Errors
+    /// As [`RequestTemplate::build`].
+    pub fn build_first(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Result<Request, RequestError> {
+        self.build(&Scope { start, end: None, now, position: &Position::default() })
+    }
+
+    fn parts(&self, position: &Position) -> &RequestParts {
+        let next = self.next.as_deref().filter(|_| !position.is_first() || position.cursor.is_some());
+        next.unwrap_or(&self.first)
+    }
+
+    /// The templates in all its parts.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.first).chain(self.next.as_deref()).flat_map(RequestParts::templates)
+    }
+
+    /// The variables in all its parts.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.templates().flat_map(Template::variables)
+    }
+
+    /// How fine the start date is that the API gets to see: as the coarsest of those that are sent.
+    #[must_use]
+    pub fn granularity(&self) -> Granularity {
+        let sent = self.variables().filter_map(|variable| match variable {
+            Variable::StartDate(format) => Some(format.granularity()),
+            _ => None,
+        });
+        sent.max().unwrap_or_else(|| self.start_format.granularity())
+    }
+
+    /// Tells whether it is still the same, without what only credentials change.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let all = std::iter::once(&self.first).chain(self.next.as_deref());
+        let parts = all.map(|parts| {
+            let url = match &parts.url {
+                UrlTemplate::Plain(url) => url.as_str().to_owned(),
+                UrlTemplate::Filled(_) => String::new(),
+            };
+            let names = parts
+                .query
+                .iter()
+                .map(|field| field.name.as_str())
+                .chain(parts.filled_headers.iter().map(|(name, _)| name.as_str()))
+                .collect::<Vec<_>>()
+                .join(" ");
+            let texts = parts.templates().into_iter().map(Template::written).collect::<Vec<_>>().join("\n");
+            let body = parts.body.as_ref().map(BodyTemplate::written).unwrap_or_default();
+            [url, names, texts, body].join("\n")
+        });
+        let parts = parts.collect::<Vec<_>>().join("\n");
+        Fingerprint::of(&[
+            self.method.as_str().as_bytes(),
+            format!("{:?}", self.start_format).as_bytes(),
+            parts.as_bytes(),
+        ])
+    }
+}
+
+impl Request {
+    /// Tells requests apart by method, URL and body, and by the headers that variables fill.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let body = self.body.as_ref().map(|body| body.expose().as_bytes()).unwrap_or_default();
+        let mut parts = vec![self.method.as_str().as_bytes(), self.url.as_str().as_bytes(), body];
+        parts.extend(self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
+        Fingerprint::of(&parts)
+    }
+}
+
+impl fmt::Debug for RequestTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestTemplate")
+            .field("method", &self.method)
+            .field("scheme", &self.url.scheme())
+            .field("first", &self.first)
+            .field("next", &self.next)
+            .field("start_format", &self.start_format)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names alone: values may be secret.
+impl fmt::Debug for RequestParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestParts")
+            .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("has_body", &self.body.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UrlTemplate")
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("scheme", &self.url.scheme())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! The values of the variables for one request.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Captured, Variable};
+
+/// Where a chain of pages stands: what the pages before gave, and nothing else. It is what is saved of a chain; never a
+/// request that was filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Position {
+    /// The link to the page, as it was resolved; `None` for the first page, and where something else leads on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_url: Option<String>,
+    /// The token for the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<Captured>,
+    /// How many pages came before.
+    pub page: u64,
+    /// How many records came before.
+    pub offset: u64,
+    /// The cursor, also of the iteration before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Captured>,
+}
+
+impl Position {
+    /// The texts in it that answers gave.
+    pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        let captured = [&self.next_token, &self.cursor].into_iter().flatten().map(Captured::text);
+        self.next_url.iter().cloned().chain(captured)
+    }
+
+    /// Whether it is the first page of a chain.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.page == 0
+    }
+}
+
+/// What a request is filled in with.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'s> {
+    /// Where the window begins.
+    pub start: DateTime<Utc>,
+    /// Where the window ends, where it has an end.
+    pub end: Option<DateTime<Utc>>,
+    /// The moment of the attempt.
+    pub now: DateTime<Utc>,
+    /// Where the chain stands.
+    pub position: &'s Position,
+}
+
+impl Scope<'_> {
+    /// The value of a variable as text, or `None` where it has none.
+    #[must_use]
+    pub fn text(&self, variable: &Variable) -> Option<String> {
+        match variable {
+            Variable::StartDate(format) => Some(format.write(self.start)),
+            Variable::EndDate(format) => Some(format.write(self.end.unwrap_or(self.now))),
+            Variable::Now(format) => Some(format.write(self.now)),
+            Variable::NextToken => self.position.next_token.as_ref().map(Captured::text),
+            Variable::Page { first } => Some(first.saturating_add(self.position.page).to_string()),
+            Variable::Offset { plus } => Some(plus.saturating_add(self.position.offset).to_string()),
+            Variable::Cursor => self.position.cursor.as_ref().map(Captured::text),
+        }
+    }
+
+    /// The value of a variable as JSON, or `None` where it has none: counters and UNIX time are numbers, what an answer
+    /// gave keeps its kind, dates are texts.
+    #[must_use]
+    pub fn json(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        let quoted = |text: String| Cow::Owned(serde_json::Value::from(text).to_string());
+        match variable {
+            Variable::NextToken => self.position.next_token.as_ref().map(|token| Cow::Borrowed(token.json())),
+            Variable::Cursor => self.position.cursor.as_ref().map(|cursor| Cow::Borrowed(cursor.json())),
+            Variable::Page { .. } | Variable::Offset { .. } => self.text(variable).map(Cow::Owned),
+            Variable::StartDate(format) | Variable::EndDate(format) | Variable::Now(format) => {
+                let text = self.text(variable)?;
+                Some(if format.is_number() { Cow::Owned(text) } else { quoted(text) })
+            }
+        }
+    }
+}
