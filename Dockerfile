@@ -7,6 +7,7 @@ RUN mkdir -p src tests/it benches/end_to_end \
     && touch src/lib.rs tests/it/main.rs benches/hot_paths.rs benches/end_to_end/main.rs \
     && cargo build --locked --release --bin logzio-api-fetcher
 COPY build.rs build.rs
+COPY catalog catalog
 COPY src src
 # What `--version` says: there is no checkout here to ask.
 ARG COMMIT

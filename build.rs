@@ -1,4 +1,4 @@
-//! Tells the crate its commit and its day, for `--version`.
+//! Tells the crate its commit and its day, for `--version`, and takes the files of the directory `catalog` in.
 //!
 //! Enters: `LOGZIO_FETCHER_COMMIT`, where the build has no checkout, and `SOURCE_DATE_EPOCH`, where it is to be repeatable.
 //! Without them the checkout that the package lies in is asked, and the clock. Leaves: `BUILD_COMMIT` (empty where nobody
@@ -13,9 +13,10 @@ const COMMIT_CHARS: usize = 12;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 fn main() -> Result<(), String> {
-    for file in ["build.rs", "Cargo.toml", "Cargo.lock", "src"] {
+    for file in ["build.rs", "Cargo.toml", "Cargo.lock", "catalog", "src"] {
         println!("cargo::rerun-if-changed={file}");
     }
+    write_catalog().map_err(|error| format!("catalog: {error}"))?;
     let commit = match variable("LOGZIO_FETCHER_COMMIT") {
         Some(commit) => Some(checked(&commit)?),
         None => commit_of_checkout(),
@@ -30,6 +31,24 @@ fn main() -> Result<(), String> {
     println!("cargo::rustc-env=BUILD_COMMIT={}", commit.unwrap_or_default());
     println!("cargo::rustc-env=BUILD_DATE={date}");
     println!("cargo::rustc-env=BUILD_VERSION={version} ({of_commit}built {date})");
+    Ok(())
+}
+
+/// Writes a list of the types in the directory `catalog`: each file's name without its ending, and its text.
+fn write_catalog() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("catalog");
+    let files = std::fs::read_dir(&directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut types: Vec<(String, PathBuf)> = Vec::new();
+    for file in files.into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+        let name = file.file_stem().and_then(|name| name.to_str()).ok_or("the name of a file is not UTF-8")?;
+        types.push((name.to_owned(), file));
+    }
+    types.sort();
+    let rows: String = types
+        .iter()
+        .map(|(name, file)| format!("({name:?}, include_str!({:?})),\n", file.display().to_string()))
+        .collect();
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("catalog.rs"), format!("&[\n{rows}]\n"))?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What is to be done: the compiled form of the config, complete and valid.
 //!
-//! Everything behind `config` works on these types alone. A named type of the config (`cisco_secure_x`, `azure_graph`)
-//! leaves no trace here: it has filled in the same fields that a general entry writes out.
+//! Everything behind `config` works on these types alone. A named type of the config leaves no trace here: it has filled in
+//! the same fields that a general entry writes out.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -23,13 +23,13 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The content of a config and of the files that it names; told from others, and nothing of it can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Print {
+pub struct ConfigDigest {
     files: BTreeSet<PathBuf>,
     /// SHA-256.
     hash: Vec<u8>,
 }
 
-impl Print {
+impl ConfigDigest {
     fn of(text: Result<&str, &String>, files: BTreeSet<PathBuf>) -> Self {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut add = |part: Result<&[u8], &str>| {
@@ -62,20 +62,20 @@ fn read_small(file: &Path) -> Result<Vec<u8>, String> {
 
 /// Reads the config, and what its content is told by.
 #[must_use]
-pub fn read(path: &Path) -> (LoadedConfig, Print) {
+pub fn read(path: &Path) -> (LoadedConfig, ConfigDigest) {
     let text = config::read_file(path);
     let reading = config::compile_file(path, text.as_deref());
-    let print = Print::of(text.as_deref(), reading.files.clone());
+    let digest = ConfigDigest::of(text.as_deref(), reading.files.clone());
     if reading.files.is_empty() {
-        return (reading, print);
+        return (reading, digest);
     }
     // Again, now that it is known which files to look at before: one that changes in between is told by the next look.
-    (config::compile_file(path, text.as_deref()), print)
+    (config::compile_file(path, text.as_deref()), digest)
 }
 
-/// Sends a reading whenever the config has changed from what `print` tells, or a hangup came. Ends with its receiver.
-pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc::Sender<LoadedConfig>) {
-    let (mut known, mut pending) = (print, None);
+/// Sends a reading whenever the config has changed from what `digest` tells, or a hangup came. Ends with its receiver.
+pub async fn watch(path: PathBuf, digest: ConfigDigest, hangup: Arc<Notify>, updates: mpsc::Sender<LoadedConfig>) {
+    let (mut known, mut pending) = (digest, None);
     let mut looks = interval(LOOKED_AT_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -86,7 +86,7 @@ pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc:
         if is_asked {
             tracing::info!("SIGHUP: the config is read again");
         } else {
-            let Some(print) = off_thread({
+            let Some(digest) = off_thread({
                 let (known, path) = (known.clone(), path.clone());
                 move || known.now(&path)
             })
@@ -94,19 +94,19 @@ pub async fn watch(path: PathBuf, print: Print, hangup: Arc<Notify>, news: mpsc:
             else {
                 return;
             };
-            if print == known {
+            if digest == known {
                 pending = None;
                 continue;
             }
-            if pending.as_ref() != Some(&print) {
-                pending = Some(print);
+            if pending.as_ref() != Some(&digest) {
+                pending = Some(digest);
                 continue;
             }
         }
         let path = path.clone();
-        let Some((reading, print)) = off_thread(move || read(&path)).await else { return };
-        (known, pending) = (print, None);
-        if news.send(reading).await.is_err() {
+        let Some((reading, digest)) = off_thread(move || read(&path)).await else { return };
+        (known, pending) = (digest, None);
+        if updates.send(reading).await.is_err() {
             return;
         }
     }

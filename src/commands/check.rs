@@ -7,7 +7,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::{Exit, print};
-use crate::config::{self, Fault, reference};
+use crate::config::{self, Diagnostic, reference};
 
 /// The keys that take a number or a word, which may be shown where something is wrong with it.
 const SHOWN: [&str; 11] = [
@@ -34,18 +34,18 @@ const NAMED_MAX: usize = 10;
 pub(super) fn check(path: &Path) -> Exit {
     let text = config::read_file(path).unwrap_or_default();
     let reading = config::load(path);
-    let findings = &reading.findings;
+    let diagnostics = &reading.diagnostics;
     let lines: Vec<&str> = text.lines().collect();
     let keys: HashSet<&str> = reference::KEYS.iter().flat_map(|key| key.path.split('.')).collect();
     let is_terminal = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let renderer = if is_terminal { Renderer::styled() } else { Renderer::plain() };
-    let errors = findings.faults.iter().map(|error| (Level::ERROR, error));
-    for (level, finding) in errors.chain(findings.warnings.iter().map(|warning| (Level::WARNING, warning))) {
-        let line = finding.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line, &keys));
-        print(&(rendered(&renderer, level, finding, path, line.as_deref()) + "\n"));
+    let errors = diagnostics.errors.iter().map(|error| (Level::ERROR, error));
+    for (level, diagnostic) in errors.chain(diagnostics.warnings.iter().map(|warning| (Level::WARNING, warning))) {
+        let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line, &keys));
+        print(&(rendered(&renderer, level, diagnostic, path, line.as_deref()) + "\n"));
     }
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-    let warnings = count(findings.warnings.len(), "warning");
+    let warnings = count(diagnostics.warnings.len(), "warning");
     match &reading.config {
         Some(config) => {
             let names: Vec<&str> = config.apis.iter().map(|plan| plan.name.as_str()).collect();
@@ -58,22 +58,22 @@ pub(super) fn check(path: &Path) -> Exit {
             Exit::Clean
         }
         None => {
-            print(&format!("{}: invalid, {}, {warnings}", path.display(), count(findings.faults.len(), "error")));
+            print(&format!("{}: invalid, {}, {warnings}", path.display(), count(diagnostics.errors.len(), "error")));
             Exit::Config
         }
     }
 }
 
 /// As compilers show it: what, where, the line with a mark under it, and what to do.
-fn rendered(renderer: &Renderer, level: Level<'_>, finding: &Fault, path: &Path, line: Option<&str>) -> String {
-    let what = match finding.path.as_str() {
-        "" => finding.what.clone(),
-        path => format!("{path}: {}", finding.what),
+fn rendered(renderer: &Renderer, level: Level<'_>, diagnostic: &Diagnostic, path: &Path, line: Option<&str>) -> String {
+    let what = match diagnostic.path.as_str() {
+        "" => diagnostic.what.clone(),
+        path => format!("{path}: {}", diagnostic.what),
     };
     let file = path.display().to_string();
     let title = level.primary_title(what);
-    let help = finding.hint.as_deref().map(|hint| Level::HELP.message(hint.to_owned()));
-    let group = match (line, finding.line) {
+    let help = diagnostic.hint.as_deref().map(|hint| Level::HELP.message(hint.to_owned()));
+    let group = match (line, diagnostic.line) {
         (Some(line), Some(number)) => {
             let start = line.len() - line.trim_start_matches([' ', '-']).len();
             let snippet = Snippet::source(line).line_start(number).path(&file);

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::progress::ProgressLine;
 use super::run::{apis, assemble};
 use super::{Exit, print};
-use crate::config::{self, Surroundings};
+use crate::config::{self, Environment};
 use crate::daemon::{self, Daemon};
 use crate::demo::{Arrived, Stage};
 use crate::iteration::{Api, Services};
@@ -70,7 +70,7 @@ async fn run(stop: Stop) -> std::io::Result<Exit> {
     let text =
         format!("status:\n  listen: 127.0.0.1:0\n{}", stage.config().replace("time_interval: 5", "time_interval: 3s"));
     let text = text.replace("time_interval: 1\n", "time_interval: 2s\n");
-    let around = Surroundings { variable: &|_| None, directory: &directory.0 };
+    let around = Environment { variable: &|_| None, directory: &directory.0 };
     let Some(config) = config::compile(&text, &around).config else { return Ok(Exit::Config) };
     let (accounts, services) = match assemble(&config, &directory.0, stop.clone(), retry::ASKED_MAX) {
         Ok(assembled) => assembled,
@@ -121,7 +121,7 @@ async fn play(stop: Stop, bars: &MultiProgress) -> std::io::Result<Exit> {
     print("A mock Cisco API, a mock Microsoft Graph and a mock Logz.io listener run in this process.");
     print("Between them: the real pipeline. The log is what you would see in production.\n");
 
-    let around = Surroundings { variable: &|_| None, directory: &directory.0 };
+    let around = Environment { variable: &|_| None, directory: &directory.0 };
     let Some(config) = config::compile(&stage.config(), &around).config else { return Ok(Exit::Config) };
     let (accounts, services) = match assemble(&config, &directory.0, stop, retry::ASKED_MAX_ATTENDED) {
         Ok(assembled) => assembled,

@@ -61,7 +61,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
 /// Reads the config. What is wrong with it, or odd, is logged as `once` logs it.
 fn read(path: &Path) -> Result<Config, Exit> {
     let reading = config::load(path);
-    reading.findings.log();
+    reading.diagnostics.log();
     reading.config.ok_or(Exit::Config)
 }
 

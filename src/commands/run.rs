@@ -19,7 +19,7 @@ use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::memory::MemoryBudget;
 use crate::plan::Config;
-use crate::reload::{self, Print};
+use crate::reload::{self, ConfigDigest};
 use crate::retry;
 use crate::ship::{DeadLetterFile, Listener};
 use crate::state::{
@@ -32,7 +32,7 @@ use crate::version;
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
-    let Prepared { config, print, accounts, services } = match prepare(&path, &stop, retry::ASKED_MAX).await {
+    let Prepared { config, digest, accounts, services } = match prepare(&path, &stop, retry::ASKED_MAX).await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -40,8 +40,8 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
     services.registry.watch_state(services.directory.pulse());
     let health = tokio::spawn(publish_health(Arc::clone(&services)));
-    let (news, readings) = mpsc::channel(1);
-    let watching = tokio::spawn(reload::watch(path, print, hangup, news));
+    let (updates, readings) = mpsc::channel(1);
+    let watching = tokio::spawn(reload::watch(path, digest, hangup, updates));
     let checking = tokio::spawn(daemon::check_listener(Arc::clone(&services.listener), services.stop.clone()));
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
     let serving = tokio::spawn(serve_orders(services.directory.path().to_owned(), orders));
@@ -125,7 +125,7 @@ pub(super) async fn run_once(
 struct Prepared {
     config: Config,
     /// Of the text that the config was read from.
-    print: Print,
+    digest: ConfigDigest,
     accounts: BTreeMap<String, ApiState>,
     services: Arc<Services>,
 }
@@ -135,9 +135,9 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
     let (path, for_services) = (path.to_owned(), stop.clone());
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let prepared = tokio::task::spawn_blocking(move || {
-        let (config, print) = read(&path)?;
+        let (config, digest) = read(&path)?;
         let (accounts, services) = assemble(&config, &folder_of(&path), for_services, asked_max)?;
-        Ok(Prepared { config, print, accounts, services })
+        Ok(Prepared { config, digest, accounts, services })
     });
     tokio::select! {
         prepared = prepared => prepared.unwrap_or(Err(Exit::Failed)),
@@ -145,10 +145,10 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<(Config, Print), Exit> {
-    let (reading, print) = reload::read(path);
-    reading.findings.log();
-    Ok((reading.config.ok_or(Exit::Config)?, print))
+pub(super) fn read(path: &Path) -> Result<(Config, ConfigDigest), Exit> {
+    let (reading, digest) = reload::read(path);
+    reading.diagnostics.log();
+    Ok((reading.config.ok_or(Exit::Config)?, digest))
 }
 
 /// Puts the parts together in a directory that this process takes.

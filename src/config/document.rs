@@ -2,7 +2,7 @@
 //!
 //! serde_yaml hands out values without their places, but its *errors* carry a line. So a place is asked for by reading
 //! the text once more with a reader that walks down a path and fails on purpose where the path ends. That happens only
-//! for a fault, and the lines come from the same parser as the values.
+//! for an error, and the lines come from the same parser as the values.
 //!
 //! Numbers and booleans keep the text that they are written as, since a key like `0x1F` or `1e5` is meant as a text.
 
@@ -17,7 +17,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::plain::{NOT_SHOWN, shown_key};
 
-/// How much text is read again to find lines; a config with more faults than that shows the last ones without a line.
+/// How much text is read again to find lines; a config with more errors than that shows the last ones without a line.
 const LOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A step to a value of the document.
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// As faults show it: `oauth_apis[1].json_paths.data`.
+/// As errors show it: `oauth_apis[1].json_paths.data`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, step) in self.0.iter().enumerate() {

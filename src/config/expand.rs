@@ -11,7 +11,7 @@ const FILE_MARK: &str = "${file:";
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Where variables and files come from.
-pub struct Surroundings<'a> {
+pub struct Environment<'a> {
     /// Looks an environment variable up.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The directory that relative file names start from: the config's own.
@@ -58,7 +58,7 @@ pub(super) struct Expanded {
 }
 
 /// Fills `${…}` in; `$${` stays as a literal `${`.
-pub(super) fn expand(text: &str, around: &Surroundings<'_>) -> Result<Expanded, ExpandError> {
+pub(super) fn expand(text: &str, around: &Environment<'_>) -> Result<Expanded, ExpandError> {
     let mut out = Expanded::default();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -98,7 +98,7 @@ pub(super) fn files(text: &str) -> impl Iterator<Item = &str> {
     named.filter_map(|rest| rest.split_once('}')).map(|(file, _)| file.trim())
 }
 
-fn lookup(name: &str, around: &Surroundings<'_>) -> Result<String, ExpandError> {
+fn lookup(name: &str, around: &Environment<'_>) -> Result<String, ExpandError> {
     let Some(file) = name.strip_prefix("file:") else {
         if !is_variable_name(name) {
             return Err(ExpandError::NoName);
@@ -173,7 +173,7 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let around = Surroundings { variable: &variable, directory: directory.path() };
+        let around = Environment { variable: &variable, directory: directory.path() };
         let absolute = format!("${{file:{}}}", directory.path().join("key").display());
         for (text, expected) in [
             ("plain $ {A}", "plain $ {A}"),
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn shows_nothing_that_may_be_a_value_in_the_place_of_a_name() {
-        let around = Surroundings { variable: &|_| None, directory: Path::new("/nowhere") };
+        let around = Environment { variable: &|_| None, directory: Path::new("/nowhere") };
         for text in
             ["${KEY:-hunter2}", "${hunter2-Prod}", "${8f14e45f}", "${a8f14e45fceea167a}", "${file:hunter2-Prod}", "${}"]
         {
@@ -213,7 +213,7 @@ mod tests {
     fn cuts_the_line_break_of_a_variable_as_that_of_a_file_and_the_mark_before_a_text() {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("key"), b"\xef\xbb\xbfs3cret\r\n").expect("a file");
-        let around = Surroundings { variable: &|_| Some("s3cret\n".to_owned()), directory: directory.path() };
+        let around = Environment { variable: &|_| Some("s3cret\n".to_owned()), directory: directory.path() };
         for text in ["${K}", "${file:key}"] {
             assert_eq!(expand(text, &around).map(|expanded| expanded.text), Ok("s3cret".to_owned()), "{text}");
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_yaml::Value;
 
 use super::document::Place as Spot;
-use super::expand::{self, Surroundings};
+use super::expand::{self, Environment};
 use super::reader::{Reader, key_text};
 use super::reference::{self, Place};
 use crate::secret::Secret;
@@ -20,13 +20,13 @@ pub(super) struct Filling {
 }
 
 impl Reader<'_> {
-    /// Fills every `${…}` in, in place; what can't be, and placeholders, are faults. What is unknown stays as it is: it is
+    /// Fills every `${…}` in, in place; what can't be, and placeholders, are errors. What is unknown stays as it is: it is
     /// warned of, and its content is nobody's business.
-    pub(super) fn fill_in(&self, root: &mut Value, around: &Surroundings<'_>) {
+    pub(super) fn fill_in(&self, root: &mut Value, around: &Environment<'_>) {
         self.expand(root, &Spot::default(), Place::Top, "", around);
     }
 
-    fn expand(&self, value: &mut Value, spot: &Spot, place: Place, within: &str, around: &Surroundings<'_>) {
+    fn expand(&self, value: &mut Value, spot: &Spot, place: Place, within: &str, around: &Environment<'_>) {
         match value {
             Value::String(text) => self.expand_text(text, spot, around),
             Value::Sequence(items) => {
@@ -59,11 +59,11 @@ impl Reader<'_> {
         }
     }
 
-    fn expand_text(&self, text: &mut String, spot: &Spot, around: &Surroundings<'_>) {
+    fn expand_text(&self, text: &mut String, spot: &Spot, around: &Environment<'_>) {
         if let Some(placeholder) = expand::placeholder(text) {
             let hint = "put your own value in its place".to_owned();
-            self.fault(spot, format!("{placeholder} is still there"), Some(hint));
-            self.void(spot);
+            self.error(spot, format!("{placeholder} is still there"), Some(hint));
+            self.poison(spot);
         }
         expand::files(text).for_each(|file| self.names_file(file));
         match expand::expand(text, around) {
@@ -79,8 +79,8 @@ impl Reader<'_> {
             }
             Err(error) => {
                 let hint = error.hint().to_owned();
-                self.fault(spot, error.to_string(), Some(hint));
-                self.void(spot);
+                self.error(spot, error.to_string(), Some(hint));
+                self.poison(spot);
                 text.clear();
             }
         }

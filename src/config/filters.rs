@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
 use super::api::Entries;
-use super::presets::Preset;
+use super::catalog::NamedType;
 use super::reader::{Section, Text};
 use crate::record::date;
 use crate::record::path::JsonPath;
@@ -16,30 +16,27 @@ impl<'r, 'd> Entries<'r, 'd> {
     pub(super) fn window(
         &self,
         entry: &Section<'r, 'd>,
-        preset: &Preset,
+        named: &NamedType,
     ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, DateFormat)> {
         let mut filters = entry.pairs("filters");
         let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
-        let start_name = match (entry.text("start_date_name"), preset.odata) {
+        let start_name = match (entry.text("start_date_name"), named.odata) {
             (Some(name), _) if !name.value.is_empty() => Some(name.value),
             (_, true) => self.odata_field(&entry.section("json_paths")),
-            _ => match preset.start_date_name {
-                Some(name) => Some(name.to_owned()),
-                None if in_filters => None,
-                None => return entry.required_filled("start_date_name", None).and(None),
-            },
+            _ if in_filters => None,
+            _ => return entry.required_filled("start_date_name").and(None),
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
         let configured = start_filter.as_ref().map(|(date, _)| *date);
         let mut query: Vec<QueryField> = Vec::new();
         for (name, text) in filters {
             let name = query::query_name(name.trim());
-            let name = if preset.odata { odata_name(name) } else { name };
+            let name = if named.odata { odata_name(name) } else { name };
             let value = self.template(&text, query::query_value);
             query.push(QueryField { name, value });
         }
         let written = start_filter.map(|(_, format)| format);
-        if preset.odata {
+        if named.odata {
             if !in_filters {
                 add_odata_clause(&mut query, start_name.as_deref()?);
             }
@@ -60,7 +57,7 @@ impl<'r, 'd> Entries<'r, 'd> {
         let field = path.keys().map(|keys| keys.join("/"));
         if field.is_none() {
             let hint = "set `start_date_name` to the field that `$filter` compares".to_owned();
-            self.reader.fault(&text.spot, "it names no single field, so no start date can be asked for", Some(hint));
+            self.reader.error(&text.spot, "it names no single field, so no start date can be asked for", Some(hint));
         }
         field
     }
@@ -75,9 +72,9 @@ impl<'r, 'd> Entries<'r, 'd> {
         let (_, text) = filters.remove(at);
         let written = decoded(&text.value);
         let start = date::parse(&written).map(|date| (date, format_of(&written)));
-        if start.is_none() && !self.reader.is_void(&text.spot) {
+        if start.is_none() && !self.reader.is_poisoned(&text.spot) {
             let hint = "like 2021-10-05T10:10:10+00:00".to_owned();
-            self.reader.fault(&text.spot, "the start date is not a valid date", Some(hint));
+            self.reader.error(&text.spot, "the start date is not a valid date", Some(hint));
         }
         start
     }

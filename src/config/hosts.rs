@@ -22,13 +22,13 @@ impl<'r, 'd> Entries<'r, 'd> {
 
     fn host(&self, item: &Value, spot: &Spot, configured: Option<&Url>) -> Option<HostRule> {
         let hint = || Some("like 'files.example.com', '*.example.com', or {host: …, credentials: true}".to_owned());
-        let fault = |what: &str| self.reader.fault(spot, what, hint());
+        let error = |what: &str| self.reader.error(spot, what, hint());
         let (host, credentials) = match item {
             Value::Mapping(pairs) => {
                 let other =
                     pairs.keys().filter_map(key_text).find(|key| !matches!(key.as_str(), "host" | "credentials"));
                 if other.is_some() {
-                    fault("only `host` and `credentials` may stand here");
+                    error("only `host` and `credentials` may stand here");
                     return None;
                 }
                 let text = |key: &str| pairs.get(key).filter(|value| !value.is_null()).and_then(written);
@@ -36,7 +36,7 @@ impl<'r, 'd> Entries<'r, 'd> {
                     None | Some("false") => (text("host"), false),
                     Some("true") => (text("host"), true),
                     Some(_) => {
-                        fault("`credentials` should be true or false");
+                        error("`credentials` should be true or false");
                         return None;
                     }
                 }
@@ -44,17 +44,17 @@ impl<'r, 'd> Entries<'r, 'd> {
             other => (written(other), false),
         };
         let Some(host) = host else {
-            fault("a host should be here");
+            error("a host should be here");
             return None;
         };
         match HostRule::parse(&host, credentials) {
             Ok(rule) if rule.sends_credentials_openly() && configured.is_some_and(|url| url.scheme() == "https") => {
-                fault("the configured URL is https, and credentials don't go from there to http");
+                error("the configured URL is https, and credentials don't go from there to http");
                 None
             }
             Ok(rule) => Some(rule),
             Err(what) => {
-                fault(what);
+                error(what);
                 None
             }
         }

@@ -20,17 +20,17 @@ const UNITS: [(&str, u64); 10] = [
 /// The bytes that pages, records and batches may take in memory (`limits.memory`).
 pub(super) fn read(reader: &Reader<'_>, section: &Section<'_, '_>) -> u64 {
     let Some(text) = section.text("memory") else { return BUDGET_BYTES_DEFAULT };
-    let fault = |what: &str| {
-        reader.fault(&text.spot, what, Some("a number with its unit, like 128MiB, 500MB or 1GiB".to_owned()));
+    let error = |what: &str| {
+        reader.error(&text.spot, what, Some("a number with its unit, like 128MiB, 500MB or 1GiB".to_owned()));
         BUDGET_BYTES_DEFAULT
     };
     match bytes(&text.value) {
-        None => fault("it is not a number of bytes"),
+        None => error("it is not a number of bytes"),
         Some(bytes) if bytes < BUDGET_BYTES_MIN => {
-            fault(&format!("it should be {} MiB at least", BUDGET_BYTES_MIN >> 20))
+            error(&format!("it should be {} MiB at least", BUDGET_BYTES_MIN >> 20))
         }
         Some(bytes) if bytes > BUDGET_BYTES_MAX => {
-            fault(&format!("it should be {} GiB at most", BUDGET_BYTES_MAX >> 30))
+            error(&format!("it should be {} GiB at most", BUDGET_BYTES_MAX >> 30))
         }
         Some(bytes) => bytes,
     }

@@ -1,20 +1,21 @@
 //! From `config.yaml` to a [`Config`] of complete [`Plan`]s.
 //!
 //! Enters: the text of the file, the environment, the directory of the file. Leaves: a config that is valid as a whole, or
-//! every fault in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
+//! every error in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
 //! be there, and no named type is left. An unknown key is a warning, never a refusal.
 
 mod api;
+pub mod catalog;
+mod diagnostic;
 mod document;
 mod expand;
-mod fault;
 mod fill;
 mod filters;
 mod hosts;
 mod limits;
 mod marks;
+mod merge;
 mod plain;
-mod presets;
 mod reader;
 pub mod reference;
 mod request;
@@ -32,8 +33,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_yaml::Value;
 
-pub use expand::Surroundings;
-pub use fault::{Fault, Findings};
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use expand::Environment;
 pub use reader::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
@@ -55,10 +56,10 @@ const APIS_MAX: usize = 100_000;
 /// A config that was read, or not, and what was noticed.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// The config, where it has no fault.
+    /// The config, where it has no error.
     pub config: Option<Config>,
-    /// Faults and warnings.
-    pub findings: Findings,
+    /// Errors and warnings.
+    pub diagnostics: Diagnostics,
     /// The files that it names, which belong to it: certificates, and secrets (`${file:…}`).
     pub files: BTreeSet<PathBuf>,
 }
@@ -66,9 +67,9 @@ pub struct LoadedConfig {
 impl LoadedConfig {
     /// Of a text that can't be read at all.
     fn unreadable(what: String, line: Option<usize>, hint: &str) -> Self {
-        let fault = Fault { path: String::new(), line, what, hint: Some(hint.to_owned()) };
-        let findings = Findings { faults: vec![fault], warnings: Vec::new() };
-        Self { config: None, findings, files: BTreeSet::new() }
+        let error = Diagnostic { path: String::new(), line, what, hint: Some(hint.to_owned()) };
+        let diagnostics = Diagnostics { errors: vec![error], warnings: Vec::new() };
+        Self { config: None, diagnostics, files: BTreeSet::new() }
     }
 }
 
@@ -84,7 +85,7 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> LoadedConfig {
     let directory = path.parent().unwrap_or(Path::new("."));
     let variable = |name: &str| std::env::var(name).ok();
     match text {
-        Ok(text) => compile(text, &Surroundings { variable: &variable, directory }),
+        Ok(text) => compile(text, &Environment { variable: &variable, directory }),
         Err(what) => {
             let hint = match () {
                 () if what.contains("ermission denied") => {
@@ -118,7 +119,7 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 
 /// Compiles the text of a config.
 #[must_use]
-pub fn compile(text: &str, around: &Surroundings<'_>) -> LoadedConfig {
+pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => {
@@ -137,9 +138,9 @@ pub fn compile(text: &str, around: &Surroundings<'_>) -> LoadedConfig {
     let reader = Reader::new(&document);
     reader.fill_in(&mut root, around);
     let config = read_config(&reader, &root, around.directory);
-    let config = config.filter(|_| !reader.is_faulty());
+    let config = config.filter(|_| !reader.has_errors());
     let files = reader.files(around.directory);
-    LoadedConfig { config, findings: reader.findings(), files }
+    LoadedConfig { config, diagnostics: reader.diagnostics(), files }
 }
 
 /// What people do to a line that is no YAML any more.
@@ -196,21 +197,21 @@ fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketA
     let address = listen.value.replacen("localhost:", "127.0.0.1:", 1).parse();
     if address.is_err() {
         let hint = "an IP address and a port, like 127.0.0.1:8080".to_owned();
-        reader.fault(&listen.spot, "it is not an address to listen on", Some(hint));
+        reader.error(&listen.spot, "it is not an address to listen on", Some(hint));
     }
     address.ok()
 }
 
 fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Output> {
-    let url = section.required_filled("url", None);
-    let token = section.required_filled("token", None);
+    let url = section.required_filled("url");
+    let token = section.required_filled("token");
     let acknowledge = read_acknowledge(reader, section);
-    let url = url.filter(|url| !reader.is_void(&url.spot))?;
+    let url = url.filter(|url| !reader.is_poisoned(&url.spot))?;
     let hint = || Some("like https://listener.logz.io:8071".to_owned());
     let parsed = match web_url(&url.value) {
         Ok(parsed) if parsed.query().is_none() && parsed.fragment().is_none() => parsed,
         Ok(_) => {
-            reader.fault(
+            reader.error(
                 &url.spot,
                 "it should end before any `?` or `#`",
                 Some("the token has a key of its own".to_owned()),
@@ -218,7 +219,7 @@ fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Outpu
             return None;
         }
         Err(what) => {
-            reader.fault(&url.spot, what, hint());
+            reader.error(&url.spot, what, hint());
             return None;
         }
     };
@@ -240,7 +241,7 @@ fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowled
     let Some(text) = section.text("acknowledge") else { return Acknowledge::Listener };
     if !text.value.eq_ignore_ascii_case("2xx") {
         let hint = "`2xx`, or leave the key out: then only a listener's own answers count".to_owned();
-        reader.fault(&text.spot, "it should be `2xx`", Some(hint));
+        reader.error(&text.spot, "it should be `2xx`", Some(hint));
     }
     Acknowledge::AnySuccess
 }
@@ -255,24 +256,24 @@ fn read_roots(
     let bytes = match expand::read_small(&directory.join(&file.value)) {
         Ok(bytes) => bytes,
         Err(what) => {
-            reader.fault(&file.spot, format!("the file {what}"), None);
+            reader.error(&file.spot, format!("the file {what}"), None);
             return None;
         }
     };
     match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) => {
             if certificates.is_empty() {
-                reader.fault(&file.spot, "the file holds no certificate in PEM form", None);
+                reader.error(&file.spot, "the file holds no certificate in PEM form", None);
             }
             let mut roots = RootCertStore::empty();
             if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
-                reader.fault(&file.spot, "a certificate in the file can't be used", None);
+                reader.error(&file.spot, "a certificate in the file can't be used", None);
             }
             Some(certificates)
         }
         // The error quotes what is in the file, which may be a key.
         Err(_) => {
-            reader.fault(&file.spot, "the file is not in PEM form", None);
+            reader.error(&file.spot, "the file is not in PEM form", None);
             None
         }
     }
@@ -290,7 +291,7 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, V
             None => continue,
             Some(Value::Sequence(items)) => items,
             Some(_) => {
-                reader.fault(&spot, "it should be a list of APIs", Some("begin each with `- type: …`".to_owned()));
+                reader.error(&spot, "it should be a list of APIs", Some("begin each with `- type: …`".to_owned()));
                 count += 1;
                 continue;
             }
@@ -301,8 +302,8 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, V
             note_name(reader, &mut names, item, &spot);
             let is_enabled = is_enabled(reader, item, &spot);
             let plan = entries.read(item, spot.clone(), place);
-            if plan.is_none() && !reader.is_faulty() {
-                reader.fault(&spot, "it can't be used", None);
+            if plan.is_none() && !reader.has_errors() {
+                reader.error(&spot, "it can't be used", None);
             }
             match plan {
                 Some(plan) if !is_enabled => resting.push(plan.name),
@@ -315,10 +316,10 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, V
             true => "the key `apis` belongs to another dialect; this one has `auth_apis` and `oauth_apis`",
             false => "add an entry to `auth_apis` or `oauth_apis`",
         };
-        reader.fault(&Spot::default(), "no APIs configured", Some(hint.to_owned()));
+        reader.error(&Spot::default(), "no APIs configured", Some(hint.to_owned()));
     }
     if count > APIS_MAX {
-        reader.fault(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
+        reader.error(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
     }
     Some((plans, resting))
 }
@@ -329,7 +330,7 @@ fn is_enabled(reader: &Reader<'_>, item: &Value, spot: &Spot) -> bool {
         None | Some("true" | "") => true,
         Some("false") => false,
         Some(_) => {
-            reader.fault(&spot.key("enabled"), "it should be true or false", None);
+            reader.error(&spot.key("enabled"), "it should be true or false", None);
             true
         }
     }
@@ -342,7 +343,7 @@ fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Valu
     let spot = spot.key("name");
     if let (Some(first), false) = (names.get(&name), name.is_empty()) {
         let hint = Some("each API has its own checkpoint, by its name".to_owned());
-        reader.fault(&spot, format!("the name is taken already, by {first}"), hint);
+        reader.error(&spot, format!("the name is taken already, by {first}"), hint);
         return;
     }
     names.insert(name, spot);

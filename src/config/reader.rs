@@ -1,4 +1,4 @@
-//! Typed access to the values of a document. Every fault is noted, and reading goes on.
+//! Typed access to the values of a document. Every error is noted, and reading goes on.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{Document, Place as Spot};
 use super::expand;
-use super::fault::{Fault, Findings};
 use super::fill::Filling;
 use super::plain::is_plain;
 use super::reference::{self, Place};
@@ -29,12 +29,12 @@ pub(super) struct Reader<'d> {
 
 #[derive(Default)]
 struct Noted {
-    faults: Vec<(Spot, String, Option<String>)>,
+    errors: Vec<(Spot, String, Option<String>)>,
     warnings: Vec<(Spot, String, Option<String>)>,
     /// The files that are named, as they are written.
     files: HashSet<String>,
     /// Where a value is known to be no value, so that what follows from it isn't told, too.
-    void: HashSet<Spot>,
+    poisoned: HashSet<Spot>,
 }
 
 impl<'d> Reader<'d> {
@@ -42,9 +42,9 @@ impl<'d> Reader<'d> {
         Self { document, noted: RefCell::default(), filling: RefCell::default() }
     }
 
-    pub(super) fn fault(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
-        if !self.is_void(spot) {
-            self.noted.borrow_mut().faults.push((spot.clone(), what.into(), hint));
+    pub(super) fn error(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
+        if !self.is_poisoned(spot) {
+            self.noted.borrow_mut().errors.push((spot.clone(), what.into(), hint));
         }
     }
 
@@ -63,44 +63,44 @@ impl<'d> Reader<'d> {
     }
 
     /// Says that a value, and all below it, is known to be none.
-    pub(super) fn void(&self, spot: &Spot) {
-        self.noted.borrow_mut().void.insert(spot.clone());
+    pub(super) fn poison(&self, spot: &Spot) {
+        self.noted.borrow_mut().poisoned.insert(spot.clone());
     }
 
-    pub(super) fn is_void(&self, spot: &Spot) -> bool {
+    pub(super) fn is_poisoned(&self, spot: &Spot) -> bool {
         let noted = self.noted.borrow();
-        !noted.void.is_empty() && spot.with_ancestors().any(|spot| noted.void.contains(&spot))
+        !noted.poisoned.is_empty() && spot.with_ancestors().any(|spot| noted.poisoned.contains(&spot))
     }
 
-    /// Whether any fault was noted.
-    pub(super) fn is_faulty(&self) -> bool {
-        !self.noted.borrow().faults.is_empty()
+    /// Whether any error was noted.
+    pub(super) fn has_errors(&self) -> bool {
+        !self.noted.borrow().errors.is_empty()
     }
 
     /// What was noted, with lines, in the order of the file.
-    pub(super) fn findings(self) -> Findings {
+    pub(super) fn diagnostics(self) -> Diagnostics {
         let noted = self.noted.into_inner();
         let located_max = self.document.located_max();
         let locate = |found: Vec<(Spot, String, Option<String>)>| {
-            let with_line = found.into_iter().enumerate().map(|(at, (spot, what, hint))| Fault {
+            let with_line = found.into_iter().enumerate().map(|(at, (spot, what, hint))| Diagnostic {
                 line: (at < located_max).then(|| self.document.line_of(&spot)).flatten(),
                 path: spot.to_string(),
                 what,
                 hint,
             });
-            let mut faults: Vec<Fault> = with_line.collect();
-            faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+            let mut errors: Vec<Diagnostic> = with_line.collect();
+            errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
             // A section that is read in several places is told of once.
             let mut told = HashSet::new();
-            faults.retain(|fault| told.insert((fault.path.clone(), fault.what.clone())));
-            faults
+            errors.retain(|error| told.insert((error.path.clone(), error.what.clone())));
+            errors
         };
-        let mut faults = locate(noted.faults);
-        for fault in &mut faults {
+        let mut errors = locate(noted.errors);
+        for error in &mut errors {
             // Where nothing better is known, what the key is for.
-            fault.hint = fault.hint.take().or_else(|| reference::meaning(&fault.path).map(str::to_owned));
+            error.hint = error.hint.take().or_else(|| reference::meaning(&error.path).map(str::to_owned));
         }
-        Findings { faults, warnings: locate(noted.warnings) }
+        Diagnostics { errors, warnings: locate(noted.warnings) }
     }
 }
 
@@ -143,8 +143,8 @@ impl<'r, 'd> Section<'r, 'd> {
             Some(Value::Mapping(map)) => Some(map),
             None | Some(Value::Null) => None,
             Some(_) => {
-                reader.fault(&spot, "it should be a mapping (keys and values)", None);
-                reader.void(&spot);
+                reader.error(&spot, "it should be a mapping (keys and values)", None);
+                reader.poison(&spot);
                 None
             }
         };
@@ -223,7 +223,7 @@ impl<'r, 'd> Section<'r, 'd> {
         Some(Text { value, spot })
     }
 
-    /// The same, and a fault where it is absent; blanks around it count.
+    /// The same, and an error where it is absent; blanks around it count.
     pub(super) fn required_as_is(&self, key: &str) -> Option<Text> {
         self.missing_unless(self.has(key), key);
         self.as_is(key)
@@ -234,20 +234,17 @@ impl<'r, 'd> Section<'r, 'd> {
         self.as_is(key).map(|Text { value, spot }| Text { value: value.trim().to_owned(), spot })
     }
 
-    /// The same, and a fault where it is absent.
-    pub(super) fn required(&self, key: &str, preset: Option<&str>) -> Option<Text> {
-        if let (None, Some(preset)) = (self.value(key), preset) {
-            return Some(Text { value: preset.to_owned(), spot: self.spot.key(key) });
-        }
+    /// The same, and an error where it is absent.
+    pub(super) fn required(&self, key: &str) -> Option<Text> {
         self.missing_unless(self.has(key), key);
         self.text(key)
     }
 
-    /// The same, and a fault where it is empty.
-    pub(super) fn required_filled(&self, key: &str, preset: Option<&str>) -> Option<Text> {
-        let text = self.required(key, preset)?;
+    /// The same, and an error where it is empty.
+    pub(super) fn required_filled(&self, key: &str) -> Option<Text> {
+        let text = self.required(key)?;
         if text.value.is_empty() {
-            self.reader.fault(&text.spot, "it is empty", None);
+            self.reader.error(&text.spot, "it is empty", None);
             return None;
         }
         Some(text)
@@ -263,7 +260,7 @@ impl<'r, 'd> Section<'r, 'd> {
                 && is_as_long(name, key)
         });
         let hint = near.map(|name| format!("is `{name}` a slip for it?"));
-        self.reader.fault(&self.spot.key(key), "a required key is missing", hint);
+        self.reader.error(&self.spot.key(key), "a required key is missing", hint);
     }
 
     /// Names and scalar values of the user's own; null values are left out, a list is the same name several times.
@@ -295,7 +292,7 @@ impl<'r, 'd> Section<'r, 'd> {
             let Some(name) = key_text(name) else { continue };
             match json(value) {
                 Some(value) => fields.push((name, value)),
-                None => self.reader.fault(&section.spot.key(&name), "it can't be written as JSON", None),
+                None => self.reader.error(&section.spot.key(&name), "it can't be written as JSON", None),
             }
         }
         fields
@@ -308,7 +305,7 @@ impl<'r, 'd> Section<'r, 'd> {
             Ok(span) => Some((span, text.spot)),
             Err(what) => {
                 let hint = "minutes like 5 or 0.5, or text like 30s, 5m, 1h".to_owned();
-                self.reader.fault(&text.spot, what, Some(hint));
+                self.reader.error(&text.spot, what, Some(hint));
                 None
             }
         }
@@ -319,14 +316,14 @@ impl<'r, 'd> Section<'r, 'd> {
         let text = self.text(key)?;
         let plain = text.value.parse::<f64>().ok().map(|_| format!("{}s", text.value));
         match duration(plain.as_deref().unwrap_or(&text.value)) {
-            Ok(span) if span.is_zero() => self.reader.fault(&text.spot, "it should be more than 0", None),
+            Ok(span) if span.is_zero() => self.reader.error(&text.spot, "it should be more than 0", None),
             Ok(span) if span > max => {
-                self.reader.fault(&text.spot, format!("it should be {} s at most", max.as_secs()), None);
+                self.reader.error(&text.spot, format!("it should be {} s at most", max.as_secs()), None);
             }
             Ok(span) => return Some(span),
             Err(what) => {
                 let hint = "seconds like 90, or text like 90s, 5m".to_owned();
-                self.reader.fault(&text.spot, what, Some(hint));
+                self.reader.error(&text.spot, what, Some(hint));
             }
         }
         None
@@ -336,10 +333,10 @@ impl<'r, 'd> Section<'r, 'd> {
     pub(super) fn number(&self, key: &str, max: f64) -> Option<f64> {
         let text = self.text(key)?;
         match text.value.parse::<f64>() {
-            Ok(number) if number < 0.0 => self.reader.fault(&text.spot, "it can't be negative", None),
+            Ok(number) if number < 0.0 => self.reader.error(&text.spot, "it can't be negative", None),
             Ok(number) if number <= max => return Some(number),
-            Ok(_) => self.reader.fault(&text.spot, format!("it should be {max} at most"), None),
-            Err(_) => self.reader.fault(&text.spot, "it is not a number", None),
+            Ok(_) => self.reader.error(&text.spot, format!("it should be {max} at most"), None),
+            Err(_) => self.reader.error(&text.spot, "it is not a number", None),
         }
         None
     }
@@ -347,14 +344,14 @@ impl<'r, 'd> Section<'r, 'd> {
 
 impl Reader<'_> {
     /// A credential: what `echo`, an editor or a YAML block puts at its end goes, as no credential ends in a line break.
-    /// Other marks that nobody sees are a fault: servers refuse them (RFC 7617, section 2), or cut the credential there.
+    /// Other marks that nobody sees are an error: servers refuse them (RFC 7617, section 2), or cut the credential there.
     pub(super) fn credential(&self, text: Text) -> Option<Text> {
         let value = expand::without_line_end(&text.value);
         let is_unseen = |c: char| c.is_control() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{2028}' | '\u{2029}');
         if value.contains(is_unseen) {
             let hint =
                 "write it as one line, without a tab, a byte order mark or other marks that can't be seen".to_owned();
-            self.fault(&text.spot, "it holds a line break or another control character", Some(hint));
+            self.error(&text.spot, "it holds a line break or another control character", Some(hint));
             return None;
         }
         if let Some((what, hint)) = slips::in_credential(value) {
@@ -365,7 +362,7 @@ impl Reader<'_> {
 
     fn scalar_text(&self, value: &Value, spot: &Spot) -> Option<String> {
         if matches!(value, Value::Sequence(_) | Value::Mapping(_)) {
-            self.fault(spot, "it should be a single value", None);
+            self.error(spot, "it should be a single value", None);
         }
         written(value)
     }

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use super::catalog::List;
+
 /// A key of the config.
 pub struct Key {
     /// The way to it: from the top of the file, or from an API's entry.
@@ -28,6 +30,17 @@ pub enum Place {
     OAuth,
     /// In an entry of either.
     Both,
+}
+
+impl Place {
+    /// The list whose entries it is in.
+    pub(super) fn list(self) -> Option<List> {
+        match self {
+            Self::Auth => Some(List::AuthApis),
+            Self::OAuth => Some(List::OauthApis),
+            Self::Top | Self::Both => None,
+        }
+    }
 }
 
 /// The columns: path, place, without, meaning.
@@ -222,6 +235,22 @@ const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
 /// Keys whose content is the user's own.
 const OPEN: &[&str] = &["hosts", "filters", "custom_fields", "headers", "body"];
 
+/// Keys that take a blank for no value.
+const BLANK_IS_ABSENT: &[&str] = &["start_date_name", "json_paths.next_url", "json_paths.id", "json_paths.error"];
+
+/// Keys to which null is a value.
+const NULL_COUNTS: &[&str] = &["json_paths.error"];
+
+/// Whether a blank at a way of an entry is no value.
+pub(super) fn blank_is_absent(path: &str) -> bool {
+    BLANK_IS_ABSENT.contains(&path)
+}
+
+/// Whether null at a way of an entry is a value.
+pub(super) fn null_counts(path: &str) -> bool {
+    NULL_COUNTS.contains(&path)
+}
+
 /// The names that are known right below `within` (empty: the top), with where they lead from there.
 pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
     let within = canonical(within);
@@ -250,7 +279,7 @@ pub(super) fn is_anywhere(name: &str) -> bool {
         || ALIASES.iter().any(|(alias, _)| *alias == name)
 }
 
-/// What the key at a fault's path means, or the nearest one around it.
+/// What the key at an error's path means, or the nearest one around it.
 pub(super) fn meaning(path: &str) -> Option<&'static str> {
     let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));
     let (place, within) = match (entry("auth_apis["), entry("oauth_apis[")) {
@@ -283,7 +312,8 @@ fn at(place: Place) -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(move |key| key.place == place || (key.place == Both && place != Top))
 }
 
-fn canonical(within: &str) -> String {
+/// A way with the names that the table shows.
+pub(super) fn canonical(within: &str) -> String {
     let alias = ALIASES.iter().find(|(alias, _)| within == *alias || within.starts_with(&format!("{alias}.")));
     alias.map_or_else(|| within.to_owned(), |(alias, name)| within.replacen(alias, name, 1))
 }

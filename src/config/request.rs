@@ -8,7 +8,7 @@ use reqwest::{Method, Url};
 use serde_yaml::Value;
 
 use super::api::Entries;
-use super::presets::Preset;
+use super::catalog::NamedType;
 use super::reader::{Section, Text, json};
 use super::slips;
 use crate::http::Timeouts;
@@ -29,7 +29,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     pub(super) fn http_section(&self, entry: &Section<'r, 'd>) -> Section<'r, 'd> {
         let (this, that) = ("http_request", "data_http_request");
         if entry.has(this) && entry.has(that) {
-            self.reader.fault(
+            self.reader.error(
                 &entry.spot.key(that),
                 format!("`{this}` is there, too, and means the same"),
                 Some("keep one of them".to_owned()),
@@ -42,21 +42,20 @@ impl<'r, 'd> Entries<'r, 'd> {
     pub(super) fn request(
         &self,
         entry: &Section<'r, 'd>,
-        preset: &Preset,
+        named: &NamedType,
     ) -> Option<(RequestTemplate, Option<DateTime<Utc>>)> {
         let http = &self.http_section(entry);
-        let url = match preset.url {
-            None if http.is_absent() => {
-                let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
-                self.reader.fault(&http.spot.key("url"), "a required key is missing", Some(hint));
-                None
-            }
-            preset_url => self.url(http.required_filled("url", preset_url)),
+        let url = if http.is_absent() {
+            let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
+            self.reader.error(&http.spot.key("url"), "a required key is missing", Some(hint));
+            None
+        } else {
+            self.url(http.required_filled("url"))
         };
         let method = self.method(http, Method::GET);
         let mut headers = self.headers(http);
         let body = self.data_body(http, method.as_ref(), &mut headers);
-        let window = self.window(entry, preset);
+        let window = self.window(entry, named);
         let (mut query, configured, start_format) = window?;
         for field in &mut query {
             field.value = std::mem::take(&mut field.value).with_start_format(&start_format);
@@ -76,21 +75,21 @@ impl<'r, 'd> Entries<'r, 'd> {
         parse: impl FnOnce(&str) -> Result<Template, VariableError>,
     ) -> Template {
         parse(text.value.trim()).unwrap_or_else(|error| {
-            self.reader.fault(&text.spot, error.to_string(), None);
+            self.reader.error(&text.spot, error.to_string(), None);
             Template::default()
         })
     }
 
     fn url(&self, text: Option<Text>) -> Option<Url> {
         let text = text?;
-        if self.reader.is_void(&text.spot) {
+        if self.reader.is_poisoned(&text.spot) {
             return None;
         }
         match web_url(&text.value) {
             Ok(url) => Some(url),
             Err(what) => {
                 let hint = "like https://host.example/path".to_owned();
-                self.reader.fault(&text.spot, what, Some(hint));
+                self.reader.error(&text.spot, what, Some(hint));
                 None
             }
         }
@@ -102,7 +101,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             "GET" => Some(Method::GET),
             "POST" => Some(Method::POST),
             _ => {
-                self.reader.fault(&text.spot, "it should be GET or POST", None);
+                self.reader.error(&text.spot, "it should be GET or POST", None);
                 None
             }
         }
@@ -117,8 +116,8 @@ impl<'r, 'd> Entries<'r, 'd> {
                     value.set_sensitive(true);
                     headers.append(name, value);
                 }
-                (Err(_), _) => self.reader.fault(&text.spot, "it is not a valid HTTP header name", None),
-                (_, Err(_)) => self.reader.fault(&text.spot, "its value can't stand in an HTTP header", None),
+                (Err(_), _) => self.reader.error(&text.spot, "it is not a valid HTTP header name", None),
+                (_, Err(_)) => self.reader.error(&text.spot, "its value can't stand in an HTTP header", None),
             }
         }
         headers
@@ -140,7 +139,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             Value::Mapping(_) | Value::Sequence(_) => match json(value) {
                 Some(json) => (json.to_string(), JSON),
                 None => {
-                    self.reader.fault(&spot, "it can't be written as JSON", None);
+                    self.reader.error(&spot, "it can't be written as JSON", None);
                     return None;
                 }
             },
@@ -173,7 +172,7 @@ impl<'r, 'd> Entries<'r, 'd> {
     pub(super) fn token_request(&self, entry: &Section<'r, 'd>) -> Option<Auth> {
         let http = entry.section("token_http_request");
         let (id, key) = self.credentials(entry);
-        let text = http.required_filled("url", None);
+        let text = http.required_filled("url");
         let spot = text.as_ref().map(|text| text.spot.clone());
         let url = self.url(text);
         if let (Some(url), Some(spot)) = (&url, spot)
@@ -207,7 +206,7 @@ impl<'r, 'd> Entries<'r, 'd> {
             Some(body @ Value::Mapping(_)) if headers.get(CONTENT_TYPE).is_some_and(is_json_type) => {
                 let json = json(body).map(|json| (json.to_string(), JSON));
                 if json.is_none() {
-                    self.reader.fault(&http.spot.key("body"), "it can't be written as JSON", None);
+                    self.reader.error(&http.spot.key("body"), "it can't be written as JSON", None);
                 }
                 json
             }

@@ -39,8 +39,8 @@ use telling::{Told, Untold};
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How many names a line of the log lists.
 const NAMES_MAX: usize = 10;
-/// How many faults the status page shows.
-const FAULTS_SHOWN_MAX: usize = 20;
+/// How many errors the status page shows.
+const ERRORS_SHOWN_MAX: usize = 20;
 
 /// What runs.
 pub struct Daemon {
@@ -114,14 +114,14 @@ impl Daemon {
 
     /// Takes a config over as a whole, or leaves everything as it is.
     fn obey(&mut self, reading: LoadedConfig) {
-        reading.findings.log();
-        let faults = &reading.findings.faults;
+        reading.diagnostics.log();
+        let errors = &reading.diagnostics.errors;
         let Some(mut new) = reading.config else {
             // On the board first: whoever reads the log finds it there.
-            let shown = faults.iter().take(FAULTS_SHOWN_MAX).map(ToString::to_string).collect();
+            let shown = errors.iter().take(ERRORS_SHOWN_MAX).map(ToString::to_string).collect();
             self.services.registry.reloaded(shown, Utc::now());
             tracing::error!(
-                faults = faults.len(),
+                faults = errors.len(),
                 "the config has changed and can't be used; everything goes on as before"
             );
             return;

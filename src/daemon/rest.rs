@@ -74,7 +74,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::config::{Surroundings, compile};
+    use crate::config::{Environment, compile};
     use crate::state::IterationSummary;
 
     fn plan(name: &str) -> Arc<Plan> {
@@ -82,7 +82,7 @@ mod tests {
             "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
              credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
         );
-        let config = compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") }).config;
+        let config = compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") }).config;
         config.expect("a config").apis.remove(0)
     }
 

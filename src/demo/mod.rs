@@ -64,6 +64,9 @@ pub struct Arrived {
     pub sample: Option<String>,
 }
 
+/// What a user could have written, but for the addresses.
+const CONFIG: &str = include_str!("config.yaml");
+
 impl Stage {
     /// Starts both mocks, with events up to `now`.
     ///
@@ -89,46 +92,7 @@ impl Stage {
     #[must_use]
     pub fn config(&self) -> String {
         let (api, listener) = (self.api, self.listener);
-        format!(
-            "logzio:
-  url: http://{listener}
-  token: demo-shipping-token
-
-auth_apis:
-  - type: cisco_secure_x
-    name: cisco
-    credentials:
-      id: demo-id
-      key: demo-key
-    http_request:
-      url: http://{api}/v1/events
-    settings:
-      time_interval: 5
-      days_back_fetch: 7
-    custom_fields:
-      type: cisco
-      level: high
-
-oauth_apis:
-  - type: azure_graph
-    name: azure sign-ins
-    credentials:
-      id: demo-client
-      key: demo-secret
-    token_http_request:
-      url: http://{api}/oauth2/v2.0/token
-      scope: https://graph.microsoft.com/.default
-    data_http_request:
-      url: http://{api}/v1.0/auditLogs/signIns
-    json_paths:
-      data_date: createdDateTime
-    settings:
-      time_interval: 1
-      days_back_fetch: 7
-    custom_fields:
-      type: azure
-"
-        )
+        CONFIG.replace("{api}", &api.to_string()).replace("{listener}", &listener.to_string())
     }
 
     /// Lets a few events surface: later ones, and for each API one in the very second of the newest that is known.

@@ -12,7 +12,8 @@ use super::judge::{self, Edge, Start};
 use super::propose::{Choice, Draft, For, Kind, Wish, Wished};
 use super::report::hint;
 use super::suggest;
-use crate::config::{self, Surroundings};
+use crate::config::catalog::List;
+use crate::config::{self, Environment};
 use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
 use crate::http::Clients;
 use crate::plan::{Auth, Plan};
@@ -80,8 +81,10 @@ pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Resul
     let root =
         RawJson::parse(&text).map_err(|error| NoProposal::Answer(access.redactor.redact(&not_json(&text, &error))))?;
 
-    let is_graph = matches!(wish.auth, Wished::Token { .. }) && suggest::is_odata(root);
-    let kind = if host_kind == Kind::General && is_graph { Kind::AzureGraph } else { host_kind };
+    let kind = match host_kind {
+        Kind::General if suggest::is_odata(root) => Kind::of_odata(&wish.auth),
+        kind => kind,
+    };
     let seen = Seen { root, base: &answer.base, configured: &plan.request.url, redactor: &access.redactor, now };
     let mut draft = seen.draft(kind);
     let asking = Asking { client, wish, access: &access, now };
@@ -106,12 +109,12 @@ fn blank(kind: Kind) -> Draft {
 
 fn compile(wish: &Wish, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
     let variable = |name: &str| std::env::var(name).ok();
-    let around = Surroundings { variable: &variable, directory: Path::new(".") };
+    let around = Environment { variable: &variable, directory: Path::new(".") };
     let reading = config::compile(&wish.config(draft, For::Asking), &around);
     let plan = reading.config.and_then(|config| config.apis.into_iter().next());
     plan.ok_or_else(|| {
         // The lines are those of a text that nobody sees.
-        let faults = reading.findings.faults.iter().map(|fault| format!("{}: {}", fault.path, fault.what));
+        let faults = reading.diagnostics.errors.iter().map(|fault| format!("{}: {}", fault.path, fault.what));
         NoProposal::Given(faults.collect::<Vec<_>>().join("; "))
     })
 }
@@ -119,10 +122,10 @@ fn compile(wish: &Wish, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
 /// Where a type finds things by itself; nothing for a general API.
 fn type_paths(kind: Kind) -> Option<Paths> {
     let [url, id, key] = ["https://api.invalid/", "id", "key"].map(str::to_owned);
-    let auth = match kind {
-        Kind::General => return None,
-        Kind::CiscoSecureX => Wished::Basic { id, key },
-        Kind::AzureGraph => Wished::Token { url: url.clone(), id, key, scope: None },
+    let Kind::Named(named) = kind else { return None };
+    let auth = match named.lists.first()? {
+        List::AuthApis => Wished::Basic { id, key },
+        List::OauthApis => Wished::Token { url: url.clone(), id, key, scope: None },
     };
     let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };
     compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
@@ -152,7 +155,7 @@ impl Seen<'_> {
         let found = paths.data.all(self.root).unwrap_or_default();
         let raws: Vec<RawJson<'_>> = found.into_iter().flat_map(RawJson::elements).collect();
         let date = match kind {
-            Kind::CiscoSecureX => Choice::default(),
+            Kind::Named(named) if named.fills("json_paths.data_date") => Choice::default(),
             _ => self.date(&raws),
         };
         let start_name = Choice::default();
@@ -211,7 +214,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Finds the name of the start date, where the type or the URL doesn't give it, and says what came of it.
     async fn find_start(&self, draft: &mut Draft, root: RawJson<'_>) {
-        let is_known = draft.kind != Kind::General || self.wish.has_start_mark();
+        let is_known = !draft.kind.is_general() || self.wish.has_start_mark();
         let names: Vec<Option<&str>> = if is_known { vec![None] } else { START_NAMES.map(Some).to_vec() };
         let mut tried = Vec::new();
         for name in names {
@@ -346,13 +349,13 @@ mod tests {
         let text = wish.config(&seen.draft(kind), For::Showing);
         let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");
         let variable = |_: &str| Some("the-key".to_owned());
-        (text, config::compile(&filled, &Surroundings { variable: &variable, directory: Path::new(".") }))
+        (text, config::compile(&filled, &Environment { variable: &variable, directory: Path::new(".") }))
     }
 
     #[track_caller]
     fn plan(wish: &Wish, page: &str) -> (String, Arc<Plan>) {
         let (text, reading) = proposed(wish, page);
-        let plan = reading.config.unwrap_or_else(|| panic!("{:#?}\n{text}", reading.findings)).apis.remove(0);
+        let plan = reading.config.unwrap_or_else(|| panic!("{:#?}\n{text}", reading.diagnostics)).apis.remove(0);
         (text, plan)
     }
 
@@ -414,7 +417,7 @@ mod tests {
             let page = serde_json::json!({&list: {&within: [record(1), record(2)]}, &next: "/events?p=2"}).to_string();
             let wish = wish("https://api.example/v1/events?a b=${X}&c:=#d", if is_token { token() } else { basic() });
             let (text, reading) = proposed(&wish, &page);
-            let faults = reading.findings.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let faults = reading.diagnostics.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
             prop_assert!(faults.is_empty(), "{:?}\n{}", faults, text);
             prop_assert!(!text.contains("the-id"), "{}", text);
         });

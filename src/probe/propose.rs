@@ -7,6 +7,7 @@
 use super::report::presentable;
 use super::suggest::Candidate;
 use super::yaml;
+use crate::config::catalog::{self, List, NamedType};
 use crate::config::is_secret_name;
 use crate::secret::Redactor;
 use crate::template::query::START_DATE_MARK;
@@ -68,40 +69,53 @@ pub fn id_and_secret(text: &str) -> Option<(String, String)> {
     }
 }
 
+impl Wished {
+    /// The list of the config that such credentials stand in.
+    fn list(&self) -> Option<List> {
+        match self {
+            Self::None => None,
+            Self::Basic { .. } => Some(List::AuthApis),
+            Self::Token { .. } => Some(List::OauthApis),
+        }
+    }
+}
+
 /// Which type of the config an API gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     General,
-    CiscoSecureX,
-    AzureGraph,
+    Named(&'static NamedType),
 }
 
 impl Kind {
-    /// By the host; `azure_graph` and `cisco_secure_x` stand each in one of the two lists.
+    /// By the host, among the types of the list that the credentials belong to.
     pub(super) fn of_host(url: &reqwest::Url, auth: &Wished) -> Self {
         let host = url.host_str().unwrap_or_default();
-        match auth {
-            Wished::Basic { .. } if host.starts_with("api") && host.ends_with(".amp.cisco.com") => Self::CiscoSecureX,
-            Wished::Token { .. } if host == "graph.microsoft.com" => Self::AzureGraph,
-            _ => Self::General,
-        }
+        let mut types = auth.list().into_iter().flat_map(catalog::types_of);
+        types.find(|named| named.has_host(host)).map_or(Self::General, Self::Named)
+    }
+
+    /// The type of an OData service, where the credentials' list has one.
+    pub(super) fn of_odata(auth: &Wished) -> Self {
+        let mut types = auth.list().into_iter().flat_map(catalog::types_of);
+        types.find(|named| named.odata).map_or(Self::General, Self::Named)
+    }
+
+    pub(super) fn is_general(self) -> bool {
+        matches!(self, Self::General)
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::General => "general",
-            Self::CiscoSecureX => "cisco_secure_x",
-            Self::AzureGraph => "azure_graph",
+            Self::Named(named) => &named.name,
         }
     }
 
     fn why(self) -> Option<&'static str> {
         match self {
             Self::General => None,
-            Self::CiscoSecureX => Some("Cisco Secure Endpoint: the type knows its paths and its start date"),
-            Self::AzureGraph => {
-                Some("Microsoft Graph, or another OData service: the start date is a clause of $filter")
-            }
+            Self::Named(named) => Some(&named.probe.comment),
         }
     }
 }
@@ -188,8 +202,8 @@ impl Wish {
     pub(super) fn config(&self, draft: &Draft, is_for: For) -> String {
         let mut text = Text { text: String::new(), is_for };
         text.head(self.base());
-        let list = if matches!(self.auth, Wished::Token { .. }) { "oauth_apis" } else { "auth_apis" };
-        text.line(0, &format!("{list}:"));
+        let list = self.auth.list().unwrap_or(List::AuthApis);
+        text.line(0, &format!("{}:", list.key()));
         draft.kind.why().into_iter().for_each(|why| text.comment(4, why));
         text.line(2, &format!("- type: {}", draft.kind.name()));
         text.pair(4, "name", &self.name());

@@ -235,7 +235,7 @@ mod tests {
 
     use super::super::snapshot::RECENT_MAX;
     use super::*;
-    use crate::config::{Surroundings, compile};
+    use crate::config::{Environment, compile};
 
     fn end(registry: &StatusRegistry, api: &str, cause: Option<&str>) {
         let now = DateTime::default();
@@ -251,7 +251,7 @@ mod tests {
                 "logzio: {{url: 'http://127.0.0.1:1', token: t}}\nauth_apis:\n- {{type: cisco_secure_x, name: {name}, \
                  credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}}}\n"
             );
-            let config = compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") }).config;
+            let config = compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") }).config;
             let plan = config.expect("a config").apis.remove(0);
             registry.take_up(&plan, &ApiState::default(), &Arc::default(), DateTime::default());
         }

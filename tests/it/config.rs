@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings, reference};
+use logzio_api_fetcher::config::{self, Environment, LoadedConfig, reference};
 use logzio_api_fetcher::plan::Auth;
 
 use crate::harness::Fetcher;
 
 fn compile(text: &str) -> LoadedConfig {
     let variable = |name: &str| (name == "INTERVAL").then(|| "7".to_owned());
-    config::compile(text, &Surroundings { variable: &variable, directory: Path::new(".") })
+    config::compile(text, &Environment { variable: &variable, directory: Path::new(".") })
 }
 
 /// Each `tests/cases/config/NAME.yaml` has the findings that `NAME.expected` lists.
@@ -24,8 +24,8 @@ fn every_case_has_the_findings_that_stand_beside_it() {
         }
         cases += 1;
         let reading = compile(&std::fs::read_to_string(&path).unwrap());
-        let faults = reading.findings.faults.iter().map(|fault| format!("fault: {fault}\n"));
-        let warnings = reading.findings.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        let faults = reading.diagnostics.errors.iter().map(|fault| format!("fault: {fault}\n"));
+        let warnings = reading.diagnostics.warnings.iter().map(|warning| format!("warning: {warning}\n"));
         let found: String = faults.chain(warnings).collect();
         let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
         assert_eq!(found, expected, "{}", path.display());
@@ -48,17 +48,17 @@ fn no_key_of_the_reference_is_unknown() {
         let last = key.path.rsplit('.').next().unwrap();
         assert!(everything.contains(&format!("{last}:")), "`{}` is in no case", key.path);
     }
-    assert_eq!(compile(everything).findings.warnings, []);
+    assert_eq!(compile(everything).diagnostics.warnings, []);
 }
 
 #[test]
 fn the_example_is_valid_apart_from_its_placeholders() {
     let example = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml")).unwrap();
-    let faults = compile(&example).findings.faults;
+    let faults = compile(&example).diagnostics.errors;
     assert!(!faults.is_empty() && faults.iter().all(|fault| fault.what.contains("placeholder")), "{faults:#?}");
     let filled = example.replace("<<", "filled-").replace(">>", "-in");
     let reading = compile(&filled);
-    assert!(reading.config.is_some() && reading.findings.warnings.is_empty(), "{:#?}", reading.findings);
+    assert!(reading.config.is_some() && reading.diagnostics.warnings.is_empty(), "{:#?}", reading.diagnostics);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_is_unknown_is_a_warning_whatever_is_in_it() {
     let good = include_str!("../cases/config/page-auth.yaml")
         .replace("    name: cisco\n", "    name: cisco\n    note: <<HELLO>>\n");
     let reading = compile(&format!("{good}\nx-note: '${{NOT_SET}}'\n"));
-    assert!(reading.config.is_some() && reading.findings.warnings.len() == 2, "{:#?}", reading.findings);
+    assert!(reading.config.is_some() && reading.diagnostics.warnings.len() == 2, "{:#?}", reading.diagnostics);
 }
 
 /// LoadedConfig takes time in proportion to the text: here ten times as much would show as a test that never ends.

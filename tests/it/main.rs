@@ -12,6 +12,7 @@ mod about;
 #[path = "../../build.rs"]
 #[expect(dead_code, reason = "cargo runs it; here are its tests")]
 mod build;
+mod catalog;
 mod chaos;
 mod commands;
 mod config;
@@ -27,7 +28,7 @@ mod http2;
 mod memory;
 mod memory_budget;
 mod oauth;
-mod presets;
+
 mod probe;
 mod progress;
 mod records;

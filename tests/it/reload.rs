@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use logzio_api_fetcher::config::{self, Surroundings};
+use logzio_api_fetcher::config::{self, Environment};
 use logzio_api_fetcher::daemon::{Diff, DiffStep};
 use logzio_api_fetcher::plan::{Config, Plan};
 use proptest::prelude::*;
@@ -434,8 +434,8 @@ fn after_each_of_many_edits_it_asks_what_a_fresh_start_would() {
 }
 
 fn compiled(text: &str) -> Config {
-    let reading = config::compile(text, &Surroundings { variable: &|_| None, directory: Path::new(".") });
-    reading.config.unwrap_or_else(|| panic!("{:?}\n{text}", reading.findings))
+    let reading = config::compile(text, &Environment { variable: &|_| None, directory: Path::new(".") });
+    reading.config.unwrap_or_else(|| panic!("{:?}\n{text}", reading.diagnostics))
 }
 
 fn by_name(config: &Config) -> BTreeMap<String, Plan> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jsonschema::Validator;
-use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings, reference, schema};
+use logzio_api_fetcher::config::{self, Environment, LoadedConfig, reference, schema};
 use proptest::prelude::*;
 use reference::Place;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn compile(text: &str) -> LoadedConfig {
         };
         Some(value.to_owned())
     };
-    config::compile(text, &Surroundings { variable: &variable, directory: &root().join("tests/cases/config") })
+    config::compile(text, &Environment { variable: &variable, directory: &root().join("tests/cases/config") })
 }
 
 fn validator() -> Validator {
@@ -138,7 +138,7 @@ fn it_judges_every_case_and_the_example_like_check() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let reading = compile(&text);
-        if reading.config.is_some() && reading.findings.warnings.is_empty() {
+        if reading.config.is_some() && reading.diagnostics.warnings.is_empty() {
             clean += 1;
             assert_valid(&validator, &text);
         } else if reading.config.is_none() {
@@ -366,7 +366,7 @@ const UNSEEN: &[(&str, &str, &str)] = &[
 fn it_refuses_every_fault_but_those_that_no_schema_can_see() {
     let validator = validator();
     let complete = Draft::new();
-    assert_eq!(compile(&complete.text()).findings.faults, []);
+    assert_eq!(compile(&complete.text()).diagnostics.errors, []);
     assert_valid(&validator, &complete.text());
     let judged = |way: &str, value: &str| {
         let text = complete.clone().put(way, value).text();
@@ -395,7 +395,7 @@ fn it_refuses_a_key_that_check_calls_unknown_wherever_it_stands() {
         };
         for list in lists {
             let text = Draft::new().put(&format!("{list}{}x", key.path), "1").text();
-            let warnings = compile(&text).findings.warnings;
+            let warnings = compile(&text).diagnostics.warnings;
             assert!(warnings.iter().any(|warning| warning.what.contains("unknown key")), "{warnings:#?}\n{text}");
             assert!(!validator.is_valid(&seen(&text).unwrap()), "{text}");
         }
@@ -570,14 +570,14 @@ fn it_takes_a_draft_where_check_does_and_refuses_it_where_check_does() {
             }
         }
         let text = draft.text();
-        let LoadedConfig { config, findings, .. } = compile(&text);
+        let LoadedConfig { config, diagnostics, .. } = compile(&text);
         if config.is_some() {
             taken.set(taken.get() + 1);
-            silent.set(silent.get() + usize::from(findings.warnings.is_empty()));
+            silent.set(silent.get() + usize::from(diagnostics.warnings.is_empty()));
             assert_valid(&validator, &text);
         } else if !text.contains(TYPE_IN_VARIABLE) {
             refused.set(refused.get() + 1);
-            assert!(!validator.is_valid(&seen(&text).unwrap()), "{:#?}\n{text}", findings.faults);
+            assert!(!validator.is_valid(&seen(&text).unwrap()), "{:#?}\n{text}", diagnostics.errors);
         }
     });
     for (what, count) in [("without findings", silent), ("taken", taken), ("refused", refused)] {

@@ -1,6 +1,6 @@
 //! The config's JSON Schema (draft 2020-12), for editors.
 //!
-//! Enters: the sections and their keys (`shape`), what a value may look like (`values`), the named types (`presets`) and
+//! Enters: the sections and their keys (`shape`), what a value may look like (`values`), the types (`catalog`) and
 //! what each key means ([`KEYS`](reference::KEYS)). Leaves: one schema. What always holds: what `check` takes without a
 //! word is valid, and so is `${…}` for any value; a key that `check` warns of as unknown is refused. What lies in the
 //! meaning of a text, or in two places at once, is left to `check`: JSON paths, dates, names that are taken.
@@ -13,7 +13,7 @@ use schemars::transform::Transform;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::presets::{AUTH, OAUTH, Preset};
+use super::catalog::types_of;
 use super::reference::{self, Key, Place};
 use shape::ConfigFile;
 
@@ -79,12 +79,10 @@ fn in_words(key: &Key) -> String {
 fn default(key: &Key, place: Place) -> Option<Value> {
     let mut clauses = key.without.split("; ");
     let general = clauses.next()?;
-    let presets: &[Preset] = match place {
-        Place::Auth => AUTH,
-        Place::OAuth => OAUTH,
-        Place::Top | Place::Both => &[],
+    let is_by_type = |clause: &str| {
+        let mut types = place.list().into_iter().flat_map(types_of);
+        types.any(|named| clause.starts_with(&format!("`{}`:", named.name)))
     };
-    let is_by_type = |clause: &str| presets.iter().any(|preset| clause.starts_with(&format!("`{}`:", preset.name)));
     if clauses.any(is_by_type) {
         return None;
     }

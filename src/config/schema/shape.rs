@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use super::super::presets::{AUTH, OAUTH, Preset};
+use super::super::catalog::{List, NamedType, types_of};
 use super::values::{
     Acknowledge, AuthType, Bytes, CustomFields, Days, Filled, Filters, Flag, Form, Headers, Hosts, Interval, Json,
     Listen, ListenerUrl, Method, Name, OAuthType, Overlap, RateLimit, Text, TimeZone, Timeout, Url, filled, nothing,
@@ -126,19 +126,19 @@ fn require_of_auth(schema: &mut Schema) {
     let own_header = json!({ "type": "object", "not": { "patternProperties": { is_authorization: nothing() } } });
     let own = REQUESTS.map(|request| has(&[request, "headers"], &own_header));
     let who = json!({ "anyOf": [{ "allOf": basic }, { "anyOf": own }] });
-    require(schema, AUTH, Some(who));
+    require(schema, List::AuthApis, Some(who));
 }
 
 fn require_of_oauth(schema: &mut Schema) {
-    require(schema, OAUTH, None);
+    require(schema, List::OauthApis, None);
 }
 
 /// What any entry needs, and what each type leaves to it.
-fn require(schema: &mut Schema, presets: &[Preset], more: Option<Value>) {
+fn require(schema: &mut Schema, list: List, more: Option<Value>) {
     let both = REQUESTS.map(|request| has(&[request], &present()));
-    let of_types = presets.iter().filter_map(|preset| {
-        let is_type = json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", preset.name) });
-        let left = Some(left_to_the_entry(preset)).filter(|left| !left.is_empty())?;
+    let of_types = types_of(list).filter_map(|named| {
+        let is_type = json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", named.name) });
+        let left = Some(left_to_the_entry(named)).filter(|left| !left.is_empty())?;
         Some(json!({ "if": has(&["type"], &is_type), "then": { "allOf": left } }))
     });
     let rules = [json!({ "not": { "allOf": both } })].into_iter().chain(more).chain(of_types);
@@ -146,7 +146,7 @@ fn require(schema: &mut Schema, presets: &[Preset], more: Option<Value>) {
 }
 
 /// What a type doesn't fill in.
-fn left_to_the_entry(preset: &Preset) -> Vec<Value> {
+fn left_to_the_entry(named: &NamedType) -> Vec<Value> {
     let url = || json!({ "anyOf": REQUESTS.map(|request| has(&[request, "url"], &present())) });
     let path = |key| has(&["json_paths", key], &present());
     let start = || {
@@ -157,11 +157,11 @@ fn left_to_the_entry(preset: &Preset) -> Vec<Value> {
         let filters = json!({ "type": "object", "not": { "additionalProperties": unmarked } });
         json!({ "anyOf": [has(&["start_date_name"], &filled()), has(&["filters"], &filters)] })
     };
-    let has_start = preset.start_date_name.is_some() || preset.odata;
+    let has_start = named.fills("start_date_name") || named.odata;
     let left = [
-        preset.url.is_none().then(url),
-        preset.data.is_none().then(|| path("data")),
-        preset.data_date.is_none().then(|| path("data_date")),
+        (!named.fills("http_request.url")).then(url),
+        (!named.fills("json_paths.data")).then(|| path("data")),
+        (!named.fills("json_paths.data_date")).then(|| path("data_date")),
         (!has_start).then(start),
     ];
     left.into_iter().flatten().collect()

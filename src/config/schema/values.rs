@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::super::presets::{AUTH, OAUTH, Preset};
+use super::super::catalog::{List, types_of};
 use super::super::{api, reader, request};
 use crate::memory;
 
@@ -52,8 +52,8 @@ values! {
     Filled: json_schema!({ "type": SCALAR, "pattern": NOT_BLANK });
     Name: json_schema!({ "type": SCALAR, "pattern": r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$" });
     Acknowledge: spelled_in_any_case(&["2xx"], None);
-    AuthType: one_of(AUTH);
-    OAuthType: one_of(OAUTH);
+    AuthType: types(List::AuthApis);
+    OAuthType: types(List::OauthApis);
     Method: spelled_in_any_case(&["GET", "POST"], None);
     Url: json_schema!({ "type": "string", "pattern": or_filled_in(ORIGIN) });
     ListenerUrl: json_schema!({ "type": "string", "pattern": or_filled_in(&format!(r"{ORIGIN}[^?#]*\?*\s*$")) });
@@ -157,8 +157,8 @@ fn hosts() -> Schema {
     json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 }
 
-fn one_of(presets: &[Preset]) -> Schema {
-    let names: Vec<&str> = presets.iter().map(|preset| preset.name).collect();
+fn types(list: List) -> Schema {
+    let names: Vec<&str> = types_of(list).map(|named| named.name.as_str()).collect();
     let in_blanks = or_filled_in(&format!(r"^\s*({})\s*$", names.join("|")));
     // The names for an editor to offer, the pattern for everything else that is understood.
     json_schema!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": in_blanks }] })

@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use logzio_api_fetcher::config::{Surroundings, compile};
+use logzio_api_fetcher::config::{Environment, compile};
 
 fuzz_target!(|text: &str| {
     let variable = |name: &str| (name.len() < 8).then(|| format!("value of {name}"));
-    let around = Surroundings { variable: &variable, directory: Path::new("/nowhere") };
+    let around = Environment { variable: &variable, directory: Path::new("/nowhere") };
     let reading = compile(text, &around);
-    assert_eq!(reading.config.is_some(), reading.findings.faults.is_empty());
-    for fault in &reading.findings.faults {
+    assert_eq!(reading.config.is_some(), reading.diagnostics.errors.is_empty());
+    for fault in &reading.diagnostics.errors {
         assert!(!fault.to_string().is_empty());
     }
 });

@@ -95,8 +95,8 @@ fn table() -> String {
 fn what_fits_has_a_config_without_errors_and_warnings_and_what_does_not_has_none() {
     for Row { api, fits, config, .. } in ROWS {
         let reading = compile(&format!("logzio: {{url: 'https://listener.example', token: t}}\n{config}\n"));
-        let is_good = reading.config.is_some() && reading.findings.warnings.is_empty();
-        assert_eq!(is_good, *fits, "{api}: {:#?}", reading.findings);
+        let is_good = reading.config.is_some() && reading.diagnostics.warnings.is_empty();
+        assert_eq!(is_good, *fits, "{api}: {:#?}", reading.diagnostics);
     }
 }
 

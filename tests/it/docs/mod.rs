@@ -6,7 +6,7 @@ mod links;
 
 use std::path::{Path, PathBuf};
 
-use logzio_api_fetcher::config::{self, LoadedConfig, Surroundings};
+use logzio_api_fetcher::config::{self, Environment, LoadedConfig};
 use logzio_api_fetcher::memory::MemoryBudget;
 use logzio_api_fetcher::status::{StatusRegistry, metrics};
 
@@ -36,7 +36,7 @@ fn root() -> &'static Path {
 fn compile(text: &str) -> LoadedConfig {
     let text = text.replace("<<", "filled-").replace(">>", "-in");
     let text = text.lines().map(without_files).collect::<Vec<_>>().join("\n");
-    config::compile(&text, &Surroundings { variable: &|_| Some("filled-in".to_owned()), directory: Path::new(".") })
+    config::compile(&text, &Environment { variable: &|_| Some("filled-in".to_owned()), directory: Path::new(".") })
 }
 
 /// A line with what its `${file:…}` stand for.
@@ -71,10 +71,10 @@ fn every_recipe_is_a_whole_config_without_errors_and_without_warnings_that_it_do
     for (line, recipe) in recipes {
         let reading = compile(&recipe);
         let says_so = recipe.contains("# next_url is left out: check warns that only the first page is read");
-        let mut warnings = reading.findings.warnings.iter().map(ToString::to_string);
+        let mut warnings = reading.diagnostics.warnings.iter().map(ToString::to_string);
         let is_good =
             reading.config.is_some() && warnings.all(|warning| says_so && warning.contains("only the first page"));
-        assert!(is_good, "docs/recipes.md, line {line}: {:#?}", reading.findings);
+        assert!(is_good, "docs/recipes.md, line {line}: {:#?}", reading.diagnostics);
     }
 }
 

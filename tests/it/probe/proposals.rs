@@ -1,7 +1,7 @@
 //! `probe --url`: a config for an API that no config knows yet.
 
 use chrono::{DateTime, Utc};
-use logzio_api_fetcher::config::{self, Surroundings};
+use logzio_api_fetcher::config::{self, Environment};
 
 use super::{Outcome, recent};
 use crate::harness::{Asked, Fetcher, MockListener, MockServer, Reply, decoded};
@@ -24,8 +24,8 @@ fn filled(outcome: &Outcome, listener: &str) -> String {
 #[track_caller]
 fn assert_valid_but_for_placeholders(outcome: &Outcome) {
     let variable = |_: &str| Some("the-api-secret".to_owned());
-    let around = Surroundings { variable: &variable, directory: outcome.path() };
-    let faults = config::compile(&outcome.stdout, &around).findings.faults;
+    let around = Environment { variable: &variable, directory: outcome.path() };
+    let faults = config::compile(&outcome.stdout, &around).diagnostics.errors;
     let others: Vec<_> = faults.iter().filter(|fault| !fault.what.contains("placeholder")).collect();
     assert!(!faults.is_empty() && others.is_empty(), "{others:#?}\n{}", outcome.stdout);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One thing that is wrong, or only odd. It never holds a value of the config that may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Diagnostic {
     /// Where: `oauth_apis[1].json_paths.data`; empty for the file as a whole.
     pub path: String,
     /// The line in the file, from 1.
@@ -17,26 +17,26 @@ pub struct Fault {
 
 /// Everything noticed about a config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct Diagnostics {
     /// What makes the config unusable, in the order of the file.
-    pub faults: Vec<Fault>,
+    pub errors: Vec<Diagnostic>,
     /// What is not right, but can be lived with.
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<Diagnostic>,
 }
 
-impl Findings {
+impl Diagnostics {
     /// Writes each into the log, for the commands that go on with the config, or can't.
     pub fn log(&self) {
         for warning in &self.warnings {
             tracing::warn!(config = %warning, "config warning");
         }
-        for fault in &self.faults {
-            tracing::error!(config = %fault, "invalid config");
+        for error in &self.errors {
+            tracing::error!(config = %error, "invalid config");
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;

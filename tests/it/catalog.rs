@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use logzio_api_fetcher::config::{self, Surroundings};
+use logzio_api_fetcher::config::catalog::{self, List, NamedType};
+use logzio_api_fetcher::config::{self, Environment};
 use logzio_api_fetcher::plan::Plan;
 use logzio_api_fetcher::record::date;
 
@@ -12,8 +13,8 @@ use crate::harness::decoded;
 #[track_caller]
 fn plan(entry: &str) -> Arc<Plan> {
     let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{entry}");
-    let reading = config::compile(&text, &Surroundings { variable: &|_| None, directory: Path::new(".") });
-    let findings = format!("{:#?}", reading.findings);
+    let reading = config::compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") });
+    let findings = format!("{:#?}", reading.diagnostics);
     reading.config.unwrap_or_else(|| panic!("{findings}")).apis.remove(0)
 }
 
@@ -22,6 +23,44 @@ fn query(entry: &str, start: &str) -> String {
     let start = date::parse(start).unwrap();
     let request = plan(entry).request.build_first(start, start).expect("no variable is unbound");
     request.url.query().unwrap_or_default().to_owned()
+}
+
+/// The config of an entry of a type, with the examples that the catalog gives for what the user writes.
+fn of_examples(named: &NamedType, list: List) -> String {
+    let mut entry = serde_yaml::Mapping::new();
+    for (path, value) in [("type", named.name.as_str()), ("name", "a"), ("settings.time_interval", "5")]
+        .into_iter()
+        .chain(named.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.example.as_str())))
+    {
+        let mut at = &mut entry;
+        let mut keys = path.split('.').peekable();
+        while let Some(key) = keys.next() {
+            match keys.peek() {
+                Some(_) => {
+                    let below = at.entry(key.into()).or_insert_with(|| serde_yaml::Mapping::new().into());
+                    at = below.as_mapping_mut().unwrap();
+                }
+                None => drop(at.insert(key.into(), value.into())),
+            }
+        }
+    }
+    let entry = serde_yaml::to_string(&vec![entry]).unwrap();
+    format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{}:\n{entry}", list.key())
+}
+
+#[test]
+fn every_type_of_the_catalog_needs_only_what_its_file_says() {
+    let mut types = 0;
+    for named in catalog::types().iter().filter(|named| !named.entry.is_empty()) {
+        for list in &named.lists {
+            types += 1;
+            let text = of_examples(named, *list);
+            let reading = config::compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") });
+            assert!(reading.config.is_some(), "{}: {:#?}\n{text}", named.name, reading.diagnostics);
+            assert_eq!(reading.diagnostics.warnings, [], "{}\n{text}", named.name);
+        }
+    }
+    assert!(types >= 2, "{types} types");
 }
 
 #[test]

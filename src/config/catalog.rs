@@ -1,0 +1,188 @@
+//! The types of the config, as data: the files of the directory `catalog`, compiled in.
+//!
+//! A file says which lists its type belongs to, the general entry that it fills in, what the user adds, and where its
+//! facts come from. Nothing here knows a type by its name. A file that can't be read is left out; a test reads them all.
+
+use std::sync::LazyLock;
+
+use chrono::TimeDelta;
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use super::reader::duration;
+
+/// Each file's name without its ending, and its text, in the order of the names.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+/// `initial_overlap` where the file says nothing.
+const INITIAL_OVERLAP_DEFAULT: TimeDelta = TimeDelta::minutes(1);
+
+/// A type of the config: a general entry with some keys filled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedType {
+    /// The `type` of the config: the name of its file.
+    #[serde(skip)]
+    pub name: String,
+    /// The service, as its vendor calls it.
+    pub title: String,
+    /// The lists of the config in which it may stand.
+    pub lists: Vec<List>,
+    /// What the user writes beside the general keys, or must write of them.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
+    /// The general entry that it fills in, in the language of the config.
+    #[serde(default)]
+    pub entry: Mapping,
+    /// Whether the API speaks OData: the names of filters begin with `$`, and the start date is a clause of `$filter`.
+    #[serde(default)]
+    pub odata: bool,
+    /// How far back an iteration looks until enough records are measured.
+    #[serde(default = "initial_overlap_default", deserialize_with = "initial_overlap")]
+    pub(super) initial_overlap: TimeDelta,
+    /// How `probe` knows the service.
+    #[serde(default)]
+    pub probe: Recognition,
+    /// The vendor's pages that its facts come from.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// When it was last tried on the real service, or `never`.
+    #[serde(default)]
+    pub tried: Option<String>,
+    /// What a user of the service should know: retention, delay, rate limit, whether a start date is inclusive.
+    #[serde(default)]
+    pub quirks: Mapping,
+}
+
+/// A list of the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum List {
+    /// APIs that are asked with Basic authentication.
+    AuthApis,
+    /// APIs that are asked with an access token.
+    OauthApis,
+}
+
+impl List {
+    /// All lists.
+    pub const ALL: [Self; 2] = [Self::AuthApis, Self::OauthApis];
+
+    /// Its key in the config.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::AuthApis => "auth_apis",
+            Self::OauthApis => "oauth_apis",
+        }
+    }
+}
+
+/// What the user writes for a type.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// The way to its key in the entry.
+    pub name: String,
+    /// What it means.
+    pub meaning: String,
+    /// Whether it must never be shown.
+    #[serde(default)]
+    pub secret: bool,
+    /// What it may look like.
+    pub example: String,
+}
+
+/// How `probe` knows a service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recognition {
+    /// Its hosts; a `*` stands for any text.
+    pub hosts: Vec<String>,
+    /// What is said of the type in a config that `probe` proposes.
+    pub comment: String,
+}
+
+/// All types, in the order of their names; those that stand in several lists last.
+#[must_use]
+pub fn types() -> &'static [NamedType] {
+    static TYPES: LazyLock<Vec<NamedType>> = LazyLock::new(|| {
+        let mut types: Vec<NamedType> = FILES.iter().filter_map(|(name, text)| parse(name, text).ok()).collect();
+        types.sort_by_key(|named| named.lists.len() > 1);
+        types
+    });
+    &TYPES
+}
+
+/// The types of one list.
+pub fn types_of(list: List) -> impl DoubleEndedIterator<Item = &'static NamedType> + Clone {
+    types().iter().filter(move |named| named.lists.contains(&list))
+}
+
+fn parse(name: &str, text: &str) -> Result<NamedType, serde_yaml::Error> {
+    let named: NamedType = serde_yaml::from_str(text)?;
+    Ok(NamedType { name: name.to_owned(), ..named })
+}
+
+fn initial_overlap_default() -> TimeDelta {
+    INITIAL_OVERLAP_DEFAULT
+}
+
+fn initial_overlap<'de, D: serde::Deserializer<'de>>(from: D) -> Result<TimeDelta, D::Error> {
+    let text = String::deserialize(from)?;
+    let span = duration(&text).map_err(serde::de::Error::custom)?;
+    TimeDelta::from_std(span).map_err(serde::de::Error::custom)
+}
+
+impl NamedType {
+    /// Whether it fills the key at a way like `json_paths.data` in.
+    #[must_use]
+    pub fn fills(&self, path: &str) -> bool {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        match (self.entry.get(first), rest) {
+            (Some(Value::Mapping(section)), Some(key)) => section.get(key).is_some_and(|value| !value.is_null()),
+            (Some(value), None) => !value.is_null(),
+            _ => false,
+        }
+    }
+
+    /// Whether a host is one of the service.
+    #[must_use]
+    pub fn has_host(&self, host: &str) -> bool {
+        self.probe.hosts.iter().any(|pattern| match pattern.split_once('*') {
+            Some((before, after)) => host.strip_prefix(before).is_some_and(|rest| rest.ends_with(after)),
+            None => host == pattern,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_catalog_is_read_and_says_what_its_facts_are() {
+        assert_eq!(FILES.len(), types().len());
+        for (name, text) in FILES {
+            let named = parse(name, text).unwrap_or_else(|error| panic!("catalog/{name}.yaml: {error}"));
+            assert!(!named.title.is_empty() && !named.lists.is_empty(), "{name}");
+            let is_filled_in = named.entry.is_empty();
+            assert_eq!(is_filled_in, named.sources.is_empty() || named.tried.is_none(), "{name}: sources, tried");
+            assert!(named.sources.iter().all(|source| source.starts_with("https://")), "{name}");
+            assert!(
+                named.parameters.iter().all(|parameter| !parameter.meaning.is_empty() && !parameter.example.is_empty()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_star_in_a_host_stands_for_any_text() {
+        let named =
+            parse("x", "{title: X, lists: [auth_apis], probe: {hosts: ['api*.x.com', y.com], comment: X}}").unwrap();
+        for (host, expected) in
+            [("api.x.com", true), ("api.eu.x.com", true), ("apx.com", false), ("y.com", true), ("z.y.com", false)]
+        {
+            assert_eq!(named.has_host(host), expected, "{host}");
+        }
+    }
+}
