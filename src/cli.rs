@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use reqwest::Url;
 
 use crate::config::parse_duration;
 use crate::logging::{Format, Level};
@@ -74,6 +75,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the status of all APIs in the terminal, live; piped, print it once
+    Top {
+        /// Ask the status page at this address, not the fetcher that runs on this directory
+        #[arg(long, value_name = "URL", value_parser = page_url)]
+        url: Option<Url>,
+    },
     /// Validate the config (offline)
     Check,
     /// Fetch one page from each API and check the config against it (dry run)
@@ -99,7 +106,7 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
-    /// Run the full pipeline against built-in mock servers; no account needed
+    /// Run the fetcher against built-in mock servers, kill it, and count what arrived; no account needed
     Demo {
         /// Keep running, with a status page to look at, until stopped
         #[arg(long)]
@@ -209,6 +216,11 @@ impl Options {
 /// What may hold a secret can't be printed from here on.
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
+}
+
+fn page_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| "it is not a valid URL; like http://localhost:8080".to_owned())
 }
 
 fn date(text: &str) -> Result<DateTime<Utc>, String> {

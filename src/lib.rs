@@ -51,7 +51,8 @@
 //! | [`logging`], [`words`] | what people read, and how numbers and dates look in it |
 //! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
 //! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the directory's owner |
-//! | [`demo`] | mock API and mock listener for the `demo` command |
+//! | [`top`] | the status table in a terminal, out of `/status.json`; pure |
+//! | [`demo`] | mock APIs and a mock listener for the `demo` command, and the fetcher between them as a child process |
 //!
 //! # The words
 //!
@@ -136,6 +137,7 @@ pub mod state;
 pub mod status;
 pub mod stop;
 pub mod template;
+pub mod top;
 pub mod version;
 pub mod window;
 pub mod words;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{Exit, print};
+use super::{Exit, is_colored, print};
 use crate::config::{self, Diagnostic, reference};
 
 /// The keys that take a number or a word, which may be shown where something is wrong with it.
@@ -37,8 +37,8 @@ pub(super) fn check(path: &Path) -> Exit {
     let diagnostics = &reading.diagnostics;
     let lines: Vec<&str> = text.lines().collect();
     let keys: HashSet<&str> = reference::KEYS.iter().flat_map(|key| key.path.split('.')).collect();
-    let is_terminal = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    let renderer = if is_terminal { Renderer::styled() } else { Renderer::plain() };
+    let is_colored = is_colored(std::io::stdout().is_terminal());
+    let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
     let errors = diagnostics.errors.iter().map(|error| (Level::ERROR, error));
     for (level, diagnostic) in errors.chain(diagnostics.warnings.iter().map(|warning| (Level::WARNING, warning))) {
         let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line, &keys));

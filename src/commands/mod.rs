@@ -9,6 +9,7 @@ mod progress;
 mod run;
 mod span;
 mod state;
+mod top;
 mod undelivered;
 
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -81,7 +82,8 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
     tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
         Some(Command::Demo { serve: true }) => demo::serve(stop).await,
-        Some(Command::Demo { serve: false }) => demo::demo(stop, &bars).await,
+        Some(Command::Demo { serve: false }) => demo::demo(stop).await,
+        Some(Command::Top { url }) => top::top(&config, url, stop).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {
             Some(from) => span::span(config, api, span::DateSpan { from, until }, stop, &bars).await,
@@ -120,6 +122,7 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
         Some(
             Command::Demo { .. }
                 | Command::Health { .. }
+                | Command::Top { .. }
                 | Command::Schema
                 | Command::Completions { .. }
                 | Command::Man
@@ -138,6 +141,11 @@ pub fn folder_of(config: &Path) -> PathBuf {
         Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// Whether to write colors: on a terminal, unless `NO_COLOR` is set.
+fn is_colored(is_terminal: bool) -> bool {
+    is_terminal && !logging::is_color_unwanted()
 }
 
 /// Asks somebody who sits at a terminal; nothing where nobody does.

@@ -63,7 +63,7 @@ fn order_of(command: StateCommand) -> (StateOrder, bool) {
 /// Asks somebody who sits at a terminal; a script means what it says.
 fn confirm(order: &StateOrder) -> bool {
     let question = match order {
-        StateOrder::Show { .. } => return true,
+        StateOrder::Show { .. } | StateOrder::Status => return true,
         StateOrder::Rewind { name, date } => {
             format!("Move the checkpoint of {name} to {}, and ship everything since again?", date::format(*date))
         }

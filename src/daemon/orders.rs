@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::Utc;
 use tokio::sync::oneshot;
 
 use super::Daemon;
 use super::task::TaskCommand;
 use crate::state::{OrderRequest, StateDir, StateOrder, StateReply};
+use crate::status::status_json;
 
 /// Changes that wait until their API's iteration has ended, by its name.
 pub(super) type Pending = HashMap<String, (StateOrder, oneshot::Sender<StateReply>)>;
@@ -16,6 +18,12 @@ pub(super) type Pending = HashMap<String, (StateOrder, oneshot::Sender<StateRepl
 impl Daemon {
     /// Obeys an order about the state, or begins to.
     pub(super) async fn obey_order(&mut self, (order, reply): OrderRequest) {
+        if order == StateOrder::Status {
+            let now = Utc::now();
+            let text = status_json(&self.services.registry.snapshot(), None, now).unwrap_or_default();
+            drop(reply.send(StateReply { text, ..StateReply::default() }));
+            return;
+        }
         let directory = Arc::clone(&self.services.directory);
         let last = if order == StateOrder::Undo { directory.last_changed().await } else { None };
         let Some(name) = order.api(last.as_deref()).map(str::to_owned) else {

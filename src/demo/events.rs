@@ -16,13 +16,19 @@ fn when(newest: DateTime<Utc>, from_newest: usize) -> DateTime<Utc> {
     newest - TimeDelta::seconds(step)
 }
 
+fn date_of(event: &Value, date_key: &str) -> Option<DateTime<Utc>> {
+    event.get(date_key)?.as_str().and_then(crate::record::date::parse)
+}
+
 /// The events at or after a date.
 pub(super) fn since<'e>(events: &'e [Value], date_key: &str, start: DateTime<Utc>) -> Vec<&'e Value> {
-    let is_since = |event: &&Value| {
-        let date = event[date_key].as_str().and_then(crate::record::date::parse);
-        date.is_some_and(|date| date >= start)
-    };
+    let is_since = |event: &&Value| date_of(event, date_key).is_some_and(|date| date >= start);
     events.iter().filter(is_since).collect()
+}
+
+/// Puts the newest first, as the APIs do.
+pub(super) fn sort(events: &mut [Value], date_key: &str) {
+    events.sort_by_key(|event| std::cmp::Reverse(date_of(event, date_key)));
 }
 
 /// Cisco Secure Endpoint events, `numbers` telling them apart.

@@ -1,9 +1,12 @@
-//! The stage of `demo`: a mock API and a mock listener on loopback, for the real pipeline between them.
+//! What `demo` runs on: mock APIs and a mock listener on loopback, and the fetcher between them as a child process.
 //!
 //! The API answers like Cisco Secure Endpoint and like Microsoft Graph, with their habits: newest first, an empty page
 //! with a next link, a passing 503, dates with seven digits, events that surface late. The listener keeps what it gets.
 
+mod child;
 mod events;
+mod letters;
+mod story;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -13,7 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::read::GzDecoder;
 use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
 use serde_json::{Value, json};
+
+pub use child::ChildFetcher;
+pub use letters::large;
+pub use story::{CISCO, COLUMNS_MAX, GRAPH, LogLine, Story, line};
 
 use crate::server::{self, MOCK_BODY_BYTES_MAX, ReceivedRequest, Reply};
 
@@ -23,17 +31,19 @@ const CISCO_PAGE: usize = 100;
 /// How many sign-ins Graph has at first, and on a page.
 const GRAPH_EVENTS: usize = 180;
 const GRAPH_PAGE: usize = 60;
-/// What surfaces between the two rounds, for each API.
-const LATE_EVENTS: usize = 3;
+/// How late an event is that surfaces late.
+const LATE_BY: TimeDelta = TimeDelta::seconds(30);
 /// The page that fails once.
 const FAILING_OFFSET: usize = 200;
+/// How many seconds to wait then: long enough for whoever kills the fetcher meanwhile.
+const FAILING_RETRY_AFTER: &str = "5";
 
 /// The access token that the mock hands out.
 const TOKEN: &str = "demo-access-token";
 
 /// The mock API and the mock listener, running.
 #[derive(Debug)]
-pub struct Stage {
+pub struct DemoServers {
     api: SocketAddr,
     listener: SocketAddr,
     scene: Arc<Mutex<Scene>>,
@@ -64,10 +74,15 @@ pub struct Arrived {
     pub sample: Option<String>,
 }
 
-/// What a user could have written, but for the addresses.
-const CONFIG: &str = include_str!("config.yaml");
+impl Arrived {
+    /// How many records came more than once, each counted as often as it came again.
+    #[must_use]
+    pub fn duplicates(&self) -> u64 {
+        self.counts.values().map(|count| count.saturating_sub(1)).sum()
+    }
+}
 
-impl Stage {
+impl DemoServers {
     /// Starts both mocks, with events up to `now`.
     ///
     /// # Errors
@@ -88,22 +103,66 @@ impl Stage {
         Ok(Self { api, listener, scene })
     }
 
-    /// A config that a user could have written, for the mocks.
+    /// A config that a user could have written, for the mocks, with a time between two iterations.
     #[must_use]
-    pub fn config(&self) -> String {
+    pub fn config(&self, interval: &str) -> String {
         let (api, listener) = (self.api, self.listener);
-        CONFIG.replace("{api}", &api.to_string()).replace("{listener}", &listener.to_string())
+        format!(
+            "logzio:
+  url: http://{listener}
+  token: demo-shipping-token
+
+auth_apis:
+  - type: cisco_secure_x
+    name: {CISCO}
+    credentials:
+      id: demo-id
+      key: demo-key
+    http_request:
+      url: http://{api}/v1/events
+    settings:
+      time_interval: {interval}
+      days_back_fetch: 7
+    custom_fields:
+      type: cisco
+      level: high
+
+oauth_apis:
+  - type: azure_graph
+    name: {GRAPH}
+    credentials:
+      id: demo-client
+      key: demo-secret
+    token_http_request:
+      url: http://{api}/oauth2/v2.0/token
+      scope: https://graph.microsoft.com/.default
+    data_http_request:
+      url: http://{api}/v1.0/auditLogs/signIns
+    json_paths:
+      data_date: createdDateTime
+    settings:
+      time_interval: {interval}
+      days_back_fetch: 7
+    custom_fields:
+      type: azure
+"
+        )
     }
 
-    /// Lets a few events surface: later ones, and for each API one in the very second of the newest that is known.
-    pub fn surface_late_events(&self, now: DateTime<Utc>) -> usize {
+    /// Lets a few events surface in each API: a new one, one in the second of the newest known ones, and a late one.
+    /// Returns how many.
+    pub fn surface_events(&self, now: DateTime<Utc>) -> usize {
+        let dates = [now + TimeDelta::seconds(1), now, now - LATE_BY];
         with(&self.scene, |scene| {
-            let later = now + TimeDelta::seconds(1);
-            let (cisco, graph) = (scene.cisco.len(), scene.graph.len());
-            scene.cisco.splice(0..0, events::cisco(later, cisco..cisco + LATE_EVENTS));
-            scene.graph.splice(0..0, events::graph(later, graph..graph + LATE_EVENTS));
+            for date in dates {
+                let (cisco, graph) = (scene.cisco.len(), scene.graph.len());
+                scene.cisco.extend(events::cisco(date, cisco..cisco + 1));
+                scene.graph.extend(events::graph(date, graph..graph + 1));
+            }
+            events::sort(&mut scene.cisco, "date");
+            events::sort(&mut scene.graph, "createdDateTime");
         });
-        2 * LATE_EVENTS
+        2 * dates.len()
     }
 
     /// How many events the APIs have by now.
@@ -148,10 +207,8 @@ impl Scene {
         let offset = asked.number("offset");
         if offset == FAILING_OFFSET && !self.has_failed {
             self.has_failed = true;
-            return Reply::json(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &json!({"errors": [{"description": "try again later"}]}),
-            );
+            let body = json!({"errors": [{"description": "try again later"}]});
+            return Reply::json(StatusCode::SERVICE_UNAVAILABLE, &body).with(RETRY_AFTER, FAILING_RETRY_AFTER);
         }
         let start = asked.date("start_date").unwrap_or_default();
         let found = events::since(&self.cisco, "date", start);

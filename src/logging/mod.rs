@@ -63,7 +63,7 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
     let lines = LogOutput { queue, stderr: Stderr(bars.clone()) };
     let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false).with_target(false);
     let layer = match format {
-        Format::Text => layer.with_ansi(is_terminal).boxed(),
+        Format::Text => layer.with_ansi(is_terminal && !is_color_unwanted()).boxed(),
         Format::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
     };
     // Fails only where a logger is there already, which then does the work.
@@ -74,6 +74,12 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
         tracing::error!(place, "a bug: the code panicked");
     }));
     bars
+}
+
+/// Whether the environment asks for no colors, by the variable `NO_COLOR`.
+#[must_use]
+pub fn is_color_unwanted() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
 }
 
 /// Waits until what was logged is written; at most so long, and only while somebody reads it.

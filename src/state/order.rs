@@ -37,6 +37,8 @@ pub enum StateOrder {
     },
     /// The last change taken back.
     Undo,
+    /// The status of every API, as `/status.json` has it: for `top`. Only a fetcher that runs knows it.
+    Status,
 }
 
 /// What came of it.
@@ -71,7 +73,7 @@ impl StateOrder {
     #[must_use]
     pub fn api<'o>(&'o self, last: Option<&'o str>) -> Option<&'o str> {
         match self {
-            Self::Show { .. } => None,
+            Self::Show { .. } | Self::Status => None,
             // As the config's reader does.
             Self::Rewind { name, .. } | Self::Forget { name } => Some(name.trim()),
             Self::Undo => last,
@@ -107,6 +109,7 @@ impl OpenState<'_> {
             StateOrder::Rewind { name, date } => self.restart(name.trim(), Some(*date), plans, now),
             StateOrder::Forget { name } => self.restart(name.trim(), None, plans, now),
             StateOrder::Undo => self.undo(),
+            StateOrder::Status => Err(StateReply::failed(1, "no fetcher runs on the directory".to_owned())),
         };
         done.unwrap_or_else(|failed| (failed, None))
     }

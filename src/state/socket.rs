@@ -9,11 +9,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream as ClientStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::order::{StateOrder, StateReply};
@@ -84,18 +85,24 @@ pub async fn serve_orders(directory: PathBuf, orders: mpsc::Sender<OrderRequest>
             return tracing::info!(%cause, "{SOCKET_FILE_NAME} can't be made, so `state` can only be used while the fetcher is stopped");
         }
     };
+    let connections = Arc::new(Semaphore::new(ORDERS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        // One after the other: two changes at a time make no sense, and whoever hangs is given up.
-        if let Err(cause) = serve(stream, &orders).await {
-            tracing::debug!(%cause, "an order to the state was not answered");
-        }
         if orders.is_closed() {
             return;
         }
+        // A change may wait for an iteration's end; whoever only looks doesn't wait behind it.
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let orders = orders.clone();
+        tokio::spawn(async move {
+            if let Err(cause) = serve(stream, &orders).await {
+                tracing::debug!(%cause, "an order to the state was not answered");
+            }
+            drop(permit);
+        });
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Enters: what the daemon notes on the [`StatusRegistry`]. Leaves: answers to GET requests. What always holds: nothing can be
 //! changed from outside, no answer holds a secret, and no page loads anything from elsewhere. All of it is
-//! served only where the config says so (`status.listen`); the word on health also on a port of loopback, for `health`.
+//! served only where the config says so (`status.listen`); the report on health also on a port of loopback, for `health`, and JSON
+//! through the socket in the directory, for `top`.
 
 mod api_page;
 mod cause;
@@ -17,7 +18,7 @@ mod registry;
 mod snapshot;
 mod table;
 #[cfg(test)]
-mod test;
+pub(crate) mod test;
 mod view;
 
 use std::io;
@@ -33,7 +34,7 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 pub use day::{Day, HalfHour};
-pub use health::ApiHealth;
+pub use health::{ApiHealth, STATES, shown as state_text};
 pub use json::status_json;
 pub use listen::StatusServer;
 pub use metrics::metrics;
@@ -64,7 +65,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 enum Extent {
     /// The pages, JSON, the metrics and the word on health.
     All,
-    /// The word on health.
+    /// The report on health.
     Health,
 }
 

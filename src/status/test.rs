@@ -9,11 +9,11 @@ use super::{ApiStatus, Day, Failure, Phase, RecentIteration, Reload, Snapshot, S
 use crate::counters::Totals;
 use crate::memory::Usage;
 
-pub(super) static NOW: LazyLock<DateTime<Utc>> =
+pub(crate) static NOW: LazyLock<DateTime<Utc>> =
     LazyLock::new(|| DateTime::parse_from_rfc3339("2026-03-01T12:30:05Z").unwrap().to_utc());
 
 /// An API that is OK.
-pub(super) fn api() -> ApiStatus {
+pub(crate) fn api() -> ApiStatus {
     ApiStatus {
         url: "https://api.example.com/v1/events".to_owned(),
         interval: Duration::from_secs(60),
@@ -35,7 +35,7 @@ pub(super) fn api() -> ApiStatus {
 }
 
 /// One whose last iterations failed, so many in a row.
-pub(super) fn failing(in_a_row: u32) -> ApiStatus {
+pub(crate) fn failing(in_a_row: u32) -> ApiStatus {
     let cause = "page 1: https://login.example.com/token answered 401 Unauthorized: expired".to_owned();
     let mut api = api();
     for at in 0..in_a_row {
@@ -46,7 +46,7 @@ pub(super) fn failing(in_a_row: u32) -> ApiStatus {
     api
 }
 
-pub(super) fn snapshot(apis: impl IntoIterator<Item = (String, ApiStatus)>) -> Snapshot {
+pub(crate) fn snapshot(apis: impl IntoIterator<Item = (String, ApiStatus)>) -> Snapshot {
     let reload = Reload { succeeded: *NOW, faults: Vec::new() };
     let started = *NOW - TimeDelta::hours(3);
     Snapshot { started, reload, apis: apis.into_iter().collect(), memory: Usage::default() }

@@ -3,15 +3,6 @@
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record};
 
 #[test]
-fn demo_shows_the_whole_way_with_nothing_missing_and_nothing_doubled() {
-    let outcome = Fetcher::new("").run("demo").assert_code(0);
-    let outcome =
-        outcome.assert_says("606 of 606 events: 0 missing, 0 duplicates").assert_says("6 of them in the second round");
-    let outcome = outcome.assert_says("cisco: 20").assert_says("azure sign-ins: 20").assert_says("What to do next");
-    assert!(outcome.took.as_secs() < 15, "{:?}", outcome.took);
-}
-
-#[test]
 fn once_takes_one_api_by_name() {
     let date = minutes_ago(5);
     let api = MockServer::start(move |_, _| page(&[&record(1, &date)], None));
@@ -89,15 +80,4 @@ fn a_failure_is_one_line_with_its_cause_and_what_happens_next() {
 fn a_wrong_option_is_refused() {
     Fetcher::new("").arguments(&["--level", "LOUD"]).run("run").assert_code(2).assert_says("LOUD");
     Fetcher::new("").arguments(&["--grace", "soon"]).run("run").assert_code(2).assert_says("soon");
-}
-
-#[test]
-fn a_demo_that_serves_keeps_running_with_a_page_and_loses_nothing() {
-    let running = Fetcher::new("").arguments(&["--serve"]).start_command(Some("demo"));
-    let url = crate::status::page_of(&running, 1);
-    running.wait_for_log("iteration done api=\"cisco\" records=3", 1);
-    let page = crate::status::get(&url).text;
-    assert!(page.contains("cisco") && page.contains("azure sign-ins"), "{page}");
-    let outcome = running.stop().assert_code(0);
-    outcome.assert_says("events had arrived when it was stopped, 0 duplicates");
 }

@@ -16,6 +16,7 @@ mod catalog;
 mod chaos;
 mod commands;
 mod config;
+mod demo;
 mod docs;
 mod environment;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -44,5 +45,6 @@ mod status;
 mod stopping;
 mod store;
 mod tls;
+mod top;
 mod undelivered_command;
 mod window;

@@ -291,14 +291,14 @@ fn no_answer_holds_a_secret() {
 }
 
 #[test]
-fn without_the_key_there_is_no_page_and_loopback_has_the_word_on_health_alone() {
+fn without_the_key_there_is_no_page_and_loopback_has_the_report_on_health_alone() {
     let api = MockServer::start(|_, _| page(&[], None));
     let running = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).start();
     running.wait_for_log("iteration done", 1);
     let lock = running.read(".logzio-api-fetcher.lock");
     let url = format!("http://{}", lock.lines().nth(1).unwrap());
     let of = |path: &str| get(&format!("{url}{path}")).status;
-    assert_eq!(["/healthz", "/readyz"].map(of), [200, 200]);
+    assert_eq!(["/healthz", "/readyz"].map(of), [200; 2]);
     assert_eq!(["/", "/api/events", "/status.json", "/metrics", "/style.css"].map(of), [404; 5]);
     assert!(!running.log().contains("the status page"));
     running.stop().assert_code(0);
