@@ -28,7 +28,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`cli`], [`commands`], [`version`] | the command line; each command wires the parts and ends in an exit code; which build this is |
-//! | [`config`] | YAML to [`plan::Config`], or every fault with path, line and hint; named types end here; the schema for editors |
+//! | [`config`] | YAML to [`plan::Config`], or every error with path, line and hint, from one table of keys; named types (`catalog/*.yaml`) end here; the schema for editors |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
 //! | [`reload`] | notices that the config in the file has changed, and reads it |

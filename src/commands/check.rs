@@ -1,6 +1,5 @@
 //! `check`: the config's errors and warnings, on stdout, each with its line of the file. Asks nobody and takes no lock.
 
-use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -9,20 +8,6 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::{Exit, is_colored, print};
 use crate::config::{self, Diagnostic, reference};
 
-/// The keys that take a number or a word, which may be shown where something is wrong with it.
-const SHOWN: [&str; 11] = [
-    "acknowledge",
-    "days_back_fetch",
-    "enabled",
-    "memory",
-    "method",
-    "overlap",
-    "rate_limit",
-    "time_interval",
-    "timeout",
-    "timezone",
-    "type",
-];
 /// How long a word may be that is shown where a number or a word is expected: `5`, `30s`, `soon`. Anything else may be a
 /// secret, by a slip.
 const WORD_CHARS_MAX: usize = 6;
@@ -36,12 +21,11 @@ pub(super) fn check(path: &Path) -> Exit {
     let reading = config::load(path);
     let diagnostics = &reading.diagnostics;
     let lines: Vec<&str> = text.lines().collect();
-    let keys: HashSet<&str> = reference::KEYS.iter().flat_map(|key| key.path.split('.')).collect();
     let is_colored = is_colored(std::io::stdout().is_terminal());
     let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
     let errors = diagnostics.errors.iter().map(|error| (Level::ERROR, error));
     for (level, diagnostic) in errors.chain(diagnostics.warnings.iter().map(|warning| (Level::WARNING, warning))) {
-        let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line, &keys));
+        let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line));
         print(&(rendered(&renderer, level, diagnostic, path, line.as_deref()) + "\n"));
     }
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
@@ -86,16 +70,16 @@ fn rendered(renderer: &Renderer, level: Level<'_>, diagnostic: &Diagnostic, path
 }
 
 /// A line of the file as far as it can't hold a secret: a key that is known, and its value where that is none either.
-fn shown(line: &str, keys: &HashSet<&str>) -> Option<String> {
+fn shown(line: &str) -> Option<String> {
     let line = line.trim_end();
     let indent = line.len() - line.trim_start_matches([' ', '-']).len();
     let (key, value) = line.get(indent..)?.split_once(':')?;
-    if !keys.contains(key) {
+    if !reference::is_anywhere(key) {
         return None;
     }
     let value = match value.trim() {
         "" => "",
-        word if SHOWN.contains(&key) && is_harmless(word) => value,
+        word if reference::is_shown(key) && is_harmless(word) => value,
         _ => return Some(format!("{}{key}: {HIDDEN}", line.get(..indent)?)),
     };
     Some(format!("{}{key}:{value}", line.get(..indent)?))
@@ -115,8 +99,7 @@ mod tests {
 
     #[test]
     fn a_line_is_shown_as_far_as_it_holds_no_secret() {
-        let keys = HashSet::from(["type", "token", "settings", "time_interval", "credentials"]);
-        let of = |line: &str| shown(line, &keys);
+        let of = |line: &str| shown(line);
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(of("  - type: cisco"), text("  - type: cisco"));
         assert_eq!(of("  - type: hunter2"), text("  - type: …"));

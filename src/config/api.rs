@@ -1,60 +1,58 @@
 //! One entry of `auth_apis` or `oauth_apis`, compiled into a [`Plan`].
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use reqwest::header::AUTHORIZATION;
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::catalog::{self, List, NamedType};
 use super::document::Place as Spot;
+use super::keys::{self, Place};
 use super::merge;
 use super::plain::is_plain;
-use super::reader::{LIKENESS_MIN, Reader, Section, Text};
-use super::reference::Place;
+use super::reader::Reader;
 use super::secrets::{self, redactor};
-use crate::pace::Rate;
+use super::section::{Found, LIKENESS_MIN, Section};
 use crate::paging::Paging;
 use crate::plan::{Auth, Overlap, Plan, StartPolicy};
-use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
+use crate::secret::Redactor;
+use crate::template::RequestTemplate;
 
 /// `settings.days_back_fetch` where it is absent.
-const DAYS_BACK_DEFAULT: f64 = 14.0;
-/// The furthest that `settings.days_back_fetch` goes: a hundred years.
-pub(super) const DAYS_BACK_MAX: f64 = 36_500.0;
-/// The shortest pause between iterations; a smaller number is more likely a slip than a wish.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
+const DAYS_BACK_DEFAULT: TimeDelta = TimeDelta::days(14);
 
 /// The longest name of a type that is shown where there is none of that name; others may be a value, by a slip.
 const SHOWN_TYPE_CHARS_MAX: usize = 20;
 
 /// Reads the entries of `auth_apis` and `oauth_apis`.
-pub(super) struct Entries<'r, 'd> {
-    pub(super) reader: &'r Reader<'d>,
+pub(super) struct Entries<'v> {
+    pub(super) reader: &'v Reader<'v>,
 }
 
-impl<'r, 'd> Entries<'r, 'd> {
-    pub(super) fn new(reader: &'r Reader<'d>) -> Self {
+impl<'v> Entries<'v> {
+    pub(super) fn new(reader: &'v Reader<'v>) -> Self {
         Self { reader }
     }
 
-    /// One entry; nothing where it has an error, which is noted.
-    pub(super) fn read(&self, value: &Value, spot: Spot, place: Place) -> Option<Plan> {
-        let Value::Mapping(own) = value else {
-            self.reader.error(&spot, "an API should be here, with keys and values", None);
-            return None;
+    /// One entry, and whether it is to be asked; nothing where it has an error, which is noted.
+    pub(super) fn read(&self, found: &Found<'_>, list: List) -> Option<(Plan, bool)> {
+        let Value::Mapping(own) = found.value else {
+            return found.refuse("an API should be here, with keys and values", None);
         };
-        let list = place.list()?;
-        let entries = Entries { reader: self.reader };
-        let named = entries.named_type(&Section::new(self.reader, value, spot.clone(), place), list)?;
-        let merged = Value::Mapping(merge::merged(own, &named.entry));
-        entries.plan(&Section::new(self.reader, &merged, spot, place), place, named)
+        let place = Place::of(list);
+        let written = Section::new(self.reader, own, found.spot.clone(), place);
+        written.check_keys();
+        let is_enabled = written.read_or(&keys::ENABLED, true);
+        let named = self.named_type(&written, list)?;
+        let merged = merge::merged(own, &named.entry, place);
+        let plan = Entries { reader: self.reader }.plan(&merged, found.spot.clone(), place, named);
+        Some((plan?, is_enabled.unwrap_or(true)))
     }
 
-    fn plan(&self, entry: &Section<'r, 'd>, place: Place, named: &NamedType) -> Option<Plan> {
-        let name = self.name(entry);
-        let interval = self.interval(&entry.section("settings"));
+    fn plan(&self, entry: &Mapping, spot: Spot, place: Place, named: &NamedType) -> Option<Plan> {
+        let entry = &Section::new(self.reader, entry, spot, place);
+        let name = entry.read(&keys::NAME);
+        let interval = entry.read(&keys::TIME_INTERVAL);
         self.warn_of_marks(entry);
         let request = self.request(entry, named);
         let own_header = request.as_ref().is_some_and(|(request, _)| request.first.headers.contains_key(AUTHORIZATION));
@@ -64,30 +62,17 @@ impl<'r, 'd> Entries<'r, 'd> {
             (false, Some(token)) => token,
             (false, None) => self.basic(entry),
         };
-        let zone = self.zone(&entry.section("settings"));
-        let paths = self.paths(&entry.section("json_paths"), zone);
-        let fields = entry.fields("custom_fields");
-        let custom_fields = CustomFields::new(&fields).ok();
-        let back = self.days_back(&entry.section("settings"));
+        let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
+        let paths = self.paths(entry, zone);
+        let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
+        let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(DAYS_BACK_DEFAULT);
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
-        let overlap = self.overlap(&entry.section("settings"), named, has_id);
-        let rate = self.rate(&entry.section("settings"));
+        let overlap = overlap(entry, named, has_id);
+        let rate = entry.read(&keys::RATE_LIMIT);
         let (request, configured) = request?;
         let (auth, paths) = (auth?, paths?);
         let paging = if paths.next_url.is_some() { Paging::by_links() } else { Paging::none() };
-        let filled = self.reader.filled(&entry.spot);
-        let redactor = redactor(&request, &auth, &entry.section("credentials"), filled);
-        let token_url = match &auth {
-            Auth::Token(token) => Some(&token.url),
-            Auth::Basic { .. } | Auth::OwnHeader => None,
-        };
-        let shown = |section: &Section<'r, 'd>| self.reader.masked(&section.spot.key("url"));
-        let urls = [
-            shown(&self.http_section(entry)).map(|masked| (&request.url, masked)),
-            token_url.zip(shown(&entry.section("token_http_request"))),
-        ];
-        let urls = urls.into_iter().flatten();
-        let redactor = urls.fold(redactor, |redactor, (url, masked)| redactor.and_url(url, secrets::shown(&masked)));
+        let redactor = self.redactor(entry, &request, &auth);
         Some(Plan {
             redactor,
             name: name?,
@@ -103,10 +88,28 @@ impl<'r, 'd> Entries<'r, 'd> {
         })
     }
 
+    /// Hides the entry's secrets, also where they stand in its URLs.
+    fn redactor(&self, entry: &Section<'_>, request: &RequestTemplate, auth: &Auth) -> Redactor {
+        let filled = self.reader.filled(&entry.spot);
+        let token_url = match auth {
+            Auth::Token(token) => Some(&token.url),
+            Auth::Basic { .. } | Auth::OwnHeader => None,
+        };
+        let urls = [
+            self.reader.masked(&entry.spot_of(&keys::URL)).map(|masked| (&request.url, masked)),
+            token_url.zip(self.reader.masked(&entry.spot_of(&keys::TOKEN_URL))),
+        ];
+        let redactor = redactor(request, auth, entry, filled);
+        urls.into_iter()
+            .flatten()
+            .fold(redactor, |redactor, (url, masked)| redactor.and_url(url, secrets::shown(&masked)))
+    }
+
     /// The entry's type. Where there is none of that name, the likeliest, so that the rest can be looked at, too.
-    fn named_type(&self, entry: &Section<'r, 'd>, list: List) -> Option<&'static NamedType> {
+    fn named_type(&self, entry: &Section<'_>, list: List) -> Option<&'static NamedType> {
         let here = catalog::types_of(list);
-        let name = entry.required("type").map(|text| text.value).unwrap_or_default();
+        let text = entry.read(&keys::TYPE);
+        let name = text.as_ref().map(|text| text.value.as_str()).unwrap_or_default();
         if let Some(named) = here.clone().find(|named| named.name == name) {
             return Some(named);
         }
@@ -120,97 +123,43 @@ impl<'r, 'd> Entries<'r, 'd> {
                 None => format!("one of {}", names.join(", ")),
             };
             let near = here.clone().any(|named| likeness(named) >= LIKENESS_MIN);
-            let is_shown = (near && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(&name);
-            let what = match is_shown && self.reader.masked(&entry.spot.key("type")).is_none() {
+            let is_shown = (near && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(name);
+            let what = match is_shown && self.reader.masked(&entry.spot_of(&keys::TYPE)).is_none() {
                 true => format!("unknown type `{name}`"),
                 false => "unknown type".to_owned(),
             };
-            self.reader.error(&entry.spot.key("type"), what, Some(hint));
+            self.reader.error(&entry.spot_of(&keys::TYPE), what, Some(hint));
         }
         // Of equally unlikely ones the first.
         here.rev().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
     }
 
-    fn name(&self, entry: &Section<'r, 'd>) -> Option<String> {
-        let name = entry.required_filled("name")?;
-        if name.value.chars().any(char::is_control) {
-            self.reader.error(&name.spot, "a name has no line breaks or control characters in it", None);
-            return None;
-        }
-        Some(name.value)
-    }
-
-    fn interval(&self, settings: &Section<'r, 'd>) -> Option<Duration> {
-        settings.required("time_interval")?;
-        let (interval, spot) = settings.minutes("time_interval")?;
-        if interval.is_zero() {
-            self.reader.error(&spot, "it should be more than 0", Some("minutes, or text like 30s, 5m, 1h".to_owned()));
-            return None;
-        }
-        Some(interval.max(INTERVAL_MIN))
-    }
-
-    fn days_back(&self, settings: &Section<'r, 'd>) -> TimeDelta {
-        let days = settings.number("days_back_fetch", DAYS_BACK_MAX).unwrap_or(DAYS_BACK_DEFAULT);
-        let span = Duration::try_from_secs_f64(days * 86_400.0).unwrap_or_default();
-        TimeDelta::from_std(span).unwrap_or_default()
-    }
-
-    /// By an id a record is known again, so that looking back ships nothing twice.
-    fn overlap(&self, settings: &Section<'r, 'd>, named: &NamedType, has_id: bool) -> Overlap {
-        let measured = Overlap::Measured { until_measured: named.initial_overlap };
-        if settings.text("overlap").is_some_and(|text| text.value.eq_ignore_ascii_case("auto")) {
-            return measured;
-        }
-        let given = settings.minutes("overlap").map(|(span, _)| TimeDelta::from_std(span).unwrap_or_default());
-        given.map_or(if has_id { measured } else { Overlap::Unit }, Overlap::Fixed)
-    }
-
-    fn rate(&self, settings: &Section<'r, 'd>) -> Option<Rate> {
-        let text = settings.text("rate_limit")?;
-        let hint = || Some("requests per s, min, h or day, like 30/min".to_owned());
-        Rate::parse(&text.value).map_err(|what| self.reader.error(&text.spot, what, hint())).ok()
-    }
-
-    /// The zone of dates that name none.
-    fn zone(&self, settings: &Section<'r, 'd>) -> Zone {
-        let Some(text) = settings.text("timezone") else { return Zone::Utc };
-        Zone::parse(&text.value).unwrap_or_else(|| {
-            let hint = "a name like `Europe/Berlin`, an offset like `+02:00`, or `UTC`".to_owned();
-            self.reader.error(&text.spot, "there is no such time zone", Some(hint));
-            Zone::Utc
-        })
-    }
-
-    fn paths(&self, section: &Section<'r, 'd>, zone: Zone) -> Option<Paths> {
-        // A mark behind the path: a page may lack the list.
-        let data = section.required_filled("data");
-        let marked = data.as_ref().and_then(|text| text.value.strip_suffix('?')).map(str::to_owned);
-        let is_data_optional = marked.is_some();
-        let data = self.path(data.map(|text| Text { value: marked.unwrap_or(text.value), ..text }));
-        let date = self.path(section.required_filled("data_date"));
-        let optional = |key: &str| self.path(section.text(key).filter(|text| !text.value.is_empty()));
-        let next_url = optional("next_url");
-        let id = optional("id");
+    fn paths(&self, entry: &Section<'_>, zone: Zone) -> Option<Paths> {
+        let data = entry.read(&keys::DATA);
+        let date = entry.read(&keys::DATA_DATE);
+        let next_url = entry.read(&keys::NEXT_URL);
+        let id = entry.read(&keys::ID);
         if next_url.is_none() {
-            self.reader.warn(&section.spot.key("next_url"), "absent: only the first page of an answer is read", None);
+            let what = "absent: only the first page of an answer is read";
+            self.reader.warn(&entry.spot_of(&keys::NEXT_URL), what, None);
         }
-        let error = match (section.is_null("error"), optional("error")) {
+        let error = match (entry.is_null(&keys::ERROR), entry.read(&keys::ERROR)) {
             (true, _) => ErrorRule::Never,
             (false, None) => ErrorRule::Usual,
             (false, Some(path)) => ErrorRule::At(path),
         };
-        Some(Paths { data: data?, date: date?, id, next_url, is_data_optional, error, zone })
+        let (data, is_data_optional) = data?;
+        Some(Paths { data, date: date?, id, next_url, is_data_optional, error, zone })
     }
+}
 
-    fn path(&self, text: Option<Text>) -> Option<JsonPath> {
-        let text = text?;
-        match JsonPath::parse(&text.value) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                self.reader.error(&text.spot, format!("it is not a valid JSON path: {error}"), None);
-                None
-            }
-        }
+/// By an id a record is known again, so that looking back ships nothing twice.
+fn overlap(entry: &Section<'_>, named: &NamedType, has_id: bool) -> Overlap {
+    let measured = Overlap::Measured { until_measured: named.initial_overlap };
+    match entry.read(&keys::OVERLAP) {
+        Some(Some(span)) => Overlap::Fixed(span),
+        Some(None) => measured,
+        None if has_id => measured,
+        None => Overlap::Unit,
     }
 }

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::reader::duration;
+use super::kinds::number::duration;
 
 /// Each file's name without its ending, and its text, in the order of the names.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));

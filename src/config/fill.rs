@@ -6,8 +6,9 @@ use serde_yaml::Value;
 
 use super::document::Place as Spot;
 use super::expand::{self, Environment};
-use super::reader::{Reader, key_text};
+use super::reader::Reader;
 use super::reference::{self, Place};
+use super::section::key_text;
 use crate::secret::Secret;
 
 /// What was filled in.
@@ -43,13 +44,13 @@ impl Reader<'_> {
                 let known = reference::known(place, within);
                 for (key, value) in pairs.iter_mut() {
                     let name = key_text(key).unwrap_or_default();
-                    if !reference::is_open(within) && !known.contains(&name.as_str()) {
+                    if !reference::is_open(place, within) && !known.contains(&name.as_str()) {
                         continue;
                     }
                     // What stands below a key of the user's own is the user's own, too.
                     let below = match within {
                         "" => name.clone(),
-                        within if reference::is_open(within) => within.to_owned(),
+                        within if reference::is_open(place, within) => within.to_owned(),
                         within => format!("{within}.{name}"),
                     };
                     self.expand(value, &spot.key(&name), place, &below, around);

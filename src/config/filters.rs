@@ -5,26 +5,27 @@ use percent_encoding::percent_decode_str;
 
 use super::api::Entries;
 use super::catalog::NamedType;
-use super::reader::{Section, Text};
+use super::keys;
+use super::section::{Section, Text};
 use crate::record::date;
 use crate::record::path::JsonPath;
 use crate::template::query::{self, QueryField};
 use crate::template::{DateFormat, Template, Variable};
 
-impl<'r, 'd> Entries<'r, 'd> {
+impl Entries<'_> {
     /// The query, the start date that stands in the filters, and how start dates are written.
     pub(super) fn window(
         &self,
-        entry: &Section<'r, 'd>,
+        entry: &Section<'_>,
         named: &NamedType,
     ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, DateFormat)> {
-        let mut filters = entry.pairs("filters");
+        let mut filters = entry.read_or(&keys::FILTERS, Vec::new())?;
         let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
-        let start_name = match (entry.text("start_date_name"), named.odata) {
-            (Some(name), _) if !name.value.is_empty() => Some(name.value),
-            (_, true) => self.odata_field(&entry.section("json_paths")),
-            _ if in_filters => None,
-            _ => return entry.required_filled("start_date_name").and(None),
+        let start_name = match entry.find(&keys::START_DATE_NAME) {
+            Some(found) => Some(found.text()?),
+            None if named.odata => self.odata_field(entry),
+            None if in_filters => None,
+            None => return entry.require(&keys::START_DATE_NAME).and(None),
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
         let configured = start_filter.as_ref().map(|(date, _)| *date);
@@ -51,13 +52,13 @@ impl<'r, 'd> Entries<'r, 'd> {
     }
 
     /// The date's field as OData names it: the keys of its path, joined by `/`.
-    fn odata_field(&self, paths: &Section<'r, 'd>) -> Option<String> {
-        let text = paths.text("data_date").filter(|text| !text.value.is_empty())?;
-        let path = JsonPath::parse(&text.value).ok()?;
+    fn odata_field(&self, entry: &Section<'_>) -> Option<String> {
+        let found = entry.find(&keys::DATA_DATE)?;
+        let path = JsonPath::parse(&found.filled()?).ok()?;
         let field = path.keys().map(|keys| keys.join("/"));
         if field.is_none() {
-            let hint = "set `start_date_name` to the field that `$filter` compares".to_owned();
-            self.reader.error(&text.spot, "it names no single field, so no start date can be asked for", Some(hint));
+            let hint = "set `start_date_name` to the field that `$filter` compares";
+            return found.refuse("it names no single field, so no start date can be asked for", Some(hint));
         }
         field
     }

@@ -4,7 +4,7 @@ use serde_yaml::Value;
 
 use super::api::Entries;
 use super::document::Place as Spot;
-use super::reader::{Section, key_text};
+use super::section::{Section, key_text};
 use crate::template::query::START_DATE_MARK;
 
 /// What an entry can't say yet.
@@ -12,15 +12,15 @@ const END_DATE_MARK: &str = "{end_date}";
 /// Where a start date would be written, beside the filters.
 const ELSEWHERE: [&str; 3] = ["http_request", "data_http_request", "token_http_request"];
 
-impl<'r, 'd> Entries<'r, 'd> {
+impl Entries<'_> {
     /// Warns of each mark that is sent as text.
-    pub(super) fn warn_of_marks(&self, entry: &Section<'r, 'd>) {
+    pub(super) fn warn_of_marks(&self, entry: &Section<'_>) {
         for key in ELSEWHERE {
-            if let Some(value) = entry.value(key) {
+            if let Some(value) = entry.top_level(key) {
                 self.warn_below(value, &entry.spot.key(key), &[START_DATE_MARK, END_DATE_MARK]);
             }
         }
-        if let Some(value) = entry.value("filters") {
+        if let Some(value) = entry.top_level("filters") {
             self.warn_below(value, &entry.spot.key("filters"), &[END_DATE_MARK]);
         }
     }

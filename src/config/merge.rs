@@ -3,17 +3,17 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::reader::{key_text, written};
-use super::reference;
+use super::reference::{self, Place};
+use super::section::{is_blank, key_text};
 
 /// An entry with what the type fills in.
-pub(super) fn merged(own: &Mapping, preset: &Mapping) -> Mapping {
+pub(super) fn merged(own: &Mapping, preset: &Mapping, place: Place) -> Mapping {
     let mut entry = own.clone();
-    fill(&mut entry, preset, "");
+    fill(&mut entry, preset, place, "");
     entry
 }
 
-fn fill(own: &mut Mapping, preset: &Mapping, within: &str) {
+fn fill(own: &mut Mapping, preset: &Mapping, place: Place, within: &str) {
     for (key, value) in preset {
         let Some(name) = key_text(key) else { continue };
         let known = own.keys().filter_map(|own| Some((own, key_text(own)?)));
@@ -22,8 +22,8 @@ fn fill(own: &mut Mapping, preset: &Mapping, within: &str) {
         let at = same.max_by_key(|key| own.get(key).is_some_and(|value| !value.is_null())).unwrap_or(key.clone());
         let path = if within.is_empty() { name } else { format!("{within}.{name}") };
         match (own.get_mut(&at), value) {
-            (Some(Value::Mapping(own)), Value::Mapping(preset)) => fill(own, preset, &path),
-            (Some(own), _) if !is_absent(own, within, &path) => {}
+            (Some(Value::Mapping(own)), Value::Mapping(preset)) => fill(own, preset, place, &path),
+            (Some(own), _) if !is_absent(own, place, within, &path) => {}
             _ => {
                 own.insert(at, value.clone());
             }
@@ -41,10 +41,10 @@ fn is_same(own: &str, preset: &str, within: &str) -> bool {
 }
 
 /// Whether the user says nothing: null is absent, unless it says something itself, and so is a blank where no value is.
-fn is_absent(own: &Value, within: &str, path: &str) -> bool {
+fn is_absent(own: &Value, place: Place, within: &str, path: &str) -> bool {
     match own {
-        Value::Null => !reference::is_open(within) && !reference::null_counts(path),
-        own => reference::blank_is_absent(path) && written(own).is_some_and(|text| text.trim().is_empty()),
+        Value::Null => !reference::is_open(place, within) && !reference::null_counts(place, path),
+        own => reference::blank_is_absent(place, path) && is_blank(own),
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     fn assert_merged(own: &str, preset: &str, expected: &str) {
         let [own, preset, expected] =
             [own, preset, expected].map(|text| serde_yaml::from_str::<Mapping>(text).unwrap());
-        assert_eq!(merged(&own, &preset), expected);
+        assert_eq!(merged(&own, &preset, Place::Auth), expected);
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod document;
 mod expand;
 mod fill;
 mod filters;
-mod hosts;
-mod limits;
+mod keys;
+mod kinds;
 mod marks;
 mod merge;
 mod plain;
@@ -21,32 +21,34 @@ pub mod reference;
 mod request;
 pub mod schema;
 mod secrets;
+mod section;
 mod slips;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
-pub use reader::duration as parse_duration;
+pub use kinds::number::duration as parse_duration;
 pub(crate) use secrets::is_secret_name;
 
+use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
-use crate::plan::{Acknowledge, Config, Output, Plan};
+use crate::plan::{Config, Output, Plan};
 use crate::record::Fingerprint;
-use crate::secret::{Redactor, Secret};
+use crate::secret::Redactor;
 use api::Entries;
+use catalog::List;
 use document::{Document, Place as Spot};
-use reader::{Reader, Section};
-use reference::Place;
-use request::web_url;
+use keys::Place;
+use reader::Reader;
+use section::{Found, Section, Text};
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -160,11 +162,24 @@ fn yaml_hint(line: &str) -> &'static str {
 }
 
 fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Config> {
-    let top = Section::new(reader, root, Spot::default(), Place::Top);
-    let listener = read_listener(reader, &top.section("logzio"));
-    let extra_roots = read_roots(reader, &top.section("tls"), directory);
-    let memory_bytes = limits::read(reader, &top.section("limits"));
-    let status_listen = read_status(reader, &top.section("status"));
+    let empty = Mapping::new();
+    let map = match root {
+        Value::Mapping(map) => map,
+        Value::Null => &empty,
+        _ => {
+            Found { reader, spot: Spot::default(), value: root }.refuse_as_no_mapping();
+            &empty
+        }
+    };
+    let top = Section::new(reader, map, Spot::default(), Place::Top);
+    top.check_keys();
+    let listener = read_listener(reader, &top);
+    let extra_roots = match top.read(&keys::CA_FILE) {
+        Some(file) => read_roots(reader, &file, directory),
+        None => Some(Vec::new()),
+    };
+    let memory_bytes = top.read(&keys::MEMORY).unwrap_or(BUDGET_BYTES_DEFAULT);
+    let status_listen = top.read(&keys::STATUS_LISTEN);
     let apis = read_apis(reader, &top);
     let (listener, (mut apis, resting)) = (listener?, apis?);
     for plan in &mut apis {
@@ -192,66 +207,21 @@ fn share_rates(apis: &mut [Plan]) {
     }
 }
 
-fn read_status(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<SocketAddr> {
-    let listen = section.text("listen")?;
-    let address = listen.value.replacen("localhost:", "127.0.0.1:", 1).parse();
-    if address.is_err() {
-        let hint = "an IP address and a port, like 127.0.0.1:8080".to_owned();
-        reader.error(&listen.spot, "it is not an address to listen on", Some(hint));
-    }
-    address.ok()
-}
-
-fn read_listener(reader: &Reader<'_>, section: &Section<'_, '_>) -> Option<Output> {
-    let url = section.required_filled("url");
-    let token = section.required_filled("token");
-    let acknowledge = read_acknowledge(reader, section);
-    let url = url.filter(|url| !reader.is_poisoned(&url.spot))?;
-    let hint = || Some("like https://listener.logz.io:8071".to_owned());
-    let parsed = match web_url(&url.value) {
-        Ok(parsed) if parsed.query().is_none() && parsed.fragment().is_none() => parsed,
-        Ok(_) => {
-            reader.error(
-                &url.spot,
-                "it should end before any `?` or `#`",
-                Some("the token has a key of its own".to_owned()),
-            );
-            return None;
-        }
-        Err(what) => {
-            reader.error(&url.spot, what, hint());
-            return None;
-        }
-    };
-    if let Some((what, hint)) = slips::in_listener(&parsed) {
-        reader.warn(&url.spot, what, Some(hint.to_owned()));
-    }
-    let token = reader.credential(token?)?;
-    let token = Secret::new(token.value);
-    let filled = ["url", "token"].into_iter().flat_map(|key| reader.filled(&section.spot.key(key)));
-    let redactor = Redactor::new(filled.chain([token.clone()]));
-    let redactor = match reader.masked(&url.spot) {
-        Some(masked) => redactor.and_url(&parsed, secrets::shown(&masked)),
+fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
+    let url = top.read(&keys::LISTENER_URL);
+    let token = top.read(&keys::LISTENER_TOKEN);
+    let acknowledge = top.read(&keys::ACKNOWLEDGE).unwrap_or_default();
+    let (url, token) = (url?, token?);
+    let spots = [top.spot_of(&keys::LISTENER_URL), top.spot_of(&keys::LISTENER_TOKEN)];
+    let redactor = Redactor::new(spots.iter().flat_map(|spot| reader.filled(spot)).chain([token.clone()]));
+    let redactor = match spots.first().and_then(|spot| reader.masked(spot)) {
+        Some(masked) => redactor.and_url(&url, secrets::shown(&masked)),
         None => redactor,
     };
-    Some(Output { url: parsed, token, acknowledge, redactor })
+    Some(Output { url, token, acknowledge, redactor })
 }
 
-fn read_acknowledge(reader: &Reader<'_>, section: &Section<'_, '_>) -> Acknowledge {
-    let Some(text) = section.text("acknowledge") else { return Acknowledge::Listener };
-    if !text.value.eq_ignore_ascii_case("2xx") {
-        let hint = "`2xx`, or leave the key out: then only a listener's own answers count".to_owned();
-        reader.error(&text.spot, "it should be `2xx`", Some(hint));
-    }
-    Acknowledge::AnySuccess
-}
-
-fn read_roots(
-    reader: &Reader<'_>,
-    section: &Section<'_, '_>,
-    directory: &Path,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let Some(file) = section.text("ca_file") else { return Some(Vec::new()) };
+fn read_roots(reader: &Reader<'_>, file: &Text, directory: &Path) -> Option<Vec<CertificateDer<'static>>> {
     reader.names_file(&file.value);
     let bytes = match expand::read_small(&directory.join(&file.value)) {
         Ok(bytes) => bytes,
@@ -280,39 +250,30 @@ fn read_roots(
 }
 
 /// The APIs to ask, and the names of those that rest.
-fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, Vec<String>)> {
+fn read_apis(reader: &Reader<'_>, top: &Section<'_>) -> Option<(Vec<Plan>, Vec<String>)> {
     let entries = Entries::new(reader);
     let mut names: HashMap<String, Spot> = HashMap::new();
     let (mut plans, mut resting) = (Vec::new(), Vec::new());
     let mut count = 0_usize;
-    for (key, place) in [("auth_apis", Place::Auth), ("oauth_apis", Place::OAuth)] {
-        let spot = top.spot.key(key);
-        let items = match top.value(key) {
-            None => continue,
-            Some(Value::Sequence(items)) => items,
-            Some(_) => {
-                reader.error(&spot, "it should be a list of APIs", Some("begin each with `- type: …`".to_owned()));
-                count += 1;
-                continue;
-            }
-        };
-        for (index, item) in items.iter().enumerate() {
-            count += 1;
-            let spot = spot.index(index);
-            note_name(reader, &mut names, item, &spot);
-            let is_enabled = is_enabled(reader, item, &spot);
-            let plan = entries.read(item, spot.clone(), place);
+    for (key, list) in [(&keys::AUTH_APIS, List::AuthApis), (&keys::OAUTH_APIS, List::OauthApis)] {
+        let items = top.read(key);
+        // What is no list counts as an entry: it is an error of its own.
+        count += items.as_ref().map_or(usize::from(top.has(key)), Vec::len);
+        for found in items.into_iter().flatten() {
+            note_name(reader, &mut names, &found);
+            // One that rests is read all the same, so that it has no surprise when it is enabled.
+            let plan = entries.read(&found, list);
             if plan.is_none() && !reader.has_errors() {
-                reader.error(&spot, "it can't be used", None);
+                reader.error(&found.spot, "it can't be used", None);
             }
             match plan {
-                Some(plan) if !is_enabled => resting.push(plan.name),
-                plan => plans.extend(plan),
+                Some((plan, false)) => resting.push(plan.name),
+                plan => plans.extend(plan.map(|(plan, _)| plan)),
             }
         }
     }
     if count == 0 {
-        let hint = match top.has("apis") {
+        let hint = match top.top_level("apis").is_some() {
             true => "the key `apis` belongs to another dialect; this one has `auth_apis` and `oauth_apis`",
             false => "add an entry to `auth_apis` or `oauth_apis`",
         };
@@ -324,23 +285,11 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_, '_>) -> Option<(Vec<Plan>, V
     Some((plans, resting))
 }
 
-/// Whether an entry is to be asked. One that rests is read all the same, so that it has no surprise when it is enabled.
-fn is_enabled(reader: &Reader<'_>, item: &Value, spot: &Spot) -> bool {
-    match item.get("enabled").and_then(reader::written).as_deref().map(str::trim) {
-        None | Some("true" | "") => true,
-        Some("false") => false,
-        Some(_) => {
-            reader.error(&spot.key("enabled"), "it should be true or false", None);
-            true
-        }
-    }
-}
-
 /// Two APIs of one name would share a checkpoint.
-fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Value, spot: &Spot) {
-    let Some(name) = item.get("name").and_then(reader::written) else { return };
+fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Found<'_>) {
+    let Some(name) = item.value.get("name").and_then(section::written) else { return };
     let name = name.trim().to_owned();
-    let spot = spot.key("name");
+    let spot = item.spot.key("name");
     if let (Some(first), false) = (names.get(&name), name.is_empty()) {
         let hint = Some("each API has its own checkpoint, by its name".to_owned());
         reader.error(&spot, format!("the name is taken already, by {first}"), hint);

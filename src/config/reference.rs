@@ -1,321 +1,136 @@
-//! Every key of the config, once: what is known, what is required, what it means.
-//!
-//! The reader asks here which keys are known, and the table in docs/config.md is printed from here, so none of them can drift
-//! from the others.
+//! What the table of keys says: which names are known where, what a key means, and the table of docs/config.md.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::catalog::List;
+use super::catalog::types_of;
+use super::keys::ALIASES;
+pub use super::keys::{KEYS, KeyInfo, Need, Place};
 
-/// A key of the config.
-pub struct Key {
-    /// The way to it: from the top of the file, or from an API's entry.
-    pub path: &'static str,
-    /// Where it may stand.
-    pub place: Place,
-    /// Whether it must be there, or what holds without it.
-    pub without: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-}
+impl KeyInfo {
+    /// What it means, in entries of one list or at the top of the file; with the types of the catalog where it is they that
+    /// give it a meaning.
+    #[must_use]
+    pub fn meaning(&self, place: Place) -> String {
+        let words = (self.words)(place);
+        let parts = [Some(self.meaning.trim()).filter(|own| !own.is_empty()), words.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 
-/// Where a key may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At the top of the file.
-    Top,
-    /// In an entry of `auth_apis`.
-    Auth,
-    /// In an entry of `oauth_apis`.
-    OAuth,
-    /// In an entry of either.
-    Both,
-}
-
-impl Place {
-    /// The list whose entries it is in.
-    pub(super) fn list(self) -> Option<List> {
-        match self {
-            Self::Auth => Some(List::AuthApis),
-            Self::OAuth => Some(List::OauthApis),
-            Self::Top | Self::Both => None,
+    /// What holds without it, in entries of one list or at the top of the file.
+    #[must_use]
+    pub fn without(&self, place: Place) -> String {
+        let own: Cow<'static, str> = match self.need {
+            Need::Required | Need::OfType => "required".into(),
+            Need::Unless(what) => format!("required, unless {what}").into(),
+            Need::Else(what) => what.into(),
+        };
+        match self.is_filled_in(place) {
+            true => format!("{own}; some types fill it in"),
+            false => own.into_owned(),
         }
+    }
+
+    /// Whether a type of the place's list fills it in.
+    pub(super) fn is_filled_in(&self, place: Place) -> bool {
+        place.list().is_some_and(|list| types_of(list).any(|named| named.fills(self.path)))
+    }
+
+    fn last(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or_default()
     }
 }
 
-/// The columns: path, place, without, meaning.
-const fn key(path: &'static str, place: Place, without: &'static str, meaning: &'static str) -> Key {
-    Key { path, place, without, meaning }
-}
-
-use Place::{Auth, Both, OAuth, Top};
-
-/// All of them, in the order in which docs/config.md shows them.
-pub const KEYS: &[Key] = &[
-    key("logzio.url", Top, "required", "The listener of your region: `https://HOST:8071`."),
-    key("logzio.token", Top, "required", "The shipping token of the account that gets the logs."),
-    key(
-        "logzio.acknowledge",
-        Top,
-        "a listener's own answers",
-        "`2xx`: any success acknowledges a batch, for relays that don't answer like a listener. Without it only a listener's own answers count: an empty body, or its counts.",
-    ),
-    key("tls.ca_file", Top, "system certificates", "A PEM file with certificates to trust besides the system's."),
-    key(
-        "status.listen",
-        Top,
-        "no status page",
-        "Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container. Whoever reaches it can read them; it has no login.",
-    ),
-    key(
-        "limits.memory",
-        Top,
-        "`128MiB`",
-        "How much memory pages, records and batches of all APIs may take, like `256MiB`. An API that finds none free waits. The process itself takes up to 64 MB more.",
-    ),
-    key("auth_apis", Top, "none", "The APIs that are asked with Basic authentication."),
-    key("oauth_apis", Top, "none", "The APIs that are asked with an OAuth 2.0 access token (client credentials)."),
-    key("type", Auth, "required", "`cisco_secure_x` or `general`."),
-    key("type", OAuth, "required", "`azure_graph` or `general`."),
-    key("name", Both, "required", "Names the API in logs and in `last_start_dates.txt`. No two APIs share one."),
-    key(
-        "enabled",
-        Both,
-        "`true`",
-        "`false`: the entry rests. It is read and checked, but its API isn't asked, and its state stays.",
-    ),
-    key(
-        "credentials.id",
-        Auth,
-        "required, unless a header `Authorization` is set",
-        "The user of the Basic authentication.",
-    ),
-    key("credentials.key", Auth, "required, unless a header `Authorization` is set", "Its password or API key."),
-    key("credentials.id", OAuth, "required", "The client id; sent where `token_http_request.body` is absent."),
-    key("credentials.key", OAuth, "required", "The client secret; sent where `token_http_request.body` is absent."),
-    key("token_http_request.url", OAuth, "required", "The token endpoint."),
-    key("token_http_request.method", OAuth, "`POST`", "`POST`, or `GET` to carry the fields in the query."),
-    key("token_http_request.headers", OAuth, "none", "Headers of the token request."),
-    key(
-        "token_http_request.body",
-        OAuth,
-        "made from `credentials`",
-        "The form: text like `a=b&c=d`, or names and values. Surrounding whitespace is trimmed.",
-    ),
-    key("token_http_request.scope", OAuth, "none", "The scope to ask for where the body is made from `credentials`."),
-    key(
-        "http_request.url",
-        Auth,
-        "required; `cisco_secure_x`: Cisco's North American host",
-        "The URL that lists the events.",
-    ),
-    key(
-        "http_request.url",
-        OAuth,
-        "required",
-        "The URL that lists the events. `data_http_request` is another name for `http_request`.",
-    ),
-    key("http_request.method", Both, "`GET`", "`GET` or `POST`."),
-    key(
-        "http_request.headers",
-        Both,
-        "none",
-        "Headers of every request. An `Authorization` here wins over `credentials`.",
-    ),
-    key(
-        "http_request.body",
-        Both,
-        "none",
-        "The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.",
-    ),
-    key(
-        "http_request.timeout",
-        Both,
-        "60s",
-        "How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.",
-    ),
-    key(
-        "hosts",
-        Both,
-        "none",
-        "Other origins that a next link or a redirect may lead to: `host`, `*.host`, `host:8443`, `http://host:8080`, or `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and private addresses must be spelled out.",
-    ),
-    key(
-        "start_date_name",
-        Auth,
-        "required; `cisco_secure_x`: `start_date`",
-        "The query parameter that takes the start date. Not needed where a filter holds `{start_date}`.",
-    ),
-    key(
-        "start_date_name",
-        OAuth,
-        "required; `azure_graph`: as `json_paths.data_date`",
-        "The query parameter that takes the start date. Not needed where a filter holds `{start_date}`. `azure_graph`: the field that `$filter` compares.",
-    ),
-    key(
-        "json_paths.data",
-        Auth,
-        "required; `cisco_secure_x`: `data`",
-        "Where a page holds its records. With a `?` at the end of the path, a page may come without the list.",
-    ),
-    key(
-        "json_paths.data",
-        OAuth,
-        "required; `azure_graph`: `value`",
-        "Where a page holds its records. With a `?` at the end of the path, a page may come without the list.",
-    ),
-    key("json_paths.data_date", Auth, "required; `cisco_secure_x`: `date`", "Where a record holds its date."),
-    key("json_paths.data_date", OAuth, "required", "Where a record holds its date."),
-    key(
-        "json_paths.next_url",
-        Auth,
-        "only the first page is read; `cisco_secure_x`: `metadata.links.next`",
-        "Where a page holds the URL of the next one.",
-    ),
-    key(
-        "json_paths.next_url",
-        OAuth,
-        "only the first page is read; `azure_graph`: `@odata.nextLink`",
-        "Where a page holds the URL of the next one.",
-    ),
-    key(
-        "json_paths.id",
-        Both,
-        "the whole record; named types: `id`",
-        "Where a record holds its id, which tells it from other records.",
-    ),
-    key(
-        "json_paths.error",
-        Both,
-        "`error`, `errors`, `success: false`, `status: error`",
-        "Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look for one.",
-    ),
-    key(
-        "settings.time_interval",
-        Both,
-        "required",
-        "The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.",
-    ),
-    key("settings.days_back_fetch", Both, "14", "How many days back the first iteration begins."),
-    key(
-        "settings.overlap",
-        Both,
-        "`auto` where records have an `id`, else one unit of the start date",
-        "How far before the checkpoint each iteration looks for late events: minutes, text like `30s`, or `auto`: the arrival delay of 99 % of the records, at least 1 minute, at most 6 hours. Duplicates are not shipped again.",
-    ),
-    key(
-        "settings.timezone",
-        Both,
-        "`UTC`",
-        "The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Where a local time comes twice, as at the end of summer time, the later one counts.",
-    ),
-    key(
-        "settings.rate_limit",
-        Both,
-        "as fast as the API answers and its limits allow",
-        "How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`, like `30/min`.",
-    ),
-    key(
-        "filters",
-        Both,
-        "none",
-        "Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first iteration begins. `{start_date}` in a value is replaced.",
-    ),
-    key(
-        "custom_fields",
-        Both,
-        "`type: api_fetcher`",
-        "Fields added to every record; they win over the record's own. A record's own `type` is then kept as `original_type`. `type: null` adds no type and leaves the record's own alone.",
-    ),
-];
-
-/// Keys that mean the same as another: the alias and the key that the table shows.
-const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
-
-/// Keys whose content is the user's own.
-const OPEN: &[&str] = &["hosts", "filters", "custom_fields", "headers", "body"];
-
-/// Keys that take a blank for no value.
-const BLANK_IS_ABSENT: &[&str] = &["start_date_name", "json_paths.next_url", "json_paths.id", "json_paths.error"];
-
-/// Keys to which null is a value.
-const NULL_COUNTS: &[&str] = &["json_paths.error"];
-
-/// Whether a blank at a way of an entry is no value.
-pub(super) fn blank_is_absent(path: &str) -> bool {
-    BLANK_IS_ABSENT.contains(&path)
-}
-
-/// Whether null at a way of an entry is a value.
-pub(super) fn null_counts(path: &str) -> bool {
-    NULL_COUNTS.contains(&path)
-}
-
-/// The names that are known right below `within` (empty: the top), with where they lead from there.
+/// The names that are known right below `within` (empty: the top).
 pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
     let within = canonical(within);
     let mut names: Vec<&'static str> = at(place)
-        .filter_map(|key| match within.as_str() {
+        .filter_map(|key| match within.as_ref() {
             "" => Some(key.path),
-            _ => key.path.strip_prefix(within.as_str())?.strip_prefix('.'),
+            within => key.path.strip_prefix(within)?.strip_prefix('.'),
         })
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    if within.is_empty() && place != Top {
+    if within.is_empty() && place != Place::Top {
         names.extend(ALIASES.iter().map(|(alias, _)| *alias));
     }
     names.dedup();
     names
 }
 
+/// The other names of a first part of a way.
+pub(super) fn aliases_of(first: &str) -> impl Iterator<Item = &'static str> {
+    ALIASES.iter().filter(move |(_, name)| *name == first).map(|(alias, _)| *alias)
+}
+
+/// Whether a blank at a way of an entry is no value.
+pub(super) fn blank_is_absent(place: Place, path: &str) -> bool {
+    key_at(place, path).is_some_and(|key| key.traits.blank_is_absent)
+}
+
+/// Whether null at a way of an entry is a value.
+pub(super) fn null_counts(place: Place, path: &str) -> bool {
+    key_at(place, path).is_some_and(|key| key.traits.null_counts)
+}
+
 /// Where else a name is known that is unknown where it stands.
 pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
-    at(place).map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name))
+    at(place).find(|key| key.last() == name).map(|key| key.path)
 }
 
 /// Whether a name is that of a key, wherever it stands.
-pub(super) fn is_anywhere(name: &str) -> bool {
+#[must_use]
+pub fn is_anywhere(name: &str) -> bool {
     KEYS.iter().any(|key| key.path.split('.').any(|part| part == name))
         || ALIASES.iter().any(|(alias, _)| *alias == name)
 }
 
+/// Whether the values of the keys of this name are numbers and words that may be shown where something is wrong with them.
+#[must_use]
+pub fn is_shown(name: &str) -> bool {
+    KEYS.iter().any(|key| key.last() == name && key.traits.is_shown)
+}
+
 /// What the key at an error's path means, or the nearest one around it.
-pub(super) fn meaning(path: &str) -> Option<&'static str> {
+pub(super) fn meaning(path: &str) -> Option<String> {
     let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));
     let (place, within) = match (entry("auth_apis["), entry("oauth_apis[")) {
-        (Some(rest), _) => (Auth, rest),
-        (_, Some(rest)) => (OAuth, rest),
-        (None, None) => (Top, path),
+        (Some(rest), _) => (Place::Auth, rest),
+        (_, Some(rest)) => (Place::OAuth, rest),
+        (None, None) => (Place::Top, path),
     };
-    let within = canonical(within);
-    let mut way = within.as_str();
+    let mut way: &str = &canonical(within);
     loop {
-        if let Some(key) = at(place).find(|key| key.path == way) {
-            return Some(key.meaning.trim_end_matches('.'));
+        if let Some(key) = key_at(place, way) {
+            return Some(key.meaning(place).trim_end_matches('.').to_owned());
         }
         way = way.rsplit_once('.')?.0;
     }
 }
 
-/// The key at a place, by either of its names.
-pub(super) fn key_at(place: Place, within: &str) -> Option<&'static Key> {
+/// The key at a place, by any of its names.
+pub(super) fn key_at(place: Place, within: &str) -> Option<&'static KeyInfo> {
     let within = canonical(within);
     at(place).find(|key| key.path == within)
 }
 
 /// Whether what stands below a key is the user's own.
-pub(super) fn is_open(within: &str) -> bool {
-    within.rsplit('.').next().is_some_and(|last| OPEN.contains(&last))
+pub(super) fn is_open(place: Place, within: &str) -> bool {
+    key_at(place, within).is_some_and(|key| key.traits.is_open)
 }
 
-fn at(place: Place) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.place == place || (key.place == Both && place != Top))
+fn at(place: Place) -> impl Iterator<Item = &'static KeyInfo> {
+    KEYS.iter().filter(move |key| key.place.each().contains(&place))
 }
 
-/// A way with the names that the table shows.
-pub(super) fn canonical(within: &str) -> String {
-    let alias = ALIASES.iter().find(|(alias, _)| within == *alias || within.starts_with(&format!("{alias}.")));
-    alias.map_or_else(|| within.to_owned(), |(alias, name)| within.replacen(alias, name, 1))
+/// A way with the names that the table has.
+pub(super) fn canonical(within: &str) -> Cow<'_, str> {
+    let (first, rest) = within.split_once('.').map_or((within, None), |(first, rest)| (first, Some(rest)));
+    match (ALIASES.iter().find(|(alias, _)| *alias == first), rest) {
+        (Some((_, name)), Some(rest)) => format!("{name}.{rest}").into(),
+        (Some((_, name)), None) => (*name).into(),
+        (None, _) => within.into(),
+    }
 }
 
 /// The table of docs/config.md: one row per path, for both lists of APIs.
@@ -326,17 +141,22 @@ pub fn markdown() -> String {
         if KEYS.iter().take(index).any(|before| before.path == key.path) {
             continue;
         }
-        let other = KEYS.iter().skip(index + 1).find(|other| other.path == key.path);
-        let (meaning, without) = match other {
-            Some(other) => (of_both(key.meaning, other.meaning), of_both_types(key.without, other.without)),
-            None => (key.meaning.to_owned(), key.without.to_owned()),
+        let same: Vec<(&KeyInfo, Place)> = KEYS
+            .iter()
+            .filter(|other| other.path == key.path)
+            .flat_map(|key| key.place.each().iter().map(move |place| (key, *place)))
+            .collect();
+        let of_each = |of: &dyn Fn(&KeyInfo, Place) -> String| match same.as_slice() {
+            [(auth, here), (oauth, there)] => of_both(&of(auth, *here), &of(oauth, *there)),
+            _ => same.first().map(|(key, place)| of(key, *place)).unwrap_or_default(),
         };
-        let where_it_stands = match key.place {
-            _ if other.is_some() => "both",
-            Top => "top",
-            Auth => "`auth_apis`",
-            OAuth => "`oauth_apis`",
-            Both => "both",
+        let meaning = of_each(&|key, place| key.meaning(place));
+        let without = of_each(&|key, place| key.without(place));
+        let where_it_stands = match same.as_slice() {
+            [(_, Place::Top)] => "top",
+            [(_, Place::Auth)] => "`auth_apis`",
+            [(_, Place::OAuth)] => "`oauth_apis`",
+            _ => "both",
         };
         let _ = writeln!(text, "| `{}` | {where_it_stands} | {meaning} | {without} |", key.path);
     }
@@ -345,19 +165,26 @@ pub fn markdown() -> String {
 
 /// What holds in both lists, where one text goes on from the other; else each by its list.
 fn of_both(auth: &str, oauth: &str) -> String {
+    let ends = |text: &str| text.ends_with('.');
     match (auth.starts_with(oauth), oauth.starts_with(auth)) {
-        (true, _) => auth.to_owned(),
-        (_, true) => oauth.to_owned(),
-        _ => format!("`auth_apis`: {auth} `oauth_apis`: {oauth}"),
+        (true, _) if auth == oauth || ends(oauth) || auth.contains("; ") => auth.to_owned(),
+        (_, true) if ends(auth) || oauth.contains("; ") => oauth.to_owned(),
+        _ if ends(auth) => format!("`auth_apis`: {auth} `oauth_apis`: {oauth}"),
+        _ => format!("`auth_apis`: {auth}; `oauth_apis`: {oauth}"),
     }
 }
 
-/// The same of defaults: behind a common one stands what each type fills in.
-fn of_both_types(auth: &str, oauth: &str) -> String {
-    let (common, of_auth) = auth.split_once("; ").unwrap_or((auth, ""));
-    let (common_too, of_oauth) = oauth.split_once("; ").unwrap_or((oauth, ""));
-    if common != common_too {
-        return format!("`auth_apis`: {auth}; `oauth_apis`: {oauth}");
+/// The table of types in docs/config.md.
+#[must_use]
+pub fn markdown_of_types() -> String {
+    let mut text = "| type | list | service | fills in |\n|---|---|---|---|\n".to_owned();
+    for named in super::catalog::types().iter().filter(|named| !named.entry.is_empty()) {
+        let lists: Vec<String> = named.lists.iter().map(|list| format!("`{}`", list.key())).collect();
+        let place = named.lists.first().map_or(Place::Auth, |list| Place::of(*list));
+        let filled: Vec<String> =
+            at(place).filter(|key| named.fills(key.path)).map(|key| format!("`{}`", key.path)).collect();
+        let (name, title) = (&named.name, &named.title);
+        let _ = writeln!(text, "| `{name}` | {} | {title} | {} |", lists.join(", "), filled.join(", "));
     }
-    [common, of_auth, of_oauth].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    text
 }

@@ -3,22 +3,20 @@
 use reqwest::header::HeaderMap;
 
 use super::expand::without_line_end;
-use super::reader::Section;
+use super::keys;
+use super::section::Section;
 use crate::plan::Auth;
 use crate::secret::{Redactor, Secret};
 use crate::template::{RequestTemplate, Template};
 
 /// Everything of an entry that must not be seen.
-pub(super) fn redactor(
-    request: &RequestTemplate,
-    auth: &Auth,
-    credentials: &Section<'_, '_>,
-    filled: Vec<Secret>,
-) -> Redactor {
-    let text = |key| credentials.as_is(key).map(|text| without_line_end(&text.value).to_owned());
+pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'_>, filled: Vec<Secret>) -> Redactor {
+    // In both lists they stand at the same place.
+    let [id, key] = [&keys::USER, &keys::PASSWORD]
+        .map(|key| entry.find(key).and_then(|found| found.as_is()).map(|text| without_line_end(&text).to_owned()));
     // An id is half of a credential; nobody misses it in a message that names the API.
-    let mut secrets: Vec<String> = text("id").into_iter().chain(text("key")).collect();
-    secrets.extend(text("id").zip(text("key")).map(|(id, key)| format!("{id}:{key}")));
+    let mut secrets: Vec<String> = id.iter().chain(&key).cloned().collect();
+    secrets.extend(id.zip(key).map(|(id, key)| format!("{id}:{key}")));
     secrets.extend(header_secrets(&request.first.headers));
     let bodies = request.first.body.iter().flat_map(|body| body.templates()).map(Template::texts);
     secrets.extend(bodies.flat_map(|text| body_values(&text, |_| true)));

@@ -1,94 +1,106 @@
 //! The config's JSON Schema (draft 2020-12), for editors.
 //!
-//! Enters: the sections and their keys (`shape`), what a value may look like (`values`), the types (`catalog`) and
-//! what each key means ([`KEYS`](reference::KEYS)). Leaves: one schema. What always holds: what `check` takes without a
-//! word is valid, and so is `${…}` for any value; a key that `check` warns of as unknown is refused. What lies in the
-//! meaning of a text, or in two places at once, is left to `check`: JSON paths, dates, names that are taken.
+//! Enters: the table of keys, each with its kind and its meaning ([`KEYS`]), and the types (`catalog`).
+//! Leaves: one schema. What always holds: what `check` takes without a word is valid, and so is `${…}` for any value; a key
+//! that `check` warns of as unknown is refused. What lies in the meaning of a text, or in two places at once, is left to
+//! `check`: JSON paths, dates, names that are taken.
 
-mod shape;
-mod values;
+mod rules;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::Transform;
-use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::catalog::types_of;
-use super::reference::{self, Key, Place};
-use shape::ConfigFile;
+use super::kinds::pattern::nullable;
+use super::reference::{self, KEYS, KeyInfo, Need, Place};
 
-/// The schema of config.yaml.
+/// The schema of config.yaml. Everything stands in line: the same section means something else in another list, and editors
+/// differ in how well they follow `$ref`.
 #[must_use]
-pub fn schema() -> Schema {
-    // In line: the same section means something else in another list, and editors differ in how well they follow `$ref`.
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let mut schema = SchemaGenerator::new(settings.with_transform(Describe)).into_root_schema_for::<ConfigFile>();
-    if let Some(map) = schema.as_object_mut() {
-        for first in ["title", "$schema"] {
-            map.shift_remove(first).map(|value| map.shift_insert(0, first.to_owned(), value));
-        }
-    }
-    schema
+pub fn schema() -> Value {
+    let mut schema = Map::new();
+    schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+    schema.insert("title".to_owned(), "config.yaml of logzio-api-fetcher".into());
+    schema.extend(mapping(Place::Top, ""));
+    schema.extend(rules::of_place(Place::Top));
+    schema.into()
 }
 
 /// The schema as text.
 #[must_use]
 pub fn text() -> String {
-    format!("{:#}", schema().as_value())
+    format!("{:#}", schema())
 }
 
-/// Puts the reference's words and defaults to the keys.
-#[derive(Clone, Debug)]
-struct Describe;
-
-impl Transform for Describe {
-    fn transform(&mut self, schema: &mut Schema) {
-        describe(schema.as_object_mut().and_then(|schema| schema.get_mut("properties")), Place::Top, "");
-    }
-}
-
-/// What is below a section's `properties`. Rules have properties, too, but not here.
-fn describe(properties: Option<&mut Value>, place: Place, within: &str) {
-    let sections = properties.and_then(Value::as_object_mut).into_iter().flatten();
-    for (name, schema) in sections.filter_map(|(name, schema)| Some((name, schema.as_object_mut()?))) {
-        let path = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
-        if let Some(key) = reference::key_at(place, &path) {
-            schema.shift_insert(0, "description".to_owned(), in_words(key).into());
-            if let Some(default) = default(key, place) {
-                schema.insert("default".to_owned(), default);
-            }
-        }
-        describe(schema.get_mut("properties"), place, &path);
-        let entry = match path.as_str() {
-            "auth_apis" => Place::Auth,
-            "oauth_apis" => Place::OAuth,
-            _ => continue,
+/// A mapping of keys that are known, and no other.
+fn mapping(place: Place, within: &str) -> Map<String, Value> {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for name in reference::known(place, within) {
+        let path = if within.is_empty() { name.to_owned() } else { format!("{within}.{name}") };
+        let schema = match reference::key_at(place, &path) {
+            Some(key) => of_key(key, place),
+            None => mapping(place, &path).into(),
         };
-        describe(schema.get_mut("items").and_then(|items| items.get_mut("properties")), entry, "");
+        let is_required = is_required(place, &path);
+        if is_required {
+            required.push(name);
+        }
+        properties.insert(name.to_owned(), if is_required { schema } else { nullable(schema) });
     }
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    schema.insert("properties".to_owned(), properties.into());
+    schema.insert("required".to_owned(), required.into());
+    schema.insert("additionalProperties".to_owned(), false.into());
+    schema
 }
 
-fn in_words(key: &Key) -> String {
-    match key.without.strip_prefix("required") {
-        Some(rest) => format!("{}\n\nRequired{rest}.", key.meaning),
-        None => format!("{}\n\nWithout it: {}.", key.meaning, key.without),
+/// Whether a key, or one below it, must be there, whatever the entry's type.
+fn is_required(place: Place, path: &str) -> bool {
+    let path = reference::canonical(path);
+    KEYS.iter()
+        .filter(|key| key.need == Need::Required && key.place.each().contains(&place))
+        .any(|key| key.path.strip_prefix(path.as_ref()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+/// A key with its meaning and what holds without it.
+fn of_key(key: &KeyInfo, place: Place) -> Value {
+    let mut schema = Map::new();
+    schema.insert("description".to_owned(), in_words(key, place).into());
+    if let Value::Object(own) = (key.schema)(place) {
+        schema.extend(own);
+    }
+    if let Some(list) = list_of(key) {
+        let mut entry = mapping(list, "");
+        entry.extend(rules::of_place(list));
+        schema.insert("items".to_owned(), entry.into());
+    }
+    if let Some(default) = default(key, place) {
+        schema.insert("default".to_owned(), default);
+    }
+    schema.into()
+}
+
+/// The place of the entries below a key, where it is a list of them.
+fn list_of(key: &KeyInfo) -> Option<Place> {
+    let lists = super::catalog::List::ALL.into_iter().find(|list| list.key() == key.path);
+    lists.filter(|_| key.place == Place::Top).map(Place::of)
+}
+
+fn in_words(key: &KeyInfo, place: Place) -> String {
+    let (meaning, without) = (key.meaning(place), key.without(place));
+    match without.strip_prefix("required") {
+        Some(rest) => format!("{meaning}\n\nRequired{rest}."),
+        None => format!("{meaning}\n\nWithout it: {without}."),
     }
 }
 
 /// What holds without the key, where that is one value whatever the entry's type.
-fn default(key: &Key, place: Place) -> Option<Value> {
-    let mut clauses = key.without.split("; ");
-    let general = clauses.next()?;
-    let is_by_type = |clause: &str| {
-        let mut types = place.list().into_iter().flat_map(types_of);
-        types.any(|named| clause.starts_with(&format!("`{}`:", named.name)))
-    };
-    if clauses.any(is_by_type) {
+fn default(key: &KeyInfo, place: Place) -> Option<Value> {
+    let Need::Else(without) = key.need else { return None };
+    if key.is_filled_in(place) {
         return None;
     }
-    let literal = general.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
-    match literal {
+    match without.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
         Some(yaml) => serde_yaml::from_str(yaml).ok(),
-        None => general.parse::<u64>().ok().map(Value::from),
+        None => without.parse::<u64>().ok().map(|number| json!(number)),
     }
 }

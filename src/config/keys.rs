@@ -1,0 +1,217 @@
+//! Every key of the config, once: its kind, its way, where it may stand, whether it must, and what it means.
+//!
+//! All that knows keys comes from the table at the end of this file: what is read, what is unknown and what it was meant
+//! for, what `check` says and shows, the table in docs/config.md, and the JSON Schema. A key's doc comment is its meaning.
+
+use std::marker::PhantomData;
+
+use serde_json::Value;
+
+use super::catalog::List;
+use super::kinds::entry::{
+    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, Name, OptionalPath, Path, StartName, TypeName,
+};
+use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, TimeZone, Timeout};
+use super::kinds::request::{Body, Form, Headers, Hosts, HttpMethod, TokenUrl, Url};
+use super::kinds::text::{
+    AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
+};
+use super::kinds::{Kind, Traits};
+
+/// Where a key may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the top of the file.
+    Top,
+    /// In an entry of `auth_apis`.
+    Auth,
+    /// In an entry of `oauth_apis`.
+    OAuth,
+    /// In an entry of either.
+    Both,
+}
+
+impl Place {
+    /// The list whose entries it is in.
+    pub(super) fn list(self) -> Option<List> {
+        match self {
+            Self::Auth => Some(List::AuthApis),
+            Self::OAuth => Some(List::OauthApis),
+            Self::Top | Self::Both => None,
+        }
+    }
+
+    /// The place of a list's entries.
+    pub(super) fn of(list: List) -> Self {
+        match list {
+            List::AuthApis => Self::Auth,
+            List::OauthApis => Self::OAuth,
+        }
+    }
+
+    /// The places that it stands for.
+    #[must_use]
+    pub fn each(self) -> &'static [Self] {
+        match self {
+            Self::Top => &[Self::Top],
+            Self::Auth => &[Self::Auth],
+            Self::OAuth => &[Self::OAuth],
+            Self::Both => &[Self::Auth, Self::OAuth],
+        }
+    }
+}
+
+/// Whether a key must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It must.
+    Required,
+    /// It must, unless something that is said here in words; the reader of the entry decides.
+    Unless(&'static str),
+    /// It must, unless the entry's type fills it in.
+    OfType,
+    /// It may be absent. What holds then, in words, or as YAML in backquotes.
+    Else(&'static str),
+}
+
+/// What is known of a key, whatever its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyInfo {
+    /// The way to it: from the top of the file, or from an API's entry.
+    pub path: &'static str,
+    /// Where it may stand.
+    pub place: Place,
+    /// Whether it must be there, or what holds without it.
+    pub need: Need,
+    pub(super) meaning: &'static str,
+    pub(super) traits: Traits,
+    pub(super) schema: fn(Place) -> Value,
+    pub(super) words: fn(Place) -> Option<String>,
+}
+
+/// A key with the kind of its values.
+pub(super) struct ConfigKey<K> {
+    pub(super) info: KeyInfo,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Kind> ConfigKey<K> {
+    const fn new(path: &'static str, place: Place, need: Need, meaning: &'static str) -> Self {
+        let info = KeyInfo { path, place, need, meaning, traits: K::TRAITS, schema: K::schema, words: K::words };
+        Self { info, kind: PhantomData }
+    }
+}
+
+/// The table: each row is a doc comment (the meaning), a name for the readers, a kind, a place, a way, and a [`Need`].
+macro_rules! keys {
+    ($($(#[doc = $meaning:literal])* $name:ident: $kind:ty = $place:ident $path:literal, $need:expr;)*) => {
+        $(
+            $(#[doc = $meaning])*
+            pub(super) const $name: ConfigKey<$kind> =
+                ConfigKey::new($path, Place::$place, $need, concat!($($meaning),*));
+        )*
+
+        /// All keys, in the order in which docs/config.md shows them.
+        pub const KEYS: &[KeyInfo] = &[$($name.info),*];
+    };
+}
+
+use Need::{Else, OfType, Required, Unless};
+
+/// Names that mean the same as the first part of a way: the alias, and the name that the table has.
+pub(super) const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
+
+const OWN_HEADER: &str = "a header `Authorization` is set";
+
+keys! {
+    /// The listener of your region: `https://HOST:8071`.
+    LISTENER_URL: ListenerUrl = Top "logzio.url", Required;
+    /// The shipping token of the account that gets the logs.
+    LISTENER_TOKEN: ShippingToken = Top "logzio.token", Required;
+    /// `2xx`: any success acknowledges a batch, for relays that don't answer like a listener. Without it only a
+    /// listener's own answers count: an empty body, or its counts.
+    ACKNOWLEDGE: AcknowledgeKind = Top "logzio.acknowledge", Else("a listener's own answers");
+    /// A PEM file with certificates to trust besides the system's.
+    CA_FILE: FileName = Top "tls.ca_file", Else("system certificates");
+    /// Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container.
+    /// Whoever reaches it can read them; it has no login.
+    STATUS_LISTEN: ListenAddress = Top "status.listen", Else("no status page");
+    /// How much memory pages, records and batches of all APIs may take, like `256MiB`. An API that finds none free
+    /// waits. The process itself takes up to 64 MB more.
+    MEMORY: Bytes = Top "limits.memory", Else("`128MiB`");
+    /// The APIs that are asked with Basic authentication.
+    AUTH_APIS: ApiEntries = Top "auth_apis", Else("none");
+    /// The APIs that are asked with an OAuth 2.0 access token (client credentials).
+    OAUTH_APIS: ApiEntries = Top "oauth_apis", Else("none");
+
+    TYPE: TypeName = Both "type", Required;
+    /// Names the API in logs and in `last_start_dates.txt`. No two APIs share one.
+    NAME: Name = Both "name", Required;
+    /// `false`: the entry rests. It is read and checked, but its API isn't asked, and its state stays.
+    ENABLED: Flag = Both "enabled", Else("`true`");
+    /// The user of the Basic authentication.
+    USER: Credential = Auth "credentials.id", Unless(OWN_HEADER);
+    /// Its password or API key.
+    PASSWORD: Credential = Auth "credentials.key", Unless(OWN_HEADER);
+    /// The client id; sent where `token_http_request.body` is absent.
+    CLIENT_ID: Credential = OAuth "credentials.id", Required;
+    /// The client secret; sent where `token_http_request.body` is absent.
+    CLIENT_SECRET: Credential = OAuth "credentials.key", Required;
+    /// The token endpoint.
+    TOKEN_URL: TokenUrl = OAuth "token_http_request.url", Required;
+    /// `POST`, or `GET` to carry the fields in the query.
+    TOKEN_METHOD: HttpMethod = OAuth "token_http_request.method", Else("`POST`");
+    /// Headers of the token request.
+    TOKEN_HEADERS: Headers = OAuth "token_http_request.headers", Else("none");
+    /// The form: text like `a=b&c=d`, or names and values. Surrounding whitespace is trimmed.
+    TOKEN_BODY: Form = OAuth "token_http_request.body", Else("made from `credentials`");
+    /// The scope to ask for where the body is made from `credentials`.
+    TOKEN_SCOPE: OptionalText = OAuth "token_http_request.scope", Else("none");
+    /// The URL that lists the events. `data_http_request` is another name for `http_request`.
+    URL: Url = Both "http_request.url", OfType;
+    /// `GET` or `POST`.
+    METHOD: HttpMethod = Both "http_request.method", Else("`GET`");
+    /// Headers of every request. An `Authorization` here wins over `credentials`.
+    HEADERS: Headers = Both "http_request.headers", Else("none");
+    /// The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.
+    BODY: Body = Both "http_request.body", Else("none");
+    /// How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.
+    TIMEOUT: Timeout = Both "http_request.timeout", Else("60s");
+    /// Other origins that a next link or a redirect may lead to: `host`, `*.host`, `host:8443`, `http://host:8080`, or
+    /// `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and
+    /// private addresses must be spelled out.
+    HOSTS: Hosts = Both "hosts", Else("none");
+    /// The query parameter that takes the start date. Not needed where a filter holds `{start_date}`.
+    START_DATE_NAME: StartName = Both "start_date_name", OfType;
+    /// Where a page holds its records. With a `?` at the end of the path, a page may come without the list.
+    DATA: DataPath = Both "json_paths.data", OfType;
+    /// Where a record holds its date.
+    DATA_DATE: Path = Both "json_paths.data_date", OfType;
+    /// Where a page holds the URL of the next one.
+    NEXT_URL: OptionalPath = Both "json_paths.next_url", Else("only the first page is read");
+    /// Where a record holds its id, which tells it from other records.
+    ID: OptionalPath = Both "json_paths.id", Else("the whole record");
+    /// Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look
+    /// for one.
+    ERROR: ErrorPath = Both "json_paths.error", Else("`error`, `errors`, `success: false`, `status: error`");
+    /// The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.
+    TIME_INTERVAL: Interval = Both "settings.time_interval", Required;
+    /// How many days back the first iteration begins.
+    DAYS_BACK_FETCH: Days = Both "settings.days_back_fetch", Else("14");
+    /// How far before the checkpoint each iteration looks for late events: minutes, text like `30s`, or `auto`: the
+    /// arrival delay of 99 % of the records, at least 1 minute, at most 6 hours. Duplicates are not shipped again.
+    OVERLAP: OverlapKind = Both "settings.overlap",
+        Else("`auto` where records have an `id`, else one unit of the start date");
+    /// The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Where a
+    /// local time comes twice, as at the end of summer time, the later one counts.
+    TIMEZONE: TimeZone = Both "settings.timezone", Else("`UTC`");
+    /// How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`,
+    /// like `30/min`.
+    RATE_LIMIT: RateLimit = Both "settings.rate_limit", Else("as fast as the API answers and its limits allow");
+    /// Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first
+    /// iteration begins. `{start_date}` in a value is replaced.
+    FILTERS: Filters = Both "filters", Else("none");
+    /// Fields added to every record; they win over the record's own. A record's own `type` is then kept as
+    /// `original_type`. `type: null` adds no type and leaves the record's own alone.
+    CUSTOM_FIELDS: CustomFieldsKind = Both "custom_fields", Else("`type: api_fetcher`");
+}

@@ -1,0 +1,229 @@
+//! What an entry is made of: its type and name, paths into answers, filters, fields.
+
+use serde_json::{Value, json};
+
+use super::pattern::{SCALAR, filled, one_or_more, or_filled_in};
+use super::{Kind, Traits};
+use crate::config::catalog::{NamedType, types_of};
+use crate::config::keys::Place;
+use crate::config::section::{Found, Text};
+use crate::record::CustomFields;
+use crate::record::path::JsonPath;
+
+/// The entries of a list of APIs.
+pub(in crate::config) enum ApiEntries {}
+
+impl Kind for ApiEntries {
+    /// Each with where it stands.
+    type Value<'v> = Vec<Found<'v>>;
+
+    fn read<'v>(found: &Found<'v>) -> Option<Vec<Found<'v>>> {
+        match found.value {
+            serde_yaml::Value::Sequence(_) => Some(found.items()),
+            _ => found.refuse("it should be a list of APIs", Some("begin each with `- type: …`")),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": "array" })
+    }
+}
+
+/// The type of an entry.
+pub(in crate::config) enum TypeName {}
+
+impl Kind for TypeName {
+    type Value<'v> = Text;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Text> {
+        Some(Text { value: found.text()?, spot: found.spot.clone() })
+    }
+
+    fn schema(place: Place) -> Value {
+        let names: Vec<&str> = types_at(place).map(|named| named.name.as_str()).collect();
+        let in_blanks = or_filled_in(&format!(r"^\s*({})\s*$", names.join("|")));
+        // The names for an editor to offer, the pattern for everything else that is understood.
+        json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": in_blanks }] })
+    }
+
+    fn words(place: Place) -> Option<String> {
+        let names = quoted(types_at(place));
+        let (last, before) = names.split_last()?;
+        Some(match before.is_empty() {
+            true => format!("{last}."),
+            false => format!("{} or {last}.", before.join(", ")),
+        })
+    }
+}
+
+/// The name of an API.
+pub(in crate::config) enum Name {}
+
+impl Kind for Name {
+    type Value<'v> = String;
+
+    fn read(found: &Found<'_>) -> Option<String> {
+        let name = found.filled()?;
+        match name.chars().any(char::is_control) {
+            true => found.refuse("a name has no line breaks or control characters in it", None),
+            false => Some(name),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR, "pattern": r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$" })
+    }
+}
+
+/// Whether something holds.
+pub(in crate::config) enum Flag {}
+
+impl Kind for Flag {
+    type Value<'v> = bool;
+    const TRAITS: Traits = Traits { blank_is_absent: true, ..Traits::SHOWN };
+
+    fn read(found: &Found<'_>) -> Option<bool> {
+        match found.text()?.as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => found.refuse("it should be true or false", None),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": ["boolean", "string"], "pattern": or_filled_in(r"^\s*(true|false)?\s*$") })
+    }
+}
+
+/// The name of what takes the start date.
+pub(in crate::config) enum StartName {}
+
+impl Kind for StartName {
+    type Value<'v> = String;
+    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+
+    fn read(found: &Found<'_>) -> Option<String> {
+        found.text()
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR })
+    }
+
+    fn words(place: Place) -> Option<String> {
+        let names = quoted(types_at(place).filter(|named| named.odata));
+        (!names.is_empty()).then(|| format!("{}: the field that `$filter` compares.", names.join(", ")))
+    }
+}
+
+/// A JSON path that must not be empty.
+pub(in crate::config) enum Path {}
+
+impl Kind for Path {
+    type Value<'v> = JsonPath;
+
+    fn read(found: &Found<'_>) -> Option<JsonPath> {
+        path(found, &found.filled()?)
+    }
+
+    fn schema(_: Place) -> Value {
+        filled()
+    }
+}
+
+/// The path of the records; whether a page may lack it.
+pub(in crate::config) enum DataPath {}
+
+impl Kind for DataPath {
+    type Value<'v> = (JsonPath, bool);
+
+    fn read(found: &Found<'_>) -> Option<(JsonPath, bool)> {
+        let text = found.filled()?;
+        let marked = text.strip_suffix('?');
+        Some((path(found, marked.unwrap_or(&text))?, marked.is_some()))
+    }
+
+    fn schema(_: Place) -> Value {
+        filled()
+    }
+}
+
+/// A JSON path that may be empty, which is as good as absent; null may say something else.
+pub(in crate::config) enum OptionalPath {}
+
+impl Kind for OptionalPath {
+    type Value<'v> = JsonPath;
+    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+
+    fn read(found: &Found<'_>) -> Option<JsonPath> {
+        path(found, &found.text()?)
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR })
+    }
+}
+
+/// A JSON path to which null says: never look.
+pub(in crate::config) enum ErrorPath {}
+
+impl Kind for ErrorPath {
+    type Value<'v> = JsonPath;
+    const TRAITS: Traits = Traits { null_counts: true, ..Traits::BLANK_IS_ABSENT };
+
+    fn read(found: &Found<'_>) -> Option<JsonPath> {
+        OptionalPath::read(found)
+    }
+
+    fn schema(place: Place) -> Value {
+        OptionalPath::schema(place)
+    }
+}
+
+/// The parameters of a query: names and values, a list is the same name several times.
+pub(in crate::config) enum Filters {}
+
+impl Kind for Filters {
+    type Value<'v> = Vec<(String, Text)>;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read(found: &Found<'_>) -> Option<Vec<(String, Text)>> {
+        Some(found.pairs())
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": "object", "additionalProperties": one_or_more(None) })
+    }
+}
+
+/// Names and values of any kind.
+pub(in crate::config) enum CustomFieldsKind {}
+
+impl Kind for CustomFieldsKind {
+    type Value<'v> = CustomFields;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read(found: &Found<'_>) -> Option<CustomFields> {
+        CustomFields::new(&found.fields()).ok()
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": "object" })
+    }
+}
+
+fn path(found: &Found<'_>, text: &str) -> Option<JsonPath> {
+    match JsonPath::parse(text) {
+        Ok(path) => Some(path),
+        Err(error) => found.refuse(&format!("it is not a valid JSON path: {error}"), None),
+    }
+}
+
+fn types_at(place: Place) -> impl Iterator<Item = &'static NamedType> {
+    place.list().into_iter().flat_map(types_of)
+}
+
+fn quoted<'t>(types: impl Iterator<Item = &'t NamedType>) -> Vec<String> {
+    types.map(|named| format!("`{}`", named.name)).collect()
+}

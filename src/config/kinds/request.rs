@@ -1,0 +1,197 @@
+//! What requests are made of: URLs, methods, headers, bodies, hosts.
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::pattern::{ORIGIN, nothing, one_or_more, or_filled_in, spelled_in_any_case};
+use super::{Kind, Traits};
+use crate::config::keys::Place;
+use crate::config::section::{Found, key_text, written};
+use crate::config::slips;
+use crate::hosts::HostRule;
+
+/// How a host of `hosts` begins, perhaps with its scheme.
+const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
+/// The name of an HTTP header (RFC 9110, section 5.6.2: a token).
+const HEADER_NAME: &str = r"^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*$";
+/// What can stand in an HTTP header.
+const HEADER_VALUE: &str = r"^\s*[^\x00-\x08\x0a-\x1f\x7f]*\s*$";
+
+/// The URL of a request.
+pub(in crate::config) enum Url {}
+
+impl Kind for Url {
+    type Value<'v> = reqwest::Url;
+
+    fn read(found: &Found<'_>) -> Option<reqwest::Url> {
+        let text = found.filled()?;
+        found.or_refuse(web_url(&text), "like https://host.example/path")
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": "string", "pattern": or_filled_in(ORIGIN) })
+    }
+}
+
+/// The URL of a token endpoint.
+pub(in crate::config) enum TokenUrl {}
+
+impl Kind for TokenUrl {
+    type Value<'v> = reqwest::Url;
+
+    fn read(found: &Found<'_>) -> Option<reqwest::Url> {
+        let url = Url::read(found)?;
+        slips::in_token_url(&url).into_iter().for_each(|(what, hint)| found.warn(what, hint));
+        Some(url)
+    }
+
+    fn schema(place: Place) -> Value {
+        Url::schema(place)
+    }
+}
+
+/// The method of a request.
+pub(in crate::config) enum HttpMethod {}
+
+impl Kind for HttpMethod {
+    type Value<'v> = Method;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Method> {
+        match found.text()?.to_ascii_uppercase().as_str() {
+            "GET" => Some(Method::GET),
+            "POST" => Some(Method::POST),
+            _ => found.refuse("it should be GET or POST", None),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&["GET", "POST"], None)
+    }
+}
+
+/// Headers: names and values; a name without a value isn't read.
+pub(in crate::config) enum Headers {}
+
+impl Kind for Headers {
+    type Value<'v> = HeaderMap;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read(found: &Found<'_>) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for (name, text) in found.pairs() {
+            let value = HeaderValue::from_str(text.value.trim());
+            match (HeaderName::from_bytes(name.trim().as_bytes()), value) {
+                (Ok(name), Ok(mut value)) => {
+                    value.set_sensitive(true);
+                    headers.append(name, value);
+                }
+                (Err(_), _) => found.reader.error(&text.spot, "it is not a valid HTTP header name", None),
+                (_, Err(_)) => found.reader.error(&text.spot, "its value can't stand in an HTTP header", None),
+            }
+        }
+        Some(headers)
+    }
+
+    fn schema(_: Place) -> Value {
+        let values = one_or_more(Some(&or_filled_in(HEADER_VALUE)));
+        json!({ "type": "object", "patternProperties": { HEADER_NAME: values }, "additionalProperties": nothing() })
+    }
+}
+
+/// The body of a data request: how it is sent depends on the headers.
+pub(in crate::config) enum Body {}
+
+impl Kind for Body {
+    type Value<'v> = Found<'v>;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read<'v>(found: &Found<'v>) -> Option<Found<'v>> {
+        Some(found.clone())
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": ["string", "number", "boolean", "object", "array"] })
+    }
+}
+
+/// The body of a token request: how it is sent depends on the headers.
+pub(in crate::config) enum Form {}
+
+impl Kind for Form {
+    type Value<'v> = Found<'v>;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read<'v>(found: &Found<'v>) -> Option<Found<'v>> {
+        Some(found.clone())
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": ["string", "number", "boolean", "object"], "additionalProperties": one_or_more(None) })
+    }
+}
+
+/// Other origins: a host, or a list of them.
+pub(in crate::config) enum Hosts {}
+
+impl Kind for Hosts {
+    /// Each with where it stands.
+    type Value<'v> = Vec<(HostRule, Found<'v>)>;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read<'v>(found: &Found<'v>) -> Option<Self::Value<'v>> {
+        Some(found.items().into_iter().filter_map(|item| Some((host(&item)?, item))).collect())
+    }
+
+    fn schema(_: Place) -> Value {
+        let host = || json!({ "type": "string", "pattern": or_filled_in(HOST) });
+        let credentials =
+            json!({ "type": ["boolean", "string", "null"], "pattern": or_filled_in(r"^\s*(true|false)\s*$") });
+        let with = json!({
+            "type": "object",
+            "required": ["host"],
+            "properties": { "host": host(), "credentials": credentials },
+            "additionalProperties": false
+        });
+        let one = json!({ "anyOf": [host(), with] });
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
+/// What is said of a host that can't be used.
+pub(in crate::config) const HOST_HINT: &str =
+    "like 'files.example.com', '*.example.com', or {host: …, credentials: true}";
+
+fn host(item: &Found<'_>) -> Option<HostRule> {
+    let refuse = |what: &str| item.refuse(what, Some(HOST_HINT));
+    let (host, credentials) = match item.value {
+        serde_yaml::Value::Mapping(pairs) => {
+            let other = pairs.keys().filter_map(key_text).find(|key| !matches!(key.as_str(), "host" | "credentials"));
+            if other.is_some() {
+                return refuse("only `host` and `credentials` may stand here");
+            }
+            let text = |key: &str| pairs.get(key).filter(|value| !value.is_null()).and_then(written);
+            match text("credentials").as_deref().map(str::trim) {
+                None | Some("false") => (text("host"), false),
+                Some("true") => (text("host"), true),
+                Some(_) => return refuse("`credentials` should be true or false"),
+            }
+        }
+        other => (written(other), false),
+    };
+    let Some(host) = host else { return refuse("a host should be here") };
+    item.or_refuse(HostRule::parse(&host, credentials), HOST_HINT)
+}
+
+/// An http or https URL with a host; a `?` at its end is cut.
+pub(super) fn web_url(text: &str) -> Result<reqwest::Url, &'static str> {
+    let url = reqwest::Url::parse(text.trim_end_matches('?')).map_err(|_| "it is not a valid URL")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("it should begin with https://");
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("it has no host");
+    }
+    Ok(url)
+}

@@ -1,0 +1,92 @@
+//! Which keys need which others: what stands in no single key.
+
+use serde_json::{Map, Value, json};
+
+use super::super::catalog::{NamedType, types_of};
+use super::super::keys::ALIASES;
+use super::super::kinds::pattern::{filled, nothing, pattern_of};
+use super::super::reference::{KEYS, Need, Place};
+use crate::template::query::START_DATE_MARK;
+
+/// The names of the section of the data request.
+const REQUESTS: [&str; 2] = ["http_request", "data_http_request"];
+
+/// The rules of the top of the file, or of an entry.
+pub(super) fn of_place(place: Place) -> Map<String, Value> {
+    match place {
+        Place::Top => {
+            let filled_list = json!({ "type": "array", "minItems": 1 });
+            let lists = ["auth_apis", "oauth_apis"].map(|list| has(&[list], &filled_list));
+            Map::from_iter([("anyOf".to_owned(), json!(lists))])
+        }
+        Place::Auth => of_entry(place, Some(credentials_or_header())),
+        Place::OAuth | Place::Both => of_entry(place, None),
+    }
+}
+
+/// Basic credentials, or an `Authorization` of the user's own.
+fn credentials_or_header() -> Value {
+    let basic = [["credentials", "id"], ["credentials", "key"]].map(|way| has(&way, &present()));
+    let is_authorization = format!("^\\s*{}\\s*$", pattern_of("authorization"));
+    let own_header = json!({ "type": "object", "not": { "patternProperties": { is_authorization: nothing() } } });
+    let own = REQUESTS.map(|request| has(&[request, "headers"], &own_header));
+    json!({ "anyOf": [{ "allOf": basic }, { "anyOf": own }] })
+}
+
+/// What any entry needs, and what each type leaves to it.
+fn of_entry(place: Place, more: Option<Value>) -> Map<String, Value> {
+    let both = REQUESTS.map(|request| has(&[request], &present()));
+    let types = place.list().into_iter().flat_map(types_of);
+    let of_types = types.filter_map(|named| {
+        let is_type = json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", named.name) });
+        let left = Some(left_to_the_entry(named, place)).filter(|left| !left.is_empty())?;
+        Some(json!({ "if": has(&["type"], &is_type), "then": { "allOf": left } }))
+    });
+    let rules = [json!({ "not": { "allOf": both } })].into_iter().chain(more).chain(of_types);
+    Map::from_iter([("allOf".to_owned(), rules.collect::<Vec<_>>().into())])
+}
+
+/// What a type doesn't fill in.
+fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
+    let of_type = KEYS.iter().filter(|key| key.need == Need::OfType && key.place.each().contains(&place));
+    let left = of_type.filter(|key| !named.fills(key.path));
+    left.filter_map(|key| match key.path {
+        "start_date_name" => (!named.odata).then(start),
+        path => Some(one_of_the_names(path)),
+    })
+    .collect()
+}
+
+/// A key that is there, by any of its names.
+fn one_of_the_names(path: &str) -> Value {
+    let way: Vec<&str> = path.split('.').collect();
+    let aliases = ALIASES.iter().filter(|(_, name)| way.first() == Some(name)).map(|(alias, _)| {
+        let rest = way.iter().skip(1).copied();
+        has(&std::iter::once(*alias).chain(rest).collect::<Vec<_>>(), &present())
+    });
+    let mut ways: Vec<Value> = std::iter::once(has(&way, &present())).chain(aliases).collect();
+    if ways.len() > 1 { json!({ "anyOf": ways }) } else { ways.remove(0) }
+}
+
+/// A name for the start date, or a filter that holds it.
+fn start() -> Value {
+    let mark = START_DATE_MARK.replace('{', r"\{").replace('}', r"\}");
+    let marked = json!({ "type": "string", "pattern": format!(r"{mark}|\$\{{") });
+    let marked_in_a_list = json!({ "type": "array", "contains": marked });
+    let unmarked = json!({ "not": { "anyOf": [marked, marked_in_a_list] } });
+    let filters = json!({ "type": "object", "not": { "additionalProperties": unmarked } });
+    json!({ "anyOf": [has(&["start_date_name"], &filled()), has(&["filters"], &filters)] })
+}
+
+/// An object with a key, below it the next one, and a value like `what` at the end.
+fn has(way: &[&str], what: &Value) -> Value {
+    match way.split_first() {
+        Some((key, rest)) => json!({ "type": "object", "required": [key], "properties": { *key: has(rest, what) } }),
+        None => what.clone(),
+    }
+}
+
+/// Any value: null is absent.
+fn present() -> Value {
+    json!({ "not": { "type": "null" } })
+}
