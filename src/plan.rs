@@ -127,6 +127,17 @@ pub struct StartPolicy {
     pub overlap: Overlap,
     /// How fine a start date is written: what is sent again lies one unit of it before the checkpoint.
     pub granularity: Granularity,
+    /// Where a window ends.
+    pub end: EndPolicy,
+}
+
+/// Where a window ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndPolicy {
+    /// How long before now (`settings.end_delay`).
+    pub delay: TimeDelta,
+    /// The longest span that one request may ask for (`settings.max_window`): a longer window is asked slice by slice.
+    pub longest: Option<TimeDelta>,
 }
 
 /// How far before the checkpoint to look again.

@@ -8,18 +8,21 @@ use super::catalog::{self, List, NamedType};
 use super::document::Place as Spot;
 use super::keys::{self, Place};
 use super::merge;
+use super::parameters;
 use super::plain::is_plain;
 use super::reader::Reader;
 use super::secrets::{self, redactor};
 use super::section::{Found, LIKENESS_MIN, Section};
-use crate::paging::Paging;
-use crate::plan::{Auth, Overlap, Plan, StartPolicy};
+use crate::plan::{Auth, EndPolicy, Overlap, Plan, StartPolicy};
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::secret::Redactor;
 use crate::template::RequestTemplate;
 
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: TimeDelta = TimeDelta::days(14);
+
+/// How many units of the start date a slice has at least: what is sent overlaps by one.
+const SLICE_UNITS_MIN: i32 = 2;
 
 /// The longest name of a type that is shown where there is none of that name; others may be a value, by a slip.
 const SHOWN_TYPE_CHARS_MAX: usize = 20;
@@ -41,10 +44,11 @@ impl<'v> Entries<'v> {
         };
         let place = Place::of(list);
         let written = Section::new(self.reader, own, found.spot.clone(), place);
-        written.check_keys();
-        let is_enabled = written.read_or(&keys::ENABLED, true);
         let named = self.named_type(&written, list)?;
-        let merged = merge::merged(own, &named.entry, place);
+        written.check_keys(Some(named));
+        let is_enabled = written.read_or(&keys::ENABLED, true);
+        let preset = parameters::filled_in(self.reader, own, &found.spot, named);
+        let merged = merge::merged(own, &preset, place);
         let plan = Entries { reader: self.reader }.plan(&merged, found.spot.clone(), place, named);
         Some((plan?, is_enabled.unwrap_or(true)))
     }
@@ -63,6 +67,7 @@ impl<'v> Entries<'v> {
             (false, None) => self.basic(entry),
         };
         let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
+        let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
         let paths = self.paths(entry, zone);
         let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
         let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(DAYS_BACK_DEFAULT);
@@ -70,14 +75,20 @@ impl<'v> Entries<'v> {
         let overlap = overlap(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
         let (request, configured) = request?;
-        let (auth, paths) = (auth?, paths?);
-        let paging = if paths.next_url.is_some() { Paging::by_links() } else { Paging::none() };
+        let (auth, (paging, next_url)) = (auth?, paging?);
+        let paths = Paths { next_url, ..paths? };
         let redactor = self.redactor(entry, &request, &auth);
         Some(Plan {
             redactor,
             name: name?,
             interval: interval?,
-            start: StartPolicy { configured, back, overlap, granularity: request.granularity() },
+            start: StartPolicy {
+                configured,
+                back,
+                overlap,
+                granularity: request.granularity(),
+                end: end_policy(entry, &request),
+            },
             until: None,
             paths,
             paging,
@@ -137,20 +148,36 @@ impl<'v> Entries<'v> {
     fn paths(&self, entry: &Section<'_>, zone: Zone) -> Option<Paths> {
         let data = entry.read(&keys::DATA);
         let date = entry.read(&keys::DATA_DATE);
-        let next_url = entry.read(&keys::NEXT_URL);
         let id = entry.read(&keys::ID);
-        if next_url.is_none() {
-            let what = "absent: only the first page of an answer is read";
-            self.reader.warn(&entry.spot_of(&keys::NEXT_URL), what, None);
-        }
         let error = match (entry.is_null(&keys::ERROR), entry.read(&keys::ERROR)) {
             (true, _) => ErrorRule::Never,
             (false, None) => ErrorRule::Usual,
             (false, Some(path)) => ErrorRule::At(path),
         };
         let (data, is_data_optional) = data?;
-        Some(Paths { data, date: date?, id, next_url, is_data_optional, error, zone })
+        Some(Paths { data, date: date?, id, next_url: None, is_data_optional, error, zone })
     }
+}
+
+/// Where a window ends.
+fn end_policy(entry: &Section<'_>, request: &RequestTemplate) -> EndPolicy {
+    let longest = entry.read(&keys::MAX_WINDOW);
+    let unit = request.granularity().unit();
+    if let (Some(span), Some(found)) = (longest, entry.find(&keys::MAX_WINDOW))
+        && span < unit * SLICE_UNITS_MIN
+    {
+        let what = format!("it should be at least {SLICE_UNITS_MIN} times the smallest difference of two start dates");
+        found.refuse::<()>(&what, Some("use a longer span, or a finer format of the start date"));
+    }
+    if let (true, Some(found)) =
+        (!request.variables().any(|name| name.name() == "end_date"), entry.find(&keys::MAX_WINDOW))
+    {
+        found.refuse::<()>(
+            "the request says no end",
+            Some("put `{end_date}` where the API takes the end of the window"),
+        );
+    }
+    EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or_default(), longest }
 }
 
 /// By an id a record is known again, so that looking back ships nothing twice.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 use super::kinds::number::duration;
+use super::reference;
 
 /// Each file's name without its ending, and its text, in the order of the names.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
@@ -81,15 +82,26 @@ impl List {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
-    /// The way to its key in the entry.
+    /// The way to its key in the entry, or a name of its own, which stands in the type's entry as `{parameter.NAME}`.
     pub name: String,
     /// What it means.
     pub meaning: String,
     /// Whether it must never be shown.
     #[serde(default)]
     pub secret: bool,
+    /// Whether it may be absent; what holds it is left out then.
+    #[serde(default)]
+    pub optional: bool,
     /// What it may look like.
     pub example: String,
+}
+
+impl Parameter {
+    /// Whether it is none of the general keys.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        !self.name.contains('.') && !reference::is_anywhere(&self.name)
+    }
 }
 
 /// How `probe` knows a service.
@@ -118,7 +130,7 @@ pub fn types_of(list: List) -> impl DoubleEndedIterator<Item = &'static NamedTyp
     types().iter().filter(move |named| named.lists.contains(&list))
 }
 
-fn parse(name: &str, text: &str) -> Result<NamedType, serde_yaml::Error> {
+pub(super) fn parse(name: &str, text: &str) -> Result<NamedType, serde_yaml::Error> {
     let named: NamedType = serde_yaml::from_str(text)?;
     Ok(NamedType { name: name.to_owned(), ..named })
 }
@@ -143,6 +155,11 @@ impl NamedType {
             (Some(value), None) => !value.is_null(),
             _ => false,
         }
+    }
+
+    /// The parameters that are none of the general keys.
+    pub fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| parameter.is_own())
     }
 
     /// Whether a host is one of the service.

@@ -41,7 +41,10 @@ impl Reader<'_> {
                 }
             }
             Value::Mapping(pairs) => {
-                let known = reference::known(place, within);
+                let mut known = reference::known(place, within);
+                if within.is_empty() {
+                    known.extend(reference::parameters(place));
+                }
                 for (key, value) in pairs.iter_mut() {
                     let name = key_text(key).unwrap_or_default();
                     if !reference::is_open(place, within) && !known.contains(&name.as_str()) {
@@ -85,6 +88,17 @@ impl Reader<'_> {
                 text.clear();
             }
         }
+    }
+
+    /// Notes a value that is secret as a whole.
+    pub(super) fn hide(&self, spot: &Spot, value: Option<String>) {
+        self.mask(spot, "***".to_owned());
+        self.filling.borrow_mut().filled.entry(spot.entry()).or_default().extend(value);
+    }
+
+    /// Notes how the text at a place is shown.
+    pub(super) fn mask(&self, spot: &Spot, masked: String) {
+        self.filling.borrow_mut().masked.insert(spot.clone(), masked);
     }
 
     /// What was filled in by `${…}` in an entry.

@@ -18,23 +18,23 @@ impl Entries<'_> {
         &self,
         entry: &Section<'_>,
         named: &NamedType,
+        has_start_elsewhere: bool,
     ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, DateFormat)> {
         let mut filters = entry.read_or(&keys::FILTERS, Vec::new())?;
-        let in_filters = filters.iter().any(|(_, text)| text.value.contains(query::START_DATE_MARK));
+        // One that can't be read is told of where it stands.
+        let stands_in = |text: &str| Template::parse(text).map_or(true, |template| template.has_start_date());
+        let in_filters = has_start_elsewhere || filters.iter().any(|(_, text)| stands_in(&text.value));
         let start_name = match entry.find(&keys::START_DATE_NAME) {
             Some(found) => Some(found.text()?),
             None if named.odata => self.odata_field(entry),
-            None if in_filters => None,
+            None if in_filters || entry.has(&keys::CURSOR) => None,
             None => return entry.require(&keys::START_DATE_NAME).and(None),
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
         let configured = start_filter.as_ref().map(|(date, _)| *date);
-        let mut query: Vec<QueryField> = Vec::new();
-        for (name, text) in filters {
-            let name = query::query_name(name.trim());
-            let name = if named.odata { odata_name(name) } else { name };
-            let value = self.template(&text, query::query_value);
-            query.push(QueryField { name, value });
+        let mut query = self.query(filters);
+        if named.odata {
+            query.iter_mut().for_each(|field| field.name = odata_name(std::mem::take(&mut field.name)));
         }
         let written = start_filter.map(|(_, format)| format);
         if named.odata {
@@ -65,11 +65,11 @@ impl Entries<'_> {
 
     /// Takes the filter out that says where to begin.
     fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, DateFormat)> {
+        let holds_start = |text: &str| Template::parse(text).is_ok_and(|template| template.has_start_date());
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().trim().to_owned();
         let wanted = decoded(name);
         let is_start = |text: &str| decoded(text) == wanted;
-        let at =
-            filters.iter().position(|(key, text)| is_start(key) && !text.value.contains(query::START_DATE_MARK))?;
+        let at = filters.iter().position(|(key, text)| is_start(key) && !holds_start(&text.value))?;
         let (_, text) = filters.remove(at);
         let written = decoded(&text.value);
         let start = date::parse(&written).map(|date| (date, format_of(&written)));

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::catalog::List;
 use super::kinds::entry::{
-    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, Name, OptionalPath, Path, StartName, TypeName,
+    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, Name, NextLink, OptionalPath, PageSize,
+    Path, StartName, TypeName, ValueLocator,
 };
-use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, TimeZone, Timeout};
-use super::kinds::request::{Body, Form, Headers, Hosts, HttpMethod, TokenUrl, Url};
+use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
+use super::kinds::request::{Body, Form, HeaderTemplates, Headers, Hosts, HttpMethod, TokenUrl, Url};
 use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
 };
@@ -172,9 +173,17 @@ keys! {
     /// `GET` or `POST`.
     METHOD: HttpMethod = Both "http_request.method", Else("`GET`");
     /// Headers of every request. An `Authorization` here wins over `credentials`.
-    HEADERS: Headers = Both "http_request.headers", Else("none");
+    HEADERS: HeaderTemplates = Both "http_request.headers", Else("none");
     /// The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.
     BODY: Body = Both "http_request.body", Else("none");
+    /// The URL of the second page and those after it; with a `{cursor}` of the first one, too.
+    NEXT_REQUEST_URL: Url = Both "next_request.url", Else("as `http_request`");
+    /// Filters in the place of those of the first page.
+    NEXT_REQUEST_FILTERS: Filters = Both "next_request.filters", Else("as `filters`");
+    /// Headers in the place of those of the first page.
+    NEXT_REQUEST_HEADERS: HeaderTemplates = Both "next_request.headers", Else("as `http_request`");
+    /// A body in the place of that of the first page.
+    NEXT_REQUEST_BODY: Body = Both "next_request.body", Else("as `http_request`");
     /// How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.
     TIMEOUT: Timeout = Both "http_request.timeout", Else("60s");
     /// Other origins that a next link or a redirect may lead to: `host`, `*.host`, `host:8443`, `http://host:8080`, or
@@ -187,8 +196,17 @@ keys! {
     DATA: DataPath = Both "json_paths.data", OfType;
     /// Where a record holds its date.
     DATA_DATE: Path = Both "json_paths.data_date", OfType;
-    /// Where a page holds the URL of the next one.
-    NEXT_URL: OptionalPath = Both "json_paths.next_url", Else("only the first page is read");
+    /// Where a page holds the URL of the next one. A path, or `header.Link` for that header's `rel="next"`, `header.NAME`
+    /// for another one, or text with `{paths}` in it, to put it together.
+    NEXT_URL: NextLink = Both "json_paths.next_url", Else("only the first page is read, unless something else leads on");
+    /// Where a page holds the token of the next one, a path or `header.NAME`. It stands in the request as `{next_token}`.
+    /// `data[-1].id` takes it from the last record.
+    NEXT_TOKEN: ValueLocator = Both "json_paths.next_token", Else("none");
+    /// Where a page holds what the next iteration goes on with, a path or `header.NAME`. It stands in the request as
+    /// `{cursor}`, and is kept with the checkpoint.
+    CURSOR: ValueLocator = Both "json_paths.cursor", Else("none");
+    /// Where a page says whether more follows; `'!path'` where it says the opposite. Where it says no, it is the last.
+    HAS_MORE: FlagPath = Both "json_paths.has_more", Else("the link or token says it");
     /// Where a record holds its id, which tells it from other records.
     ID: OptionalPath = Both "json_paths.id", Else("the whole record");
     /// Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look
@@ -205,6 +223,13 @@ keys! {
     /// The time zone of record dates that name none: a name like `Europe/Berlin`, or an offset like `+02:00`. Where a
     /// local time comes twice, as at the end of summer time, the later one counts.
     TIMEZONE: TimeZone = Both "settings.timezone", Else("`UTC`");
+    /// The longest span that one request may ask for, like `24h`: a longer window is asked slice by slice. The request
+    /// must say its end, as `{end_date}`.
+    MAX_WINDOW: Span = Both "settings.max_window", Else("no limit");
+    /// How long before now a window ends, for APIs that list events late or refuse an end that is too new.
+    END_DELAY: Span = Both "settings.end_delay", Else("0");
+    /// How many records a full page has, where pages are counted by `{page}` or `{offset}`: a shorter one is the last.
+    PAGE_SIZE: PageSize = Both "settings.page_size", Else("three pages without a new record are the end");
     /// How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`,
     /// like `30/min`.
     RATE_LIMIT: RateLimit = Both "settings.rate_limit", Else("as fast as the API answers and its limits allow");

@@ -15,6 +15,8 @@ mod keys;
 mod kinds;
 mod marks;
 mod merge;
+mod paging;
+mod parameters;
 mod plain;
 mod reader;
 pub mod reference;
@@ -172,7 +174,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Co
         }
     };
     let top = Section::new(reader, map, Spot::default(), Place::Top);
-    top.check_keys();
+    top.check_keys(None);
     let listener = read_listener(reader, &top);
     let extra_roots = match top.read(&keys::CA_FILE) {
         Some(file) => read_roots(reader, &file, directory),

@@ -1,7 +1,7 @@
 //! Notes what is wrong while a document is read, each with its place.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -24,6 +24,8 @@ struct Noted {
     files: HashSet<String>,
     /// Where a value is known to be no value, so that what follows from it isn't told, too.
     poisoned: HashSet<Spot>,
+    /// Where the user wrote what a value came of, by where the value stands.
+    origins: HashMap<Spot, Spot>,
 }
 
 impl<'d> Reader<'d> {
@@ -32,13 +34,31 @@ impl<'d> Reader<'d> {
     }
 
     pub(super) fn error(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
-        if !self.is_poisoned(spot) {
-            self.noted.borrow_mut().errors.push((spot.clone(), what.into(), hint));
+        let spot = self.origin(spot);
+        if !self.is_poisoned(&spot) {
+            self.noted.borrow_mut().errors.push((spot, what.into(), hint));
         }
     }
 
     pub(super) fn warn(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
-        self.noted.borrow_mut().warnings.push((spot.clone(), what.into(), hint));
+        let spot = self.origin(spot);
+        self.noted.borrow_mut().warnings.push((spot, what.into(), hint));
+    }
+
+    /// Notes where the user wrote what a value came of, and the value as it may be shown.
+    pub(super) fn came_from(&self, spot: &Spot, from: &Spot, masked: Option<String>) {
+        self.noted.borrow_mut().origins.insert(spot.clone(), from.clone());
+        masked.into_iter().for_each(|masked| self.mask(spot, masked));
+    }
+
+    fn origin(&self, spot: &Spot) -> Spot {
+        let noted = self.noted.borrow();
+        let found = if noted.origins.is_empty() {
+            None
+        } else {
+            spot.with_ancestors().find_map(|spot| noted.origins.get(&spot).cloned())
+        };
+        found.unwrap_or_else(|| spot.clone())
     }
 
     /// Notes a file whose content belongs to the config.

@@ -63,6 +63,12 @@ pub(super) fn aliases_of(first: &str) -> impl Iterator<Item = &'static str> {
     ALIASES.iter().filter(move |(_, name)| *name == first).map(|(alias, _)| *alias)
 }
 
+/// The names of the parameters that the types of a place have beside the keys.
+pub(super) fn parameters(place: Place) -> impl Iterator<Item = &'static str> {
+    let types = place.list().into_iter().flat_map(types_of);
+    types.flat_map(|named| named.own_parameters().map(|parameter| parameter.name.as_str()))
+}
+
 /// Whether a blank at a way of an entry is no value.
 pub(super) fn blank_is_absent(place: Place, path: &str) -> bool {
     key_at(place, path).is_some_and(|key| key.traits.blank_is_absent)

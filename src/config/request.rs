@@ -14,8 +14,10 @@ use crate::hosts::HostRule;
 use crate::http::Timeouts;
 use crate::plan::{Auth, TokenRequest};
 use crate::secret::Secret;
-use crate::template::query;
-use crate::template::{BodyTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError};
+use crate::template::query::{self, QueryField};
+use crate::template::{
+    BodyTemplate, JsonTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError,
+};
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -38,19 +40,77 @@ impl Entries<'_> {
             }
         };
         let method = entry.read_or(&keys::METHOD, Method::GET);
-        let mut headers = entry.read_or(&keys::HEADERS, HeaderMap::new()).unwrap_or_default();
-        let body = self.data_body(entry, method.as_ref(), &mut headers);
-        let window = self.window(entry, named);
-        let (mut query, configured, start_format) = window?;
-        for field in &mut query {
-            field.value = std::mem::take(&mut field.value).with_start_format(&start_format);
-        }
+        let (mut headers, filled_headers) = entry.read_or(&keys::HEADERS, Default::default()).unwrap_or_default();
+        let body = entry.read(&keys::BODY).and_then(|found| data_body(&found, method.as_ref(), &mut headers));
+        let url_template = url.as_ref().map(|(template, _)| template.clone());
+        let mut first = RequestParts {
+            url: url_template.unwrap_or_else(|| UrlTemplate::Filled(Template::default())),
+            query: Vec::new(),
+            headers,
+            filled_headers,
+            body,
+        };
+        let next = self.next_request(entry, &first, method.as_ref(), url.as_ref().map(|(_, url)| url));
+        let has_start = |parts: &RequestParts| parts.templates().iter().any(|template| template.has_start_date());
+        let has_source = has_start(&first) || next.as_ref().is_some_and(|(next, _)| has_start(next));
+        let (query, configured, start_format) = self.window(entry, named, has_source)?;
+        first.query = query;
+        let next = next.map(|(mut next, own_query)| {
+            next.query = own_query.unwrap_or_else(|| first.query.clone());
+            next.write_start_dates(&start_format);
+            Box::new(next)
+        });
+        first.write_start_dates(&start_format);
         let timeout = entry.read(&keys::TIMEOUT).unwrap_or(Timeouts::default().idle);
-        let hosts = self.hosts(entry, url.as_ref());
-        let (method, url) = (method?, url?);
-        let first =
-            RequestParts { url: UrlTemplate::Plain(url.clone()), query, headers, filled_headers: Vec::new(), body };
-        Some((RequestTemplate { method, url, first, next: None, start_format, hosts, timeout }, configured))
+        let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
+        let (method, (_, url)) = (method?, url?);
+        Some((RequestTemplate { method, url, first, next, start_format, hosts, timeout }, configured))
+    }
+
+    /// The second page's request, where it differs, and its own query.
+    fn next_request(
+        &self,
+        entry: &Section<'_>,
+        first: &RequestParts,
+        method: Option<&Method>,
+        first_url: Option<&Url>,
+    ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
+        let is_there = entry.has(&keys::NEXT_REQUEST_URL)
+            || entry.has(&keys::NEXT_REQUEST_FILTERS)
+            || entry.has(&keys::NEXT_REQUEST_HEADERS)
+            || entry.has(&keys::NEXT_REQUEST_BODY);
+        if !is_there {
+            return None;
+        }
+        let mut next = first.clone();
+        if let Some((url, configured)) = entry.read(&keys::NEXT_REQUEST_URL) {
+            if first_url.is_some_and(|first| first.origin() != configured.origin()) {
+                let what = "it leads to another origin than http_request.url";
+                self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, None);
+            }
+            next.url = url;
+        }
+        if let Some((headers, filled)) = entry.read(&keys::NEXT_REQUEST_HEADERS) {
+            let own_type = first.headers.get(CONTENT_TYPE).cloned();
+            (next.headers, next.filled_headers) = (headers, filled);
+            if let Some(own_type) = own_type {
+                next.headers.entry(CONTENT_TYPE).or_insert(own_type);
+            }
+        }
+        if let Some(found) = entry.read(&keys::NEXT_REQUEST_BODY) {
+            next.body = data_body(&found, method, &mut next.headers);
+        }
+        let query = entry.read(&keys::NEXT_REQUEST_FILTERS).map(|filters| self.query(filters));
+        Some((next, query))
+    }
+
+    /// Filters as a query.
+    pub(super) fn query(&self, filters: Vec<(String, Text)>) -> Vec<QueryField> {
+        let field = |(name, text): (String, Text)| QueryField {
+            name: query::query_name(name.trim()),
+            value: self.template(&text, query::query_value),
+        };
+        filters.into_iter().map(field).collect()
     }
 
     /// A text with its variables; one with a format that it can't have is an error.
@@ -88,29 +148,6 @@ impl Entries<'_> {
             }
         }
         rules
-    }
-
-    fn data_body(&self, entry: &Section<'_>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<BodyTemplate> {
-        let found = entry.read(&keys::BODY)?;
-        if method == Some(&Method::GET) {
-            found.warn("a GET request carries no body, ignored", "method: POST");
-            return None;
-        }
-        let (body, content_type) = match found.value {
-            Value::Mapping(_) | Value::Sequence(_) => (found.json()?.to_string(), JSON),
-            _ => {
-                let text = found.text()?;
-                let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-                let is_form = headers.get(CONTENT_TYPE).map_or(text.contains('='), is_form_type);
-                match (is_json, is_form) {
-                    (true, _) => (text, JSON),
-                    (false, true) => (query::form_from_text(&text), FORM),
-                    (false, false) => (text, PLAIN),
-                }
-            }
-        };
-        headers.entry(CONTENT_TYPE).or_insert(content_type);
-        Some(BodyTemplate::Text(Template::text(body)))
     }
 
     pub(super) fn basic(&self, entry: &Section<'_>) -> Option<Auth> {
@@ -162,6 +199,49 @@ impl Entries<'_> {
             }
         }
     }
+}
+
+/// The body of a data request, with its content type where the headers have none.
+fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<BodyTemplate> {
+    if method == Some(&Method::GET) {
+        found.warn("a GET request carries no body, ignored", "method: POST");
+        return None;
+    }
+    let template = |made: Result<BodyTemplate, VariableError>| match made {
+        Ok(body) => Some(body),
+        Err(error) => found.refuse(&error.to_string(), None),
+    };
+    let (body, content_type) = match found.value {
+        Value::Mapping(_) | Value::Sequence(_) => (template(json_body(&found.json()?, None))?, JSON),
+        _ => {
+            let text = found.text()?;
+            let is_form = headers.get(CONTENT_TYPE).map_or(text.contains('='), is_form_type);
+            match (serde_json::from_str::<serde_json::Value>(&text), is_form) {
+                (Ok(json), _) => (template(json_body(&json, Some(&text)))?, JSON),
+                (Err(_), true) => (template(form_body(&text))?, FORM),
+                (Err(_), false) => (template(Template::parse(&text).map(BodyTemplate::Text))?, PLAIN),
+            }
+        }
+    };
+    headers.entry(CONTENT_TYPE).or_insert(content_type);
+    Some(body)
+}
+
+/// A JSON body. Without variables it is sent as it was written.
+fn json_body(json: &serde_json::Value, written: Option<&str>) -> Result<BodyTemplate, VariableError> {
+    let template = JsonTemplate::of(json)?;
+    Ok(match template.templates().is_empty() {
+        true if written.is_some_and(|text| text.contains("{'{'}")) => BodyTemplate::Json(template),
+        true => BodyTemplate::Text(Template::text(written.map_or_else(|| json.to_string(), str::to_owned))),
+        false => BodyTemplate::Json(template),
+    })
+}
+
+/// A form. Without variables what is encoded already stays as it is.
+fn form_body(text: &str) -> Result<BodyTemplate, VariableError> {
+    let body = BodyTemplate::form(text)?;
+    let has_variables = body.templates().iter().any(|template| template.variables().next().is_some());
+    Ok(if has_variables { body } else { BodyTemplate::Text(Template::text(query::form_from_text(text))) })
 }
 
 /// The form of client credentials.

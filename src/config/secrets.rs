@@ -7,7 +7,7 @@ use super::keys;
 use super::section::Section;
 use crate::plan::Auth;
 use crate::secret::{Redactor, Secret};
-use crate::template::{RequestTemplate, Template};
+use crate::template::{BodyTemplate, RequestParts, RequestTemplate};
 
 /// Everything of an entry that must not be seen.
 pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'_>, filled: Vec<Secret>) -> Redactor {
@@ -17,14 +17,11 @@ pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = id.iter().chain(&key).cloned().collect();
     secrets.extend(id.zip(key).map(|(id, key)| format!("{id}:{key}")));
-    secrets.extend(header_secrets(&request.first.headers));
-    let bodies = request.first.body.iter().flat_map(|body| body.templates()).map(Template::texts);
-    secrets.extend(bodies.flat_map(|text| body_values(&text, |_| true)));
+    for parts in std::iter::once(&request.first).chain(request.next.as_deref()) {
+        secrets.extend(parts_secrets(parts));
+    }
     secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
     secrets.extend(request.url.password().map(str::to_owned));
-    for field in request.first.query.iter().filter(|field| is_secret_name(&field.name)) {
-        secrets.push(field.value.texts());
-    }
     if let Auth::Token(token) = auth {
         let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
         secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
@@ -47,6 +44,18 @@ pub(super) fn shown(masked: &str) -> String {
 
 /// Fields of a token request that an error may name, as they help to correct it.
 const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope"];
+
+/// What must not be seen of the parts of a request.
+fn parts_secrets(parts: &RequestParts) -> Vec<String> {
+    let mut secrets = header_secrets(&parts.headers);
+    secrets.extend(parts.filled_headers.iter().map(|(_, template)| template.texts()));
+    let bodies = parts.body.iter().flat_map(BodyTemplate::texts);
+    secrets.extend(bodies.flat_map(|text| body_values(&text, |_| true)));
+    let secret_fields = parts.query.iter().filter(|field| is_secret_name(&field.name));
+    secrets.extend(secret_fields.map(|field| field.value.texts()));
+    secrets.retain(|secret| !secret.trim().is_empty());
+    secrets
+}
 
 /// The values of the user's own headers, and what follows a scheme in them.
 fn header_secrets(headers: &HeaderMap) -> Vec<String> {

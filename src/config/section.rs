@@ -2,6 +2,7 @@
 
 use serde_yaml::{Mapping, Value};
 
+use super::catalog::NamedType;
 use super::document::Place as Spot;
 use super::expand;
 use super::keys::{ConfigKey, KeyInfo, Need, Place};
@@ -42,13 +43,17 @@ impl<'v> Section<'v> {
         Self { reader, spot, map, place }
     }
 
-    /// Warns of keys that are not known, here and below; what should be a mapping and isn't, is an error.
-    pub(super) fn check_keys(&self) {
-        self.check_below(self.map, &self.spot, "");
+    /// Warns of keys that are not known, here and below, besides those of an entry's type; what should be a mapping and isn't,
+    /// is an error.
+    pub(super) fn check_keys(&self, of_type: Option<&NamedType>) {
+        let parameters: Vec<&str> =
+            of_type.into_iter().flat_map(NamedType::own_parameters).map(|own| own.name.as_str()).collect();
+        self.check_below(self.map, &self.spot, "", &parameters);
     }
 
-    fn check_below(&self, map: &Mapping, spot: &Spot, within: &str) {
-        let known = reference::known(self.place, within);
+    fn check_below(&self, map: &Mapping, spot: &Spot, within: &str, parameters: &[&str]) {
+        let known: Vec<&str> =
+            reference::known(self.place, within).into_iter().chain(parameters.iter().copied()).collect();
         for (key, value) in map {
             let key = key_text(key).unwrap_or_default();
             if !known.contains(&key.as_str()) {
@@ -56,11 +61,11 @@ impl<'v> Section<'v> {
                 continue;
             }
             let path = if within.is_empty() { key.clone() } else { format!("{within}.{key}") };
-            if reference::key_at(self.place, &path).is_some() {
+            if parameters.contains(&key.as_str()) || reference::key_at(self.place, &path).is_some() {
                 continue;
             }
             match value {
-                Value::Mapping(below) => self.check_below(below, &spot.key(&key), &path),
+                Value::Mapping(below) => self.check_below(below, &spot.key(&key), &path, &[]),
                 Value::Null => {}
                 _ => Found { reader: self.reader, spot: spot.key(&key), value }.refuse_as_no_mapping(),
             }

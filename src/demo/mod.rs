@@ -82,6 +82,9 @@ impl Arrived {
     }
 }
 
+/// What a user could have written, but for addresses and times.
+const CONFIG: &str = include_str!("config.yaml");
+
 impl DemoServers {
     /// Starts both mocks, with events up to `now`.
     ///
@@ -106,47 +109,10 @@ impl DemoServers {
     /// A config that a user could have written, for the mocks, with a time between two iterations.
     #[must_use]
     pub fn config(&self, interval: &str) -> String {
-        let (api, listener) = (self.api, self.listener);
-        format!(
-            "logzio:
-  url: http://{listener}
-  token: demo-shipping-token
-
-auth_apis:
-  - type: cisco_secure_x
-    name: {CISCO}
-    credentials:
-      id: demo-id
-      key: demo-key
-    http_request:
-      url: http://{api}/v1/events
-    settings:
-      time_interval: {interval}
-      days_back_fetch: 7
-    custom_fields:
-      type: cisco
-      level: high
-
-oauth_apis:
-  - type: azure_graph
-    name: {GRAPH}
-    credentials:
-      id: demo-client
-      key: demo-secret
-    token_http_request:
-      url: http://{api}/oauth2/v2.0/token
-      scope: https://graph.microsoft.com/.default
-    data_http_request:
-      url: http://{api}/v1.0/auditLogs/signIns
-    json_paths:
-      data_date: createdDateTime
-    settings:
-      time_interval: {interval}
-      days_back_fetch: 7
-    custom_fields:
-      type: azure
-"
-        )
+        let (api, listener) = (self.api.to_string(), self.listener.to_string());
+        let values = [("{api}", api.as_str()), ("{listener}", &listener), ("{interval}", interval)];
+        let names = [("{cisco}", CISCO), ("{graph}", GRAPH)];
+        values.into_iter().chain(names).fold(CONFIG.to_owned(), |text, (mark, value)| text.replace(mark, value))
     }
 
     /// Lets a few events surface in each API: a new one, one in the second of the newest known ones, and a late one.

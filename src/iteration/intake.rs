@@ -11,6 +11,7 @@ use super::watch::Observed;
 use crate::plan::Plan;
 use crate::record::{Fingerprint, Record, date};
 use crate::state::ApiState;
+use crate::template::Captured;
 use crate::window::{Chain, ChainStep, InFlight, SeenRecord, Sight, Window, is_future};
 
 /// What decides on the records of one iteration.
@@ -19,6 +20,10 @@ pub(super) struct Intake {
     pub(super) window: Window,
     pub(super) chain: Chain,
     pub(super) observed: Observed,
+    /// The cursor that the pages gave last.
+    pub(super) cursor: Option<Captured>,
+    /// Whether the requests say where the window begins: else nothing is left out by its date.
+    pub(super) names_start: bool,
     in_flight: InFlight,
 }
 
@@ -35,7 +40,12 @@ impl Intake {
     /// Before the first page of a window.
     pub(super) fn new(window: Window, chain: Chain, remembered: u64) -> Self {
         let observed = Observed { remembered, ..Observed::default() };
-        Self { window, chain, observed, in_flight: InFlight::default() }
+        Self { window, chain, observed, cursor: None, names_start: true, in_flight: InFlight::default() }
+    }
+
+    /// Whether a date lies before what was asked for.
+    fn is_below(&self, date: DateTime<Utc>) -> bool {
+        self.names_start && self.window.is_below(date)
     }
 
     /// Learns from the dates of a page. Gives what the chain looks at, and the newest date where it fixes the window of a
@@ -50,7 +60,7 @@ impl Intake {
         let dates = || records.iter().filter_map(|record| record.date);
         let newest = self.window.see_dates(dates(), now);
         let sent = plan.start.granularity.sent(self.window.start);
-        let is_before_start = |date: &DateTime<Utc>| *date < sent && self.window.is_below(*date);
+        let is_before_start = |date: &DateTime<Utc>| *date < sent && self.is_below(*date);
         self.observed.before_start += dates().filter(is_before_start).count() as u64;
         self.observed.records = records.len() as u64;
         if let Some(checkpoint) = state.checkpoint.filter(|_| !records.is_empty()) {
@@ -61,7 +71,7 @@ impl Intake {
         let seen = |record: &Record<'_>| SeenRecord {
             fingerprint: record.fingerprint,
             date: record.date,
-            is_below: record.date.is_some_and(|date| self.window.is_below(date)),
+            is_below: record.date.is_some_and(|date| self.is_below(date)),
         };
         (records.iter().map(seen).collect(), newest)
     }
@@ -83,7 +93,7 @@ impl Intake {
     ) -> Vec<Record<'r>> {
         let mut inside = Vec::with_capacity(records.len());
         for record in records {
-            if record.date.is_some_and(|date| self.window.is_below(date)) {
+            if record.date.is_some_and(|date| self.is_below(date)) {
                 report.older += 1;
             } else if plan.until.zip(record.date).is_some_and(|(until, date)| date >= until) {
                 report.later += 1;

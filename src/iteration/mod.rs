@@ -42,6 +42,9 @@ use watch::Observed;
 /// Beyond two intervals and this, an API was not asked: what surfaced meanwhile says nothing about arrival delay.
 const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
 
+/// The most slices of one iteration; the next one goes on.
+const SLICES_MAX: u32 = 100_000;
+
 /// An iteration that was cut.
 struct Cut {
     error: IterationError,
@@ -182,9 +185,29 @@ impl Api {
         self.account.coverage.until()
     }
 
-    /// One iteration, and what it did, also where it failed: then the checkpoint stays, and what was delivered is
-    /// remembered.
+    /// One iteration, slice by slice, and what it did, also where it failed: then the checkpoint stays where the last
+    /// complete slice moved it, and what was delivered is remembered.
     pub async fn iterate(
+        &mut self,
+        services: &Services,
+        now: DateTime<Utc>,
+    ) -> (Result<(), IterationError>, IterationReport) {
+        let begun = Instant::now();
+        let mut report = IterationReport::default();
+        for _ in 0..SLICES_MAX {
+            let passed = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+            let (result, slice) = self.iterate_slice(services, now + passed).await;
+            report.add(&slice);
+            if result.is_err() || self.account.slice_from.is_none() || services.stop.is_requested() {
+                return (result, report);
+            }
+            tracing::debug!(api = self.plan.name, records = slice.shipped.records, "a slice of the window is complete");
+        }
+        (Ok(()), report)
+    }
+
+    /// One slice of the window: all of it, where nothing limits its length.
+    async fn iterate_slice(
         &mut self,
         services: &Services,
         now: DateTime<Utc>,

@@ -9,12 +9,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::report::IterationError;
 use super::watch::{Observed, STRANGE_EDGES_MIN};
 use crate::plan::{Overlap, StartPolicy};
-use crate::record::date::floor_to_second;
+use crate::record::date::{before, floor_to_second};
 use crate::state::{ApiState, CompleteIteration};
 use crate::window::{Course, Gap, GapCause, InitialWindow, Stall, Window, next_checkpoint};
 
 /// For so many iterations in a row a checkpoint stays where errors came beside the records.
 const TOLD_ERRORS_MAX: u32 = 3;
+
+/// How many slices before now a quiet one no longer moves the checkpoint.
+const QUIET_SLICES: i32 = 6;
+/// The same as a span, where slices are long.
+const QUIET_MAX: TimeDelta = TimeDelta::hours(6);
 
 /// The checkpoint, and since when everything delivered is remembered.
 pub(super) type Moved = (Option<DateTime<Utc>>, DateTime<Utc>);
@@ -109,7 +114,8 @@ pub(super) fn cover(account: &mut ApiState, ended: &EndedChain, now: DateTime<Ut
         return None;
     }
     // What surfaced while it ran was fetched, too.
-    let until = ended.course.newest.map_or(now, |newest| newest.max(now));
+    let newest = ended.course.newest.map_or(now, |newest| newest.max(now));
+    let until = window.end.filter(|_| window.has_more).unwrap_or(newest);
     account.coverage.add(window.start, until, window.gap_cause)
 }
 
@@ -135,8 +141,24 @@ pub(super) fn complete(
     // What an error beside records left out may come yet.
     let is_held = observed.has_told_error && account.told_errors <= TOLD_ERRORS_MAX;
     let newest = ended.course.checkpoint().filter(|_| !is_held);
-    let checkpoint = next_checkpoint(account.checkpoint, newest);
+    let quiet_until = quiet_until(rule, ended, observed, now).filter(|_| !is_held);
+    let checkpoint = next_checkpoint(account.checkpoint, newest.max(quiet_until));
+    account.slice_from = ended.window.end.filter(|_| ended.window.has_more);
     (checkpoint, remembered_since(rule, account, &ended.window, checkpoint, now))
+}
+
+/// Until when a slice that is complete is done with, also where it held nothing. It comes no closer to now than some
+/// slices, as what surfaces late is looked for there again.
+fn quiet_until(
+    rule: &StartPolicy,
+    ended: &EndedChain,
+    observed: &Observed,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let longest = rule.end.longest?;
+    let closest = longest.checked_mul(QUIET_SLICES).map_or(QUIET_MAX, |span| span.min(QUIET_MAX));
+    let end = ended.window.end.filter(|_| !observed.has_left_out)?;
+    Some(end.min(before(now, closest)))
 }
 
 /// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no further,
@@ -181,7 +203,7 @@ fn remembered_since(
     let cutoff = window.cutoff().unwrap_or(window.start);
     // What was remembered from before the window still is.
     let until_now = account.remembered_since.map_or(cutoff, |since| since.min(cutoff));
-    let known = crate::window::Known { checkpoint, ..account.known(rule.overlap.retention(), now) };
+    let known = crate::window::Known { checkpoint, slice_from: None, ..account.known(rule.overlap.retention(), now) };
     let needed = Window::open(rule, &known, now).start;
     // The edge is always needed, wherever filters and limits let the next window begin.
     needed.max(until_now).min(checkpoint.map_or(DateTime::<Utc>::MAX_UTC, floor_to_second))

@@ -35,6 +35,21 @@ pub struct IterationReport {
     pub took: Duration,
 }
 
+impl IterationReport {
+    /// Adds what a further slice did.
+    pub(super) fn add(&mut self, slice: &Self) {
+        self.shipped.records += slice.shipped.records;
+        self.shipped.bytes += slice.shipped.bytes;
+        self.shipped.set_aside += slice.shipped.set_aside;
+        self.pages += slice.pages;
+        self.known += slice.known;
+        self.older += slice.older;
+        self.later += slice.later;
+        self.undated += slice.undated;
+        self.took += slice.took;
+    }
+}
+
 /// Why an iteration ended before its end. The checkpoint stays.
 #[derive(Debug, thiserror::Error)]
 pub enum IterationError {
@@ -168,7 +183,7 @@ impl IterationError {
                 "compare json_paths with what the API answers: `logzio-api-fetcher probe --api NAME` shows both"
             }
             Self::NextToken { .. } => {
-                "only links to the next page can be followed yet; where the answer has one, name it in json_paths.next_url"
+                "move the path from json_paths.next_url to json_paths.next_token, and put `{next_token}` where the API takes the token"
             }
             Self::ToldError { .. } => {
                 "read what the API says; where that is no error, set json_paths.error to null, or to the path of its errors"

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outcome::{self, EndedChain, How};
 use super::watch::{self, Observed};
-use crate::plan::{Overlap, StartPolicy};
+use crate::plan::{EndPolicy, Overlap, StartPolicy};
 use crate::record::Fingerprint;
 use crate::state::ApiState;
 use crate::template::{Granularity, Position};
@@ -269,6 +269,7 @@ impl Fetcher {
             back: TimeDelta::days(14),
             overlap: Overlap::Measured { until_measured: TimeDelta::minutes(1) },
             granularity: Granularity::Second,
+            end: EndPolicy::default(),
         };
         Self {
             server,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::template::Captured;
 use crate::window::{
     ArrivalDelay, Coverage, Direction, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
 };
@@ -61,6 +62,10 @@ pub struct ApiState {
     /// Where the last iteration was cut.
     #[serde(rename = "place")]
     pub progress: Option<Progress>,
+    /// What the next iteration goes on with, where the API gives such a thing (`json_paths.cursor`).
+    pub cursor: Option<Captured>,
+    /// Where the next slice of the window begins, where others of it are complete.
+    pub slice_from: Option<DateTime<Utc>>,
     /// How far iterations came that were cut.
     pub stall: Stall,
     /// Before this moment the API doesn't want to be asked.
@@ -171,6 +176,7 @@ impl ApiState {
             remembered_since: self.remembered_since,
             beginning: self.beginning,
             reach: self.reach.and_then(|reach| reach.span(now)),
+            slice_from: self.slice_from,
         }
     }
 

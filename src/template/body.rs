@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::query::{encode_component, fields};
-use super::{QueryField, Scope, Template, UnboundVariable, VariableError};
+use super::{DateFormat, QueryField, Scope, Template, UnboundVariable, VariableError};
 
 /// A body. It may be secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,6 +68,24 @@ impl JsonTemplate {
         }
     }
 
+    fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Plain(json) => serde_json::from_str::<String>(json).into_iter().collect(),
+            Self::Text(template) => vec![template.texts()],
+            Self::Array(values) => values.iter().flat_map(Self::texts).collect(),
+            Self::Object(members) => members.iter().flat_map(|(_, value)| value.texts()).collect(),
+        }
+    }
+
+    fn write_start_dates(&mut self, format: &DateFormat) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Text(template) => template.write_start_dates(format),
+            Self::Array(values) => values.iter_mut().for_each(|value| value.write_start_dates(format)),
+            Self::Object(members) => members.iter_mut().for_each(|(_, value)| value.write_start_dates(format)),
+        }
+    }
+
     fn written(&self) -> String {
         match self {
             Self::Plain(json) => json.clone(),
@@ -119,6 +137,25 @@ impl BodyTemplate {
     /// [`VariableError`], where a variable has a format that it can't have.
     pub fn form(text: &str) -> Result<Self, VariableError> {
         Ok(Self::Form(fields(text)?))
+    }
+
+    /// Its texts, those without variables among them.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Text(template) => vec![template.texts()],
+            Self::Json(json) => json.texts(),
+            Self::Form(fields) => fields.iter().map(|field| field.value.texts()).collect(),
+        }
+    }
+
+    /// Writes start dates that have no format of their own in this one.
+    pub(super) fn write_start_dates(&mut self, format: &DateFormat) {
+        match self {
+            Self::Text(template) => template.write_start_dates(format),
+            Self::Json(json) => json.write_start_dates(format),
+            Self::Form(fields) => fields.iter_mut().for_each(|field| field.value.write_start_dates(format)),
+        }
     }
 
     /// The templates in it.

@@ -20,7 +20,7 @@ pub use date_format::{DateFormat, Granularity};
 pub use query::QueryField;
 pub use request::{Request, RequestError, RequestParts, RequestTemplate, UrlTemplate};
 pub use scope::{Position, Scope};
-pub use variable::{Variable, VariableError};
+pub use variable::{NAMES as VARIABLE_NAMES, Variable, VariableError};
 
 /// A text with variables. Its text may be secret, so it is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -136,14 +136,12 @@ impl Template {
     }
 
     /// Writes start dates that have no format of their own in this one.
-    #[must_use]
-    pub fn with_start_format(mut self, format: &DateFormat) -> Self {
+    pub fn write_start_dates(&mut self, format: &DateFormat) {
         for piece in &mut self.pieces {
             if let Piece::Variable { variable: Variable::StartDate(own @ DateFormat::Zulu), .. } = piece {
                 own.clone_from(format);
             }
         }
-        self
     }
 
     /// Its texts alone, joined.

@@ -146,6 +146,18 @@ impl RequestParts {
         all
     }
 
+    /// Writes start dates that have no format of their own in this one.
+    pub fn write_start_dates(&mut self, format: &DateFormat) {
+        if let UrlTemplate::Filled(template) = &mut self.url {
+            template.write_start_dates(format);
+        }
+        self.query.iter_mut().for_each(|field| field.value.write_start_dates(format));
+        self.filled_headers.iter_mut().for_each(|(_, template)| template.write_start_dates(format));
+        if let Some(body) = &mut self.body {
+            body.write_start_dates(format);
+        }
+    }
+
     fn url(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
         let mut url = self.url.render(scope, configured)?;
         let own = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
@@ -211,6 +223,12 @@ impl RequestTemplate {
     fn parts(&self, position: &Position) -> &RequestParts {
         let next = self.next.as_deref().filter(|_| !position.is_first() || position.cursor.is_some());
         next.unwrap_or(&self.first)
+    }
+
+    /// Whether the request at a position says where the window begins.
+    #[must_use]
+    pub fn names_start(&self, position: &Position) -> bool {
+        self.parts(position).templates().iter().any(|template| template.has_start_date())
     }
 
     /// The templates in all its parts.

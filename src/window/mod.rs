@@ -53,6 +53,8 @@ pub struct Known {
     pub beginning: Option<InitialWindow>,
     /// How far back the API answers, if it has ever refused.
     pub reach: Option<TimeDelta>,
+    /// Where the next slice of the window begins, once others are complete.
+    pub slice_from: Option<DateTime<Utc>>,
 }
 
 /// The window of an API that has no checkpoint. It stays the same until an iteration succeeds; else a window that fails
@@ -70,6 +72,12 @@ pub struct InitialWindow {
 pub struct Window {
     /// The start date, the same for all pages.
     pub start: DateTime<Utc>,
+    /// Where it ends, the same for all pages.
+    #[serde(default)]
+    pub end: Option<DateTime<Utc>>,
+    /// Whether another slice follows it.
+    #[serde(default)]
+    pub has_more: bool,
     /// Where it would begin, if the API answered so far back.
     pub out_of_reach: Option<DateTime<Utc>>,
     /// Whether the checkpoint overrules an earlier start date of the config.
@@ -170,6 +178,14 @@ impl Window {
         let remembered = known.remembered_since.filter(|_| is_again).zip(known.checkpoint);
         let remembered = remembered.map(|(since, checkpoint)| since.min(floor_to_second(checkpoint)));
         let asked = Some(start).max(rule.configured.filter(|_| is_again)).max(remembered).unwrap_or(start);
+        let slice = known.slice_from.map(|from| before(rule.granularity.sent(from), unit));
+        let asked = slice.map_or(asked, |slice| slice.max(asked));
+        let latest = before(now, rule.end.delay).max(asked);
+        let end = rule
+            .end
+            .longest
+            .and_then(|longest| asked.checked_add_signed(longest))
+            .map_or(latest, |end| end.min(latest));
         let cutoff = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
             (true, _) => Cutoff::At(asked),
             (false, Some(newest)) => Cutoff::At(before(newest, rule.back)),
@@ -180,8 +196,11 @@ impl Window {
             (false, true) => GapCause::Filter,
             (false, false) => GapCause::Moved,
         };
+        let start = if slice.is_some() { asked } else { start };
         Self {
             start,
+            end: Some(end),
+            has_more: end < latest,
             out_of_reach: (reached > wanted).then_some(wanted),
             overrules_config: rule.configured.is_some() && known.checkpoint > rule.configured,
             gap_cause,
@@ -242,6 +261,7 @@ pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::EndPolicy;
     use crate::record::{Fingerprint, date};
     use crate::template::Granularity;
     use proptest::prelude::*;
@@ -257,6 +277,7 @@ mod tests {
             back: TimeDelta::days(14),
             overlap: Overlap::Fixed(TimeDelta::zero()),
             granularity: Granularity::Second,
+            end: EndPolicy::default(),
         }
     }
 

@@ -74,6 +74,12 @@ impl Progress {
         self.requests == hex(&requests) && age <= KEPT_FOR && age >= -KEPT_FOR
     }
 
+    /// Where the chain stands behind the last delivered page.
+    #[must_use]
+    pub fn next(&self) -> &Position {
+        &self.next
+    }
+
     /// What to ask first.
     #[must_use]
     pub fn proof(&self) -> Proof<'_> {
@@ -121,7 +127,7 @@ fn hex(fingerprint: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Overlap, StartPolicy};
+    use crate::plan::{EndPolicy, Overlap, StartPolicy};
     use crate::template::Granularity;
     use crate::window::Known;
 
@@ -143,6 +149,7 @@ mod tests {
             back: TimeDelta::days(1),
             overlap: Overlap::Unit,
             granularity: Granularity::Second,
+            end: EndPolicy::default(),
         };
         let window = Window::open(&rule, &Known::default(), at(0));
         Progress::new(

@@ -26,6 +26,7 @@ mod gaps;
 mod harness;
 mod health;
 mod http2;
+mod language;
 mod memory;
 mod memory_budget;
 mod oauth;

@@ -1,5 +1,6 @@
 //! What an entry is made of: its type and name, paths into answers, filters, fields.
 
+use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use super::pattern::{SCALAR, filled, one_or_more, or_filled_in};
@@ -7,6 +8,7 @@ use super::{Kind, Traits};
 use crate::config::catalog::{NamedType, types_of};
 use crate::config::keys::Place;
 use crate::config::section::{Found, Text};
+use crate::paging::{LinkPart, LinkSource, Locator, MoreFlag};
 use crate::record::CustomFields;
 use crate::record::path::JsonPath;
 
@@ -210,6 +212,127 @@ impl Kind for CustomFieldsKind {
 
     fn schema(_: Place) -> Value {
         json!({ "type": "object" })
+    }
+}
+
+/// Where a page holds the link to the next one.
+pub(in crate::config) enum NextLink {}
+
+/// The value of `json_paths.next_url`.
+pub(in crate::config) enum NextLinkValue {
+    /// In the body.
+    Body(JsonPath),
+    /// In a header, or put together.
+    Other(LinkSource),
+}
+
+impl Kind for NextLink {
+    type Value<'v> = NextLinkValue;
+    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+
+    fn read(found: &Found<'_>) -> Option<NextLinkValue> {
+        let text = found.text()?;
+        if let Some(name) = header_name(found, &text) {
+            return Some(NextLinkValue::Other(match name? {
+                name if name == "link" => LinkSource::LinkHeader,
+                name => LinkSource::Header(name),
+            }));
+        }
+        match text.starts_with('$') || !text.contains('{') {
+            true => Some(NextLinkValue::Body(path(found, &text)?)),
+            false => Some(NextLinkValue::Other(LinkSource::Joined(link_parts(found, &text)?))),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR })
+    }
+}
+
+/// The parts of a link that is put together of texts and `{paths}`.
+fn link_parts(found: &Found<'_>, text: &str) -> Option<Vec<LinkPart>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('{') {
+        let Some((inside, after)) = from.split_once('}') else {
+            return found
+                .refuse("a `{` without its `}`", Some("like 'https://host.example/events?cursor={meta.cursor}'"));
+        };
+        parts.extend((!before.is_empty()).then(|| LinkPart::Text(before.to_owned())));
+        parts.push(LinkPart::Value(locator(found, inside)?));
+        rest = after;
+    }
+    parts.extend((!rest.is_empty()).then(|| LinkPart::Text(rest.to_owned())));
+    Some(parts)
+}
+
+/// Where an answer holds a value: a JSON path, or `header.NAME`.
+pub(in crate::config) enum ValueLocator {}
+
+impl Kind for ValueLocator {
+    type Value<'v> = Locator;
+    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+
+    fn read(found: &Found<'_>) -> Option<Locator> {
+        locator(found, &found.text()?)
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR })
+    }
+}
+
+fn locator(found: &Found<'_>, text: &str) -> Option<Locator> {
+    match header_name(found, text) {
+        Some(name) => Some(Locator::Header(name?)),
+        None => Some(Locator::Body(path(found, text)?)),
+    }
+}
+
+/// The name in `header.NAME`; `Some(None)` where it can't be one, which is noted.
+fn header_name(found: &Found<'_>, text: &str) -> Option<Option<HeaderName>> {
+    let name = text.strip_prefix("header.").or_else(|| text.strip_prefix("headers."))?;
+    Some(match HeaderName::from_bytes(name.trim().as_bytes()) {
+        Ok(name) => Some(name),
+        Err(_) => found.refuse("it is not a valid HTTP header name", Some("like header.Link")),
+    })
+}
+
+/// A flag of the answer; with a `!` before it the opposite counts.
+pub(in crate::config) enum FlagPath {}
+
+impl Kind for FlagPath {
+    type Value<'v> = MoreFlag;
+    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+
+    fn read(found: &Found<'_>) -> Option<MoreFlag> {
+        let text = found.text()?;
+        let opposite = text.strip_prefix('!');
+        let path = path(found, opposite.unwrap_or(&text).trim())?;
+        Some(MoreFlag { path, is_negated: opposite.is_some() })
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR })
+    }
+}
+
+/// How many records a full page has.
+pub(in crate::config) enum PageSize {}
+
+impl Kind for PageSize {
+    type Value<'v> = u64;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<u64> {
+        match found.text()?.trim().parse() {
+            Ok(size) if size > 0 => Some(size),
+            _ => found.refuse("it should be a whole number above 0", Some("as many records as a full page has")),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": SCALAR, "pattern": or_filled_in(r"^\s*\+?0*[1-9][0-9]*\s*$") })
     }
 }
 

@@ -182,6 +182,27 @@ impl Kind for OverlapKind {
     }
 }
 
+/// A span of time: minutes as a number, or text like `30s`, `5m`, `24h`.
+pub(in crate::config) enum Span {}
+
+impl Kind for Span {
+    type Value<'v> = TimeDelta;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<TimeDelta> {
+        TimeDelta::from_std(minutes(found)?).ok()
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({
+            "type": ["number", "string"],
+            "minimum": 0,
+            "maximum": MINUTES_MAX,
+            "pattern": or_filled_in(&format!(r"^\s*{}\s*$", span()))
+        })
+    }
+}
+
 /// A time zone.
 pub(in crate::config) enum TimeZone {}
 

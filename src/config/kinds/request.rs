@@ -10,6 +10,7 @@ use crate::config::keys::Place;
 use crate::config::section::{Found, key_text, written};
 use crate::config::slips;
 use crate::hosts::HostRule;
+use crate::template::{Template, UrlTemplate};
 
 /// How a host of `hosts` begins, perhaps with its scheme.
 const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
@@ -18,15 +19,27 @@ const HEADER_NAME: &str = r"^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*$";
 /// What can stand in an HTTP header.
 const HEADER_VALUE: &str = r"^\s*[^\x00-\x08\x0a-\x1f\x7f]*\s*$";
 
-/// The URL of a request.
+/// What a URL looks like.
+const URL_HINT: &str = "like https://host.example/path";
+
+/// The URL of a data request, perhaps with variables in its path and query.
 pub(in crate::config) enum Url {}
 
 impl Kind for Url {
-    type Value<'v> = reqwest::Url;
+    /// With the URL that fixes the origin.
+    type Value<'v> = (UrlTemplate, reqwest::Url);
 
-    fn read(found: &Found<'_>) -> Option<reqwest::Url> {
+    fn read(found: &Found<'_>) -> Option<(UrlTemplate, reqwest::Url)> {
         let text = found.filled()?;
-        found.or_refuse(web_url(&text), "like https://host.example/path")
+        let refuse = |what: &str| found.refuse(what, Some(URL_HINT));
+        match UrlTemplate::parse(text.trim_end_matches('?')) {
+            Ok((template, url)) => match is_web(&url) {
+                Ok(()) => Some((template, url)),
+                Err(what) => refuse(what),
+            },
+            Err(Some(error)) => refuse(&error.to_string()),
+            Err(None) => refuse("it is not a valid URL"),
+        }
     }
 
     fn schema(_: Place) -> Value {
@@ -41,7 +54,8 @@ impl Kind for TokenUrl {
     type Value<'v> = reqwest::Url;
 
     fn read(found: &Found<'_>) -> Option<reqwest::Url> {
-        let url = Url::read(found)?;
+        let text = found.filled()?;
+        let url = found.or_refuse(web_url(&text), URL_HINT)?;
         slips::in_token_url(&url).into_iter().for_each(|(what, hint)| found.warn(what, hint));
         Some(url)
     }
@@ -97,6 +111,45 @@ impl Kind for Headers {
     fn schema(_: Place) -> Value {
         let values = one_or_more(Some(&or_filled_in(HEADER_VALUE)));
         json!({ "type": "object", "patternProperties": { HEADER_NAME: values }, "additionalProperties": nothing() })
+    }
+}
+
+/// Headers of data requests: those without variables, and those with.
+pub(in crate::config) enum HeaderTemplates {}
+
+impl Kind for HeaderTemplates {
+    type Value<'v> = (HeaderMap, Vec<(HeaderName, Template)>);
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read(found: &Found<'_>) -> Option<Self::Value<'static>> {
+        let (mut plain, mut filled) = (HeaderMap::new(), Vec::new());
+        for (name, text) in found.pairs() {
+            let refuse = |what: &str| found.reader.error(&text.spot, what, None);
+            let template = match Template::parse(text.value.trim()) {
+                Ok(template) => template,
+                Err(error) => {
+                    refuse(&error.to_string());
+                    continue;
+                }
+            };
+            let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) else {
+                refuse("it is not a valid HTTP header name");
+                continue;
+            };
+            match HeaderValue::from_str(&template.texts()) {
+                Err(_) => refuse("its value can't stand in an HTTP header"),
+                Ok(_) if template.variables().next().is_some() => filled.push((name, template)),
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    plain.append(name, value);
+                }
+            }
+        }
+        Some((plain, filled))
+    }
+
+    fn schema(place: Place) -> Value {
+        Headers::schema(place)
     }
 }
 
@@ -187,11 +240,16 @@ fn host(item: &Found<'_>) -> Option<HostRule> {
 /// An http or https URL with a host; a `?` at its end is cut.
 pub(super) fn web_url(text: &str) -> Result<reqwest::Url, &'static str> {
     let url = reqwest::Url::parse(text.trim_end_matches('?')).map_err(|_| "it is not a valid URL")?;
+    is_web(&url)?;
+    Ok(url)
+}
+
+fn is_web(url: &reqwest::Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it should begin with https://");
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("it has no host");
     }
-    Ok(url)
+    Ok(())
 }

@@ -9,6 +9,7 @@ mod rules;
 
 use serde_json::{Map, Value, json};
 
+use super::catalog::types_of;
 use super::kinds::pattern::nullable;
 use super::reference::{self, KEYS, KeyInfo, Need, Place};
 
@@ -45,12 +46,26 @@ fn mapping(place: Place, within: &str) -> Map<String, Value> {
         }
         properties.insert(name.to_owned(), if is_required { schema } else { nullable(schema) });
     }
+    for (name, schema) in parameters(place).filter(|_| within.is_empty()) {
+        properties.entry(name).or_insert(schema);
+    }
     let mut schema = Map::new();
     schema.insert("type".to_owned(), "object".into());
     schema.insert("properties".to_owned(), properties.into());
     schema.insert("required".to_owned(), required.into());
     schema.insert("additionalProperties".to_owned(), false.into());
     schema
+}
+
+/// The parameters that the types of a place have beside the keys.
+fn parameters(place: Place) -> impl Iterator<Item = (String, Value)> {
+    let types = place.list().into_iter().flat_map(types_of);
+    types.flat_map(|named| {
+        named.own_parameters().map(|parameter| {
+            let description = format!("`{}`: {}", named.name, parameter.meaning);
+            (parameter.name.clone(), json!({ "description": description }))
+        })
+    })
 }
 
 /// Whether a key, or one below it, must be there, whatever the entry's type.

@@ -50,11 +50,12 @@ fn of_entry(place: Place, more: Option<Value>) -> Map<String, Value> {
 fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
     let of_type = KEYS.iter().filter(|key| key.need == Need::OfType && key.place.each().contains(&place));
     let left = of_type.filter(|key| !named.fills(key.path));
-    left.filter_map(|key| match key.path {
+    let left = left.filter_map(|key| match key.path {
         "start_date_name" => (!named.odata).then(start),
         path => Some(one_of_the_names(path)),
-    })
-    .collect()
+    });
+    let parameters = named.own_parameters().filter(|parameter| !parameter.optional);
+    left.chain(parameters.map(|parameter| has(&[&parameter.name], &present()))).collect()
 }
 
 /// A key that is there, by any of its names.

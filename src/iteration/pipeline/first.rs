@@ -7,8 +7,12 @@ use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::record::date;
 use crate::state::Anomaly;
-use crate::template::{Position, Scope};
+use crate::template::{Position, Scope, Variable};
 use crate::window::{RetentionLimit, RetentionSearch, is_too_old};
+
+/// How an API refuses a cursor that it doesn't know any more.
+const CURSOR_REFUSED: [StatusCode; 4] =
+    [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::UNPROCESSABLE_ENTITY];
 
 impl Pipeline<'_> {
     /// The first page. Where the API refuses the start date as too old, that of the earliest date that it takes.
@@ -18,6 +22,7 @@ impl Pipeline<'_> {
     pub(super) async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.intake.window.start;
         match self.first_page_from(fetcher, wanted).await {
+            Err(cause) if self.refuses_cursor(&cause) => return self.first_page_without_cursor(fetcher).await,
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
@@ -27,9 +32,39 @@ impl Pipeline<'_> {
         }
     }
 
+    /// Where a chain begins: with the cursor of the iteration before, where there is one.
+    pub(super) fn first_position(&self) -> Position {
+        Position { cursor: self.account.cursor.clone(), ..Position::default() }
+    }
+
+    /// Whether an answer to the first request may mean that its cursor is no good any more.
+    fn refuses_cursor(&self, cause: &FetchError) -> bool {
+        let is_such = cause.status().is_some_and(|status| CURSOR_REFUSED.contains(&status));
+        is_such && self.account.cursor.is_some() && self.plan.request.variables().any(|name| *name == Variable::Cursor)
+    }
+
+    /// The first page again; where its cursor is refused twice it is dropped, and the window begins at its date.
+    async fn first_page_without_cursor(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
+        let start = self.intake.window.start;
+        match self.first_page_from(fetcher, start).await {
+            Err(cause) if self.refuses_cursor(&cause) => {
+                let start_text = date::format(start);
+                tracing::warn!(
+                    api = self.plan.name, %cause, start = start_text,
+                    "the API refuses the cursor twice, so it is dropped and the window begins at its date; what lies \
+                     between may be missing"
+                );
+                self.account.cursor = None;
+                self.intake.names_start = self.plan.request.names_start(&Position::default());
+                self.first_page_from(fetcher, start).await
+            }
+            other => other,
+        }
+    }
+
     /// The first page of a window that begins there.
     async fn first_page_from(&self, fetcher: &Fetcher<'_>, start: DateTime<Utc>) -> Result<Answer, FetchError> {
-        let first = Position::default();
+        let first = self.first_position();
         Box::pin(fetcher.page(Scope { start, ..self.scope(&first) }, RequestTurn::First)).await
     }
 

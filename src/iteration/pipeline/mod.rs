@@ -101,7 +101,12 @@ impl<'a> Pipeline<'a> {
         self.lane.delivery.shipper.require_listener().await?;
         let (mut asked, mut fetched) = match self.resume(fetcher).await {
             Some(resumed) => resumed,
-            None => (Position::default(), self.first_page(fetcher).await),
+            None => {
+                let first = self.first_position();
+                self.intake.names_start = self.plan.request.names_start(&first);
+                let fetched = self.first_page(fetcher).await;
+                (self.first_position(), fetched)
+            }
         };
         loop {
             let page = self.intake.chain.course().pages + 1;
@@ -111,7 +116,11 @@ impl<'a> Pipeline<'a> {
             };
             match taken {
                 Ok(Some((next, answer))) => (asked, fetched) = (next, answer),
-                Ok(None) => return self.ship_rest().await,
+                Ok(None) => {
+                    self.ship_rest().await?;
+                    self.account.cursor = self.intake.cursor.take().or(self.account.cursor.take());
+                    return Ok(());
+                }
                 Err(error) => {
                     // What is in hand is good, whatever happened after it; but a listener that failed is left alone.
                     if !self.lane.has_failed {
@@ -125,7 +134,7 @@ impl<'a> Pipeline<'a> {
 
     /// The values for the request at a position.
     fn scope<'s>(&self, position: &'s Position) -> Scope<'s> {
-        Scope { start: self.intake.window.start, end: None, now: self.now, position }
+        Scope { start: self.intake.window.start, end: self.intake.window.end, now: self.now, position }
     }
 
     /// Reads a page and puts its new records into batches; the next one is fetched meanwhile. Gives what came of that.
@@ -320,6 +329,7 @@ impl<'a> Pipeline<'a> {
     fn next(&mut self, read: &Page<'_>, asked: &Position, answer: &Answer) -> Result<Option<Position>, IterationError> {
         let page = self.report.pages;
         let facts = self.facts(answer, read);
+        let cursor = self.plan.paging.cursor_after(asked.cursor.as_ref(), &facts);
         let next = self.plan.paging.next(&self.plan.request, asked, &facts).map_err(|cause| match cause {
             PaginationError::Link(cause) => IterationError::NextLink { page, cause },
             PaginationError::Token => {
@@ -327,6 +337,7 @@ impl<'a> Pipeline<'a> {
                 IterationError::NextToken { page, path }
             }
         })?;
+        self.intake.cursor = cursor;
         if next.is_some() {
             (self.account.has_found_next, self.intake.observed.has_followed) = (true, true);
         }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::super::report::is_refusal;
 use super::{Pipeline, beside_the_runtime};
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
-use crate::paging::next_link;
+use crate::paging::{Pagination, next_link};
 use crate::record::{Fingerprint, Page, Record};
 use crate::template::{Position, Scope};
 use crate::window::{Chain, Progress, Proof, SeenRecord};
@@ -43,13 +43,18 @@ impl Pipeline<'_> {
     pub(super) async fn resume(&mut self, fetcher: &Fetcher<'_>) -> Option<(Position, Result<Answer, FetchError>)> {
         let progress = self.account.progress.clone()?;
         let asked = self.asked_to_resume(&progress);
-        let fetched = match &asked {
-            Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
-                let turn = if asked.is_first() { RequestTurn::First } else { RequestTurn::Next };
-                Box::pin(fetcher.page(Scope { start: progress.window.start, ..self.scope(asked) }, turn)).await
-            }
-            _ => return self.begin_again(),
-        };
+        let fetched =
+            match &asked {
+                Some(asked) if progress.is_valid(self.plan.requests_fingerprint(), self.now) => {
+                    let turn = if asked.is_first() { RequestTurn::First } else { RequestTurn::Next };
+                    Box::pin(fetcher.page(
+                        Scope { start: progress.window.start, end: progress.window.end, ..self.scope(asked) },
+                        turn,
+                    ))
+                    .await
+                }
+                _ => return self.begin_again(),
+            };
         let is_proved = match &fetched {
             Ok(answer) => self.proves(answer, &progress).await,
             Err(cause) if cause.status().is_some_and(is_refusal) => false,
@@ -61,6 +66,7 @@ impl Pipeline<'_> {
         let is_proof = matches!(progress.proof(), Proof::Again(_));
         self.intake.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, is_proof);
         self.intake.window = progress.window;
+        self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.request.names_start(asked));
         self.resumed = Some(Resumed { is_proof });
         tracing::debug!(
             api = self.plan.name,
@@ -134,12 +140,20 @@ impl Pipeline<'_> {
         Some(place.proved_by(&records, is_only_proved, now))
     }
 
+    /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
+    pub(super) fn take_place(&mut self, place: Progress) {
+        if self.plan.paging.kind == Pagination::Cursor {
+            self.account.cursor.clone_from(&place.next().cursor);
+        }
+        self.account.progress = Some(place);
+    }
+
     /// Saves a place, once everything before it is delivered.
     pub(super) async fn wait_at(&mut self, place: Option<Progress>) {
         let Some(place) = place else { return };
         self.lane.places.waiting.push_back((self.lane.places.batched, place));
         if let Some(place) = self.lane.places.deliver(0) {
-            self.account.progress = Some(place);
+            self.take_place(place);
             drop(self.directory.save_soon(&self.plan.name, self.account.clone()).await);
         }
     }

@@ -22,7 +22,7 @@ impl Pipeline<'_> {
         match self.lane.places.deliver(0) {
             None => self.directory.remember(self.account.ledger, self.account.iteration, identities).await,
             Some(place) => {
-                self.account.progress = Some(place);
+                self.take_place(place);
                 self.directory.remember_with(&self.plan.name, self.account.clone(), identities).await
             }
         }

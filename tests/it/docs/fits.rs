@@ -35,8 +35,18 @@ const REFRESH: &str = "oauth_apis: [{type: general, name: a, credentials: {id: i
 const SIGNED: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, sign: {hmac: sha256}, settings: {time_interval: 1}, \
                       start_date_name: since, http_request: {url: 'https://api.example'}, \
                       json_paths: {data: items, data_date: date, next_url: next}}]";
-const FIRST_PAGE: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
-                          http_request: {url: 'https://api.example'}, json_paths: {data: items, data_date: date}}]";
+const LINK_HEADER: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                          http_request: {url: 'https://api.example'},  \
+                          json_paths: {data: items, data_date: date, next_url: header.Link}}]";
+const TOKEN: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                          http_request: {url: 'https://api.example'}, filters: {cursor: '{next_token}'}, \
+                          json_paths: {data: items, data_date: date, next_token: next}}]";
+const PAGE: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                          http_request: {url: 'https://api.example'}, filters: {page: '{page}'}, \
+                          json_paths: {data: items, data_date: date}}]";
+const OFFSET: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                          http_request: {url: 'https://api.example'}, filters: {offset: '{offset}', limit: 100}, \
+                          json_paths: {data: items, data_date: date}}]";
 const UNIX: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                     http_request: {url: 'https://api.example'}, filters: {since: 1700000000}, \
                     json_paths: {data: items, data_date: date, next_url: next}}]";
@@ -67,15 +77,15 @@ const ROWS: &[Row] = &[
     row("", "OAuth 2.0 refresh tokens, signed JWTs", false, "", REFRESH),
     row("", "signed requests, client certificates", false, "", SIGNED),
     row("paging", "a link to the next page in the answer's body", true, "`json_paths.next_url`", BASIC),
-    row("", "a `Link` header", false, "", FIRST_PAGE),
-    row("", "a token or cursor for the next page", false, "", FIRST_PAGE),
-    row("", "page numbers", false, "", FIRST_PAGE),
-    row("", "offsets", false, "", FIRST_PAGE),
+    row("", "a `Link` header", true, "`json_paths.next_url: header.Link`", LINK_HEADER),
+    row("", "a token or cursor for the next page", true, "`json_paths.next_token`, `{next_token}`", TOKEN),
+    row("", "page numbers", true, "`{page}`", PAGE),
+    row("", "offsets", true, "`{offset}`", OFFSET),
     row("start date", "a query parameter: ISO 8601, a day", true, "`start_date_name`", DAY),
     row("", "UNIX seconds or milliseconds", true, "the same, with an example in `filters`", UNIX),
     row("", "a part of a filter, such as `date ge …`", true, "`{start_date}` in `filters`", IN_FILTER),
-    row("", "in the body or the path", false, "", IN_BODY),
-    row("", "an end date as well", false, "", END_DATE),
+    row("", "in the body, a header or the path", true, "`{start_date}` there", IN_BODY),
+    row("", "an end date as well", true, "`{end_date}`, `settings.max_window`", END_DATE),
     row("answer", "JSON with a list of records", true, "`json_paths.data`", BASIC),
     row("", "CSV, XML, one JSON object per line", false, "", FORMAT),
     row("", "a list of ids, and a request for each", false, "", STEPS),

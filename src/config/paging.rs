@@ -1,0 +1,73 @@
+//! How the pages of an entry lead from one to the next, and what its variables need for it.
+
+use super::api::Entries;
+use super::keys;
+use super::kinds::entry::NextLinkValue;
+use super::section::Section;
+use crate::paging::{LinkSource, Pagination, Paging};
+use crate::record::path::JsonPath;
+use crate::template::{RequestTemplate, Template, Variable};
+
+/// What is said where nothing leads to a next page.
+const ONLY_FIRST_PAGE: &str = "absent: only the first page of an answer is read";
+
+impl Entries<'_> {
+    /// How pages lead on, and the path of the link where it stands in the body.
+    pub(super) fn paging(
+        &self,
+        entry: &Section<'_>,
+        request: Option<&RequestTemplate>,
+    ) -> Option<(Paging, Option<JsonPath>)> {
+        let link = entry.read(&keys::NEXT_URL);
+        let token = entry.read(&keys::NEXT_TOKEN);
+        let cursor = entry.read(&keys::CURSOR);
+        let has_more = entry.read(&keys::HAS_MORE);
+        let page_size = entry.read(&keys::PAGE_SIZE);
+        let leads_on = link.is_some() || token.is_some() || cursor.is_some();
+        let is_counted = request.is_some_and(|request| request.variables().any(Variable::is_counter));
+        if !leads_on && !is_counted {
+            self.reader.warn(&entry.spot_of(&keys::NEXT_URL), ONLY_FIRST_PAGE, None);
+        }
+        let request = request?;
+        let uses = |name: &str| request.variables().any(|variable| variable.name() == name);
+        if token.is_some() && !uses("next_token") {
+            let hint = "put `{next_token}` where the API takes it, like `filters: {cursor: '{next_token}'}`";
+            let what = "the token stands nowhere in the request, so no next page could be asked for";
+            self.reader.error(&entry.spot_of(&keys::NEXT_TOKEN), what, Some(hint.to_owned()));
+        }
+        for (is_there, name, key) in
+            [(token.is_some(), "next_token", &keys::NEXT_TOKEN), (cursor.is_some(), "cursor", &keys::CURSOR)]
+        {
+            if uses(name) && !is_there {
+                let hint = format!("name the place in the answer that holds it: json_paths.{name}");
+                let what = format!("`{{{name}}}` stands in the request, and nothing gives it a value");
+                self.reader.error(&entry.spot_of(key), what, Some(hint));
+            }
+        }
+        let (kind, next_url) = match (token, link) {
+            (Some(token), _) => (Pagination::Token(token), None),
+            (None, Some(NextLinkValue::Body(path))) => (Pagination::Link(LinkSource::Body), Some(path)),
+            (None, Some(NextLinkValue::Other(source))) => (Pagination::Link(source), None),
+            (None, None) if is_counted => (Pagination::Counted { page_size }, None),
+            (None, None) if cursor.is_some() && uses("cursor") => (Pagination::Cursor, None),
+            (None, None) => (Pagination::None, None),
+        };
+        self.require_values(entry, request);
+        Some((Paging { kind, has_more, cursor }, next_url))
+    }
+
+    /// In the first request a variable that may have no value must stand alone, so that its field is left out then.
+    fn require_values(&self, entry: &Section<'_>, request: &RequestTemplate) {
+        let is_mixed = |template: &&Template| template.as_variable().is_none();
+        let templates = request.first.templates();
+        let mixed = templates.iter().filter(|template| is_mixed(template)).flat_map(|template| template.variables());
+        if let Some(variable) = mixed.into_iter().find(|variable| variable.is_optional()) {
+            let name = variable.name();
+            let what = format!("`{{{name}}}` has no value in the first request, and stands beside other text there");
+            let hint = format!(
+                "let `{{{name}}}` be the whole value of a filter, a header or a field, or move it into `next_request`"
+            );
+            self.reader.error(&entry.spot_of(&keys::URL), what, Some(hint));
+        }
+    }
+}
