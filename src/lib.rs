@@ -38,6 +38,7 @@
 //! | [`template`] | requests as text with variables: compiled once, filled in for each request, encoded once; pure |
 //! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects; credentials stay within their origin |
+//! | [`decode`] | from the bytes of a body to JSON text: NDJSON, CSV, gzip and zip files; pure |
 //! | [`paging`] | how a page leads to the next: links, tokens, counting, cursors; pure |
 //! | [`memory`] | the budget of bytes for pages, records and batches; whether the listener takes anything |
 //! | [`record`] | a page read in one pass: JSON paths, event dates, fingerprints, the lines that are shipped; pure |
@@ -104,7 +105,7 @@
 //! # Where it will grow
 //!
 //! Each of these is one place with a closed set of kinds: how a window becomes a request ([`template::RequestTemplate`]), how a page
-//! leads to the next ([`record::Paths`] and [`paging::Pagination`]), where credentials come from ([`plan::Auth`]), where
+//! leads to the next ([`record::Paths`] and [`paging::Pagination`]), what a body may be ([`decode::Format`]), where credentials come from ([`plan::Auth`]), where
 //! checkpoints live ([`state::StateDir`]), where batches go ([`ship::Listener`]).
 
 pub mod cli;
@@ -112,6 +113,7 @@ pub mod commands;
 pub mod config;
 pub mod counters;
 pub mod daemon;
+pub mod decode;
 pub mod demo;
 pub mod fetch;
 pub mod health;
@@ -129,6 +131,7 @@ pub mod proxy;
 pub mod record;
 pub mod reload;
 pub mod retry;
+mod runtime;
 pub mod secret;
 mod server;
 pub mod ship;

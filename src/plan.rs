@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 
+use crate::decode::Format;
 use crate::pace::Rate;
 use crate::paging::Paging;
 use crate::record::{CustomFields, Fingerprint, Paths};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub start: StartPolicy,
     /// Records dated then or later are left out (`once --until`).
     pub until: Option<DateTime<Utc>>,
+    /// How answers are read.
+    pub response: ResponseRule,
     /// Where things stand in the answers.
     pub paths: Paths,
     /// How one page leads to the next.
@@ -85,6 +88,16 @@ pub struct Plan {
     pub custom_fields: CustomFields,
     /// Hides this API's secrets.
     pub redactor: Redactor,
+}
+
+/// How answers are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseRule {
+    /// What their bodies are (`response.format`).
+    pub format: Format,
+    /// The statuses of answers without records (`response.empty_statuses`), besides 204. They are believed unless a web
+    /// page comes with them.
+    pub empty_statuses: Vec<StatusCode>,
 }
 
 /// Where a request's credentials come from.

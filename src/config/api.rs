@@ -13,7 +13,7 @@ use super::plain::is_plain;
 use super::reader::Reader;
 use super::secrets::{self, redactor};
 use super::section::{Found, LIKENESS_MIN, Section};
-use crate::plan::{Auth, EndPolicy, Overlap, Plan, StartPolicy};
+use crate::plan::{Auth, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy};
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::secret::Redactor;
 use crate::template::RequestTemplate;
@@ -90,6 +90,7 @@ impl<'v> Entries<'v> {
                 end: end_policy(entry, &request),
             },
             until: None,
+            response: response(entry),
             paths,
             paging,
             custom_fields: custom_fields?,
@@ -156,6 +157,14 @@ impl<'v> Entries<'v> {
         };
         let (data, is_data_optional) = data?;
         Some(Paths { data, date: date?, id, next_url: None, is_data_optional, error, zone })
+    }
+}
+
+/// How answers are read.
+fn response(entry: &Section<'_>) -> ResponseRule {
+    ResponseRule {
+        format: entry.read(&keys::FORMAT).unwrap_or_default(),
+        empty_statuses: entry.read(&keys::EMPTY_STATUSES).unwrap_or_default(),
     }
 }
 

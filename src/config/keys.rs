@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::catalog::List;
 use super::kinds::entry::{
-    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, Name, NextLink, OptionalPath, PageSize,
-    Path, StartName, TypeName, ValueLocator,
+    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, Name, NextLink,
+    OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::request::{Body, Form, HeaderTemplates, Headers, Hosts, HttpMethod, TokenUrl, Url};
@@ -212,6 +212,10 @@ keys! {
     /// Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look
     /// for one.
     ERROR: ErrorPath = Both "json_paths.error", Else("`error`, `errors`, `success: false`, `status: error`");
+    /// What the body is: `json`, `ndjson` (one JSON value per line) or `csv`. gzip and zip files are opened.
+    FORMAT: FormatName = Both "response.format", Else("its content type or its first bytes tell");
+    /// Statuses that mean "nothing here", like `404`, unless a web page comes with them.
+    EMPTY_STATUSES: Statuses = Both "response.empty_statuses", Else("204");
     /// The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.
     TIME_INTERVAL: Interval = Both "settings.time_interval", Required;
     /// How many days back the first iteration begins.

@@ -21,6 +21,7 @@ impl FetchError {
             Self::WebPage { .. } => "web-page",
             Self::Empty { .. } => "empty-body",
             Self::TooLarge { .. } => "page-too-large",
+            Self::Undecoded { .. } => "body-not-decoded",
             Self::Redirect { .. } => "redirect",
             Self::Login { .. } => "login-page",
             Self::Token(cause) if cause.until().is_some() => "waiting",

@@ -103,18 +103,6 @@ impl Silence {
     }
 }
 
-/// The body as text, and whether some bytes had to be replaced.
-pub(super) fn text(bytes: Vec<u8>) -> (String, bool) {
-    let (text, was_lossy) = match String::from_utf8(bytes) {
-        Ok(text) => (text, false),
-        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
-    };
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => (rest.to_owned(), was_lossy),
-        None => (text, was_lossy),
-    }
-}
-
 /// The API's clock (`Date`, RFC 9110, section 6.6.1), if the answer tells it.
 pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     date::parse_written(headers.get(DATE)?.to_str().ok()?)

@@ -1,7 +1,7 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
 use chrono::Utc;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
 use super::answer::{self, BodyReader, Silence};
@@ -10,15 +10,19 @@ use super::room::Room;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, refusal};
 use crate::counters::Counters;
+use crate::decode::{DecodeError, Decoded, Decoder};
 use crate::http::{self, Clients};
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
+use crate::runtime::beside_the_runtime;
 use crate::secret::{Redactor, Secret};
 use crate::template::Request;
 use crate::window::Moment;
 
 /// A success that refuses the token is no larger than this.
 const REFUSAL_BYTES_MAX: usize = 16 * 1024;
+/// By how much more may be made out of a body where it was too little.
+const LIMIT_FACTOR: usize = 4;
 /// The key that sets how long an API may be silent.
 const TIMEOUT_KEY: &str = "http_request.timeout";
 
@@ -55,20 +59,60 @@ impl Attempt<'_> {
         let SentRequest { response, base, elsewhere } = sent?;
         self.counters.touch();
         let status = response.status();
-        if !status.is_success() {
-            return Err(status_failure(response, url, elsewhere, &access.redactor).await);
-        }
-        let has_content = status != StatusCode::NO_CONTENT;
         let headers = response.headers().clone();
-        let reading = BodyReader { bytes_max: PAGE_BYTES_MAX, silence: self.silence(), counters: self.counters, room };
-        let bytes = answer::read(response, url, reading, &access.redactor).await?;
-        let (text, was_lossy) = answer::text(bytes);
-        let flaw = flaw::of(&text).filter(|_| has_content).map(|flaw| flawed(flaw, url, status, &access.redactor));
-        let text = has_content.then_some(text);
         let moment = Moment::new(asked_at, answer::date(&headers));
         let secrets = access.redactor.clone();
-        let answer = Answer { text, was_lossy, base, secrets, moment, headers, permit: None };
-        Ok(Got { answer, status, flaw })
+        let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
+        let is_empty = self.plan.response.empty_statuses.contains(&status);
+        if is_empty || !status.is_success() {
+            let refused = Refused::read(response, url, elsewhere).await;
+            return match is_empty && !refused.is_web_page() {
+                true => Ok(Got { answer: without_records, status, flaw: None }),
+                false => Err(refused.failure(&access.redactor)),
+            };
+        }
+        let reading = BodyReader {
+            bytes_max: PAGE_BYTES_MAX,
+            silence: self.silence(),
+            counters: self.counters,
+            room: room.as_deref_mut(),
+        };
+        let bytes = answer::read(response, url, reading, &access.redactor).await?;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Got { answer: without_records, status, flaw: None });
+        }
+        let decoded = self.decode(bytes, url, &without_records.headers, room).await?;
+        let Decoded { text, was_lossy, is_made } = decoded;
+        // What was made here is whole.
+        let flaw = if is_made { None } else { flaw::of(&text) };
+        let flaw = flaw.map(|flaw| flawed(flaw, url, status, &access.redactor));
+        Ok(Got { answer: Answer { text: Some(text), was_lossy, ..without_records }, status, flaw })
+    }
+
+    /// The text of a body. Where more is made out of it than it is, room is taken before that is in memory.
+    async fn decode(
+        self,
+        body: Vec<u8>,
+        url: &Url,
+        headers: &HeaderMap,
+        mut room: Option<&mut Room<'_>>,
+    ) -> Result<Decoded, AttemptError> {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let decoder = Decoder::new(self.plan.response.format, content_type);
+        let Some(mut limit) = decoder.first_limit(&body) else { return Ok(Decoded::as_sent(body)) };
+        loop {
+            limit = limit.min(PAGE_BYTES_MAX);
+            if let Some(room) = &mut room {
+                room.take_for_body(body.len().saturating_add(limit)).await.map_err(AttemptError::end)?;
+            }
+            let decoded = beside_the_runtime(body.len(), || decoder.decode(&body, limit));
+            match decoded {
+                Err(DecodeError::TooLarge { .. }) if limit < PAGE_BYTES_MAX => {
+                    limit = limit.saturating_mul(LIMIT_FACTOR)
+                }
+                decoded => return decoded.map_err(|cause| undecoded(cause, url, &self.access.redactor)),
+            }
+        }
     }
 
     fn outgoing<'o>(&'o self, request: &'o Request) -> Outgoing<'o> {
@@ -111,6 +155,18 @@ fn flawed(flaw: Flaw, url: &Url, status: StatusCode, redactor: &Redactor) -> Att
     AttemptError { is_lost: true, ..AttemptError::passing(error) }
 }
 
+/// A body that can't be decoded. One that was cut off may come whole the next time.
+fn undecoded(cause: DecodeError, url: &Url, redactor: &Redactor) -> AttemptError {
+    let url = redactor.url(url);
+    match cause {
+        DecodeError::TooLarge { max } => AttemptError::end(FetchError::TooLarge { url, max }),
+        cause if cause.is_cut() => {
+            AttemptError { is_lost: true, ..AttemptError::passing(FetchError::Undecoded { url, cause }) }
+        }
+        cause => AttemptError::end(FetchError::Undecoded { url, cause }),
+    }
+}
+
 /// An answer that is no success, and what follows it.
 pub(super) async fn status_failure(
     response: Response,
@@ -118,23 +174,54 @@ pub(super) async fn status_failure(
     elsewhere: Option<String>,
     redactor: &Redactor,
 ) -> AttemptError {
-    let (status, headers, now) = (response.status(), response.headers().clone(), chrono::Utc::now());
-    let body = http::said(response).await;
-    let error_body = answer::error_body(&headers, &body, redactor);
-    let verdict = match retry::verdict(status, &headers, now) {
-        Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),
-        Verdict::End if matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY) => retry::limited(&headers, now),
-        verdict => verdict,
-    };
-    let refusal = refusal::of(status, &headers, &body).filter(|_| verdict == Verdict::End && elsewhere.is_none());
-    // Who answers these did nothing; behind the others the request may have been done.
-    let is_lost = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-    let url = redactor.url(url);
-    let error = match elsewhere {
-        Some(other) => FetchError::Elsewhere { url, other, status, error_body },
-        None => FetchError::Status { url, status, error_body },
-    };
-    AttemptError { verdict, refusal, is_lost, ..AttemptError::end(error) }
+    Refused::read(response, url, elsewhere).await.failure(redactor)
+}
+
+/// An answer whose status is enough, with the beginning of its body.
+struct Refused<'a> {
+    url: &'a Url,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    /// Who answered, where it was asked without credentials.
+    elsewhere: Option<String>,
+}
+
+impl<'a> Refused<'a> {
+    async fn read(response: Response, url: &'a Url, elsewhere: Option<String>) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { url, status, headers, body: http::said(response).await, elsewhere }
+    }
+
+    fn is_web_page(&self) -> bool {
+        flaw::web_page(&self.body).is_some()
+    }
+
+    /// What is wrong with it, and what follows.
+    fn failure(self, redactor: &Redactor) -> AttemptError {
+        let Self { url, status, headers, body, elsewhere } = self;
+        if status.is_success() {
+            return flawed(Flaw::WebPage(flaw::web_page(&body).flatten()), url, status, redactor);
+        }
+        let now = Utc::now();
+        let error_body = answer::error_body(&headers, &body, redactor);
+        let verdict = match retry::verdict(status, &headers, now) {
+            Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),
+            Verdict::End if matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY) => {
+                retry::limited(&headers, now)
+            }
+            verdict => verdict,
+        };
+        let refusal = refusal::of(status, &headers, &body).filter(|_| verdict == Verdict::End && elsewhere.is_none());
+        // Who answers these did nothing; behind the others the request may have been done.
+        let is_lost = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        let url = redactor.url(url);
+        let error = match elsewhere {
+            Some(other) => FetchError::Elsewhere { url, other, status, error_body },
+            None => FetchError::Status { url, status, error_body },
+        };
+        AttemptError { verdict, refusal, is_lost, ..AttemptError::end(error) }
+    }
 }
 
 /// What makes a request an authorised one.

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 
 use super::refusal::Refusal;
 use super::waits::moment;
+use crate::decode::DecodeError;
 use crate::http::PrivateAddress;
 use crate::record::date;
 use crate::retry::Verdict;
@@ -91,6 +92,14 @@ pub enum FetchError {
         url: String,
         /// The limit.
         max: usize,
+    },
+    /// A body that isn't what it should be.
+    #[error("{url} answered with a body that can't be decoded: {cause}")]
+    Undecoded {
+        /// What was asked.
+        url: String,
+        /// What is wrong with it.
+        cause: DecodeError,
     },
     /// A redirect that can't be followed.
     #[error("{url} redirects {why}; put the final URL into the config")]

@@ -26,6 +26,10 @@ impl FetchError {
             Self::Memory { .. } => Some("nothing, if it passes; else raise limits.memory, or ask for smaller pages"),
             Self::Outage { .. } => Some("see what the APIs say that could not ship: the listener is down"),
             Self::Empty { .. } => Some("nothing, if it passes; else check http_request.url"),
+            Self::Undecoded { cause, .. } if cause.is_cut() => {
+                Some("nothing, if it passes; else ask for smaller pages")
+            }
+            Self::Undecoded { .. } => Some("check what the API sends: NDJSON, CSV, gzip and zip files are decoded"),
             Self::Login { .. } => Some("check the credentials: the API wants somebody to log in"),
             Self::OtherOrigin { .. } | Self::Private { .. } => {
                 Some("add that line to the entry if the API is right to lead there")

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{AttemptError, FetchError, Waits};
 use crate::counters::Counters;
+use crate::decode::Decoded;
 use crate::http::{Clients, Timeouts};
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
@@ -214,7 +215,7 @@ pub(super) async fn try_ask(
     }
     let reading = BodyReader { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, counters: &Counters::default(), room: None };
     let body = answer::read(response, url, reading, redactor).await?;
-    let (body, _) = answer::text(body);
+    let body = Decoded::as_sent(body).text;
     read(&body, asked_at).map(|token| (token, status)).ok_or_else(|| {
         // Not even a piece of such an answer is shown unless it is an error in words: a token may stand in it.
         let is_error = serde_json::from_str::<Value>(&body).is_ok_and(|json| json.get("error").is_some());

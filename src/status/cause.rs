@@ -39,6 +39,7 @@ const SIGNS: &[(&str, CauseKind)] = &[
     ("the listener has taken nothing", CauseKind::ListenerDown),
     ("checkpoint can't be saved", CauseKind::State),
     ("can't be looked up", CauseKind::State),
+    ("can't be decoded", CauseKind::NotJson),
     ("login page", CauseKind::Login),
     ("a web page", CauseKind::WebPage),
     ("without an `access_token`", CauseKind::NoToken),
@@ -181,6 +182,10 @@ mod tests {
         assert_cause(
             "page 1: the answer has status 200 and tells of an error: x",
             "error in the answer of api.example.com",
+        );
+        assert_cause(
+            "page 1: https://a.example/ answered with a body that can't be decoded: there are more than 2 archives in each other",
+            "unreadable answer from a.example",
         );
         assert_cause("no room for its page for 30 s: pages of all APIs take the 8 MiB", "memory budget used up");
         assert_cause("something new", "error with api.example.com");

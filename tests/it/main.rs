@@ -16,6 +16,7 @@ mod catalog;
 mod chaos;
 mod commands;
 mod config;
+mod decoding;
 mod demo;
 mod docs;
 mod environment;

@@ -1,16 +1,21 @@
 //! What an entry is made of: its type and name, paths into answers, filters, fields.
 
+use reqwest::StatusCode;
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
-use super::pattern::{SCALAR, filled, one_or_more, or_filled_in};
+use super::pattern::{SCALAR, filled, one_or_more, or_filled_in, spelled_in_any_case};
 use super::{Kind, Traits};
 use crate::config::catalog::{NamedType, types_of};
 use crate::config::keys::Place;
 use crate::config::section::{Found, Text};
+use crate::decode::Format;
 use crate::paging::{LinkPart, LinkSource, Locator, MoreFlag};
 use crate::record::CustomFields;
 use crate::record::path::JsonPath;
+
+/// The statuses that may mean that there are no records; a server's own failure never does.
+const EMPTY_STATUSES: std::ops::Range<u16> = 200..500;
 
 /// The entries of a list of APIs.
 pub(in crate::config) enum ApiEntries {}
@@ -314,6 +319,52 @@ impl Kind for FlagPath {
 
     fn schema(_: Place) -> Value {
         json!({ "type": SCALAR })
+    }
+}
+
+/// What the body of an answer is.
+pub(in crate::config) enum FormatName {}
+
+impl Kind for FormatName {
+    type Value<'v> = Format;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Format> {
+        match found.text()?.to_ascii_lowercase().as_str() {
+            "json" => Some(Format::Json),
+            "ndjson" => Some(Format::Ndjson),
+            "csv" => Some(Format::Csv),
+            _ => found.refuse("it should be json, ndjson or csv", None),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&["json", "ndjson", "csv"], None)
+    }
+}
+
+/// Statuses of answers: a number, or a list of them.
+pub(in crate::config) enum Statuses {}
+
+impl Kind for Statuses {
+    type Value<'v> = Vec<StatusCode>;
+    const TRAITS: Traits = Traits::OPEN;
+
+    fn read(found: &Found<'_>) -> Option<Vec<StatusCode>> {
+        let status = |item: Found<'_>| {
+            let status = item.text()?.trim().parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
+            match status.filter(|status| EMPTY_STATUSES.contains(&status.as_u16())) {
+                Some(status) => Some(status),
+                None => item.refuse("it should be a status between 200 and 499, like 404", None),
+            }
+        };
+        Some(found.items().into_iter().filter_map(status).collect())
+    }
+
+    fn schema(_: Place) -> Value {
+        let one = json!({ "type": ["integer", "string"], "minimum": 200, "maximum": 499,
+            "pattern": or_filled_in(r"^\s*[2-4][0-9][0-9]\s*$") });
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 

@@ -8,7 +8,6 @@ use std::pin::pin;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::maybe_done;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::delivery::{BatchSender, cant_remember};
 use super::intake::{Admission, Intake};
@@ -21,6 +20,7 @@ use crate::record::answer::{More, more};
 use crate::record::json::{JsonType, RawJson};
 use crate::record::path::what_is_there;
 use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
+use crate::runtime::beside_the_runtime;
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
 use crate::state::{ApiState, StateDir};
 use crate::template::{Position, Scope};
@@ -33,8 +33,6 @@ pub(super) use resume::Resumed;
 const BEHIND_MAX: usize = 2;
 /// How many batches of one page may be on their way before more of it are made: the page itself is in memory, too.
 const OF_PAGE_MAX: usize = 3;
-/// A page of this size and more is parsed beside the runtime's thread: a smaller one takes less than a millisecond.
-const LARGE_PAGE_BYTES: usize = 256 * 1024;
 /// A page below this size is shipped by itself while the next is fetched, so that its place is saved soon; larger ones fill
 /// batches together.
 const SMALL_PAGE_BYTES: usize = 128 * 1024;
@@ -224,7 +222,7 @@ impl<'a> Pipeline<'a> {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are not UTF-8; they are replaced");
         }
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let parse = |text: &'p str| beside_the_runtime(text, || Page::read(text, paths, fields));
+        let parse = |text: &'p str| beside_the_runtime(text.len(), || Page::read(text, paths, fields));
         let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), parse);
         let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
         let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
@@ -392,10 +390,4 @@ impl<'a> Pipeline<'a> {
         }
         Ok(())
     }
-}
-
-/// Does what reads the whole text; where that is long, the thread's other tasks go on elsewhere meanwhile.
-fn beside_the_runtime<T>(text: &str, work: impl FnOnce() -> T) -> T {
-    let can_block = || Handle::try_current().is_ok_and(|on| on.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if text.len() >= LARGE_PAGE_BYTES && can_block() { tokio::task::block_in_place(work) } else { work() }
 }

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 
 use super::super::report::is_refusal;
-use super::{Pipeline, beside_the_runtime};
+use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::paging::{Pagination, next_link};
 use crate::record::{Fingerprint, Page, Record};
+use crate::runtime::beside_the_runtime;
 use crate::template::{Position, Scope};
 use crate::window::{Chain, Progress, Proof, SeenRecord};
 
@@ -100,7 +101,7 @@ impl Pipeline<'_> {
     async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
         let Some(text) = answer.text.as_deref() else { return false };
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let Ok(page) = beside_the_runtime(text, || Page::read(text, paths, fields)) else { return false };
+        let Ok(page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
         match progress.proof() {
             Proof::Again(_) => {
                 let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();

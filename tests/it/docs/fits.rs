@@ -63,8 +63,10 @@ const DAY: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key
                          http_request: {url: 'https://api.example'}, filters: {since: 2026-01-31}, \
                          json_paths: {data: items, data_date: date, next_url: next}}]";
 const FORMAT: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
-                      http_request: {url: 'https://api.example'}, response: {format: csv}, \
+                      http_request: {url: 'https://api.example'}, response: {format: xml}, \
                       json_paths: {data: items, data_date: date, next_url: next}}]";
+const LIST: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                    http_request: {url: 'https://api.example'}, json_paths: {data: $, data_date: date, next_url: header.Link}}]";
 const STEPS: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                      http_request: {url: 'https://api.example'}, steps: [{http_request: {url: 'https://api.example/1'}}], \
                      json_paths: {data: items, data_date: date, next_url: next}}]";
@@ -87,7 +89,8 @@ const ROWS: &[Row] = &[
     row("", "in the body, a header or the path", true, "`{start_date}` there", IN_BODY),
     row("", "an end date as well", true, "`{end_date}`, `settings.max_window`", END_DATE),
     row("answer", "JSON with a list of records", true, "`json_paths.data`", BASIC),
-    row("", "CSV, XML, one JSON object per line", false, "", FORMAT),
+    row("", "NDJSON (one JSON object per line), CSV; gzip and zip files", true, "`json_paths.data: $`", LIST),
+    row("", "XML", false, "", FORMAT),
     row("", "a list of ids, and a request for each", false, "", STEPS),
 ];
 
