@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use clap::builder::PossibleValue;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use reqwest::Url;
 
@@ -102,7 +103,7 @@ pub enum Command {
     /// Print shell completions
     Completions {
         /// The shell to print them for
-        shell: Shell,
+        shell: CompletionsOf,
     },
     /// Print the manual page
     Man,
@@ -112,6 +113,36 @@ pub enum Command {
         #[arg(long)]
         serve: bool,
     },
+}
+
+/// What completions are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletionsOf {
+    /// The script of a shell.
+    Shell(Shell),
+    /// The names of the APIs in the config, for the scripts.
+    Names,
+}
+
+impl ValueEnum for CompletionsOf {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [CompletionsOf; 6] = [
+            CompletionsOf::Shell(Shell::Bash),
+            CompletionsOf::Shell(Shell::Elvish),
+            CompletionsOf::Shell(Shell::Fish),
+            CompletionsOf::Shell(Shell::PowerShell),
+            CompletionsOf::Shell(Shell::Zsh),
+            CompletionsOf::Names,
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Shell(shell) => shell.to_possible_value(),
+            Self::Names => Some(PossibleValue::new("names").hide(true)),
+        }
+    }
 }
 
 /// What to ask.
@@ -202,6 +233,56 @@ pub enum UndeliveredCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// Options of every command that say nothing in some: those accept them, and don't show them.
+const HIDDEN: [(&str, &[&str]); 4] = [
+    ("config", &["schema", "completions", "man", "demo"]),
+    ("level", &["check", "schema", "completions", "man"]),
+    ("log_format", &["check", "schema", "completions", "man"]),
+    ("grace", &["health", "check", "probe", "state", "schema", "completions", "man"]),
+];
+
+impl Cli {
+    /// The command line, in which each command shows the options that mean something to it.
+    #[must_use]
+    pub fn shown() -> clap::Command {
+        let mut command = Self::command();
+        for (id, commands) in HIDDEN {
+            let Some(option) = command.get_arguments().find(|arg| arg.get_id() == id).cloned() else { continue };
+            for name in commands {
+                command = command.mut_subcommand(name, |below| below.arg(option.clone().hide(true)));
+            }
+        }
+        command
+    }
+
+    /// The command line as the completion scripts have it: they take no notice of what is hidden, so it is left out.
+    #[must_use]
+    pub fn for_scripts() -> clap::Command {
+        let command = Self::command();
+        let options: Vec<clap::Arg> =
+            command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.clone().global(false)).collect();
+        let command = command.mut_args(|arg| arg.global(false));
+        command.mut_subcommands(|below| {
+            let hidden = HIDDEN.iter().filter(|(_, commands)| commands.contains(&below.get_name()));
+            let hidden: Vec<&str> = hidden.map(|(id, _)| *id).collect();
+            let own: Vec<clap::Arg> =
+                options.iter().filter(|option| !hidden.contains(&option.get_id().as_str())).cloned().collect();
+            let below = below.args(&own).mut_subcommands(|last| last.args(&own));
+            match below.get_name() {
+                "completions" => below.mut_arg("shell", |arg| arg.value_parser(clap::value_parser!(Shell))),
+                _ => below,
+            }
+        })
+    }
+
+    /// What the process was called with. Ends the process where that can't be understood, or asks for help.
+    #[must_use]
+    pub fn from_process() -> Self {
+        let matches = Self::shown().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::shown()).exit())
+    }
 }
 
 impl Options {

@@ -1,6 +1,5 @@
 //! The binary: reads the command line, begins to log, and runs the command to its exit code.
 
-use clap::Parser;
 use logzio_api_fetcher::cli::Cli;
 use logzio_api_fetcher::{commands, logging};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -10,19 +9,19 @@ use nix::sys::stat::{Mode, umask};
 const WORKER_THREADS_MIN: usize = 2;
 
 fn main() {
-    let cli = Cli::parse();
+    let cli = Cli::from_process();
     // What is written holds records and state: it is for its owner alone.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     // While there is one thread, and before anything is read or sent.
     let given_up = commands::give_up_root(&cli);
-    let bars = logging::init(cli.options.level, cli.options.log_format);
+    let progress = logging::init(cli.options.level, cli.options.log_format);
     given_up.tell();
     allow_open_files();
     let threads = std::thread::available_parallelism().map_or(WORKER_THREADS_MIN, |n| n.get().max(WORKER_THREADS_MIN));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let (exit, left) = match runtime {
         Ok(runtime) => {
-            let ended = runtime.block_on(commands::dispatch(cli, bars));
+            let ended = runtime.block_on(commands::dispatch(cli, progress));
             // A thread that hangs in a system call is left behind.
             runtime.shutdown_background();
             ended

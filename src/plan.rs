@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 
@@ -110,7 +110,7 @@ pub enum Auth {
         /// The password.
         key: Secret,
     },
-    /// The user's own `Authorization` header, which stands among the request's headers.
+    /// None but what stands among the request's headers: an `Authorization` or a key of the user's own, or nothing at all.
     OwnHeader,
     /// OAuth 2.0 client credentials (RFC 6749, section 4.4).
     Token(Box<TokenRequest>),
@@ -185,8 +185,11 @@ impl Plan {
                 Fingerprint::of(&[origin.as_bytes(), b"basic", id.as_bytes(), key.expose().as_bytes()])
             }
             Auth::OwnHeader => {
-                let own = self.request.first.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-                Fingerprint::of(&[origin.as_bytes(), b"header", own])
+                let headers = &self.request.first.headers;
+                let own = headers.iter().filter(|(_, value)| value.is_sensitive());
+                let own = own.filter(|(name, _)| **name == AUTHORIZATION || !headers.contains_key(AUTHORIZATION));
+                let own = own.flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+                Fingerprint::of(&[origin.as_bytes(), b"header"].into_iter().chain(own).collect::<Vec<_>>())
             }
             Auth::Token(request) => Fingerprint::of(&[origin.as_bytes(), b"token", request.fingerprint().bytes()]),
         }

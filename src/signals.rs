@@ -34,7 +34,7 @@ pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration
         match signal {
             SIGHUP => hangup.notify_one(),
             _ if is_stopping => {
-                tracing::warn!("a second signal: ending at once");
+                tracing::warn!("second signal: exiting now");
                 crate::logging::flush(FLUSH_WITHIN);
                 std::process::exit(INSISTED_EXIT_CODE);
             }

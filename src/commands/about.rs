@@ -1,31 +1,17 @@
-//! What the tool says of itself: the config's schema, a shell's completions, the manual page. All of it goes to stdout;
-//! nothing is read, and nobody is asked.
+//! What the tool says of itself: the config's schema, the manual page. All of it goes to stdout; nothing is read, and nobody
+//! is asked.
 
-use clap::{Arg, Command, CommandFactory};
-use clap_complete::Shell;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Exit, print};
-use crate::cli::Cli;
+use crate::cli::{CONFIG_DEFAULT, Cli};
 use crate::config::schema;
 use crate::version;
 
 pub(super) fn schema() -> Exit {
     print(&schema::text());
-    Exit::Clean
-}
-
-pub(super) fn completions(shell: Shell) -> Exit {
-    let mut command = Cli::command();
-    let name = command.get_name().to_owned();
-    // Not right to stdout: the generator takes a reader that has gone away for a bug.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, &name, &mut script);
-    // For bash, clap_complete 4.6 spells the hyphens of a tool's name in two ways, and then offers nothing after a
-    // command. Where it spells them in one, this changes nothing.
-    let script = String::from_utf8_lossy(&script).replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
-    print(script.trim_end());
     Exit::Clean
 }
 
@@ -44,11 +30,13 @@ pub(super) fn man() -> Exit {
 
 /// One page for the tool with all of its commands, as there is one binary.
 fn page() -> std::io::Result<Vec<u8>> {
-    let mut command = Cli::command().subcommand_value_name("COMMAND");
+    let mut command = Cli::shown().subcommand_value_name("COMMAND");
     command.build();
     let mut commands = Roff::new();
     commands.control("SH", ["COMMANDS"]);
     describe(&mut commands, &command, &[]);
+    examples(&mut commands);
+    files(&mut commands);
     commands.control("SH", ["NOTES"]);
     for line in command.get_after_help().map(ToString::to_string).unwrap_or_default().lines() {
         commands.control("PP", []);
@@ -67,6 +55,60 @@ fn page() -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
+/// What to type for what is done most often.
+const EXAMPLES: [(&str, &str); 8] = [
+    (
+        "Write a config for an API, from its answers:",
+        "probe --url https://api.example.com/v1/events --basic 'me:${API_KEY}' > config.yaml",
+    ),
+    ("Validate the config, offline:", "check --config config.yaml"),
+    ("See what each API answers; nothing is sent to Logz.io:", "probe --config config.yaml"),
+    ("Check the listener and the shipping token:", "probe --listener --config config.yaml"),
+    ("Run the daemon:", "run --config config.yaml"),
+    ("Ship a span again, without moving a checkpoint:", "once --api events --from 2026-01-31 --until 2026-02-01"),
+    ("Show all that is known of one API:", "state show events"),
+    (
+        "Complete commands and names of APIs in bash:",
+        "completions bash > ~/.local/share/bash-completion/completions/logzio-api-fetcher",
+    ),
+];
+
+/// The files that are read and written.
+const FILES: [(&str, &str); 5] = [
+    (
+        CONFIG_DEFAULT,
+        "The config, unless --config or LOGZIO_FETCHER_CONFIG names another. The other files are beside it.",
+    ),
+    ("last_start_dates.txt", "The checkpoint of each API. It may be edited while no fetcher runs."),
+    (
+        "undelivered.ndjson",
+        "Records that could not be delivered; see the command undelivered. Readable for its owner only.",
+    ),
+    (".logzio-api-fetcher.store", "What was delivered. Deleting it costs duplicates, never records."),
+    (".logzio-api-fetcher.sock", "The socket through which state asks a running fetcher."),
+];
+
+fn examples(roff: &mut Roff) {
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, line) in EXAMPLES {
+        roff.control("PP", []);
+        roff.text([roman(what)]);
+        roff.control("RS", ["4"]);
+        roff.control("PP", []);
+        roff.text([bold(format!("logzio-api-fetcher {line}"))]);
+        roff.control("RE", []);
+    }
+}
+
+fn files(roff: &mut Roff) {
+    roff.control("SH", ["FILES"]);
+    for (file, what) in FILES {
+        roff.control("TP", []);
+        roff.text([italic(file)]);
+        roff.text([roman(what)]);
+    }
+}
+
 /// The commands below one, each with its arguments.
 fn describe(roff: &mut Roff, parent: &Command, way: &[&str]) {
     for command in parent.get_subcommands().filter(|command| !command.is_hide_set()) {
@@ -82,8 +124,12 @@ fn describe(roff: &mut Roff, parent: &Command, way: &[&str]) {
         for arg in own() {
             roff.control("TP", []);
             roff.text(called(arg));
-            let values: Vec<String> =
-                arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+            let values: Vec<String> = arg
+                .get_possible_values()
+                .iter()
+                .filter(|value| !value.is_hide_set())
+                .map(|value| value.get_name().to_owned())
+                .collect();
             let values = if values.is_empty() { String::new() } else { format!(": {}", values.join(", ")) };
             roff.text([roman(arg.get_help().map(ToString::to_string).unwrap_or_default() + &values)]);
         }

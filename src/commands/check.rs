@@ -74,7 +74,8 @@ fn shown(line: &str) -> Option<String> {
     let line = line.trim_end();
     let indent = line.len() - line.trim_start_matches([' ', '-']).len();
     let (key, value) = line.get(indent..)?.split_once(':')?;
-    if !reference::is_anywhere(key) {
+    // A file of another version is shown by its key, too.
+    if !reference::is_anywhere(key) && key != "apis" {
         return None;
     }
     let value = match value.trim() {

@@ -2,6 +2,7 @@
 
 mod about;
 mod check;
+mod completions;
 mod demo;
 mod health;
 mod probe;
@@ -21,7 +22,7 @@ use chrono::Utc;
 use indicatif::MultiProgress;
 use tokio::sync::Notify;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, CompletionsOf};
 use crate::logging;
 use crate::privileges::{Dropped, drop_to_owner_of};
 use crate::stop::{self, Stop, StopTrigger};
@@ -50,19 +51,19 @@ impl Exit {
 }
 
 /// Does what the command line says. Gives how much of the grace window is left, too, where a signal ended it.
-pub async fn dispatch(cli: Cli, bars: MultiProgress) -> (Exit, Option<Duration>) {
+pub async fn dispatch(cli: Cli, progress: MultiProgress) -> (Exit, Option<Duration>) {
     let (trigger, stop) = stop::channel();
-    let exit = obey(cli, bars, trigger, stop.clone()).await;
+    let exit = obey(cli, progress, trigger, stop.clone()).await;
     (exit, stop.left())
 }
 
-async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -> Exit {
+async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Stop) -> Exit {
     let config = cli.options.config_path();
     match cli.command {
         Some(Command::Check) => return check::check(&config),
         Some(Command::Health { json }) => return health::health(&config, json),
         Some(Command::Schema) => return about::schema(),
-        Some(Command::Completions { shell }) => return about::completions(shell),
+        Some(Command::Completions { shell }) => return completions::completions(shell, &config),
         Some(Command::Man) => return about::man(),
         Some(Command::State { command }) => return state::state(&config, command, Utc::now()),
         _ => {}
@@ -86,8 +87,8 @@ async fn obey(cli: Cli, bars: MultiProgress, trigger: StopTrigger, stop: Stop) -
         Some(Command::Top { url }) => top::top(&config, url, stop).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {
-            Some(from) => span::span(config, api, span::DateSpan { from, until }, stop, &bars).await,
-            None => run::once(config, api, stop, &bars).await,
+            Some(from) => span::span(config, api, span::DateSpan { from, until }, stop, &progress).await,
+            None => run::once(config, api, stop, &progress).await,
         },
         _ => run::run(config, stop, hangup).await,
     }
@@ -124,7 +125,7 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
                 | Command::Health { .. }
                 | Command::Top { .. }
                 | Command::Schema
-                | Command::Completions { .. }
+                | Command::Completions { shell: CompletionsOf::Shell(_) }
                 | Command::Man
         )
     ) {

@@ -15,7 +15,7 @@ use crate::cli::ProbeArgs;
 use crate::config;
 use crate::http::{Clients, Timeouts, clients};
 use crate::plan::{Config, Plan};
-use crate::probe::{NoProposal, Proposal, Wish, Wished, examine, explore, id_and_secret, listener_in_words};
+use crate::probe::{NoProposal, ProbeTarget, Proposal, TargetAuth, examine, explore, id_and_secret, listener_in_words};
 use crate::secret::Secret;
 use crate::ship::Listener;
 use crate::words::counted;
@@ -68,15 +68,15 @@ fn read(path: &Path) -> Result<Config, Exit> {
 fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Clients, Exit> {
     let timeouts = Timeouts { whole: WHOLE_ANSWER, ..Timeouts::default() };
     clients(extra_roots, timeouts).map_err(|error| {
-        tracing::error!(cause = %error, "nobody can be asked");
+        tracing::error!(cause = %error, "no API can be probed");
         Exit::Config
     })
 }
 
 /// An API that no config knows: the config that it asks for goes to stdout, and nothing else does.
 async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
-    let asked = match (wish(url, arguments), patient_client(&[])) {
-        (Ok(wish), Ok(client)) => explore(&client, &wish, Utc::now()).await,
+    let asked = match (target(url, arguments), patient_client(&[])) {
+        (Ok(target), Ok(client)) => explore(&client, &target, Utc::now()).await,
         (Err(what), _) => Err(NoProposal::Given(what.to_owned())),
         (_, Err(exit)) => return exit,
     };
@@ -86,7 +86,7 @@ async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
             if is_complete {
                 return Exit::Clean;
             }
-            tracing::warn!("something is left open besides secrets; the comments say what and why");
+            tracing::warn!("the proposal is incomplete; its comments say what is missing and why");
             Exit::Failed
         }
         Err(NoProposal::Given(what)) => {
@@ -101,25 +101,29 @@ async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
 }
 
 /// What the command line gives; what is wrong with it is told without its values.
-fn wish(url: &str, arguments: &ProbeArgs) -> Result<Wish, &'static str> {
+fn target(url: &str, arguments: &ProbeArgs) -> Result<ProbeTarget, &'static str> {
     let pair = |given: &Secret, what| id_and_secret(given.expose()).ok_or(what);
     let auth = match (&arguments.basic, &arguments.token_url, &arguments.client) {
         (Some(basic), _, _) => {
             let (id, key) = pair(basic, "--basic should be like 'ID:KEY'")?;
-            Wished::Basic { id, key }
+            TargetAuth::Basic { id, key }
         }
         (None, Some(url), Some(client)) => {
             let (id, key) = pair(client, "--client should be like 'ID:SECRET'")?;
-            Wished::Token { url: url.clone(), id, key, scope: arguments.scope.clone() }
+            TargetAuth::Token { url: url.clone(), id, key, scope: arguments.scope.clone() }
         }
-        _ => Wished::None,
+        _ => TargetAuth::None,
     };
     let header = |given: &Secret| {
         let (name, value) = given.expose().split_once(':')?;
         Some((name.trim().to_owned(), value.trim().to_owned()))
     };
     let headers: Option<Vec<(String, String)>> = arguments.headers.iter().map(header).collect();
-    Ok(Wish { url: url.trim().to_owned(), auth, headers: headers.ok_or("--header should be like 'NAME: VALUE'")? })
+    Ok(ProbeTarget {
+        url: url.trim().to_owned(),
+        auth,
+        headers: headers.ok_or("--header should be like 'NAME: VALUE'")?,
+    })
 }
 
 async fn ask_listener(client: Clients, config: &Config) -> Exit {
@@ -134,7 +138,7 @@ async fn ask_apis(client: Clients, config: Config, only: Option<String>) -> Exit
     let asked: Vec<Arc<Plan>> =
         config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();
     if let (Some(only), true) = (&only, asked.is_empty()) {
-        tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
+        tracing::error!("unknown API `{only}`; configured: {}", names.join(", "));
         return Exit::Config;
     }
     let count = asked.len();

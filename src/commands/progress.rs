@@ -1,4 +1,4 @@
-//! Progress on a terminal, below the log; nothing elsewhere.
+//! ProgressLine on a terminal, below the log; nothing elsewhere.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,11 +20,11 @@ const CLEARED_WITHIN: Duration = Duration::from_millis(500);
 pub(super) struct ProgressLine(Option<(Sender<()>, oneshot::Receiver<()>)>);
 
 impl ProgressLine {
-    pub(super) fn start(bars: &MultiProgress, registry: &Arc<StatusRegistry>, apis: usize) -> Self {
-        if bars.is_hidden() {
+    pub(super) fn start(progress: &MultiProgress, registry: &Arc<StatusRegistry>, apis: usize) -> Self {
+        if progress.is_hidden() {
             return Self(None);
         }
-        let bar = bars.add(ProgressBar::new_spinner());
+        let bar = progress.add(ProgressBar::new_spinner());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }

@@ -65,7 +65,7 @@ async fn publish_health(services: Arc<Services>) {
     let address =
         match status::serve_health(Arc::clone(&services.registry), services.directory.whereabouts().clone()).await {
             Ok(address) => address,
-            Err(cause) => return tracing::warn!(%cause, "`health` will find nobody to ask"),
+            Err(cause) => return tracing::warn!(%cause, "the health endpoint can't be opened"),
         };
     let mut is_told = false;
     let mut looks = interval(PUBLISHED_EVERY);
@@ -85,7 +85,7 @@ async fn publish_health(services: Arc<Services>) {
 }
 
 /// One iteration of every API, or of one.
-pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: &MultiProgress) -> Exit {
+pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progress: &MultiProgress) -> Exit {
     let Prepared { config, accounts, services, .. } = match prepare(&path, &stop, retry::ASKED_MAX_ATTENDED).await {
         Ok(prepared) => prepared,
         // Stopped before it began: nothing was fetched, so not all is well.
@@ -95,7 +95,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, bars: 
     let configured = config.names();
     let apis = apis(config, accounts, &services);
     services.directory.forget_unused(configured, Utc::now()).await;
-    run_once(apis, only, services, bars).await
+    run_once(apis, only, services, progress).await
 }
 
 /// One iteration of each of these APIs, or of the one of that name.
@@ -103,20 +103,20 @@ pub(super) async fn run_once(
     mut apis: Vec<Api>,
     only: Option<String>,
     services: Arc<Services>,
-    bars: &MultiProgress,
+    progress: &MultiProgress,
 ) -> Exit {
     if let Some(only) = only {
         let names: Vec<String> = apis.iter().map(|api| api.plan.name.clone()).collect();
         apis.retain(|api| api.plan.name == only);
         if apis.is_empty() {
-            tracing::error!(there_are = names.join(", "), "there is no API `{only}` in the config");
+            tracing::error!("unknown API `{only}`; configured: {}", names.join(", "));
             return Exit::Config;
         }
     }
     let count = apis.len();
-    let progress = ProgressLine::start(bars, &services.registry, count);
+    let line = ProgressLine::start(progress, &services.registry, count);
     let succeeded = daemon::run_once(apis, &services).await;
-    progress.finish().await;
+    line.finish().await;
     services.stop.until_gone(services.directory.close()).await;
     if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
 }

@@ -54,7 +54,7 @@ pub(super) async fn span(
     only: Option<String>,
     span: DateSpan,
     stop: Stop,
-    bars: &MultiProgress,
+    progress: &MultiProgress,
 ) -> Exit {
     if span.until.is_some_and(|until| until <= span.from) || span.from > Utc::now() {
         tracing::error!("--from must lie before now and before --until");
@@ -84,7 +84,7 @@ pub(super) async fn span(
     let until = span.until.map_or_else(|| "now".to_owned(), date::format);
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
     let apis = apis(config, accounts, &services);
-    run_once(apis, only, services, bars).await
+    run_once(apis, only, services, progress).await
 }
 
 /// The same API, asked for the span alone.

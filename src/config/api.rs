@@ -1,7 +1,7 @@
 //! One entry of `auth_apis` or `oauth_apis`, compiled into a [`Plan`].
 
 use chrono::TimeDelta;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_yaml::{Mapping, Value};
 
 use super::catalog::{self, List, NamedType};
@@ -59,11 +59,13 @@ impl<'v> Entries<'v> {
         let interval = entry.read(&keys::TIME_INTERVAL);
         self.warn_of_marks(entry);
         let request = self.request(entry, named);
-        let own_header = request.as_ref().is_some_and(|(request, _)| request.first.headers.contains_key(AUTHORIZATION));
+        let headers = request.as_ref().map(|(request, _)| &request.first.headers);
+        let own_header = headers.is_some_and(|headers| headers.contains_key(AUTHORIZATION));
         let token = (place == Place::OAuth).then(|| self.token_request(entry));
         let auth = match (own_header, token) {
             (true, _) => Some(Auth::OwnHeader),
             (false, Some(token)) => token,
+            (false, None) if needs_no_credentials(entry, headers) => Some(Auth::OwnHeader),
             (false, None) => self.basic(entry),
         };
         let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
@@ -131,7 +133,7 @@ impl<'v> Entries<'v> {
             let elsewhere =
                 catalog::types().iter().find(|named| named.name == name).and_then(|named| named.lists.first());
             let hint = match elsewhere {
-                Some(list) => format!("`{name}` belongs into `{}`", list.key()),
+                Some(list) => format!("`{name}` belongs in `{}`", list.key()),
                 None => format!("one of {}", names.join(", ")),
             };
             let near = here.clone().any(|named| likeness(named) >= LIKENESS_MIN);
@@ -187,6 +189,14 @@ fn end_policy(entry: &Section<'_>, request: &RequestTemplate) -> EndPolicy {
         );
     }
     EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or_default(), longest }
+}
+
+/// Whether the entry says that there are none (`credentials: {}`), or leaves them out beside a header that carries a key.
+fn needs_no_credentials(entry: &Section<'_>, headers: Option<&HeaderMap>) -> bool {
+    match entry.top_level("credentials") {
+        Some(credentials) => credentials.as_mapping().is_some_and(Mapping::is_empty),
+        None => headers.is_some_and(|headers| headers.keys().any(|name| secrets::carries_credentials(name.as_str()))),
+    }
 }
 
 /// By an id a record is known again, so that looking back ships nothing twice.

@@ -122,7 +122,7 @@ use Need::{Else, OfType, Required, Unless};
 /// Names that mean the same as the first part of a way: the alias, and the name that the table has.
 pub(super) const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
 
-const OWN_HEADER: &str = "a header `Authorization` is set";
+const KEY_OR_NONE: &str = "a header carries a key, or `credentials: {}` says that there are none";
 
 keys! {
     /// The listener of your region: `https://HOST:8071`.
@@ -151,9 +151,9 @@ keys! {
     /// `false`: the entry rests. It is read and checked, but its API isn't asked, and its state stays.
     ENABLED: Flag = Both "enabled", Else("`true`");
     /// The user of the Basic authentication.
-    USER: Credential = Auth "credentials.id", Unless(OWN_HEADER);
+    USER: Credential = Auth "credentials.id", Unless(KEY_OR_NONE);
     /// Its password or API key.
-    PASSWORD: Credential = Auth "credentials.key", Unless(OWN_HEADER);
+    PASSWORD: Credential = Auth "credentials.key", Unless(KEY_OR_NONE);
     /// The client id; sent where `token_http_request.body` is absent.
     CLIENT_ID: Credential = OAuth "credentials.id", Required;
     /// The client secret; sent where `token_http_request.body` is absent.

@@ -38,7 +38,7 @@ use serde_yaml::{Mapping, Value};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
 pub use kinds::number::duration as parse_duration;
-pub(crate) use secrets::is_secret_name;
+pub(crate) use secrets::{carries_credentials, is_secret_name};
 
 use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
@@ -54,6 +54,9 @@ use section::{Found, Section, Text};
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// What is said of a config whose APIs stand under `apis`.
+const OLD_DIALECT: &str =
+    "this file is written for versions 0.2 to 2.1 of the original fetcher; this version does not read such files yet";
 /// The most APIs that one process takes on.
 const APIS_MAX: usize = 100_000;
 
@@ -144,7 +147,21 @@ pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
     let config = read_config(&reader, &root, around.directory);
     let config = config.filter(|_| !reader.has_errors());
     let files = reader.files(around.directory);
-    LoadedConfig { config, diagnostics: reader.diagnostics(), files }
+    let mut diagnostics = reader.diagnostics();
+    diagnostics.warnings.extend(slips::cut_by_comment(text));
+    diagnostics.warnings.sort_by_key(|warning| warning.line.unwrap_or(usize::MAX));
+    LoadedConfig { config, diagnostics, files }
+}
+
+/// The names of the APIs in a text, for completions: none that would be filled in, as such a name may hold a secret, and none
+/// that breaks lines. The rest of the config may be invalid.
+#[must_use]
+pub fn api_names(text: &str) -> Vec<String> {
+    let Ok(document) = Document::parse(text.trim_start_matches('\u{feff}')) else { return Vec::new() };
+    let lists = List::ALL.into_iter().filter_map(|list| document.root.get(list.key())?.as_sequence());
+    let names = lists.flatten().filter_map(|entry| section::written(entry.get("name")?));
+    let names = names.map(|name| name.trim().to_owned());
+    names.filter(|name| !name.is_empty() && !name.contains("${") && !name.contains(char::is_control)).collect()
 }
 
 /// What people do to a line that is no YAML any more.
@@ -274,12 +291,13 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_>) -> Option<(Vec<Plan>, Vec<S
             }
         }
     }
-    if count == 0 {
-        let hint = match top.top_level("apis").is_some() {
-            true => "the key `apis` belongs to another dialect; this one has `auth_apis` and `oauth_apis`",
-            false => "add an entry to `auth_apis` or `oauth_apis`",
-        };
-        reader.error(&Spot::default(), "no APIs configured", Some(hint.to_owned()));
+    if count == 0 && top.top_level("apis").is_some() {
+        let hint =
+            "write its entries again under `auth_apis` and `oauth_apis`; docs/recipes.md has whole files".to_owned();
+        reader.error(&top.spot.key("apis"), OLD_DIALECT, Some(hint));
+    } else if count == 0 {
+        let hint = "add an entry to `auth_apis` or `oauth_apis`".to_owned();
+        reader.error(&Spot::default(), "no APIs configured", Some(hint));
     }
     if count > APIS_MAX {
         reader.error(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);

@@ -93,24 +93,31 @@ fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
     fields.filter(|(name, _)| is_hidden(name)).map(|(_, value)| value.to_owned()).collect()
 }
 
+/// Whether a header of this name proves who asks, so that no other credentials are needed.
+pub(crate) fn carries_credentials(header: &str) -> bool {
+    is_secret_name(header) || header.eq_ignore_ascii_case("cookie")
+}
+
 /// Names that other systems give to fields with secrets in them.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase();
-    let parts = [
-        "secret",
-        "pass",
-        "pwd",
-        "token",
-        "key",
-        "assertion",
-        "auth",
-        "sig",
-        "cred",
-        "code",
-        "session",
-        "jwt",
-        "hmac",
-        "sas",
-    ];
-    parts.iter().any(|part| name.contains(part))
+    SECRET_NAME_PARTS.iter().any(|part| name.contains(part))
 }
+
+/// What the names of secrets have in them.
+pub(super) const SECRET_NAME_PARTS: [&str; 14] = [
+    "secret",
+    "pass",
+    "pwd",
+    "token",
+    "key",
+    "assertion",
+    "auth",
+    "sig",
+    "cred",
+    "code",
+    "session",
+    "jwt",
+    "hmac",
+    "sas",
+];

@@ -120,10 +120,7 @@ impl Daemon {
             // On the board first: whoever reads the log finds it there.
             let shown = errors.iter().take(ERRORS_SHOWN_MAX).map(ToString::to_string).collect();
             self.services.registry.reloaded(shown, Utc::now());
-            tracing::error!(
-                faults = errors.len(),
-                "the config has changed and can't be used; everything goes on as before"
-            );
+            tracing::error!(faults = errors.len(), "the config is invalid; still running the previous version");
             return;
         };
         let diff = Diff::between(&self.config, &new);
@@ -137,7 +134,7 @@ impl Daemon {
                     drop(tokio::spawn(check_listener(listener, stop)));
                 }
                 Err(error) => {
-                    tracing::error!(cause = %error, "the config can't be used; everything goes on as before");
+                    tracing::error!(cause = %error, "the config can't be used; still running the previous version");
                     return self.services.registry.reloaded(vec![error.to_string()], Utc::now());
                 }
             }

@@ -56,7 +56,7 @@ fn of_token(error: &FetchError) -> Option<&'static str> {
         }
         StatusCode::NOT_FOUND => "check token_http_request.url",
         StatusCode::TOO_MANY_REQUESTS => "the token server limits requests: make settings.time_interval longer",
-        status if status.is_server_error() => "the token server has a fault of its own: try again later",
+        status if status.is_server_error() => "the token server returned a server error; the fetcher keeps retrying",
         _ => return None,
     })
 }
@@ -78,13 +78,11 @@ fn of_status(status: StatusCode, error_body: &str, auth: &Auth) -> Option<&'stat
                 "there is a token, but not for this API: check token_http_request.scope and the permissions"
             }
         },
-        StatusCode::FORBIDDEN => {
-            "the credentials are known, but may not read this: check the permissions of the account"
-        }
+        StatusCode::FORBIDDEN => "authenticated, but not authorized: check the permissions of the account",
         StatusCode::NOT_FOUND => "nothing is there: check http_request.url",
         StatusCode::METHOD_NOT_ALLOWED => "check http_request.method",
         StatusCode::TOO_MANY_REQUESTS => "too many requests: try again later, and make settings.time_interval longer",
-        status if status.is_server_error() => "the API has a fault of its own: try again later",
+        status if status.is_server_error() => "the API returned a server error; the fetcher keeps retrying",
         _ => return None,
     })
 }

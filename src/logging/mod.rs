@@ -29,11 +29,11 @@ pub const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 pub enum Level {
     /// Failures only.
     Error,
-    /// And what is odd.
+    /// Also warnings.
     Warn,
-    /// And each iteration.
+    /// Also one line per iteration.
     Info,
-    /// And each step.
+    /// Also every step.
     Debug,
 }
 
@@ -50,7 +50,7 @@ pub enum Format {
 pub fn init(level: Level, format: Format) -> MultiProgress {
     let is_terminal = io::stderr().is_terminal();
     let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bars = MultiProgress::with_draw_target(target);
+    let progress = MultiProgress::with_draw_target(target);
     let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -58,9 +58,9 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
         Level::Debug => LevelFilter::DEBUG,
     };
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
-    let stderr = Stderr(bars.clone());
+    let stderr = Stderr(progress.clone());
     let queue = Queue::start(move |line| stderr.write(line), move |dropped| told(format, dropped)).ok();
-    let lines = LogOutput { queue, stderr: Stderr(bars.clone()) };
+    let lines = LogOutput { queue, stderr: Stderr(progress.clone()) };
     let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false).with_target(false);
     let layer = match format {
         Format::Text => layer.with_ansi(is_terminal && !is_color_unwanted()).boxed(),
@@ -73,7 +73,7 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a bug: the code panicked");
     }));
-    bars
+    progress
 }
 
 /// Whether the environment asks for no colors, by the variable `NO_COLOR`.

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::judge::{self, Edge, Start};
-use super::redact;
+use super::assess::{self, Edge, Start};
 use super::report::{ProbeReport, answered, presentable};
 use super::suggest;
+use super::{paging, redact};
 use crate::fetch::{Answer, Credentials, access_once, error_words, page_once};
 use crate::http::Clients;
 use crate::paging::{in_header, next_link};
 use crate::plan::Plan;
-use crate::record::answer::{More, is_link, more};
+use crate::record::answer::is_link;
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
@@ -126,23 +126,16 @@ impl Asked<'_> {
         }
     }
 
-    /// What shows that more follows, where no link is followed.
-    fn unread(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
-        if in_header(&answer.headers).is_some() {
-            report.wrong(
-                "next",
-                "a header `Link` names a next page (rel=\"next\"), and links in headers are not followed yet",
-            );
-            return report.more("only this page is read: what follows it is missing");
+    /// What shows that more follows, where no link is followed; whether anything does.
+    fn unread(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) -> bool {
+        let has_next_header = in_header(&answer.headers).is_some();
+        let seen = paging::seen(root, has_next_header, records, self.redactor());
+        seen.iter().for_each(|paging| report.wrong("next", &paging.words()));
+        if !seen.is_empty() {
+            report.more(paging::FOLLOWED);
+            report.more(paging::LOST);
         }
-        let Some(more) = more(root, records).filter(|more| !self.redactor().finds_in(more.path())) else { return };
-        let what = match more {
-            More::Link(_) => "looks like a link to a next page",
-            More::Token(_) => "looks like a token for a next page, which can't be sent yet",
-            More::Flag(_) | More::Count(_) => "says that there is more than this page",
-        };
-        report.wrong("next", &format!("`{}` {what}", more.path()));
-        report.more("only this page is read: what follows it is missing");
+        !seen.is_empty()
     }
 
     fn data<'p>(&self, root: RawJson<'p>, report: &mut ProbeReport) -> Option<Vec<Record<'p>>> {
@@ -194,7 +187,7 @@ impl Asked<'_> {
             }
         }
         let (all, count) = (records.len(), dates.len());
-        let order = match judge::order(&dates) {
+        let order = match assess::order(&dates) {
             Some(Direction::NewestFirst) => "newest first",
             Some(Direction::OldestFirst) => "oldest first",
             Some(Direction::Mixed) => "in no order",
@@ -242,18 +235,18 @@ impl Asked<'_> {
                 report.wrong("next", "json_paths.next_url is absent, so this page is the only one that is read");
                 return report.suggest("next_url", &likely, redactor);
             }
-            report.well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
-            return self.unread(root, answer, records, report);
+            if !self.unread(root, answer, records, report) {
+                report.well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
+            }
+            return;
         };
         let whole = JsonPath::parse("$").ok();
         let paths = whole.map(|whole| Paths { data: whole, ..self.plan.paths.clone() });
         let Some(read) = paths.map(|paths| Page::read(root.text(), &paths, &CustomFields::default())) else { return };
         match read.map(|page| page.next_url) {
             Ok(Some(link)) if !is_link(&link) => {
-                report.wrong(
-                    "next",
-                    &format!("`{path}`: a token, and no link to the next page; only links are followed yet"),
-                );
+                report.wrong("next", &format!("`{path}`: a token (cursor), not a link to the next page"));
+                report.more(paging::FOLLOWED);
                 report.suggest("next_url", &likely, redactor);
             }
             Ok(Some(link)) => match next_link(&link, page, configured, hosts) {
@@ -272,8 +265,9 @@ impl Asked<'_> {
                 report.suggest("next_url", &likely, redactor);
             }
             Ok(None) => {
-                report.well("next", &format!("`{path}`: none, so this is the last page"));
-                self.unread(root, answer, records, report);
+                if !self.unread(root, answer, records, report) {
+                    report.well("next", &format!("`{path}`: none, so this is the last page"));
+                }
             }
             Err(error) => {
                 report.wrong("next", &redactor.redact(&error.to_string()));
@@ -292,14 +286,14 @@ impl Asked<'_> {
             return;
         }
         let granularity = request.granularity();
-        let tried = match judge::start_to_try(&dates, granularity) {
+        let tried = match assess::start_to_try(&dates, granularity) {
             Ok(tried) => tried,
-            Err(untold) => return report.well("start", &format!("`{name}`: can't be told, as {untold}")),
+            Err(inconclusive) => return report.well("start", &format!("`{name}`: can't be told, as {inconclusive}")),
         };
         let sent = granularity.sent(tried);
         let Ok(control) = request.build_first(self.from, self.now) else { return };
-        let (judged, came) = match judged(self.client, self.plan, self.access, tried, &dates, &control).await {
-            Ok(judged) => judged,
+        let (assessed, came) = match assess_start(self.client, self.plan, self.access, tried, &dates, &control).await {
+            Ok(assessed) => assessed,
             Err(Again::Refused(refused)) => {
                 report.well("start", &format!("`{name}`: asked again from {} on", date::format(sent)));
                 return report.refused("", &refused, &self.plan.auth);
@@ -309,7 +303,7 @@ impl Asked<'_> {
                 return report.wrong("start", &format!("`{name}`: from {} on, {what}", date::format(sent)));
             }
         };
-        tell_start(report, &name, &date::format(sent), judged, came);
+        tell_start(report, &name, &date::format(sent), assessed, came);
     }
 }
 
@@ -317,8 +311,8 @@ fn finds_nothing(path: &JsonPath) -> String {
     format!("json path `{path}` finds nothing")
 }
 
-fn tell_start(report: &mut ProbeReport, name: &str, sent: &str, judged: Start, came: usize) {
-    match judged {
+fn tell_start(report: &mut ProbeReport, name: &str, sent: &str, assessed: Start, came: usize) {
+    match assessed {
         Start::Honoured(Edge::Inclusive) => {
             report.well(
                 "start",
@@ -334,7 +328,7 @@ fn tell_start(report: &mut ProbeReport, name: &str, sent: &str, judged: Start, c
                 "what surfaces late in the second of a checkpoint would be missed: set settings.overlap, like 1m",
             );
         }
-        Start::Honoured(Edge::Untold) => {
+        Start::Honoured(Edge::Inconclusive) => {
             report.well("start", &format!("`{name}` is honoured: asked from {sent} on, nothing older came"));
             report.more("whether it is inclusive can't be told, as no record is of exactly that date");
         }
@@ -374,9 +368,9 @@ pub(super) enum Again {
     Unreadable(String),
 }
 
-/// Asks from another start date on, and judges by the dates of the page before and, where it is honoured, by those of
+/// Asks from another start date on, and assesses by the dates of the page before and, where it is honoured, by those of
 /// the `control` request right after. Gives how many records came, too.
-pub(super) async fn judged(
+pub(super) async fn assess_start(
     client: &Clients,
     plan: &Plan,
     access: &Credentials,
@@ -387,12 +381,12 @@ pub(super) async fn judged(
     let sent = plan.request.granularity().sent(start);
     let request = plan.request.build_first(start, Utc::now()).map_err(|error| Again::Unreadable(error.to_string()))?;
     let came = again(client, plan, access, &request).await?;
-    let judged = judge::start(sent, before, &came);
-    if !matches!(judged, Start::Honoured(_)) {
-        return Ok((judged, came.len()));
+    let assessed = assess::start(sent, before, &came);
+    if !matches!(assessed, Start::Honoured(_)) {
+        return Ok((assessed, came.len()));
     }
     let control = again(client, plan, access, control).await?;
-    Ok((judge::confirmed(judged, sent, &control), came.len()))
+    Ok((assess::confirmed(assessed, sent, &control), came.len()))
 }
 
 /// The dates of the records of a page.
@@ -431,7 +425,7 @@ pub(super) fn finds_null(path: &str, root: RawJson<'_>) -> bool {
 /// What an answer is that is no JSON.
 pub(super) fn not_json(text: &str, error: &serde_json::Error) -> String {
     match text.trim_start().starts_with('<') {
-        true => "the answer is a web page, no JSON: check http_request.url".to_owned(),
+        true => "the answer is a web page, not JSON: check http_request.url".to_owned(),
         false => format!("the answer is not valid JSON: {error}"),
     }
 }

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{StatusCode, Url};
 
-use super::examine::{Again, dates, judged, not_json, records};
-use super::judge::{self, Edge, Start};
-use super::propose::{Choice, Draft, For, Kind, Wish, Wished};
+use super::assess::{self, Edge, Start};
+use super::examine::{Again, assess_start, dates, not_json, records};
+use super::flags::{flag_of, in_flags};
+use super::paging::{self, Paging};
+use super::propose::{Choice, Draft, For, Kind, ProbeTarget, TargetAuth};
 use super::report::hint;
 use super::suggest;
 use crate::config::catalog::List;
 use crate::config::{self, Environment};
 use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
 use crate::http::Clients;
+use crate::paging::in_header;
 use crate::plan::{Auth, Plan};
 use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
@@ -25,9 +28,23 @@ use crate::template::{DateFormat, Request, RequestError, RequestTemplate};
 use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
-/// make eleven requests, which no API minds.
-const START_NAMES: [&str; 8] =
-    ["start_date", "since", "from", "start_time", "startTime", "start", "after", "updated_since"];
+/// make at most [`REQUESTS_MAX`] requests, which no API minds.
+const START_NAMES: [&str; REQUESTS_MAX - 3] = [
+    "start_date",
+    "since",
+    "from",
+    "start_time",
+    "startTime",
+    "start",
+    "after",
+    "updated_since",
+    "updated_after",
+    "created_after",
+    "oldest",
+    "startDate",
+];
+/// How many requests are made for a proposal.
+const REQUESTS_MAX: usize = 15;
 /// How far back a first start date is proposed; as `settings.days_back_fetch` is by default.
 const FIRST_START_BACK: TimeDelta = TimeDelta::days(14);
 
@@ -55,8 +72,8 @@ pub enum NoProposal {
 ///
 /// # Errors
 /// [`NoProposal`], where there is no page to make it of.
-pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
-    let plan = compile(wish, &blank(Kind::General))?;
+pub async fn explore(client: &Clients, target: &ProbeTarget, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
+    let plan = compile(target, &blank(Kind::General))?;
     let token_url = match &plan.auth {
         Auth::Token(request) => Some(&request.url),
         _ => None,
@@ -66,30 +83,33 @@ pub async fn explore(client: &Clients, wish: &Wish, now: DateTime<Utc>) -> Resul
         .flatten()
         .any(|url| !url.username().is_empty() || url.password().is_some())
     {
-        return Err(NoProposal::Given("user and password don't belong into a URL; give them by --basic".to_owned()));
+        return Err(NoProposal::Given("user and password don't belong in a URL; give them with --basic".to_owned()));
     }
-    let host_kind = Kind::of_host(&plan.request.url, &wish.auth);
+    let host_kind = Kind::of_host(&plan.request.url, &target.auth);
     let failed = |refused: RefusedAnswer| {
-        let advice = hint(&refused, &plan.auth).map(|advice| format!("; {advice}")).unwrap_or_default();
-        NoProposal::Answer(format!("{}{advice}", refused.error))
+        let hint = hint(&refused, &plan.auth).map(|hint| format!("; {}", in_flags(&hint, target)));
+        let hint = hint.unwrap_or_default();
+        NoProposal::Answer(format!("{}{hint}", refused.error))
     };
     let (access, _) = access_once(client, &plan).await.map_err(failed)?;
     let request = without_start(&plan.request).map_err(|error| NoProposal::Given(error.to_string()))?;
     let (answer, _) = page_once(client, &plan, &access, &request).await.map_err(failed)?;
     let text =
         answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
-    let root =
-        RawJson::parse(&text).map_err(|error| NoProposal::Answer(access.redactor.redact(&not_json(&text, &error))))?;
+    let root = RawJson::parse(&text)
+        .map_err(|error| NoProposal::Answer(access.redactor.redact(&in_flags(&not_json(&text, &error), target))))?;
 
     let kind = match host_kind {
-        Kind::General if suggest::is_odata(root) => Kind::of_odata(&wish.auth),
+        Kind::General if suggest::is_odata(root) => Kind::of_odata(&target.auth),
         kind => kind,
     };
-    let seen = Seen { root, base: &answer.base, configured: &plan.request.url, redactor: &access.redactor, now };
+    let has_next_header = in_header(&answer.headers).is_some();
+    let configured = &plan.request.url;
+    let seen = Seen { root, base: &answer.base, configured, has_next_header, redactor: &access.redactor, now };
     let mut draft = seen.draft(kind);
-    let asking = Asking { client, wish, access: &access, now };
+    let asking = Asking { client, target, access: &access, now };
     asking.find_start(&mut draft, root).await;
-    Ok(Proposal { config: wish.config(&draft, For::Showing), is_complete: draft.is_complete() })
+    Ok(Proposal { config: target.config(&draft, For::Showing), is_complete: draft.is_complete() })
 }
 
 /// A draft of which nothing is known yet; it can be compiled.
@@ -103,18 +123,20 @@ fn blank(kind: Kind) -> Draft {
         start_name: Choice::given("start"),
         first_start: None,
         overlap: Choice::default(),
+        has_unread: false,
         is_start_told: true,
     }
 }
 
-fn compile(wish: &Wish, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
+fn compile(target: &ProbeTarget, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
     let variable = |name: &str| std::env::var(name).ok();
     let around = Environment { variable: &variable, directory: Path::new(".") };
-    let reading = config::compile(&wish.config(draft, For::Asking), &around);
+    let reading = config::compile(&target.config(draft, For::Asking), &around);
     let plan = reading.config.and_then(|config| config.apis.into_iter().next());
     plan.ok_or_else(|| {
         // The lines are those of a text that nobody sees.
-        let faults = reading.diagnostics.errors.iter().map(|fault| format!("{}: {}", fault.path, fault.what));
+        let errors = reading.diagnostics.errors.iter();
+        let faults = errors.map(|error| format!("{}: {}", flag_of(&error.path, target), error.what));
         NoProposal::Given(faults.collect::<Vec<_>>().join("; "))
     })
 }
@@ -124,11 +146,11 @@ fn type_paths(kind: Kind) -> Option<Paths> {
     let [url, id, key] = ["https://api.invalid/", "id", "key"].map(str::to_owned);
     let Kind::Named(named) = kind else { return None };
     let auth = match named.lists.first()? {
-        List::AuthApis => Wished::Basic { id, key },
-        List::OauthApis => Wished::Token { url: url.clone(), id, key, scope: None },
+        List::AuthApis => TargetAuth::Basic { id, key },
+        List::OauthApis => TargetAuth::Token { url: url.clone(), id, key, scope: None },
     };
     let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };
-    compile(&Wish { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
+    compile(&ProbeTarget { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
 }
 
 /// The request for the first page with nothing in it that speaks of a start date.
@@ -143,6 +165,7 @@ struct Seen<'a> {
     root: RawJson<'a>,
     base: &'a Url,
     configured: &'a Url,
+    has_next_header: bool,
     redactor: &'a Redactor,
     now: DateTime<Utc>,
 }
@@ -173,10 +196,18 @@ impl Seen<'_> {
         let links = suggest::next_links(self.root, self.base, self.configured, &[]);
         let missing =
             "no link to a next page was seen; if other pages have one, name its path: only the first page is read";
-        let next = Choice::of(&links, redactor, None, missing);
+        let mut next = Choice::of(&links, redactor, None, missing);
+        let unread = match next.value {
+            Some(_) => Vec::new(),
+            None => paging::seen(self.root, self.has_next_header, raws.len(), redactor),
+        };
+        if !unread.is_empty() {
+            let words = unread.iter().map(Paging::words);
+            next.comments = words.chain([paging::FOLLOWED, paging::LOST].map(str::to_owned)).collect();
+        }
         let missing = "no id was seen; without one the whole record tells it from others";
         let id = Choice::of(&suggest::ids(&raws, self.now), redactor, None, missing);
-        Draft { data, date: self.date(&raws), next, id, ..blank(Kind::General) }
+        Draft { data, date: self.date(&raws), next, has_unread: !unread.is_empty(), id, ..blank(Kind::General) }
     }
 
     fn date(&self, records: &[RawJson<'_>]) -> Choice {
@@ -192,7 +223,7 @@ impl Seen<'_> {
                     .collect()
             })
             .unwrap_or_default();
-        let order = match judge::order(&dates) {
+        let order = match assess::order(&dates) {
             Some(Direction::NewestFirst) => "; newest first",
             Some(Direction::OldestFirst) => "; oldest first",
             Some(Direction::Mixed) => "; in no order",
@@ -206,7 +237,7 @@ impl Seen<'_> {
 /// Asking for start dates.
 struct Asking<'a> {
     client: &'a Clients,
-    wish: &'a Wish,
+    target: &'a ProbeTarget,
     access: &'a Credentials,
     now: DateTime<Utc>,
 }
@@ -214,14 +245,17 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Finds the name of the start date, where the type or the URL doesn't give it, and says what came of it.
     async fn find_start(&self, draft: &mut Draft, root: RawJson<'_>) {
-        let is_known = !draft.kind.is_general() || self.wish.has_start_mark();
+        let is_known = !draft.kind.is_general() || self.target.has_start_mark();
         let names: Vec<Option<&str>> = if is_known { vec![None] } else { START_NAMES.map(Some).to_vec() };
-        let mut tried = Vec::new();
+        let mut tried: Vec<(Option<&str>, &str)> = Vec::new();
         for name in names {
             let mut attempt = draft.clone();
             attempt.start_name = name.map_or_else(Choice::default, Choice::given);
             attempt.first_start = name.and_then(|_| self.first_start(draft, root));
-            tracing::info!(start_date_name = name, "asking from a start date on");
+            match name {
+                Some(name) => tracing::info!("trying start date parameter `{name}`"),
+                None => tracing::info!("trying the start date"),
+            }
             match self.attempt(&attempt, root).await {
                 Tried::Honoured(why, edge) => {
                     if edge == Edge::Exclusive {
@@ -233,17 +267,15 @@ impl Asking<'_> {
                     *draft = attempt;
                     return;
                 }
-                Tried::NotThis(how) => {
-                    tried.push(format!("{}{how}", name.map(|n| format!("{n} ")).unwrap_or_default()))
-                }
-                Tried::Untold(why) => {
-                    draft.open_start(is_known, why);
+                Tried::NotThis(how) => tried.push((name, how)),
+                Tried::Inconclusive(why) => {
+                    draft.open_start(is_known, [vec![why], tried_lines(&tried)].concat());
                     return;
                 }
             }
         }
         let what = if is_known { "the start date was not honoured" } else { "none of the usual names is honoured" };
-        draft.open_start(is_known, format!("{what}: {}", tried.join(", ")));
+        draft.open_start(is_known, [vec![what.to_owned()], tried_lines(&tried)].concat());
     }
 
     /// A start date as number, where the API writes its dates so.
@@ -261,28 +293,31 @@ impl Asking<'_> {
     }
 
     async fn attempt(&self, attempt: &Draft, root: RawJson<'_>) -> Tried {
-        let untold = |why: &str| Tried::Untold(format!("which parameter takes a start date can't be told: {why}"));
-        let Ok(plan) = compile(self.wish, attempt) else { return untold("records and dates must be known first") };
-        let Ok(records) = records(root, &plan.paths) else { return untold("the records are not known") };
+        let inconclusive =
+            |why: &str| Tried::Inconclusive(format!("which parameter takes a start date can't be told: {why}"));
+        let Ok(plan) = compile(self.target, attempt) else {
+            return inconclusive("records and dates must be known first");
+        };
+        let Ok(records) = records(root, &plan.paths) else { return inconclusive("the records are not known") };
         let granularity = plan.request.granularity();
         let dates = dates(&records);
-        let start = match judge::start_to_try(&dates, granularity) {
+        let start = match assess::start_to_try(&dates, granularity) {
             Ok(start) => start,
-            Err(why) => return untold(&why.to_string()),
+            Err(why) => return inconclusive(&why.to_string()),
         };
         let sent = granularity.sent(start);
-        let Ok(control) = without_start(&plan.request) else { return untold("a variable has no value") };
-        let judged = match judged(self.client, &plan, self.access, start, &dates, &control).await {
-            Ok((judged, _)) => judged,
+        let Ok(control) = without_start(&plan.request) else { return inconclusive("a variable has no value") };
+        let assessed = match assess_start(self.client, &plan, self.access, start, &dates, &control).await {
+            Ok((assessed, _)) => assessed,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
             Err(Again::Refused(refused)) => return refusal(&refused),
         };
-        match judged {
+        match assessed {
             Start::Honoured(edge) => {
                 let edge_words = match edge {
                     Edge::Inclusive => ", inclusive",
                     Edge::Exclusive => ", exclusive",
-                    Edge::Untold => "",
+                    Edge::Inconclusive => "",
                 };
                 let why = format!(
                     "the start date is honoured{edge_words}: asked from {} on, nothing older came",
@@ -293,9 +328,24 @@ impl Asking<'_> {
             Start::Ignored(_) => Tried::NotThis("ignored"),
             Start::Empty | Start::Unsure => Tried::NotThis("answered with nothing"),
             Start::Undated => Tried::NotThis("answered otherwise"),
-            Start::Moved => untold("new records come faster than they can be compared; ask for larger pages"),
+            Start::Moved => inconclusive("new records come faster than they can be compared; ask for larger pages"),
         }
     }
+}
+
+/// Every name that was tried, by what came of it, a line for each outcome.
+fn tried_lines(tried: &[(Option<&str>, &str)]) -> Vec<String> {
+    let mut outcomes: Vec<&str> = Vec::new();
+    tried.iter().for_each(|(_, how)| {
+        if !outcomes.contains(how) {
+            outcomes.push(how)
+        }
+    });
+    let line = |how: &&str| {
+        let names: Vec<&str> = tried.iter().filter(|(_, of)| of == how).filter_map(|(name, _)| *name).collect();
+        if names.is_empty() { (*how).to_owned() } else { format!("{how}: {}", names.join(", ")) }
+    };
+    outcomes.iter().map(line).collect()
 }
 
 /// What came of one name.
@@ -303,20 +353,20 @@ enum Tried {
     Honoured(String, Edge),
     NotThis(&'static str),
     /// No name can tell.
-    Untold(String),
+    Inconclusive(String),
 }
 
 fn refusal(refused: &RefusedAnswer) -> Tried {
     match &refused.error {
         FetchError::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
-            Tried::Untold("the API asks for fewer requests (429), so not every usual name was tried".to_owned())
+            Tried::Inconclusive("the API asks for fewer requests (429), so not every usual name was tried".to_owned())
         }
         FetchError::Status { .. }
         | FetchError::TooLarge { .. }
         | FetchError::Redirect { .. }
         | FetchError::Login { .. }
         | FetchError::OtherOrigin { .. } => Tried::NotThis("refused"),
-        _ => Tried::Untold("the API stopped answering, so not every usual name was tried".to_owned()),
+        _ => Tried::Inconclusive("the API stopped answering, so not every usual name was tried".to_owned()),
     }
 }
 
@@ -325,36 +375,41 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn wish(url: &str, auth: Wished) -> Wish {
-        Wish { url: url.to_owned(), auth, headers: Vec::new() }
+    fn target(url: &str, auth: TargetAuth) -> ProbeTarget {
+        ProbeTarget { url: url.to_owned(), auth, headers: Vec::new() }
     }
 
-    fn basic() -> Wished {
-        Wished::Basic { id: "the-id".to_owned(), key: "${KEY}".to_owned() }
+    fn basic() -> TargetAuth {
+        TargetAuth::Basic { id: "the-id".to_owned(), key: "${KEY}".to_owned() }
     }
 
-    fn token() -> Wished {
+    fn token() -> TargetAuth {
         let url = "https://login.example/token".to_owned();
-        Wished::Token { url, id: "the-id".to_owned(), key: "${KEY}".to_owned(), scope: Some("a/.default".to_owned()) }
+        TargetAuth::Token {
+            url,
+            id: "the-id".to_owned(),
+            key: "${KEY}".to_owned(),
+            scope: Some("a/.default".to_owned()),
+        }
     }
 
     /// The config that a page leads to, with its start date named where the type doesn't, and what a fetcher makes of it.
-    fn proposed(wish: &Wish, page: &str) -> (String, config::LoadedConfig) {
-        let url = Url::parse(&wish.url).expect("a URL");
+    fn proposed(target: &ProbeTarget, page: &str) -> (String, config::LoadedConfig) {
+        let url = Url::parse(&target.url).expect("a URL");
         let now = date::parse("2024-05-28T13:00:00Z").expect("a date");
         let root = RawJson::parse(page).expect("JSON");
         let redactor = Redactor::default();
-        let seen = Seen { root, base: &url, configured: &url, redactor: &redactor, now };
-        let kind = Kind::of_host(&url, &wish.auth);
-        let text = wish.config(&seen.draft(kind), For::Showing);
+        let seen = Seen { root, base: &url, configured: &url, has_next_header: false, redactor: &redactor, now };
+        let kind = Kind::of_host(&url, &target.auth);
+        let text = target.config(&seen.draft(kind), For::Showing);
         let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");
         let variable = |_: &str| Some("the-key".to_owned());
         (text, config::compile(&filled, &Environment { variable: &variable, directory: Path::new(".") }))
     }
 
     #[track_caller]
-    fn plan(wish: &Wish, page: &str) -> (String, Arc<Plan>) {
-        let (text, reading) = proposed(wish, page);
+    fn plan(target: &ProbeTarget, page: &str) -> (String, Arc<Plan>) {
+        let (text, reading) = proposed(target, page);
         let plan = reading.config.unwrap_or_else(|| panic!("{:#?}\n{text}", reading.diagnostics)).apis.remove(0);
         (text, plan)
     }
@@ -362,7 +417,7 @@ mod tests {
     #[test]
     fn known_hosts_get_their_type() {
         let page = r#"{"metadata":{"links":{"self":"x"}},"data":[{"id":1,"date":"2024-05-28T12:00:00+00:00"}]}"#;
-        let (text, cisco) = plan(&wish("https://api.eu.amp.cisco.com/v1/events?limit=500", basic()), page);
+        let (text, cisco) = plan(&target("https://api.eu.amp.cisco.com/v1/events?limit=500", basic()), page);
         assert!(text.contains("type: cisco_secure_x") && !text.contains("json_paths"), "{text}");
         assert_eq!(cisco.paths.next_url.as_ref().map(|path| path.to_string()), Some("metadata.links.next".to_owned()));
         let first =
@@ -373,7 +428,7 @@ mod tests {
         );
 
         let page = r#"{"@odata.context":"c","value":[{"id":"a","createdDateTime":"2024-05-28T12:00:00.1Z"}]}"#;
-        let (text, graph) = plan(&wish("https://graph.microsoft.com/v1.0/auditLogs/signIns?$top=10", token()), page);
+        let (text, graph) = plan(&target("https://graph.microsoft.com/v1.0/auditLogs/signIns?$top=10", token()), page);
         assert!(text.contains("type: azure_graph") && text.contains("data_date: createdDateTime"), "{text}");
         assert_eq!(graph.paths.next_url.as_ref().map(|path| path.to_string()), Some("@odata.nextLink".to_owned()));
         assert_eq!(first(&graph).query(), Some("$filter=createdDateTime%20ge%201970-01-01T00%3A00%3A00Z&$top=10"));
@@ -381,7 +436,8 @@ mod tests {
 
     #[test]
     fn a_known_host_with_another_page_is_a_general_api() {
-        let (text, other) = plan(&wish("https://api.amp.cisco.com/v3/x", basic()), r#"{"rows":[{"at":"2024-05-28"}]}"#);
+        let (text, other) =
+            plan(&target("https://api.amp.cisco.com/v3/x", basic()), r#"{"rows":[{"at":"2024-05-28"}]}"#);
         assert!(text.contains("type: general"), "{text}");
         assert_eq!((other.paths.data.text(), other.paths.date.text()), ("rows", "at"));
     }
@@ -415,8 +471,8 @@ mod tests {
         proptest!(|((list, day, id, next, within) in of, is_token in any::<bool>())| {
             let record = |number: u32| serde_json::json!({&day: "2024-05-28T10:00:00Z", &id: {&within: number}, "id": number});
             let page = serde_json::json!({&list: {&within: [record(1), record(2)]}, &next: "/events?p=2"}).to_string();
-            let wish = wish("https://api.example/v1/events?a b=${X}&c:=#d", if is_token { token() } else { basic() });
-            let (text, reading) = proposed(&wish, &page);
+            let target = target("https://api.example/v1/events?a b=${X}&c:=#d", if is_token { token() } else { basic() });
+            let (text, reading) = proposed(&target, &page);
             let faults = reading.diagnostics.errors.iter().map(ToString::to_string).collect::<Vec<_>>();
             prop_assert!(faults.is_empty(), "{:?}\n{}", faults, text);
             prop_assert!(!text.contains("the-id"), "{}", text);

@@ -4,19 +4,21 @@
 //! page and a few small requests, each tried once; nothing is shipped and nothing is written to a file; foreign text is
 //! scrubbed before it is shown, and values of records are never shown.
 
+mod assess;
 mod examine;
 mod explore;
-mod judge;
+mod flags;
 mod listener;
+mod paging;
 mod propose;
 mod redact;
 mod report;
 mod suggest;
-mod way;
+mod value_path;
 mod yaml;
 
 pub use examine::examine;
 pub use explore::{NoProposal, Proposal, explore};
 pub use listener::listener_in_words;
-pub use propose::{Wish, Wished, id_and_secret};
+pub use propose::{ProbeTarget, TargetAuth, id_and_secret};
 pub use report::ProbeReport;

@@ -8,31 +8,49 @@ use super::report::presentable;
 use super::suggest::Candidate;
 use super::yaml;
 use crate::config::catalog::{self, List, NamedType};
-use crate::config::is_secret_name;
+use crate::config::{carries_credentials, is_secret_name};
 use crate::secret::Redactor;
 use crate::template::query::START_DATE_MARK;
 
 /// How many candidates are named that were not chosen.
 const OTHERS_MAX: usize = 2;
 /// Words before a credential in a header, which are no secret.
-const SCHEMES: [&str; 7] = ["bearer", "basic", "token", "apikey", "api-key", "key", "splunk"];
+const SCHEMES: [&str; 13] = [
+    "bearer",
+    "basic",
+    "token",
+    "apikey",
+    "api-key",
+    "key",
+    "splunk",
+    "ssws",
+    "oauth",
+    "geniekey",
+    "bot",
+    "apitoken",
+    "zoho-oauthtoken",
+];
+/// How long a scheme is at most that isn't one of these.
+const SCHEME_CHARS_MAX: usize = 20;
+/// The environment variable that is proposed for a token.
+const TOKEN_VARIABLE: &str = "API_TOKEN";
 /// Headers whose values are no secret.
 const PUBLIC_HEADERS: [&str; 3] = ["accept", "accept-language", "content-type"];
 
 /// What was given to reach an API, as it was written: `${VARIABLE}` is not filled in yet.
 #[derive(Clone)]
-pub struct Wish {
+pub struct ProbeTarget {
     /// The URL that lists the events.
     pub url: String,
     /// How to prove who asks.
-    pub auth: Wished,
+    pub auth: TargetAuth,
     /// Names and values of headers.
     pub headers: Vec<(String, String)>,
 }
 
 /// Credentials, as they were written.
 #[derive(Clone)]
-pub enum Wished {
+pub enum TargetAuth {
     /// None but what the headers hold.
     None,
     /// For HTTP Basic.
@@ -69,7 +87,7 @@ pub fn id_and_secret(text: &str) -> Option<(String, String)> {
     }
 }
 
-impl Wished {
+impl TargetAuth {
     /// The list of the config that such credentials stand in.
     fn list(&self) -> Option<List> {
         match self {
@@ -89,14 +107,14 @@ pub(super) enum Kind {
 
 impl Kind {
     /// By the host, among the types of the list that the credentials belong to.
-    pub(super) fn of_host(url: &reqwest::Url, auth: &Wished) -> Self {
+    pub(super) fn of_host(url: &reqwest::Url, auth: &TargetAuth) -> Self {
         let host = url.host_str().unwrap_or_default();
         let mut types = auth.list().into_iter().flat_map(catalog::types_of);
         types.find(|named| named.has_host(host)).map_or(Self::General, Self::Named)
     }
 
     /// The type of an OData service, where the credentials' list has one.
-    pub(super) fn of_odata(auth: &Wished) -> Self {
+    pub(super) fn of_odata(auth: &TargetAuth) -> Self {
         let mut types = auth.list().into_iter().flat_map(catalog::types_of);
         types.find(|named| named.odata).map_or(Self::General, Self::Named)
     }
@@ -166,6 +184,8 @@ pub(super) struct Draft {
     /// The start date in the filters, which also says how start dates are written.
     pub(super) first_start: Option<String>,
     pub(super) overlap: Choice,
+    /// Whether pages follow that can't be read.
+    pub(super) has_unread: bool,
     /// Whether it is known that a start date is honoured.
     pub(super) is_start_told: bool,
 }
@@ -173,13 +193,15 @@ pub(super) struct Draft {
 impl Draft {
     /// Whether nothing is left to find out, but for secrets.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_start_told && ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
+        self.is_start_told
+            && !self.has_unread
+            && ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
     }
 
     /// Notes why no start date was found to be honoured; where its name isn't given otherwise, it is left to the user.
-    pub(super) fn open_start(&mut self, is_known: bool, why: String) {
+    pub(super) fn open_start(&mut self, is_known: bool, why: Vec<String>) {
         self.is_start_told = false;
-        self.start_name = Choice { value: None, comments: vec![why] };
+        self.start_name = Choice { value: None, comments: why };
         if !is_known {
             let what = "name the query parameter that takes a start date; the API's documentation has it";
             self.start_name.comments.push(what.to_owned());
@@ -197,7 +219,7 @@ pub(super) enum For {
     Showing,
 }
 
-impl Wish {
+impl ProbeTarget {
     /// The config.
     pub(super) fn config(&self, draft: &Draft, is_for: For) -> String {
         let mut text = Text { text: String::new(), is_for };
@@ -252,15 +274,14 @@ impl Wish {
 
     fn credentials(&self, text: &mut Text) {
         match &self.auth {
-            Wished::None => {
-                let has_own = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-                if !has_own {
-                    text.comment(4, "no credentials were given, so an empty user and key are sent");
-                    text.line(4, "credentials: {id: '', key: ''}");
+            TargetAuth::None => {
+                if !self.headers.iter().any(|(name, _)| carries_credentials(name)) {
+                    text.comment(4, "no Basic credentials given, so none are sent");
+                    text.line(4, "credentials: {}");
                 }
             }
-            Wished::Basic { id, key } => text.credentials(id, key, ["<<ID>>", "<<KEY>>"]),
-            Wished::Token { url, id, key, scope } => {
+            TargetAuth::Basic { id, key } => text.credentials(id, key, ["<<ID>>", "<<KEY>>"]),
+            TargetAuth::Token { url, id, key, scope } => {
                 text.credentials(id, key, ["<<CLIENT-ID>>", "<<CLIENT-SECRET>>"]);
                 text.line(4, "token_http_request:");
                 text.pair(6, "url", &text.secretless_url(url));
@@ -279,7 +300,11 @@ impl Wish {
         }
         for (name, value) in &self.headers {
             let is_public = PUBLIC_HEADERS.contains(&name.to_ascii_lowercase().as_str());
-            let value = if is_public { value.clone() } else { text.hidden(value, &placeholder(name)) };
+            let value = match is_public {
+                true => value.clone(),
+                false if name.eq_ignore_ascii_case("authorization") => text.authorization(value),
+                false => text.hidden(value, &placeholder(name)),
+            };
             text.pair(8, &yaml::scalar(name), &value);
         }
     }
@@ -371,6 +396,22 @@ impl Text {
         if stays { value.to_owned() } else { placeholder.to_owned() }
     }
 
+    /// The value of a header `Authorization`: its scheme is no secret and stays, and what follows it comes from a variable.
+    fn authorization(&mut self, value: &str) -> String {
+        let Some((scheme, rest)) = value.split_once(' ').filter(|_| self.is_for == For::Showing) else {
+            return self.hidden(value, "<<AUTHORIZATION>>");
+        };
+        let is_known = SCHEMES.contains(&scheme.to_ascii_lowercase().as_str());
+        if is_scheme(scheme) && is_reference(rest) {
+            return value.to_owned();
+        }
+        if !is_known || is_reference(value) {
+            return self.hidden(value, "<<AUTHORIZATION>>");
+        }
+        self.comment(8, &format!("put what follows `{scheme}` into the environment variable {TOKEN_VARIABLE}"));
+        format!("{scheme} ${{{TOKEN_VARIABLE}}}")
+    }
+
     /// A token endpoint; its query may hold anything.
     fn secretless_url(&self, url: &str) -> String {
         match url.split_once('?') {
@@ -378,6 +419,12 @@ impl Text {
             None => url.to_owned(),
         }
     }
+}
+
+/// Whether a word can be a scheme (RFC 9110, section 11.1) rather than a secret: short, and without digits.
+fn is_scheme(word: &str) -> bool {
+    let is_short = !word.is_empty() && word.len() <= SCHEME_CHARS_MAX;
+    is_short && word.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
 }
 
 /// Whether a text is nothing but `${…}`, perhaps behind the name of a scheme.

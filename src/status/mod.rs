@@ -111,7 +111,7 @@ fn answer(asked: &ReceivedRequest, registry: &StatusRegistry, extent: Extent, no
 }
 
 fn not_found() -> Reply {
-    let there_is = "not found; there is /, /api/NAME, /status.json, /metrics, /healthz and /readyz\n";
+    let there_is = "not found; available: /, /api/NAME, /status.json, /metrics, /healthz, /readyz\n";
     Reply::text(StatusCode::NOT_FOUND, there_is)
 }
 

@@ -28,7 +28,12 @@ fn offered(script: &str, words: &[&str]) -> Vec<String> {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let line = ["--norc", "--noprofile", "-c", ask, "bash"];
-    let output = Command::new("bash").args(line).arg(file).arg("logzio-api-fetcher").args(words).output().unwrap();
+    // The script asks the fetcher for names: for those, it must be found.
+    let path =
+        format!("{}:{}", std::path::Path::new(FETCHER).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut bash = Command::new("bash");
+    bash.args(line).arg(file).arg("logzio-api-fetcher").args(words).env("PATH", path);
+    let output = bash.env_remove("LOGZIO_FETCHER_CONFIG").output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{:?}: {errors}", output.status);
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -77,6 +82,93 @@ fn bash_offers_commands_options_and_values() {
     }
 }
 
+/// Names with what shells split at, one that would be filled in, and errors, for which names are completed all the same.
+const NAMED: &str = "auth_apis:\n- name: events\n- {name: my api, tokn: the-secret}\n- name: a:b:c\n- name: ${HOME}\n- 7\n\
+                     oauth_apis:\n- name: extra\n  credentials: {id: the-secret}\n";
+
+#[test]
+fn bash_offers_the_names_of_the_apis_where_one_belongs() {
+    let script = printed("completions", &["bash"]);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, NAMED).unwrap();
+    let config = config.to_str().unwrap();
+    let all = ["events", r"my\ api", "a:b:c", "extra"];
+    for (words, expected) in [
+        (&["once", "--api", ""][..], &all[..]),
+        (&["once", "--api", "=", "e"], &["events", "extra"]),
+        (&["probe", "--api", "ev"], &["events"]),
+        (&["state", "show", ""], &all),
+        (&["state", "rewind", "my"], &[r"my\ api"]),
+        (&["state", "forget", "'my a"], &["my api"]),
+        (&["undelivered", "show", "a", ":"], &["b:c"]),
+        (&["undelivered", "resend", "a", ":", "b"], &["b:c"]),
+        (&["undelivered", "drop", "a", ":", "b", ":", ""], &["c"]),
+        (&["once", "--api", "none-like-it"], &[""]),
+    ] {
+        for option in [&["--config", config][..], &["--config", "=", config]] {
+            assert_eq!(offered(&script, &[option, words].concat()), expected, "{words:?}");
+        }
+    }
+    for words in [&["state", "rewind", "events", ""][..], &["once", ""], &["--level", ""], &["completions", ""]] {
+        let offers = offered(&script, &[&["--config", config], words].concat());
+        assert!(!offers.iter().any(|offer| offer == "extra" || offer == "names"), "{words:?}: {offers:?}");
+    }
+    // Without a config there are no names, and no error.
+    assert_eq!(offered(&script, &["--config", "/nowhere/config.yaml", "once", "--api", ""]), [""]);
+}
+
+#[test]
+fn names_are_printed_for_scripts_without_anything_that_may_be_secret() {
+    let outcome = Fetcher::new(NAMED).arguments(&["names"]).run("completions").assert_code(0);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("events\nmy api\na:b:c\nextra\n", ""));
+    for config in
+        ["", "- a\n", "auth_apis: {a: b}\n", "auth_apis: [{name: [x]}, {name: ' '}, {name: \"a\\nb\"}]\n", "\t: {"]
+    {
+        let outcome = Fetcher::new(config).arguments(&["names"]).run("completions").assert_code(0);
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""), "{config}");
+    }
+}
+
+#[test]
+fn zsh_and_fish_ask_for_names_where_one_belongs() {
+    let zsh = printed("completions", &["zsh"]);
+    // Of once, probe, and the commands of state and undelivered.
+    assert_eq!(zsh.matches(":_logzio_api_fetcher_names'").count(), 8, "{zsh}");
+    assert_eq!(zsh.matches("\n_logzio_api_fetcher_names() {\n").count(), 1, "{zsh}");
+    assert!(zsh.starts_with("#compdef logzio-api-fetcher\n"), "{zsh}");
+    let fish = printed("completions", &["fish"]);
+    assert_eq!(fish.matches(" -f -a \"(_logzio_api_fetcher_names)\"").count(), 8, "{fish}");
+    assert_eq!(fish.matches("\nfunction _logzio_api_fetcher_names\n").count(), 1, "{fish}");
+}
+
+#[test]
+fn a_command_shows_the_options_that_mean_something_to_it_and_accepts_the_others() {
+    let script = printed("completions", &["bash"]);
+    for (command, shown, hidden) in [
+        ("once", &["--config", "--level", "--log-format", "--grace"][..], &[][..]),
+        ("probe", &["--config", "--level", "--log-format"], &["--grace"]),
+        ("check", &["--config"], &["--level", "--log-format", "--grace"]),
+        ("schema", &[], &["--config", "--level", "--log-format", "--grace"]),
+        ("demo", &["--level", "--log-format", "--grace"], &["--config"]),
+    ] {
+        let help = printed(command, &["--help"]);
+        let offers = offered(&script, &[command, "--"]);
+        for option in shown {
+            assert!(help.contains(option) && offers.iter().any(|offer| offer == option), "{command} {option}: {help}");
+        }
+        for option in hidden {
+            assert!(
+                !help.contains(option) && !offers.iter().any(|offer| offer == option),
+                "{command} {option}: {help}"
+            );
+        }
+    }
+    let all = ["--config", "/nowhere", "--level", "error", "--log-format", "json", "--grace", "3s"];
+    printed("schema", &all);
+    assert!(Fetcher::new("").arguments(&all).run_bare("check").assert_code(2).stdout.contains("/nowhere"));
+}
+
 #[test]
 fn every_shell_has_completions_and_no_other_word_has() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -90,7 +182,7 @@ fn every_shell_has_completions_and_no_other_word_has() {
 fn the_manual_page_has_each_command_with_its_arguments() {
     let page = printed("man", &[]);
     assert!(page.contains("\n.TH logzio-api-fetcher 1 "), "{page}");
-    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "NOTES", "VERSION"] {
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "EXAMPLES", "FILES", "NOTES", "VERSION"] {
         assert_eq!(page.lines().filter(|line| *line == format!(".SH {section}")).count(), 1, "{section}: {page}");
     }
     for line in [
@@ -100,6 +192,8 @@ fn the_manual_page_has_each_command_with_its_arguments() {
         "The shell to print them for: bash, elvish, fish, powershell, zsh",
         "[\\fB\\-\\-listener\\fR]",
         "\\fBdemo\\fR [\\fB\\-\\-serve\\fR]",
+        "\\fBlogzio\\-api\\-fetcher check \\-\\-config config.yaml\\fR",
+        "\\fIundelivered.ndjson\\fR",
     ] {
         assert!(page.lines().any(|known| known == line), "`{line}` is missing in {page}");
     }
@@ -149,5 +243,20 @@ fn a_reader_that_has_gone_away_does_not_matter() {
         drop(reader);
         let output = Command::new(FETCHER).args(line).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()), "{line:?}");
+    }
+}
+
+/// Each example of the manual page is understood: what is wrong with it is never its arguments.
+#[test]
+fn the_examples_of_the_manual_page_are_understood() {
+    let page = printed("man", &[]).replace('\\', "");
+    let examples: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("fBlogzio-api-fetcher ")?.strip_suffix("fR")).collect();
+    assert!(examples.len() > 5, "{page}");
+    for example in examples {
+        let words = example.split(" > ").next().unwrap().split(' ').map(|word| word.trim_matches('\''));
+        let line = std::iter::once("logzio-api-fetcher").chain(words);
+        let parsed = logzio_api_fetcher::cli::Cli::shown().try_get_matches_from(line);
+        assert!(parsed.is_ok(), "{example}: {parsed:?}");
     }
 }

@@ -10,7 +10,7 @@ fn once_takes_one_api_by_name() {
     let config = general(api.url(), listener.url(), "");
     Fetcher::new(&config).arguments(&["--api", "events"]).once().assert_code(0);
     let outcome = Fetcher::new(&config).arguments(&["--api", "event"]).once();
-    outcome.assert_code(2).assert_says("there is no API `event` in the config").assert_says("events");
+    outcome.assert_code(2).assert_says("unknown API `event`; configured: ").assert_says("events");
     assert_eq!(listener.ids(), [1]);
 }
 

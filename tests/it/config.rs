@@ -124,6 +124,26 @@ fn check_prints_every_fault_and_exits_with_2() {
 }
 
 #[test]
+fn check_warns_of_a_value_that_a_comment_cuts_and_shows_nothing_of_it() {
+    let config = include_str!("../cases/config/page-oauth.yaml");
+    let line = config.lines().position(|line| line.trim_start().starts_with("token: ")).unwrap();
+    let cut: Vec<&str> = config
+        .lines()
+        .enumerate()
+        .map(|(at, text)| if at == line { "  token: hunter2 #swordfish" } else { text })
+        .collect();
+    let outcome = Fetcher::new(&cut.join("\n")).run("check").assert_code(0).assert_says("1 warning");
+    let outcome = outcome
+        .assert_says("warning: token: the value ends before the `#`: behind a blank it begins a comment")
+        .assert_says(&format!("{} |   token: …", line + 1))
+        .assert_says("^^^^^^^^")
+        .assert_says("put the whole value into quotes");
+    for secret in ["hunter2", "swordfish"] {
+        assert!(!outcome.everything().contains(secret), "{}", outcome.stdout);
+    }
+}
+
+#[test]
 fn check_exits_with_0_on_a_good_config_and_asks_nobody() {
     let config = include_str!("../cases/config/page-oauth.yaml");
     Fetcher::new(config).run("check").assert_code(0).assert_says("valid, 2 APIs (azure_test, general_test)");
@@ -134,8 +154,13 @@ fn a_missing_file_and_a_file_without_apis_are_config_faults() {
     let fetcher = Fetcher::new("");
     std::fs::remove_file(fetcher.path().join("config.yaml")).unwrap();
     fetcher.run("run").assert_code(2).assert_says("can't be read").assert_says("/app/src/shared");
-    let empty = "logzio: {url: 'http://127.0.0.1:1', token: t}\napis: []\n";
-    Fetcher::new(empty).run("run").assert_code(2).assert_says("no APIs configured").assert_says("another dialect");
+    let empty = "logzio: {url: 'http://127.0.0.1:1', token: t}\n";
+    Fetcher::new(empty).run("run").assert_code(2).assert_says("no APIs configured");
+    let old = format!("{empty}apis:\n  - name: a\n    type: general\n    url: https://api.example\n");
+    let said = "apis: this file is written for versions 0.2 to 2.1 of the original fetcher; this version does not read";
+    Fetcher::new(&old).run("run").assert_code(2).assert_says(said);
+    let outcome = Fetcher::new(&old).run("check").assert_code(2).assert_says(said).assert_says("2 | apis:");
+    assert!(!outcome.stdout.contains("no APIs configured"), "{}", outcome.stdout);
     Fetcher::new("a: [").run("check").assert_code(2).assert_says("invalid YAML");
 }
 

@@ -111,14 +111,14 @@ fn a_faulty_config_changes_nothing_and_tells_every_fault_once() {
     running.wait_for_log("iteration done", 1);
     let faulty = config_of(api.url(), listener.url(), "''", &[entry("b", "b", "-1"), entry("b", "c", "1h")]);
     edit(&running, &faulty);
-    running.wait_for_log("the config has changed and can't be used; everything goes on as before faults=3", 1);
+    running.wait_for_log("the config is invalid; still running the previous version faults=3", 1);
     for fault in ["logzio.token: it is empty", "settings.time_interval", "the name is taken already"] {
         assert!(running.log().contains(fault), "`{fault}` is missing in:\n{}", running.log());
     }
     // Back to what runs: said, and nothing else.
     edit(&running, &good);
     running.wait_for_log("the config is read again; no API has changed", 1);
-    assert_eq!(running.log().matches("can't be used").count(), 1);
+    assert_eq!(running.log().matches("the config is invalid").count(), 1);
     assert_eq!((asked_of(&api, "a"), asked_of(&api, "b"), asked_of(&api, "c")), (1, 0, 0));
     std::fs::remove_file(running.config_path()).unwrap();
     running.wait_for_log("can't be read", 1);

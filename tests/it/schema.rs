@@ -422,7 +422,7 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ),
     ("auth_apis.type", &["general", "' general '", "'${GENERAL}'", "cisco_secure_x", "cisco_secure_x"]),
     ("auth_apis.name", &["one", "7", "1.50", "false", "' a: b '", "'ä ${WORD}'"]),
-    ("auth_apis.credentials", &["{id: 0x1F, key: 1e5}", "{id: '', key: '${WORD}'}", "", "null", "{id: null}"]),
+    ("auth_apis.credentials", &["{id: 0x1F, key: 1e5}", "{id: '', key: '${WORD}'}", "{}", "", "null", "{id: null}"]),
     (
         "auth_apis.http_request",
         &[

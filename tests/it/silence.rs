@@ -170,7 +170,7 @@ fn probe_marks_what_does_not_flow() {
     };
     let one = record(1, &minutes_ago(5));
     let header = page(&[&one], None).with("Link", "</events?p=2>; rel=\"next\"");
-    probe(header, &as_it_is).assert_says("! next     a header `Link` names a next page");
+    probe(header, &as_it_is).assert_says("! next     the header `Link` names the next page");
     let token = page(&[&one], Some("eyJpZCI6MTIzfQ=="));
     probe(token, &as_it_is).assert_says("! next     `next`: a token");
     let cursor = Reply::json(&format!(r#"{{"data":[{one}],"meta":{{"next_cursor":"abc"}}}}"#));

@@ -134,7 +134,7 @@ fn a_faulty_config_is_shown_until_it_is_mended() {
         running.signal("HUP");
     };
     change(&good.replace("type: general", "type: <<KIND>>"));
-    running.wait_for_log("the config has changed and can't be used", 1);
+    running.wait_for_log("the config is invalid", 1);
     let shown = get(&url);
     shown.assert_has("The config in the file is invalid");
     shown.assert_has("the placeholder &lt;&lt;KIND&gt;&gt; is still there");

@@ -84,7 +84,7 @@ fn a_second_signal_ends_it_at_once() {
     running.signal("TERM");
     running.wait_for_log("SIGTERM", 1);
     running.signal("TERM");
-    let outcome = running.wait().assert_code(1).assert_says("a second signal");
+    let outcome = running.wait().assert_code(1).assert_says("second signal");
     assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
 }
 

@@ -6,6 +6,7 @@ use super::super::catalog::{NamedType, types_of};
 use super::super::keys::ALIASES;
 use super::super::kinds::pattern::{filled, nothing, pattern_of};
 use super::super::reference::{KEYS, Need, Place};
+use super::super::secrets::SECRET_NAME_PARTS;
 use crate::template::query::START_DATE_MARK;
 
 /// The names of the section of the data request.
@@ -24,13 +25,21 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
     }
 }
 
-/// Basic credentials, or an `Authorization` of the user's own.
+/// Basic credentials, none (`{}`), an `Authorization` of the user's own, or another header that carries a key instead of them.
 fn credentials_or_header() -> Value {
     let basic = [["credentials", "id"], ["credentials", "key"]].map(|way| has(&way, &present()));
-    let is_authorization = format!("^\\s*{}\\s*$", pattern_of("authorization"));
-    let own_header = json!({ "type": "object", "not": { "patternProperties": { is_authorization: nothing() } } });
-    let own = REQUESTS.map(|request| has(&[request, "headers"], &own_header));
-    json!({ "anyOf": [{ "allOf": basic }, { "anyOf": own }] })
+    let none = has(&["credentials"], &json!({ "type": "object", "maxProperties": 0 }));
+    let parts: Vec<String> = SECRET_NAME_PARTS.iter().map(|part| pattern_of(part)).collect();
+    let carries_key = format!("{}|^\\s*{}\\s*$", parts.join("|"), pattern_of("cookie"));
+    let own_key = json!({ "allOf": [lacks("credentials"), has_header(&carries_key)] });
+    let authorization = has_header(&format!("^\\s*{}\\s*$", pattern_of("authorization")));
+    json!({ "anyOf": [{ "allOf": basic }, none, own_key, authorization] })
+}
+
+/// A header whose name is like a pattern.
+fn has_header(pattern: &str) -> Value {
+    let header = json!({ "type": "object", "not": { "patternProperties": { pattern: nothing() } } });
+    json!({ "anyOf": REQUESTS.map(|request| has(&[request, "headers"], &header)) })
 }
 
 /// What any entry needs, and what each type leaves to it.
@@ -85,6 +94,11 @@ fn has(way: &[&str], what: &Value) -> Value {
         Some((key, rest)) => json!({ "type": "object", "required": [key], "properties": { *key: has(rest, what) } }),
         None => what.clone(),
     }
+}
+
+/// An object without a key, or with null there.
+fn lacks(key: &str) -> Value {
+    json!({ "properties": { key: { "type": "null" } } })
 }
 
 /// Any value: null is absent.

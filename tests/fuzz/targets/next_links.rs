@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use logzio_api_fetcher::fetch::next_link;
+use logzio_api_fetcher::paging::next_link;
 use reqwest::Url;
 
 fuzz_target!(|link: &str| {

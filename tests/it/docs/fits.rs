@@ -22,7 +22,7 @@ const BASIC: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, k
 const OWN_HEADER: &str = "auth_apis: [{type: general, name: a, settings: {time_interval: 1}, start_date_name: since, \
                           http_request: {url: 'https://api.example', headers: {Authorization: Bearer t}}, \
                           json_paths: {data: items, data_date: date, next_url: next}}]";
-const KEY_HEADER: &str = "auth_apis: [{type: general, name: a, credentials: {id: '', key: ''}, settings: {time_interval: 1}, \
+const KEY_HEADER: &str = "auth_apis: [{type: general, name: a, settings: {time_interval: 1}, \
                           start_date_name: since, http_request: {url: 'https://api.example', headers: {X-Api-Key: k}}, \
                           json_paths: {data: items, data_date: date, next_url: next}}]";
 const OAUTH: &str = "oauth_apis: [{type: general, name: a, credentials: {id: i, key: k}, token_http_request: {url: 'https://login.example'}, \
@@ -74,7 +74,7 @@ const STEPS: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, k
 const ROWS: &[Row] = &[
     row("login", "user and password, or user and API key (Basic)", true, "`auth_apis`, `credentials`", BASIC),
     row("", "a fixed `Authorization` header, such as a bearer token", true, "`http_request.headers`", OWN_HEADER),
-    row("", "an API key in another header", true, "the same, with empty `credentials`", KEY_HEADER),
+    row("", "an API key in another header", true, "the same, without `credentials`", KEY_HEADER),
     row("", "OAuth 2.0 client credentials", true, "`oauth_apis`", OAUTH),
     row("", "OAuth 2.0 refresh tokens, signed JWTs", false, "", REFRESH),
     row("", "signed requests, client certificates", false, "", SIGNED),

@@ -142,6 +142,28 @@ fn a_wrong_next_path_is_answered_by_the_right_one() {
 }
 
 #[test]
+fn what_leads_to_the_next_page_is_named_where_it_is_not_followed_yet() {
+    let one = record(1, &text(&recent(1)[0]));
+    let page = |more: &str| Reply::json(&format!(r#"{{"data":[{one}]{more}}}"#));
+    for (reply, said) in [
+        (page("").with("Link", "</events?page=2>; rel=\"next\""), "the header `Link` names the next page"),
+        (page(r#","cursor":"abc""#), "`cursor` looks like a token (cursor) for the next page"),
+        (page(r#","meta":{"page":1,"total_pages":3}"#), "`meta.page` is a page number, with `meta.total_pages`"),
+        (page(r#","next_page":2"#), "`next_page` is a page number"),
+        (page(r#","offset":0,"total":12"#), "`offset` is an offset, with `total`"),
+    ] {
+        let api = MockServer::start(move |_, _| reply.clone());
+        let config = general(api.url(), "http://127.0.0.1:1", "");
+        for config in [config.replace("next_url: next, ", ""), config] {
+            probe(&config)
+                .assert_code(1)
+                .assert_says(&format!("! next     {said}"))
+                .assert_says("this version follows only a link in the body (json_paths.next_url)");
+        }
+    }
+}
+
+#[test]
 fn a_next_link_to_another_origin_is_refused_as_the_fetcher_refuses_it() {
     let api = MockServer::start(|_, _| {
         body(&[record(1, &text(&recent(1)[0]))], Some("https://elsewhere.example/events?key=secret-of-the-api"))
@@ -249,7 +271,7 @@ fn a_failure_says_what_to_do_and_is_tried_once() {
         (Reply::status(404, ""), &["answered 404", "nothing is there: check http_request.url"]),
         (Reply::status(400, "Minimum allowed time is 2024-01-01"), &["answered 400", "lower settings.days_back_fetch"]),
         (Reply::status(429, "").with("Retry-After", "17"), &["answered 429", "try again in 17 s"]),
-        (Reply::json("<html>login</html>"), &["the answer is a web page, no JSON: check http_request.url"]),
+        (Reply::json("<html>login</html>"), &["the answer is a web page, not JSON: check http_request.url"]),
         (Reply::CutOff(b"{}".to_vec()), &["gave no whole answer"]),
     ];
     for (reply, parts) in cases {
@@ -290,7 +312,11 @@ fn every_api_is_asked_whatever_became_of_the_others_and_reported_in_the_order_of
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", outcome.stdout);
     let one = Fetcher::new(&config).arguments(&["--api", "b"]).run("probe").assert_code(0).assert_says("1 API asked");
     assert!(!one.stdout.contains("c: http"), "{}", one.stdout);
-    Fetcher::new(&config).arguments(&["--api", "z"]).run("probe").assert_code(2).assert_says("there is no API `z`");
+    Fetcher::new(&config)
+        .arguments(&["--api", "z"])
+        .run("probe")
+        .assert_code(2)
+        .assert_says("unknown API `z`; configured: a, b");
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn unix_times_are_asked_for_as_the_api_writes_them() {
 }
 
 #[test]
-fn where_no_usual_name_is_honoured_that_is_said_and_ten_requests_are_enough() {
+fn where_no_usual_name_is_honoured_every_name_is_shown_and_fourteen_requests_are_enough() {
     let api = MockServer::start(|asked, _| match asked.path.as_str() {
         "/token" => Reply::json(r#"{"access_token":"the-access-token"}"#),
         _ if asked.query.contains("start_time") => Reply::status(400, ""),
@@ -235,10 +235,10 @@ fn where_no_usual_name_is_honoured_that_is_said_and_ten_requests_are_enough() {
     let outcome = propose(&["--url", &url, "--token-url", &token_url, "--client", "a:b"]).assert_code(1);
     let outcome = outcome
         .assert_says("start_date_name: '<<START-DATE-PARAMETER>>'")
-        .assert_says("none of the usual names is honoured: start_date ignored")
-        .assert_says("start_time refused")
+        .assert_says("    # none of the usual names is honoured\n    # ignored: start_date, since, from, startTime, start, after, \
+                      updated_since, updated_after, created_after, oldest, startDate\n    # refused: start_time\n")
         .assert_says("no link to a next page was seen");
-    assert_eq!(api.asked().len(), 10);
+    assert_eq!(api.asked().len(), 14);
     assert_valid_but_for_placeholders(&outcome);
 }
 
@@ -295,7 +295,7 @@ fn no_secret_is_printed_however_it_was_given_and_whatever_the_api_echoes() {
 
     let refusing = MockServer::start(|asked, _| Reply::status(401, &format!("{asked:?}")));
     let outcome = propose(&["--url", refusing.url(), "--basic", "the-literal-id:the-literal-key"]).assert_code(1);
-    let outcome = outcome.assert_says("answered 401").assert_says("check credentials.id and credentials.key");
+    let outcome = outcome.assert_says("answered 401").assert_says("check --basic: wrong, expired");
     assert_eq!(outcome.stdout, "");
     for secret in SECRETS {
         assert!(!outcome.everything().contains(secret), "{}", outcome.stderr);
@@ -307,11 +307,11 @@ fn what_was_given_wrongly_is_told_without_its_values() {
     let url = "http://127.0.0.1:1/x";
     for (arguments, said) in [
         (&["--url", url, "--basic", "thesecret"][..], "--basic should be like 'ID:KEY'"),
-        (&["--url", url, "--basic", "a:${NOT_SET}"], "environment variable `NOT_SET` is not set or empty"),
+        (&["--url", url, "--basic", "a:${NOT_SET}"], "--basic: environment variable `NOT_SET` is not set or empty"),
         (&["--url", url, "--basic", "a:${file:/nowhere}"], "file `/nowhere` can't be read"),
         (&["--url", url, "--header", "thesecret"], "--header should be like 'NAME: VALUE'"),
-        (&["--url", "http://u:thesecret@127.0.0.1:1/x"], "user and password don't belong into a URL"),
-        (&["--url", "127.0.0.1"], "http_request.url: it is not a valid URL"),
+        (&["--url", "http://u:thesecret@127.0.0.1:1/x"], "user and password don't belong in a URL"),
+        (&["--url", "127.0.0.1"], "--url: it is not a valid URL"),
         (&["--basic", "a:thesecret"], "--url"),
         (&["--url", url, "--token-url", url], "--client"),
     ] {
@@ -320,4 +320,102 @@ fn what_was_given_wrongly_is_told_without_its_values() {
         assert_eq!(outcome.stdout, "");
     }
     propose(&["--url", url]).assert_code(1).assert_says("Connection refused").assert_says("nobody listens there");
+}
+
+/// Five records of one page, and what else the answer has.
+fn five_with(more: &str) -> Reply {
+    let records = ALL.map(|id| format!(r#"{{"id":{id},"date":"{}"}}"#, seconds(recent(id))));
+    Reply::json(&format!(r#"{{"data":[{}]{more}}}"#, records.join(",")))
+}
+
+#[test]
+fn what_leads_to_the_next_page_is_named_where_it_cannot_be_followed_yet() {
+    for (more, header, said) in [
+        ("", Some("</x?page=2>; rel=\"next\""), "the header `Link` names the next page (rel=\"next\")"),
+        (r#","meta":{"next_cursor":"abc"}"#, None, "`meta.next_cursor` looks like a token (cursor) for the next page"),
+        (r#","page":1,"total_pages":3"#, None, "`page` is a page number, with `total_pages`"),
+        (r#","offset":0,"total":12"#, None, "`offset` is an offset, with `total`"),
+        (r#","has_more":true"#, None, "`has_more` says that more pages follow"),
+    ] {
+        let api = MockServer::start(move |_, _| {
+            let page = five_with(more);
+            header.map_or(page.clone(), |link| page.with("Link", link))
+        });
+        let outcome = propose(&["--url", api.url(), "--basic", "a:b"]).assert_code(1);
+        let outcome = outcome
+            .assert_says(&format!("      # {said}\n"))
+            .assert_says("# this version follows only a link in the body (json_paths.next_url)\n")
+            .assert_says("so only the first page is read, and the records on later pages are missing");
+        assert!(!outcome.stdout.contains("next_url: "), "{}", outcome.stdout);
+        assert_valid_but_for_placeholders(&outcome);
+    }
+}
+
+#[test]
+fn no_credentials_are_proposed_where_none_were_given() {
+    let api = MockServer::start(|asked, _| {
+        assert_eq!(asked.header("authorization"), None);
+        let from = start(asked, "oldest");
+        let kept = ALL.into_iter().filter(|at| recent(*at) >= from);
+        let records: Vec<String> =
+            kept.map(|id| format!(r#"{{"id":{id},"date":"{}"}}"#, seconds(recent(id)))).collect();
+        Reply::json(&format!(r#"{{"data":[{}],"next":null}}"#, records.join(",")))
+    });
+    for (arguments, expected) in [
+        (&[][..], "    # no Basic credentials given, so none are sent\n    credentials: {}\n"),
+        (&["--header", "X-Api-Key: ${API_SECRET}"], "X-Api-Key: '${API_SECRET}'"),
+    ] {
+        let outcome = propose(&[&["--url", api.url()], arguments].concat()).assert_code(0).assert_says(expected);
+        let outcome = outcome.assert_says("start_date_name: oldest");
+        assert!(!outcome.stdout.contains("id: ''"), "{}", outcome.stdout);
+        assert!(arguments.is_empty() || !outcome.stdout.contains("credentials"), "{}", outcome.stdout);
+        assert_valid_but_for_placeholders(&outcome);
+        assert_eq!(shipped(&outcome), ALL);
+    }
+}
+
+#[test]
+fn a_scheme_stays_and_the_token_behind_it_goes_to_a_variable() {
+    let api = MockServer::start(|_, _| five_with(""));
+    for (given, proposed, sent) in [
+        ("Authorization: SSWS ${API_SECRET}", "Authorization: 'SSWS ${API_SECRET}'", "SSWS the-api-secret"),
+        ("Authorization: Odd-Scheme ${API_SECRET}", "'Odd-Scheme ${API_SECRET}'", "Odd-Scheme the-api-secret"),
+        ("Authorization: SSWS a-literal-token", "Authorization: 'SSWS ${API_TOKEN}'", "SSWS a-literal-token"),
+        ("Authorization: a-literal-token", "Authorization: '<<AUTHORIZATION>>'", "a-literal-token"),
+        (
+            "Authorization: hunter-two a-literal-token",
+            "Authorization: '<<AUTHORIZATION>>'",
+            "hunter-two a-literal-token",
+        ),
+    ] {
+        let outcome = propose(&["--url", api.url(), "--header", given]).assert_says(proposed);
+        assert_eq!(api.asked().pop().unwrap().header("authorization"), Some(sent));
+        for secret in ["the-api-secret", "a-literal-token", "hunter-two"] {
+            assert!(!outcome.everything().contains(secret), "{}", outcome.everything());
+        }
+        assert_valid_but_for_placeholders(&outcome);
+    }
+}
+
+#[test]
+fn advice_names_flags() {
+    for (reply, arguments, said) in [
+        (Reply::status(401, ""), &["--basic", "a:b"][..], "; check --basic"),
+        (
+            Reply::status(401, ""),
+            &["--header", "Authorization: Bearer b"],
+            "; check the header Authorization in --header",
+        ),
+        (Reply::status(401, ""), &[], "; give the credentials with --basic, --token-url or --header"),
+        (Reply::status(404, ""), &["--basic", "a:b"], "; nothing is there: check --url"),
+        (Reply::json("<html>login</html>"), &["--basic", "a:b"], "check --url"),
+    ] {
+        let api = MockServer::start(move |_, _| reply.clone());
+        let outcome = propose(&[&["--url", api.url()], arguments].concat()).assert_code(1).assert_says(said);
+        assert!(
+            !outcome.stderr.contains("http_request") && !outcome.stderr.contains("credentials."),
+            "{}",
+            outcome.stderr
+        );
+    }
 }

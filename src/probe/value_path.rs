@@ -1,4 +1,4 @@
-//! The way to a value of a page, written as the config writes paths.
+//! The path to a value of a page, written as the config writes paths.
 //!
 //! Enters: keys and indices, and the pages that the path is for. Leaves: the shortest text of which
 //! [`JsonPath::parse`](crate::record::path::JsonPath::parse) finds that value and no other. No text holds `${` or `<<`,
@@ -18,9 +18,9 @@ pub(super) enum Step {
 
 /// Steps from a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Way(Vec<Step>);
+pub(super) struct ValuePath(Vec<Step>);
 
-impl Way {
+impl ValuePath {
     pub(super) fn key(&self, key: &str) -> Self {
         self.then(Step::Key(key.to_owned()))
     }
@@ -37,7 +37,7 @@ impl Way {
         self.0.len()
     }
 
-    /// The keys on the way.
+    /// The keys on the value_path.
     pub(super) fn keys(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.iter().filter_map(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -45,7 +45,7 @@ impl Way {
         })
     }
 
-    /// The way as a path that means the same in each of these roots; nothing where no path does, as two members share
+    /// The path as text that means the same in each of these roots; nothing where no path does, as two members share
     /// a key.
     pub(super) fn text(&self, roots: &[RawJson<'_>]) -> Option<String> {
         let literal = match self.0.as_slice() {
@@ -96,7 +96,7 @@ impl Way {
         })
     }
 
-    /// What stands at the end of the way.
+    /// What stands at the end of the value_path.
     pub(super) fn follow<'a>(&self, root: RawJson<'a>) -> Option<RawJson<'a>> {
         self.0.iter().try_fold(root, |raw, step| match step {
             Step::Key(key) => raw.member(key),
@@ -185,11 +185,13 @@ mod tests {
         })
     }
 
-    fn ways(value: &Value, way: &Way, all: &mut Vec<Way>) {
-        all.push(way.clone());
+    fn paths(value: &Value, value_path: &ValuePath, all: &mut Vec<ValuePath>) {
+        all.push(value_path.clone());
         match value {
-            Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| ways(item, &way.index(at), all)),
-            Value::Object(fields) => fields.iter().for_each(|(key, value)| ways(value, &way.key(key), all)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(at, item)| paths(item, &value_path.index(at), all))
+            }
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| paths(value, &value_path.key(key), all)),
             _ => {}
         }
     }
@@ -201,9 +203,9 @@ mod tests {
             let text = document.to_string();
             let root = RawJson::parse(&text).expect("JSON");
             let mut all = Vec::new();
-            ways(&document, &Way::default(), &mut all);
-            for way in all {
-                let written = way.text(&[root]).unwrap_or_else(|| panic!("{way:?} has no path in {text}"));
+            paths(&document, &ValuePath::default(), &mut all);
+            for value_path in all {
+                let written = value_path.text(&[root]).unwrap_or_else(|| panic!("{value_path:?} has no path in {text}"));
                 let line = format!("path: {}", yaml::scalar(&written));
                 let config: Value = serde_yaml::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
                 let read = config["path"].as_str().unwrap_or_else(|| panic!("{line} is no text")).trim();
@@ -211,7 +213,7 @@ mod tests {
                 prop_assert!(!means_more(read), "{}", read);
                 let path = JsonPath::parse(read).expect("a path");
                 let found = path.all(root).unwrap_or_else(|error| panic!("{error}"));
-                let there = way.follow(root).expect("a value");
+                let there = value_path.follow(root).expect("a value");
                 prop_assert_eq!(found.len(), 1);
                 prop_assert_eq!(found[0].offset_in(root), there.offset_in(root), "{} in {}", read, text);
             }
@@ -222,21 +224,21 @@ mod tests {
     fn the_path_is_as_short_as_it_can_be() {
         let text = r#"{"a":{"b":1,"x y":2},"@odata.nextLink":3,"a.b":4,"q":[{"r":5}],"c":{"d":6}}"#;
         let root = RawJson::parse(text).expect("JSON");
-        let path = |way: Way| way.text(&[root]).unwrap_or_default();
-        let from = |keys: &[&str]| keys.iter().fold(Way::default(), |way, key| way.key(key));
+        let path = |value_path: ValuePath| value_path.text(&[root]).unwrap_or_default();
+        let from = |keys: &[&str]| keys.iter().fold(ValuePath::default(), |value_path, key| value_path.key(key));
         assert_eq!(path(from(&["c", "d"])), "c.d");
         assert_eq!(path(from(&["@odata.nextLink"])), "@odata.nextLink");
         assert_eq!(path(from(&["a.b"])), "a.b");
         assert_eq!(path(from(&["a", "b"])), "$['a']['b']", "`a.b` is a key of its own");
         assert_eq!(path(from(&["a", "x y"])), "a['x y']");
         assert_eq!(path(from(&["q"]).index(0).key("r")), "q[0].r");
-        assert_eq!(path(Way::default()), "$");
+        assert_eq!(path(ValuePath::default()), "$");
     }
 
     #[test]
     fn a_key_that_stands_twice_has_a_path_to_the_first_only() {
         let root = RawJson::parse(r#"{"a":1,"a":2}"#).expect("JSON");
-        let found = JsonPath::parse(&Way::default().key("a").text(&[root]).expect("a path")).expect("a path");
+        let found = JsonPath::parse(&ValuePath::default().key("a").text(&[root]).expect("a path")).expect("a path");
         assert_eq!(found.first(root).map(RawJson::text), Some("1"));
     }
 }

@@ -15,7 +15,7 @@ pub fn order(dates: &[DateTime<Utc>]) -> Option<Direction> {
 
 /// Why no start date can be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Untold {
+pub enum Inconclusive {
     /// There is nothing to compare.
     #[error("fewer than two records have a date")]
     TooFew,
@@ -30,15 +30,15 @@ pub enum Untold {
 ///
 /// # Errors
 /// Where no date of the page separates its records.
-pub fn start_to_try(dates: &[DateTime<Utc>], granularity: Granularity) -> Result<DateTime<Utc>, Untold> {
-    let oldest = dates.iter().min().filter(|_| dates.len() > 1).ok_or(Untold::TooFew)?;
+pub fn start_to_try(dates: &[DateTime<Utc>], granularity: Granularity) -> Result<DateTime<Utc>, Inconclusive> {
+    let oldest = dates.iter().min().filter(|_| dates.len() > 1).ok_or(Inconclusive::TooFew)?;
     let mut able: Vec<DateTime<Utc>> = dates.iter().copied().filter(|date| granularity.sent(*date) > *oldest).collect();
     able.sort_unstable();
     able.dedup();
     let exact: Vec<DateTime<Utc>> = able.iter().copied().filter(|date| granularity.sent(*date) == *date).collect();
     let of = if exact.is_empty() { able } else { exact };
     // Not the newest: an answer without anything later would leave everything open.
-    of.get(of.len().saturating_sub(1) / 2).copied().ok_or(Untold::OneDate)
+    of.get(of.len().saturating_sub(1) / 2).copied().ok_or(Inconclusive::OneDate)
 }
 
 /// What an API makes of a start date.
@@ -60,11 +60,11 @@ pub enum Start {
 
 /// Holds a verdict against the answer to a request from long before: what is honoured must have left something out.
 #[must_use]
-pub fn confirmed(judged: Start, sent: DateTime<Utc>, control: &[Option<DateTime<Utc>>]) -> Start {
+pub fn confirmed(assessed: Start, sent: DateTime<Utc>, control: &[Option<DateTime<Utc>>]) -> Start {
     let leaves_out = control.iter().flatten().any(|date| *date < sent);
-    match judged {
+    match assessed {
         Start::Honoured(_) if !leaves_out => Start::Moved,
-        judged => judged,
+        assessed => assessed,
     }
 }
 
@@ -76,10 +76,10 @@ pub enum Edge {
     /// They didn't.
     Exclusive,
     /// No record is of exactly that date: the dates are finer than a start date is written.
-    Untold,
+    Inconclusive,
 }
 
-/// Judges by the dates of the page `before`, and by the records of the answer to the same request from `sent` on.
+/// Assesses by the dates of the page `before`, and by the records of the answer to the same request from `sent` on.
 #[must_use]
 pub fn start(sent: DateTime<Utc>, before: &[DateTime<Utc>], after: &[Option<DateTime<Utc>>]) -> Start {
     if after.is_empty() {
@@ -100,7 +100,7 @@ fn edge(sent: DateTime<Utc>, before: &[DateTime<Utc>], after: &[DateTime<Utc>]) 
     match (before.contains(&sent), after.contains(&sent)) {
         (_, true) => Edge::Inclusive,
         (true, false) => Edge::Exclusive,
-        (false, false) => Edge::Untold,
+        (false, false) => Edge::Inconclusive,
     }
 }
 
@@ -141,11 +141,11 @@ mod tests {
             (&["10:00:04", "10:00:03", "10:00:02", "10:00:01"], Second, Ok("10:00:03")),
             (&["10:00:03.5", "10:00:02.5", "10:00:01.5"], Second, Ok("10:00:02.5")),
             (&["10:00:03.5", "10:00:02", "10:00:01.5"], Second, Ok("10:00:02")),
-            (&["10:00:01.9", "10:00:01.2"], Second, Err(Untold::OneDate)),
-            (&["10:00:01", "10:00:01"], Second, Err(Untold::OneDate)),
-            (&["10:00:03", "09:00:00"], Day, Err(Untold::OneDate)),
-            (&["10:00:01"], Second, Err(Untold::TooFew)),
-            (&[], Second, Err(Untold::TooFew)),
+            (&["10:00:01.9", "10:00:01.2"], Second, Err(Inconclusive::OneDate)),
+            (&["10:00:01", "10:00:01"], Second, Err(Inconclusive::OneDate)),
+            (&["10:00:03", "09:00:00"], Day, Err(Inconclusive::OneDate)),
+            (&["10:00:01"], Second, Err(Inconclusive::TooFew)),
+            (&[], Second, Err(Inconclusive::TooFew)),
         ] {
             assert_eq!(start_to_try(&all(dates), granularity), expected.map(at), "{dates:?} {granularity:?}");
         }
@@ -185,8 +185,8 @@ mod tests {
         check("10:00:02", &page, &["none"], Start::Undated);
         check("10:00:02", &page, &["none", "10:00:03"], Start::Honoured(Edge::Exclusive));
         let fractions = ["10:00:03.5", "10:00:02.5", "10:00:01.5"];
-        check("10:00:02", &fractions, &["10:00:03.5", "10:00:02.5"], Start::Honoured(Edge::Untold));
+        check("10:00:02", &fractions, &["10:00:03.5", "10:00:02.5"], Start::Honoured(Edge::Inconclusive));
         check("10:00:02", &fractions, &fractions, Start::Ignored(1));
-        check("10:00:02", &["none", "10:00:03"], &["10:00:03"], Start::Honoured(Edge::Untold));
+        check("10:00:02", &["none", "10:00:03"], &["10:00:03"], Start::Honoured(Edge::Inconclusive));
     }
 }
