@@ -10,10 +10,10 @@ use clap_complete::Shell;
 use reqwest::Url;
 
 use crate::config::parse_duration;
-use crate::logging::{Format, Level};
+use crate::process::logging::{Format, Level};
+use crate::process::version;
 use crate::record::date as event_date;
-use crate::secret::Secret;
-use crate::version;
+use crate::text::Secret;
 
 /// Where the config is looked for: in the image the working directory is `/app`.
 pub const CONFIG_DEFAULT: &str = "src/shared/config.yaml";

@@ -15,7 +15,7 @@ pub use clients::{ClientChoice, Clients, clients};
 pub use guard::{PrivateAddress, is_public};
 
 use crate::proxy::{Proxies, ProxyError};
-use crate::secret::Redactor;
+use crate::text::Redactor;
 
 /// How much of an answer is read that only says what went wrong.
 const SAID_BYTES_MAX: usize = 64 * 1024;

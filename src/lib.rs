@@ -27,7 +27,7 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | [`cli`], [`commands`], [`version`] | the command line; each command wires the parts and ends in an exit code; which build this is |
+//! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
 //! | [`config`] | YAML to [`plan::Config`], or every error with path, line and hint, from one table of keys; named types (`catalog/*.yaml`) end here; the schema for editors |
 //! | [`plan`] | the types that everything behind `config` works on |
 //! | [`daemon`] | one task per API, iteration after iteration; logs each outcome once; obeys a new config |
@@ -46,12 +46,10 @@
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
 //! | [`state`] | `last_start_dates.txt`, the store of what was delivered, the lock on the directory, and the socket through which `state` asks |
-//! | [`stop`], [`signals`] | from the first signal to the last moment |
-//! | [`secret`] | what must not be printed, and the redactor for what others print |
-//! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health |
-//! | [`logging`], [`words`] | what people read, and how numbers and dates look in it |
+//! | [`process`] | from the first signal to the last moment; root given up for the directory's owner; the log; which build this is |
+//! | [`text`] | what must not be printed, and the redactor for what others print; how numbers and dates look |
+//! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health, and the question for it from outside |
 //! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
-//! | [`health`], [`privileges`] | the question whether the daemon does its work; root given up for the directory's owner |
 //! | [`top`] | the status table in a terminal, out of `/status.json`; pure |
 //! | [`demo`] | mock APIs and a mock listener for the `demo` command, and the fetcher between them as a child process |
 //!
@@ -116,31 +114,25 @@ pub mod daemon;
 pub mod decode;
 pub mod demo;
 pub mod fetch;
-pub mod health;
 pub mod hosts;
 pub mod http;
 pub mod iteration;
-pub mod logging;
 pub mod memory;
 pub mod pace;
 pub mod paging;
 pub mod plan;
-pub mod privileges;
 pub mod probe;
+pub mod process;
 pub mod proxy;
 pub mod record;
 pub mod reload;
 pub mod retry;
 mod runtime;
-pub mod secret;
 mod server;
 pub mod ship;
-pub mod signals;
 pub mod state;
 pub mod status;
-pub mod stop;
 pub mod template;
+pub mod text;
 pub mod top;
-pub mod version;
 pub mod window;
-pub mod words;

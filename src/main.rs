@@ -1,7 +1,8 @@
 //! The binary: reads the command line, begins to log, and runs the command to its exit code.
 
 use logzio_api_fetcher::cli::Cli;
-use logzio_api_fetcher::{commands, logging};
+use logzio_api_fetcher::commands;
+use logzio_api_fetcher::process::logging;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 

@@ -18,8 +18,8 @@ use crate::decode::Format;
 use crate::pace::Rate;
 use crate::paging::Paging;
 use crate::record::{CustomFields, Fingerprint, Paths};
-use crate::secret::{Redactor, Secret};
 use crate::template::{Granularity, RequestTemplate};
+use crate::text::{Redactor, Secret};
 
 /// The whole config, compiled.
 #[derive(Debug, PartialEq)]

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use crate::stop::{Stop, Waited};
+use crate::process::stop::{Stop, Waited};
 
 /// The longest wait that a server may ask for within an iteration; a longer one ends it.
 pub const ASKED_MAX: Duration = Duration::from_secs(5 * 60);

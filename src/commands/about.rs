@@ -8,7 +8,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::{Exit, print};
 use crate::cli::{CONFIG_DEFAULT, Cli};
 use crate::config::schema;
-use crate::version;
+use crate::process::version;
 
 pub(super) fn schema() -> Exit {
     print(&schema::text());

@@ -14,8 +14,8 @@ use super::{Exit, is_colored, print};
 use crate::config::{self, Environment};
 use crate::daemon::Daemon;
 use crate::demo::{Arrived, ChildFetcher, DemoServers, Story, large, line};
+use crate::process::stop::{Stop, Waited};
 use crate::retry;
-use crate::stop::{Stop, Waited};
 
 /// How often new events surface while the demo keeps running.
 const SURFACE_EVERY: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{Exit, folder_of, print};
-use crate::health::ask_on;
+use crate::status::ask_on;
 
 pub(super) fn health(config: &Path, as_json: bool) -> Exit {
     let word = ask_on(&folder_of(config));

@@ -23,9 +23,9 @@ use indicatif::MultiProgress;
 use tokio::sync::Notify;
 
 use crate::cli::{Cli, Command, CompletionsOf};
-use crate::logging;
-use crate::privileges::{Dropped, drop_to_owner_of};
-use crate::stop::{self, Stop, StopTrigger};
+use crate::process::logging;
+use crate::process::privileges::{Dropped, drop_to_owner_of};
+use crate::process::stop::{self, Stop, StopTrigger};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
         _ => {}
     }
     // Before anything that may block: process 1 gets no default action.
-    let signals = match crate::signals::install() {
+    let signals = match crate::process::signals::install() {
         Ok(signals) => signals,
         Err(cause) => {
             tracing::error!(%cause, "signals can't be handled");
@@ -80,7 +80,7 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
         return probe::probe(config, arguments, signals).await;
     }
     let hangup = Arc::new(Notify::new());
-    tokio::spawn(crate::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
+    tokio::spawn(crate::process::signals::forward(signals, trigger, cli.options.grace, Arc::clone(&hangup)));
     match cli.command {
         Some(Command::Demo { serve: true }) => demo::serve(stop).await,
         Some(Command::Demo { serve: false }) => demo::demo(stop).await,

@@ -16,9 +16,9 @@ use crate::config;
 use crate::http::{Clients, Timeouts, clients};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, ProbeTarget, Proposal, TargetAuth, examine, explore, id_and_secret, listener_in_words};
-use crate::secret::Secret;
 use crate::ship::Listener;
-use crate::words::counted;
+use crate::text::Secret;
+use crate::text::humanize::counted;
 
 /// How many APIs are asked at a time: each answer may be large.
 const AT_A_TIME: usize = 4;

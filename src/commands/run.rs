@@ -19,6 +19,8 @@ use crate::http::{Timeouts, clients};
 use crate::iteration::{Api, Services};
 use crate::memory::MemoryBudget;
 use crate::plan::Config;
+use crate::process::stop::Stop;
+use crate::process::version;
 use crate::reload::{self, ConfigDigest};
 use crate::retry;
 use crate::ship::{DeadLetterFile, Listener};
@@ -27,8 +29,6 @@ use crate::state::{
     serve_orders,
 };
 use crate::status::{self, StatusRegistry};
-use crate::stop::Stop;
-use crate::version;
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {

@@ -14,10 +14,10 @@ use indicatif::MultiProgress;
 use super::run::{apis, assemble, read, run_once};
 use super::{Exit, folder_of};
 use crate::plan::{Config, Overlap, Plan};
+use crate::process::stop::Stop;
 use crate::record::date;
 use crate::retry;
 use crate::ship::DeadLetterFile;
-use crate::stop::Stop;
 
 /// What is shipped again.
 #[derive(Clone, Copy, Debug)]

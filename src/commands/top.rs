@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::{Exit, folder_of, print};
 use crate::http::{self, Timeouts};
-use crate::secret::Redactor;
+use crate::process::stop::{Stop, Waited};
 use crate::state::{StateOrder, StateReply, ask_running};
-use crate::stop::{Stop, Waited};
+use crate::text::Redactor;
 use crate::top::{Next, Status, Text, View, draw, table};
 
 /// How often the fetcher is asked.

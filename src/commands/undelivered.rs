@@ -10,13 +10,13 @@ use super::run::{read, take};
 use super::{Exit, ask, folder_of, print};
 use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
+use crate::process::stop::Stop;
 use crate::record::{FingerprintSet, RecordKey};
 use crate::ship::{
     Batch, Batcher, DeadLetterFile, KeptLine, Listener, MayHaveRecord, Packed, Pieces, ShipError, Shipper, Tally,
     UNDELIVERED_FILE_NAME, cant_compress, read_kept, rewrite_kept,
 };
-use crate::stop::Stop;
-use crate::words::{bytes, counted};
+use crate::text::humanize::{bytes, counted};
 
 /// How many characters of a record are shown.
 const RECORD_CHARS_MAX: usize = 300;

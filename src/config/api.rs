@@ -15,8 +15,8 @@ use super::secrets::{self, redactor};
 use super::section::{Found, LIKENESS_MIN, Section};
 use crate::plan::{Auth, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy};
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
-use crate::secret::Redactor;
 use crate::template::RequestTemplate;
+use crate::text::Redactor;
 
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: TimeDelta = TimeDelta::days(14);

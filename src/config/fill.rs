@@ -9,7 +9,7 @@ use super::expand::{self, Environment};
 use super::reader::Reader;
 use super::reference::{self, Place};
 use super::section::key_text;
-use crate::secret::Secret;
+use crate::text::Secret;
 
 /// What was filled in.
 #[derive(Default)]

@@ -97,7 +97,7 @@ fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
     let own = own.as_ref().map(Template::texts).unwrap_or_default();
     if !own.is_empty() {
         // OData reads `or` as weaker than `and`.
-        let has_or = query::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
+        let has_or = crate::text::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
         let clause = if has_or { format!("({own})") } else { own };
         value = value.and(Template::text(format!("%20and%20{clause}")));
     }

@@ -44,7 +44,7 @@ use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
 use crate::plan::{Config, Output, Plan};
 use crate::record::Fingerprint;
-use crate::secret::Redactor;
+use crate::text::Redactor;
 use api::Entries;
 use catalog::List;
 use document::{Document, Place as Spot};

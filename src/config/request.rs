@@ -13,11 +13,11 @@ use super::section::{Found, Section, Text};
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
 use crate::plan::{Auth, TokenRequest};
-use crate::secret::Secret;
 use crate::template::query::{self, QueryField};
 use crate::template::{
     BodyTemplate, JsonTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError,
 };
+use crate::text::Secret;
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

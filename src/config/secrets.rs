@@ -6,8 +6,8 @@ use super::expand::without_line_end;
 use super::keys;
 use super::section::Section;
 use crate::plan::Auth;
-use crate::secret::{Redactor, Secret};
 use crate::template::{BodyTemplate, RequestParts, RequestTemplate};
+use crate::text::{Redactor, Secret};
 
 /// Everything of an entry that must not be seen.
 pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'_>, filled: Vec<Secret>) -> Redactor {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::process::stop::{Stop, Waited};
 use crate::ship::Listener;
-use crate::stop::{Stop, Waited};
 
 /// When the listener is asked by an empty request, from the start or a reload on: what APIs have had to ship has mostly
 /// shown by then whether it takes anything, and their first requests come before it.

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use super::telling::{FailureReport, Success, Told, Untold, ordinal};
 use crate::iteration::{Api, IterationReport, Services};
 use crate::plan::Plan;
+use crate::process::stop;
 use crate::record::date;
 use crate::state::shown;
 use crate::status::{Failure, RecentIteration, StateSummary};
-use crate::stop;
-use crate::words;
+use crate::text::humanize;
 
 /// What the daemon wants of an API's task; the latest counts.
 #[derive(Clone, Debug)]
@@ -230,7 +230,7 @@ pub(super) async fn iterate(
                     "iteration failed"
                 ),
                 FailureReport::Again { times, since } => {
-                    let (times, since) = (ordinal(times), words::second(since));
+                    let (times, since) = (ordinal(times), humanize::second(since));
                     tracing::error!(api = name, next = then, "still failing, {times} time, since {since}");
                 }
             }
@@ -270,7 +270,7 @@ fn next_in_words(next: Next, is_stopping: bool) -> String {
     match next {
         _ if is_stopping => "none, as the fetcher stops".to_owned(),
         Next::Nothing => "none (single run)".to_owned(),
-        Next::After(interval) => format!("in {}", words::pause(interval)),
+        Next::After(interval) => format!("in {}", humanize::pause(interval)),
     }
 }
 
@@ -278,7 +278,7 @@ fn tell_success(api: &str, report: &IterationReport, checkpoint: &str, (told, un
     let has_news = report.shipped.records > 0 || report.shipped.set_aside > 0;
     let said = told.succeed(has_news);
     if let Success::Recovered { failures, since } = said {
-        let since = words::second(since);
+        let since = humanize::second(since);
         tracing::info!(api, failures, since, "recovered");
     }
     if said == Success::Quiet {

@@ -14,7 +14,7 @@ use super::room::Room;
 use super::{AttemptError, FetchError, flaw, refusal};
 use crate::counters::Counters;
 use crate::record::date;
-use crate::secret::{Redactor, Secret};
+use crate::text::{Redactor, Secret};
 
 /// How much room is made at once for a body that says how long it is.
 const PROMISED_BYTES_MAX: usize = 1024 * 1024;

@@ -15,8 +15,8 @@ use crate::http::{self, Clients};
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
 use crate::runtime::beside_the_runtime;
-use crate::secret::{Redactor, Secret};
 use crate::template::Request;
+use crate::text::{Redactor, Secret};
 use crate::window::Moment;
 
 /// A success that refuses the token is no larger than this.

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::{AttemptError, FetchError};
 use crate::hosts::{self, AllowedHosts, HostRule};
 use crate::http::{ClientChoice, Clients, PrivateAddress, cause};
-use crate::secret::{Redactor, Secret};
+use crate::text::{Redactor, Secret};
 
 /// How many redirects are followed for one request: what browsers call a loop.
 const REDIRECTS_MAX: usize = 10;

@@ -21,7 +21,7 @@ use crate::http::{Clients, Timeouts};
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
 use crate::retry::{self, Retries};
-use crate::secret::{Redactor, Secret};
+use crate::text::{Redactor, Secret};
 
 /// The largest answer to a token request.
 const TOKEN_ANSWER_BYTES_MAX: usize = 1024 * 1024;

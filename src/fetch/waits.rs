@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use super::{AttemptError, FetchError};
+use crate::process::stop::{Recall, Stop, Waited};
 use crate::retry::{Retries, Verdict};
-use crate::stop::{Recall, Stop, Waited};
 
 /// A longer wait is worth shipping everything before it.
 const LONG: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ pub(super) fn moment(span: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stop;
+    use crate::process::stop;
 
     fn waits(longest: Duration) -> (Waits, stop::StopTrigger, stop::RecallTrigger) {
         let ((stopping, stop), (calling, recall)) = (stop::channel(), stop::recall());

@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
 use crate::memory::Permit;
+use crate::process::stop::Recall;
 use crate::ship::{Batch, CompressQueue, DonePiece, Pieces, ShipError, Shipper, cant_compress};
 use crate::state::Durable;
-use crate::stop::Recall;
 
 /// How long a batch under way may take when the iteration is to end.
 const HALTED_WITHIN: Duration = Duration::from_secs(10);

@@ -27,11 +27,11 @@ use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Wait
 use crate::http::Clients;
 use crate::memory::MemoryBudget;
 use crate::plan::{Auth, Plan};
+use crate::process::stop::{Recall, Stop};
 use crate::record::date;
 use crate::ship::{DeadLetterFile, Listener, Shipper};
 use crate::state::{ApiState, Commit, IterationSummary, StateDir};
 use crate::status::StatusRegistry;
-use crate::stop::{Recall, Stop};
 use crate::window::{Chain, Gap, GapCause, Window, is_future};
 use delivery::BatchSender;
 use intake::Intake;

@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_page_may_exceed_the_budget_and_the_others_wait_until_it_is_kept_again() {
         let budget = budget(100);
         let (mut one, mut other) = (budget.permit(), budget.permit());
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(budget.usage(), Usage { limit_bytes: 100, used_bytes: 61, used_max_bytes: 1_120 });
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_began_first_comes_first_and_everybody_gets_there() {
         let budget = budget(10);
         let mut full = budget.permit();
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(budget.usage().used_bytes, 0, "a permit that is dropped gives back what it had");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn two_pages_that_each_have_a_part_and_want_the_rest_are_no_deadlock() {
         let budget = budget(100);
         let parts = (0..10).map(|_| budget.permit()).collect::<Vec<_>>();
@@ -388,7 +388,7 @@ mod tests {
         assert!(budget.usage().used_max_bytes <= 100 + 500, "one at a time: {:?}", budget.usage());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_gives_up_a_wait_holds_nobody_up() {
         let budget = budget(10);
         let (mut first, mut second, mut full) = (budget.permit(), budget.permit(), budget.permit());
@@ -398,7 +398,7 @@ mod tests {
         assert!(gets(&mut second, 5).await);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_request_that_is_kept_waiting_gives_its_bytes_back_meanwhile() {
         let budget = MemoryBudget::with_patience(10, SHORT);
         let (mut slow, mut next) = (budget.permit(), budget.permit());
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(slow.patiently(3, async { 7 }).await, 7);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_lower_limit_takes_nothing_away_and_a_higher_one_wakes() {
         let budget = budget(10);
         let (mut one, mut other) = (budget.permit(), budget.permit());
@@ -422,7 +422,7 @@ mod tests {
         assert_eq!(budget.usage().used_bytes, 9);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_page_takes_its_text_its_batches_and_its_records() {
         let budget = budget(1 << 30);
         let mut permit = budget.permit();

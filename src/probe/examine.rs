@@ -16,11 +16,11 @@ use crate::record::answer::is_link;
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
-use crate::secret::Redactor;
 use crate::template::Request;
-use crate::template::query::form_decoded;
+use crate::text::Redactor;
+use crate::text::form_decoded;
+use crate::text::humanize::counted;
 use crate::window::{Direction, Known, Window};
-use crate::words::counted;
 
 /// Dates before this are rather numbers of another kind: 2001-09-09, a billion seconds after 1970.
 const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0) {

@@ -23,8 +23,8 @@ use crate::plan::{Auth, Plan};
 use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
 use crate::record::{Paths, date};
-use crate::secret::Redactor;
 use crate::template::{DateFormat, Request, RequestError, RequestTemplate};
+use crate::text::Redactor;
 use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they

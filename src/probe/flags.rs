@@ -57,7 +57,7 @@ mod tests {
     use crate::fetch::FetchError;
     use crate::http::unreachable_advice;
     use crate::plan::Auth;
-    use crate::secret::Secret;
+    use crate::text::Secret;
     use reqwest::StatusCode;
 
     fn target(auth: TargetAuth) -> ProbeTarget {

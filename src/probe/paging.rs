@@ -6,7 +6,7 @@
 use super::suggest::{page_values, plain};
 use crate::record::answer::{More, more};
 use crate::record::json::{JsonType, RawJson};
-use crate::secret::Redactor;
+use crate::text::Redactor;
 
 /// What this version follows.
 pub(super) const FOLLOWED: &str = "this version follows only a link in the body (json_paths.next_url)";

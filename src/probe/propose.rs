@@ -9,8 +9,8 @@ use super::suggest::Candidate;
 use super::yaml;
 use crate::config::catalog::{self, List, NamedType};
 use crate::config::{carries_credentials, is_secret_name};
-use crate::secret::Redactor;
 use crate::template::query::START_DATE_MARK;
+use crate::text::Redactor;
 
 /// How many candidates are named that were not chosen.
 const OTHERS_MAX: usize = 2;

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::record::date;
 use crate::record::json::{JsonType, RawJson};
-use crate::secret::Redactor;
+use crate::text::Redactor;
 
 /// How many lines a sample may have.
 const LINES_MAX: usize = 40;
@@ -142,7 +142,7 @@ pub(super) fn is_written_date(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::text::Secret;
 
     #[track_caller]
     fn check(record: &str, expected: &str) {

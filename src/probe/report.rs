@@ -8,7 +8,7 @@ use super::suggest::Candidate;
 use super::yaml;
 use crate::fetch::{Call, RefusedAnswer};
 use crate::plan::Auth;
-use crate::secret::Redactor;
+use crate::text::Redactor;
 
 /// How many candidates are shown for one path.
 const SHOWN_MAX: usize = 3;
@@ -95,7 +95,7 @@ pub(super) fn presentable<'c>(
 
 /// A call that was answered.
 pub(super) fn answered(call: &Call, bytes: Option<usize>) -> String {
-    let size = bytes.map(|bytes| format!(", {}", crate::words::bytes(bytes as u64))).unwrap_or_default();
+    let size = bytes.map(|bytes| format!(", {}", crate::text::humanize::bytes(bytes as u64))).unwrap_or_default();
     format!("{} in {}{size}", call.status, waited(call.took))
 }
 

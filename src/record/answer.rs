@@ -3,7 +3,7 @@
 //! Each look is bounded, and none goes into the records.
 
 use super::json::{JsonType, RawJson};
-use super::page::{ErrorRule, Paths};
+use super::paths::{ErrorRule, Paths};
 
 /// The members of the root by which answers tell of an error.
 pub(super) const ERROR_KEYS: [&str; 4] = ["error", "errors", "success", "status"];

@@ -11,12 +11,15 @@ pub mod json;
 mod line;
 mod page;
 pub mod path;
+mod paths;
 mod scan;
+mod value;
 mod zone;
 
 pub use fingerprint::{Fingerprint, FingerprintMap, FingerprintSet, FirstBytes};
 pub use line::{CustomFields, FieldError};
-pub use page::{Absent, ErrorRule, KEYS_HIDDEN, Page, PageError, Paths};
+pub use page::{Absent, KEYS_HIDDEN, Page, PageError};
+pub use paths::{ErrorRule, Paths};
 pub use zone::Zone;
 
 use chrono::{DateTime, Utc};

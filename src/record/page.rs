@@ -4,42 +4,12 @@ use super::answer;
 use super::json::{JsonType, RawJson};
 use super::line::CustomFields;
 use super::path::{JsonPath, Keys, Missing, PathMatcher, Sighting};
+use super::paths::{ErrorRule, Paths};
 use super::scan::{Invalid, Scan};
-use super::{Record, RecordReader, Zone};
+use super::{Record, RecordReader};
 
 /// The most records of one page: a page of the largest size has fewer, unless it is meant to exhaust the memory.
 const RECORDS_MAX: usize = 1_000_000;
-
-/// Where things stand in an API's answers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Paths {
-    /// From the page: the records.
-    pub data: JsonPath,
-    /// From a record: the event date.
-    pub date: JsonPath,
-    /// From a record: its id.
-    pub id: Option<JsonPath>,
-    /// From the page: the next page's URL.
-    pub next_url: Option<JsonPath>,
-    /// Whether a page may lack the place of the records (`data: items?`).
-    pub is_data_optional: bool,
-    /// From the page: an error that it tells of.
-    pub error: ErrorRule,
-    /// The zone of dates that name none.
-    pub zone: Zone,
-}
-
-/// How an answer of status 200 says that it failed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum ErrorRule {
-    /// As most do: `error`, `errors`, `success: false` or `status: error` at the top.
-    #[default]
-    Usual,
-    /// It never does (`json_paths.error: null`).
-    Never,
-    /// By a value at this path that is not null, false or empty.
-    At(JsonPath),
-}
 
 /// A page, taken apart.
 #[derive(Debug)]
@@ -98,34 +68,6 @@ impl PageError {
             }
             other => other,
         }
-    }
-}
-
-impl Paths {
-    /// Where records and their dates stand; nothing else is known.
-    #[must_use]
-    pub fn new(data: JsonPath, date: JsonPath) -> Self {
-        Self {
-            data,
-            date,
-            id: None,
-            next_url: None,
-            is_data_optional: false,
-            error: ErrorRule::default(),
-            zone: Zone::Utc,
-        }
-    }
-}
-
-impl Paths {
-    /// Whether a page is parsed to a tree of values, which takes many times its text.
-    #[must_use]
-    pub fn has_tree(&self) -> bool {
-        let of_error = match &self.error {
-            ErrorRule::At(path) => Some(path),
-            ErrorRule::Usual | ErrorRule::Never => None,
-        };
-        [Some(&self.data), self.next_url.as_ref(), of_error].into_iter().flatten().any(JsonPath::has_tree)
     }
 }
 
@@ -383,8 +325,8 @@ mod tests {
         page.records.iter().map(line).collect()
     }
 
-    #[test]
-    fn one_pass_finds_what_one_look_after_the_other_finds() {
+    /// Pages with the keys and values that matter.
+    fn pages() -> impl Strategy<Value = String> {
         let key = || {
             prop::sample::select(vec![
                 "a",
@@ -413,14 +355,18 @@ mod tests {
             "{\"type\":\n1}",
             "\"error\"",
         ]);
-        let value = leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, move |inner| {
+        leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, move |inner| {
             let member = (key(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
             prop_oneof![
                 prop::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(","))),
                 (prop::collection::vec(member, 0..5), prop::sample::select(vec!["", " ", "\t"]))
                     .prop_map(|(all, blank)| format!("{{{blank}{} }}", all.join(",\n"))),
             ]
-        });
+        })
+    }
+
+    #[test]
+    fn one_pass_finds_what_one_look_after_the_other_finds() {
         let path = |all: Vec<&'static str>| prop::sample::select(all);
         let paths = (
             path(vec!["a", "a.b", "$.a.b", "$", "a[0]", "a[*]", "$.a[?@.x]", "x.a.b"]),
@@ -429,7 +375,7 @@ mod tests {
             path(vec!["next", "a.next", "$.b.next", "a[0]"]),
         );
         let fields = CustomFields::new(&[("type".to_owned(), "t".into()), ("x".to_owned(), 1.into())]).expect("plain");
-        proptest!(ProptestConfig::with_cases(3_000), |(text in value, (data, date, id, next) in paths)| {
+        proptest!(ProptestConfig::with_cases(3_000), |(text in pages(), (data, date, id, next) in paths)| {
             let path = |text| JsonPath::parse(text).expect("a path");
             let paths = Paths { id: Some(path(id)), next_url: Some(path(next)), ..Paths::new(path(data), path(date)) };
             match (Page::read(&text, &paths, &fields), read_slowly(&text, &paths)) {

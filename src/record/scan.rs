@@ -3,7 +3,7 @@
 //! Nothing here recurses, so no nesting can exhaust the stack, and nothing is allocated per value. Strings, most of any
 //! record, are passed eight bytes at a time.
 
-use super::json::{JsonType, RawJson};
+use super::value::{JsonType, RawJson};
 
 /// Eight times the same byte.
 const fn eight(byte: u8) -> u64 {

@@ -13,10 +13,10 @@ use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, unreachable_advice, whole_body};
 use crate::memory::Outage;
 use crate::plan::{self, Acknowledge};
+use crate::process::stop::Stop;
 use crate::retry::{self, Retries, Verdict};
-use crate::secret::{Redactor, Secret};
-use crate::stop::Stop;
 use crate::template::query::encode_component;
+use crate::text::{Redactor, Secret};
 
 /// The name of the one output that there is.
 const NAME: &str = "logzio";

@@ -30,8 +30,8 @@ pub use standing::{ACKNOWLEDGED_RECENTLY, ASK_EVERY};
 pub use tally::Tally;
 pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason, FILE_NAME as UNDELIVERED_FILE_NAME};
 
+use crate::process::stop::Stop;
 use crate::record::RecordKey;
-use crate::stop::Stop;
 use acceptance::{Acceptance, ListenerCounts, Refusal};
 use pieces::{Piece, PieceStep};
 

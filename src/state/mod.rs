@@ -41,7 +41,7 @@ pub use store::{
 pub use writer::{Commit, Durable};
 
 use crate::plan::Plan;
-use crate::privileges;
+use crate::process::privileges;
 use crate::record::{RecordKey, date};
 use crate::ship::{UNDELIVERED_FILE_NAME, count_kept};
 use lock::Lock;

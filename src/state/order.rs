@@ -12,7 +12,7 @@ use super::words::{KeptCounts, account_in_words, table};
 use super::{ApiState, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
 use crate::plan::Plan;
 use crate::record::date;
-use crate::words::second;
+use crate::text::humanize::second;
 
 /// What is asked of the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
 mod unused;
+mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -27,6 +28,8 @@ use super::account::ApiState;
 use super::account::LedgerId;
 use super::delivered::{self, DELIVERED, DeliveredRecord, How};
 use crate::record::RecordKey;
+
+pub use write::Write;
 
 /// The file's name, beside the config.
 pub const FILE_NAME: &str = ".logzio-api-fetcher.store";
@@ -67,46 +70,6 @@ pub struct Store {
     forgotten: u64,
     /// Of accounts with too many records, the earliest date from which on all are remembered, in microseconds.
     thinned: HashMap<u64, i64>,
-}
-
-/// Something to be written.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// Records were delivered.
-    Remember {
-        /// Of which account.
-        ledger: LedgerId,
-        /// In which iteration.
-        iteration: u32,
-        /// Which.
-        identities: Vec<RecordKey>,
-    },
-    /// Records without a date came again.
-    SeeAgain {
-        /// Of which account.
-        ledger: LedgerId,
-        /// In which iteration.
-        iteration: u32,
-        /// Which.
-        identities: Vec<RecordKey>,
-    },
-    /// What can't come again is forgotten: records before a date, and those without a date that came in no iteration
-    /// since.
-    Forget {
-        /// Of which account.
-        ledger: LedgerId,
-        /// The date.
-        before: DateTime<Utc>,
-        /// The iteration.
-        iteration: u32,
-    },
-    /// An account changed.
-    Save {
-        /// The API.
-        name: String,
-        /// Its account.
-        account: Box<ApiState>,
-    },
 }
 
 /// A change of a checkpoint that somebody made, by a command or in the file.

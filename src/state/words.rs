@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::{ApiState, shown};
 use crate::plan::{Overlap, Plan};
 use crate::record::date;
+use crate::text::humanize::{ago, counted, second, span};
 use crate::window::MEASURES_MIN;
-use crate::words::{ago, counted, second, span};
 
 /// What is kept of an API outside of its account.
 #[derive(Clone, Copy, Debug, Default)]

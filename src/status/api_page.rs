@@ -8,8 +8,8 @@ use super::page::framed;
 use super::plot;
 use super::snapshot::{ApiStatus, Failure, Phase, RecentIteration, Snapshot};
 use super::view::Row;
-use crate::version;
-use crate::words::{ago, bytes, counted, grouped, pause, second, span};
+use crate::process::version;
+use crate::text::humanize::{ago, bytes, counted, grouped, pause, second, span};
 
 /// The page; nothing where there is no such API.
 #[must_use]

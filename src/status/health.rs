@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::snapshot::{ApiStatus, Phase};
-use crate::words::{counted, pause};
+use crate::text::humanize::{counted, pause};
 
 /// How long what was seen once counts as a warning.
 const WARNS_FOR: TimeDelta = TimeDelta::days(1);

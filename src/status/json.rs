@@ -8,8 +8,8 @@ use super::health::{ApiHealth, warnings};
 use super::snapshot::{Phase, Snapshot};
 use super::table::STRIP_MAX;
 use super::view::{Row, by_cause};
-use crate::version;
-use crate::words::second;
+use crate::process::version;
+use crate::text::humanize::second;
 
 /// Grows where a field changes its meaning or goes.
 const FORMAT_VERSION: u32 = 1;

@@ -9,7 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::snapshot::{ApiStatus, Phase, Snapshot};
-use crate::version;
+use crate::process::version;
 
 /// What every name begins with.
 const PREFIX: &str = "logzio_fetcher_";

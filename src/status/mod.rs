@@ -6,6 +6,7 @@
 //! through the socket in the directory, for `top`.
 
 mod api_page;
+mod ask;
 mod cause;
 mod day;
 mod health;
@@ -33,6 +34,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
+pub use ask::{HealthReport, ask_on};
 pub use day::{Day, HalfHour};
 pub use health::{ApiHealth, STATES, shown as state_text};
 pub use json::status_json;

@@ -10,8 +10,8 @@ use super::health::{STATES, shown};
 use super::snapshot::Snapshot;
 use super::table::{short, table};
 use super::view::{CauseGroup, Row, View, by_cause};
-use crate::version;
-use crate::words::{ago, bytes, counted, grouped, span};
+use crate::process::version;
+use crate::text::humanize::{ago, bytes, counted, grouped, span};
 
 /// How many causes are listed.
 const CAUSES_MAX: usize = 6;
@@ -67,7 +67,7 @@ pub(super) fn framed(
                 header {
                     h1 { (heading) }
                     p .faint { (version::LINE) " · up " (span(now.signed_duration_since(snapshot.started))) }
-                    p #asof { "as of " time datetime=(crate::words::second(now)) { (now.format("%H:%M:%S")) " UTC" } }
+                    p #asof { "as of " time datetime=(crate::text::humanize::second(now)) { (now.format("%H:%M:%S")) " UTC" } }
                 }
                 p #gone role="alert" {}
                 main { (body) }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::ask::HealthReport;
 use super::snapshot::{
     ApiStatus, FAILED_ITERATIONS_MIN, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary,
 };
 use crate::counters::{Counters, Totals};
-use crate::health::HealthReport;
 use crate::memory::MemoryBudget;
 use crate::plan::Plan;
 use crate::state::{ApiState, Pulse};
-use crate::words;
+use crate::text::humanize;
 
 /// How many failing APIs a word names.
 const APIS_NAMED_MAX: usize = 5;
@@ -207,7 +207,7 @@ impl StatusRegistry {
             ));
         }
         for (name, still) in stuck.iter().take(APIS_NAMED_MAX) {
-            text.push_str(&format!("\n{name}: nothing has moved for {}; restart the fetcher", words::pause(*still)));
+            text.push_str(&format!("\n{name}: nothing has moved for {}; restart the fetcher", humanize::pause(*still)));
         }
         for (name, entry) in failing.iter().take(APIS_NAMED_MAX) {
             let cause = entry.status.trouble.as_ref().map(|trouble| trouble.cause.as_str()).unwrap_or_default();

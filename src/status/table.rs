@@ -7,7 +7,7 @@ use super::health::{ApiHealth, shown, warnings};
 use super::plot;
 use super::snapshot::ApiStatus;
 use super::view::{Row, SORTS, Sort, View, encoded};
-use crate::words::{counted, grouped, span};
+use crate::text::humanize::{counted, grouped, span};
 
 /// How many APIs are shown: more make a page that no browser likes. The search, and `/status.json`, have all.
 pub const APIS_SHOWN_MAX: usize = 1_000;

@@ -1,6 +1,6 @@
 //! Queries and forms, percent-encoded once: what is encoded already stays as it is, what isn't gets encoded.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Scope, Template, UnboundVariable, VariableError};
 
@@ -47,12 +47,6 @@ pub(crate) const START_DATE_MARK: &str = "{start_date}";
 #[must_use]
 pub fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
-}
-
-/// What a query or form says, decoded.
-#[must_use]
-pub fn form_decoded(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 /// The name of a filter.

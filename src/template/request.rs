@@ -14,7 +14,7 @@ use super::{
 };
 use crate::hosts::HostRule;
 use crate::record::Fingerprint;
-use crate::secret::Secret;
+use crate::text::Secret;
 
 /// What is asked, page by page.
 #[derive(Clone, PartialEq)]

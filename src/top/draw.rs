@@ -10,7 +10,7 @@ use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 use super::status::{ApiStatus, Status};
 use super::text::{HEADINGS, alerts, cells, counts, details, moment, title};
 use super::view::{Screen, Silence, View};
-use crate::words::span;
+use crate::text::humanize::span;
 
 /// How many lines before the table say why APIs fail.
 const ALERTS_MAX: usize = 4;

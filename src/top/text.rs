@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::status::{ApiStatus, Status};
 use crate::status::{STATES, state_text};
-use crate::words::{counted, grouped, span};
+use crate::text::humanize::{counted, grouped, span};
 
 /// What stands where there is no value.
 const NONE: &str = "–";

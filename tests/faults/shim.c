@@ -3,7 +3,8 @@
  * The file that FAULTS names is read at each call, so a test can change its mind. A line is
  *     CALL PATH ERRNO     e.g. "write last_start_dates 28": writing to a file whose path has that in it fails
  *     clock SECONDS       the clock is off by so much
- * CALL is open (for writing), write, sync, truncate or rename. With the ERRNO 999 it hangs, until the rule is gone. */
+ * CALL is open (for writing), write, sync, truncate or rename. With the ERRNO 999 it hangs, until the rule is gone.
+ * A rule that made a call fail is written to the file FAULTS.hit, so a test knows that it did. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,6 +30,20 @@ static ssize_t rules(char *text, size_t size) {
     return length;
 }
 
+static void note(const char *of, const char *where, int error) {
+    static int (*real_open)(const char *, int, ...);
+    static ssize_t (*real_write)(int, const void *, size_t);
+    if (!real_open) real_open = dlsym(RTLD_NEXT, "open");
+    if (!real_write) real_write = dlsym(RTLD_NEXT, "write");
+    char hit[4096], line[600];
+    snprintf(hit, sizeof hit, "%s.hit", getenv("FAULTS"));
+    int length = snprintf(line, sizeof line, "%s %s %d\n", of, where, error);
+    int fd = real_open(hit, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    if (real_write(fd, line, length) < 0) abort();
+    close(fd);
+}
+
 /* The error that a call on a path gives, or 0. */
 static int fault(const char *call, const char *path) {
     char text[4096], *rest = text;
@@ -36,8 +51,10 @@ static int fault(const char *call, const char *path) {
     for (char *line; (line = strsep(&rest, "\n"));) {
         char of[32], where[512];
         int error;
-        if (sscanf(line, "%31s %511s %d", of, where, &error) == 3 && !strcmp(of, call) && strstr(path, where))
+        if (sscanf(line, "%31s %511s %d", of, where, &error) == 3 && !strcmp(of, call) && strstr(path, where)) {
+            note(of, where, error);
             return error;
+        }
     }
     return 0;
 }

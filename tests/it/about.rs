@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
 
-use logzio_api_fetcher::version;
+use logzio_api_fetcher::process::version;
 
 use crate::harness::Fetcher;
 

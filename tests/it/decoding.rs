@@ -14,7 +14,7 @@ use logzio_api_fetcher::fetch::{Answer, FetchError, Fetcher as PageFetcher, Gate
 use logzio_api_fetcher::http::{self, Timeouts};
 use logzio_api_fetcher::memory::{MemoryBudget, Outage};
 use logzio_api_fetcher::plan::{Plan, ResponseRule};
-use logzio_api_fetcher::stop::{self, Recall};
+use logzio_api_fetcher::process::stop::{self, Recall};
 use logzio_api_fetcher::template::{Position, Scope};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use reqwest::StatusCode;

@@ -1,6 +1,7 @@
 //! `health` asks the daemon itself; root is given up for the folder's owner.
 
 use std::os::unix::fs::{MetadataExt, chown};
+use std::time::Duration;
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
 
@@ -18,8 +19,8 @@ fn a_fetcher_that_works_is_healthy_and_one_that_hangs_or_is_gone_is_not() {
     let config = running.config_path();
     health(&config).assert_code(0).assert_says("healthy: 1 of 1 APIs");
     running.signal("STOP");
-    let outcome = health(&config).assert_code(1).assert_says("does not answer");
-    assert!(outcome.took.as_secs() < 10, "{:?}", outcome.took);
+    // Docker and Kubernetes wait for ten seconds.
+    health(&config).assert_code(1).assert_says("does not answer").assert_within(Duration::from_secs(10));
     running.signal("CONT");
     health(&config).assert_code(0);
     let outcome = running.stop().assert_code(0);
@@ -86,10 +87,8 @@ fn root_becomes_the_owner_of_the_folder() {
     const OWNER: u32 = 12_345;
     let api = MockServer::start(|_, _| page(&[], None));
     let fetcher = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", ""));
-    if chown(fetcher.path(), Some(OWNER), Some(OWNER)).is_err() {
-        eprintln!("not root here: this test says nothing");
-        return;
-    }
+    let owned = chown(fetcher.path(), Some(OWNER), Some(OWNER));
+    owned.expect("only root can give a directory away: run this as root, as in a container");
     let directory = fetcher.path().to_owned();
     let outcome = fetcher.arguments(&["--level", "debug"]).once().assert_code(0).assert_says("root is given up");
     for name in ["last_start_dates.txt", ".logzio-api-fetcher.lock"] {

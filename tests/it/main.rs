@@ -46,6 +46,7 @@ mod state_command;
 mod status;
 mod stopping;
 mod store;
+mod structure;
 mod tls;
 mod top;
 mod undelivered_command;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, minutes_ago, page, record, wait_until};
 use crate::status::{get, page_of};
@@ -125,10 +124,16 @@ fn iterations_that_wait_for_room_hold_none() {
 fn apis_that_stall_hold_no_other_up() {
     const STALLED: usize = 80;
     let date = minutes_ago(5);
-    let slow = MockServer::start(|_, _| Reply::Stall(b"{\"data\":[".to_vec()));
+    let stalled = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&stalled);
+    let slow = MockServer::start(move |_, _| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Reply::Stall(b"{\"data\":[".to_vec())
+    });
     let stalling = slow.url().to_owned();
     let good = MockServer::start(move |_, _| {
-        Reply::Late(Duration::from_millis(1_500), Box::new(page(&[&record(1, &date)], None)))
+        wait_until("all others to be asked", || stalled.load(Ordering::SeqCst) >= STALLED);
+        page(&[&record(1, &date)], None)
     });
     let listener = MockListener::start();
     let apis = (0..STALLED).map(|_| stalling.clone()).chain([good.url().to_owned()]);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
@@ -38,18 +37,19 @@ fn times(asked: &[Asked]) -> BTreeMap<String, usize> {
 fn a_quota_smaller_than_the_backlog_is_worked_off_in_the_fewest_windows() {
     const PAGES: usize = 12;
     const QUOTA: usize = 5;
-    const WINDOW: Duration = Duration::from_secs(2);
-    let window = Mutex::new((Instant::now(), 0_usize));
+    /// So many requests too many, each after a wait that is longer, and the next window begins.
+    const REFUSED: usize = 2;
+    let window = Mutex::new(0_usize);
     let (windows, given) = (Arc::new(AtomicUsize::new(1)), Arc::new(Mutex::new(Vec::new())));
     let (counted, kept) = (Arc::clone(&windows), Arc::clone(&given));
     let api = MockServer::start(move |asked, _| {
         let mut window = window.lock().unwrap();
-        if window.0.elapsed() >= WINDOW {
-            *window = (Instant::now(), 0);
+        if *window == QUOTA + REFUSED {
+            *window = 0;
             counted.fetch_add(1, Ordering::SeqCst);
         }
-        window.1 += 1;
-        if window.1 > QUOTA {
+        *window += 1;
+        if *window > QUOTA {
             return Reply::status(429, "too many");
         }
         kept.lock().unwrap().push(asked.clone());

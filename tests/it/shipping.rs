@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
@@ -396,10 +395,10 @@ fn a_listener_that_is_down_keeps_the_checkpoint_and_comes_back() {
     let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
-    let running = Fetcher::new(&general(api.url(), &url, "")).start();
+    // Longer than any test waits: the stop ends the wait for the listener.
+    let running = Fetcher::new(&general(api.url(), &url, "")).arguments(&["--grace", "10m"]).start();
     running.wait_for_log("retrying the batch", 2);
     let outcome = running.stop().assert_code(0);
-    assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
     assert_eq!(outcome.read("last_start_dates.txt"), "");
     outcome.assert_says("Connection refused");
 }

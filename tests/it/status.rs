@@ -1,6 +1,6 @@
 //! The status page, the metrics, and who may see what.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -337,10 +337,14 @@ fn clients_that_say_nothing_keep_nobody_out() {
     let url = page_of(&running, 1);
     let address = url.strip_prefix("http://").unwrap();
     let idle: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let begun = std::time::Instant::now();
     assert_eq!(get(&format!("{url}/healthz")).status, 200);
-    assert!(begun.elapsed().as_secs() < 5, "it was answered after {:?}", begun.elapsed());
-    drop(idle);
+    // Who says nothing is hung up on after a while; it was answered before that.
+    let is_open = |idle: &&TcpStream| {
+        idle.set_nonblocking(true).unwrap();
+        (&**idle).read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    let open = idle.iter().filter(is_open).count();
+    assert!(open > 0, "none of {} is connected any more", idle.len());
     running.stop().assert_code(0);
 }
 

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use crate::harness::{Fetcher, MockListener, MockServer, Reply, general, minutes_ago, page, record, wait_until};
 
+/// Longer than any test waits: what ends with it ends by itself.
+const LONG_GRACE: &[&str] = &["--grace", "10m"];
+
 #[test]
 fn an_idle_fetcher_stops_at_once() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();
     for signal in ["TERM", "INT"] {
         let config = general(api.url(), listener.url(), "").replace("time_interval: 1s", "time_interval: 1h");
-        let running = Fetcher::new(&config).start();
+        let running = Fetcher::new(&config).arguments(LONG_GRACE).start();
         running.wait_for_log("iteration done", 1);
         running.signal(signal);
-        let outcome = running.wait().assert_code(0).assert_says(signal).assert_says("fetcher stopped");
-        assert!(outcome.took < Duration::from_secs(1), "{:?}", outcome.took);
+        running.wait().assert_code(0).assert_says(signal).assert_says("fetcher stopped");
     }
 }
 
@@ -47,8 +49,8 @@ fn an_api_that_hangs_is_cut_before_the_grace_window_ends() {
     let listener = MockListener::start().may_be_idle();
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--grace", "3s"]).start();
     api.wait_for_requests(2);
-    let outcome = running.stop().assert_code(0).assert_says("cut short by the stop");
-    assert!(outcome.took < Duration::from_secs(3), "{:?}", outcome.took);
+    let outcome =
+        running.stop().assert_code(0).assert_says("cut short by the stop").assert_within(Duration::from_secs(3));
     assert_eq!(outcome.read("last_start_dates.txt"), "", "nothing unshipped is marked");
 }
 
@@ -59,8 +61,7 @@ fn a_listener_that_hangs_is_cut_too() {
     let listener = MockListener::answering(|_, _| Reply::Hang);
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(&["--grace", "3"]).start();
     crate::harness::wait_until("a batch on the way", || !listener.asked().is_empty());
-    let outcome = running.stop().assert_code(0);
-    assert!(outcome.took < Duration::from_secs(3), "{:?}", outcome.took);
+    let outcome = running.stop().assert_code(0).assert_within(Duration::from_secs(3));
     assert_eq!(outcome.read("last_start_dates.txt"), "");
 }
 
@@ -68,10 +69,9 @@ fn a_listener_that_hangs_is_cut_too() {
 fn a_wait_before_another_try_ends_at_once() {
     let api = MockServer::start(|_, _| Reply::status(429, "").with("Retry-After", "200"));
     let listener = MockListener::start().may_be_idle();
-    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(LONG_GRACE).start();
     running.wait_for_log("retrying in 200", 1);
-    let outcome = running.stop().assert_code(0);
-    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+    running.stop().assert_code(0);
     assert_eq!(api.asked().len(), 1, "nothing is sent any more");
 }
 
@@ -79,13 +79,12 @@ fn a_wait_before_another_try_ends_at_once() {
 fn a_second_signal_ends_it_at_once() {
     let api = MockServer::start(|_, _| Reply::Hang);
     let listener = MockListener::start().may_be_idle();
-    let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
+    let running = Fetcher::new(&general(api.url(), listener.url(), "")).arguments(LONG_GRACE).start();
     api.wait_for_requests(1);
     running.signal("TERM");
     running.wait_for_log("SIGTERM", 1);
     running.signal("TERM");
-    let outcome = running.wait().assert_code(1).assert_says("second signal");
-    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+    running.wait().assert_code(1).assert_says("second signal");
 }
 
 #[test]
@@ -111,19 +110,16 @@ fn a_hangup_has_the_config_read_again_and_ends_nothing() {
 }
 
 /// As process 1 of a new PID namespace, where signals have no default action.
+#[cfg(target_os = "linux")]
 #[test]
 fn process_1_hears_signals_too() {
     let api = MockServer::start(|_, _| page(&[], None));
     let listener = MockListener::start().may_be_idle();
     let config = general(api.url(), listener.url(), "");
-    let Some(running) = Fetcher::new(&config).start_as_process_1() else {
-        eprintln!("no PID namespace can be made here: this test says nothing");
-        return;
-    };
+    let running = Fetcher::new(&config).start_as_process_1();
     running.wait_for_log("iteration done", 1);
     running.signal_child("TERM");
-    let outcome = running.wait().assert_code(0).assert_says("fetcher stopped");
-    assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
+    running.wait().assert_code(0).assert_says("fetcher stopped");
 }
 
 /// APIs that log much, and how many requests they made.
@@ -147,11 +143,10 @@ fn busy() -> (MockServer, String, Arc<AtomicUsize>) {
 fn a_stderr_that_nobody_reads_stops_neither_iterations_nor_signals() {
     let (_api, config, asked) = busy();
     let (mut reader, full) = std::io::pipe().unwrap();
-    let running = Fetcher::new(&config).arguments(&["--level", "DEBUG", "--grace", "20s"]).start_with_stderr(full);
+    let running = Fetcher::new(&config).arguments(&["--level", "DEBUG"]).arguments(LONG_GRACE).start_with_stderr(full);
     // A pipe holds 64 KiB, which some hundred iterations fill.
     wait_until("many iterations", || asked.load(Ordering::SeqCst) > 3000);
-    let outcome = running.stop().assert_code(0);
-    assert!(outcome.took < Duration::from_secs(5), "{:?}", outcome.took);
+    running.stop().assert_code(0);
     let mut log = String::new();
     reader.read_to_string(&mut log).unwrap();
     assert!(log.len() <= 65_536 && log.contains("iteration done"), "{}", log.len());

@@ -11,7 +11,7 @@ use crate::config::keys::Place;
 use crate::config::section::{Found, Text};
 use crate::config::slips;
 use crate::plan::Acknowledge;
-use crate::secret::Secret;
+use crate::text::Secret;
 
 /// A text that may be empty, which is as good as absent.
 pub(in crate::config) enum OptionalText {}

@@ -9,7 +9,7 @@ use super::{Candidate, Found, ranked};
 use crate::probe::redact::is_written_date;
 use crate::record::date;
 use crate::record::json::{JsonType, RawJson};
-use crate::words::counted;
+use crate::text::humanize::counted;
 
 /// The longest text that may be an id, in characters.
 const ID_CHARS_MAX: usize = 100;

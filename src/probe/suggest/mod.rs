@@ -18,7 +18,7 @@ pub(super) use walk::{keys, page_values, plain};
 
 use super::value_path::ValuePath;
 use crate::record::json::{JsonType, RawJson};
-use crate::words::counted;
+use crate::text::humanize::counted;
 use walk::{Lists, PAGE_NODES_MAX, values};
 
 /// In how many records a path is tried that was found by walking.

@@ -22,7 +22,7 @@ pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    pub took: Duration,
+    took: Duration,
     /// Kept until the outcome goes.
     directory: TempDir,
 }
@@ -81,16 +81,24 @@ impl Fetcher {
         self.spawn(line).wait()
     }
 
-    /// The daemon as process 1 of a PID namespace; nothing where none can be made.
-    pub fn start_as_process_1(self) -> Option<Running> {
-        let can = Command::new("unshare").args(["--pid", "--fork", "true"]).stderr(Stdio::null()).status();
-        if !can.is_ok_and(|status| status.success()) {
-            return None;
-        }
+    /// The daemon as process 1 of a PID namespace: root's own, or one of a user namespace.
+    pub fn start_as_process_1(self) -> Running {
+        const AS_ROOT: &[&str] = &["--pid", "--fork"];
+        const AS_USER: &[&str] = &["--user", "--map-root-user", "--pid", "--fork"];
+        let refused = |namespace: &&[&str]| {
+            let tried = Command::new("unshare").args(*namespace).arg("true").output();
+            let tried = tried.unwrap_or_else(|error| panic!("`unshare` of util-linux can't be run: {error}"));
+            (!tried.status.success()).then(|| String::from_utf8_lossy(&tried.stderr).into_owned())
+        };
+        let namespace = [AS_ROOT, AS_USER].into_iter().find(|namespace| refused(namespace).is_none());
+        let namespace = namespace.unwrap_or_else(|| {
+            let causes = [AS_ROOT, AS_USER].map(|namespace| refused(&namespace).unwrap_or_default());
+            panic!("no PID namespace can be made here; run this as root, or allow user namespaces: {causes:?}")
+        });
         let config = self.directory.path().join("config.yaml");
         let mut line = Command::new("unshare");
-        line.args(["--pid", "--fork", env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"]).arg(config);
-        Some(self.spawn(line))
+        line.args(namespace).args([env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"]).arg(config);
+        self.spawn(line)
     }
 
     /// The daemon, which tells of every iteration, also of those without news.
@@ -223,6 +231,22 @@ impl Outcome {
     #[track_caller]
     pub fn assert_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// It kept a time that is promised, such as the shutdown timeout. A busy machine may take some more; what doesn't end by
+    /// itself would take far longer.
+    #[track_caller]
+    pub fn assert_within(self, promised: Duration) -> Self {
+        let limit = promised + DEADLINE / 3;
+        assert!(self.took < limit, "it took {:?}, and {promised:?} are promised; its log:\n{}", self.took, self.stderr);
+        self
+    }
+
+    /// It waited as long as it was told to.
+    #[track_caller]
+    pub fn assert_took_at_least(self, told: Duration) -> Self {
+        assert!(self.took >= told, "it took {:?}, less than {told:?}; its log:\n{}", self.took, self.stderr);
         self
     }
 

@@ -11,7 +11,7 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::sync::Notify;
 
-use crate::stop::StopTrigger;
+use crate::process::stop::StopTrigger;
 
 /// The exit code of a process that a second signal ended.
 const INSISTED_EXIT_CODE: i32 = 1;
@@ -35,7 +35,7 @@ pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration
             SIGHUP => hangup.notify_one(),
             _ if is_stopping => {
                 tracing::warn!("second signal: exiting now");
-                crate::logging::flush(FLUSH_WITHIN);
+                crate::process::logging::flush(FLUSH_WITHIN);
                 std::process::exit(INSISTED_EXIT_CODE);
             }
             _ => {

@@ -1,49 +1,17 @@
-//! What must never be printed, and the redactor that takes it out of text that others wrote.
+//! Takes secrets out of text that others wrote.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
 
-use crate::template::query::form_decoded;
+use super::{Secret, form_decoded};
 
 /// The shortest text that is taken out: below it, more sense than secrets would go.
 const SCRUBBED_CHARS_MIN: usize = 4;
 /// How much of a foreign text is shown.
 const SHOWN_CHARS_MAX: usize = 400;
-
-/// A secret: it can be compared and exposed, never printed. Its memory is wiped when it goes.
-#[derive(Clone)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
-    }
-
-    /// The text, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.expose() == other.expose()
-    }
-}
 
 /// Takes an API's secrets out of what servers answer, before anybody sees it: some echo what they were sent. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
