@@ -56,6 +56,8 @@ pub enum RequestTurn {
     First,
     /// It asks for what the page before led to. That this isn't there (404) may pass.
     Next,
+    /// The same where pages are counted: behind the last page many APIs answer that there is none (404, 416).
+    Counted,
     /// It is the same request as the one of the page before (a link or token that repeats itself): the server keeps the
     /// place, and moves on with each. It isn't made again after an answer that was lost.
     Repeated,

@@ -290,6 +290,13 @@ impl Chain {
         self.is_sorted && self.below >= PAGES_BELOW_MIN
     }
 
+    /// Whether these are the records of the page that was seen last.
+    #[must_use]
+    pub fn is_last_page(&self, records: &[Fingerprint]) -> bool {
+        let records: FingerprintSet = records.iter().copied().collect();
+        records == self.records_before
+    }
+
     /// Sees the next page, and tells what follows it.
     pub fn see(&mut self, page: &Sight<'_>) -> ChainStep {
         self.pages += 1;

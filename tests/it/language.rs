@@ -110,6 +110,24 @@ fn page_numbers_end_with_a_short_page_where_the_size_is_known_and_else_with_thre
 }
 
 #[test]
+fn counted_pages_end_where_the_one_behind_the_last_is_refused_twice() {
+    let all = dates(4);
+    let api = MockServer::start(move |asked, _| {
+        let page: u64 = asked.raw_field("page").unwrap().parse().unwrap();
+        match page {
+            1 | 2 => Reply::json(&format!("{{\"data\":[{}]}}", records(2 * page - 2, 2 * page, &all))),
+            _ => Reply::status(404, "no such page"),
+        }
+    });
+    let listener = MockListener::start();
+    let more = "    start_date_name: since\n    filters: {page: '{page}'}\n";
+    Fetcher::new(&entry(api.url(), listener.url(), "", "", "", more)).once().assert_code(0);
+    assert_eq!(listener.ids(), ids(4));
+    let pages: Vec<String> = api.asked().iter().map(|asked| asked.raw_field("page").unwrap().to_owned()).collect();
+    assert_eq!(pages, ["1", "2", "3", "2", "3"]);
+}
+
+#[test]
 fn offsets_count_records_and_a_flag_ends_them() {
     let all = dates(5);
     let api = MockServer::start(move |asked, _| {

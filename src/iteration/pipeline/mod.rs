@@ -1,5 +1,6 @@
 //! One iteration under way: its pages, its batches, what it remembers.
 
+mod end;
 mod first;
 mod resume;
 mod shipping;
@@ -106,14 +107,19 @@ impl<'a> Pipeline<'a> {
                 (self.first_position(), fetched)
             }
         };
+        let mut before = None;
         loop {
             let page = self.intake.chain.course().pages + 1;
             let taken = match fetched {
                 Ok(answer) => self.process_page(answer, &asked, fetcher, Utc::now()).await,
+                Err(cause) if self.ends_before(fetcher, before.as_ref(), &asked, &cause).await => Ok(None),
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.intake.window.start, self.now)),
             };
             match taken {
-                Ok(Some((next, answer))) => (asked, fetched) = (next, answer),
+                Ok(Some((next, answer))) => {
+                    before = Some(std::mem::replace(&mut asked, next));
+                    fetched = answer;
+                }
                 Ok(None) => {
                     self.ship_rest().await?;
                     self.account.cursor = self.intake.cursor.take().or(self.account.cursor.take());
@@ -157,7 +163,11 @@ impl<'a> Pipeline<'a> {
         let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment)?;
         let (place, next, turn) = match (next, step) {
             (Ok(Some(next)), ChainStep::On { is_repeated }) => {
-                let turn = if is_repeated { RequestTurn::Repeated } else { RequestTurn::Next };
+                let turn = match (is_repeated, self.plan.paging.is_counted()) {
+                    (true, _) => RequestTurn::Repeated,
+                    (false, true) => RequestTurn::Counted,
+                    (false, false) => RequestTurn::Next,
+                };
                 (self.place(asked, &next, &seen, &answer, now), next, turn)
             }
             (next, step) => {
