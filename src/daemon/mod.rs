@@ -221,8 +221,10 @@ fn tell(diff: &Diff) {
         tracing::info!("the config is read again; no API has changed");
         return;
     }
-    let what = if diff.is_everything { "the config has changed, for all APIs" } else { "the config has changed" };
-    tracing::info!(new, changed, removed, "{what}; iterations under way end first");
+    let what = if diff.is_everything { "config reloaded, for all APIs" } else { "config reloaded" };
+    let lists = [("new", new), ("changed", changed), ("removed", removed)];
+    let named = lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(list, names)| format!("{list} {names}"));
+    tracing::info!("{what}: {}; running iterations end first", named.collect::<Vec<_>>().join("; "));
     for (old, new) in &diff.renamed {
         tracing::warn!(
             api = new,
@@ -238,7 +240,6 @@ fn tell(diff: &Diff) {
 fn listed(names: &[&str]) -> String {
     let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
-        0 if names.is_empty() => "none".to_owned(),
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use super::refusal::Refusal;
 use super::waits::moment;
 use crate::decode::DecodeError;
-use crate::http::PrivateAddress;
+use crate::http::{PrivateAddress, unreachable_anchor};
 use crate::record::date;
 use crate::retry::Verdict;
 use crate::template::RequestError;
@@ -20,7 +20,7 @@ pub enum FetchError {
     #[error("the request can't be made: {0}")]
     Request(#[from] RequestError),
     /// No answer, or not a whole one.
-    #[error("{url} gave no whole answer: {cause}")]
+    #[error("{}", unreachable(url, cause))]
     Broken {
         /// What was asked.
         url: String,
@@ -205,6 +205,16 @@ impl FetchError {
     /// The same, with the wait that was asked for.
     pub(super) fn limited(self, asked: Duration, now: DateTime<Utc>) -> Self {
         Self::Limited { cause: Box::new(self), until: moment(asked, now) }
+    }
+}
+
+/// Why nobody answered, or not to the end, without the words of libraries where the cause is a usual one.
+fn unreachable(url: &str, cause: &str) -> String {
+    match unreachable_anchor(cause) {
+        Some("host-unknown") => format!("{url}: can't resolve the host name"),
+        Some("connection-refused") => format!("{url}: connection refused"),
+        Some("no-tls") => format!("{url}: the server doesn't speak TLS; use http:// or another port"),
+        _ => format!("{url} gave no complete answer: {cause}"),
     }
 }
 

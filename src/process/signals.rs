@@ -41,7 +41,7 @@ pub async fn forward(mut signals: Signals, trigger: StopTrigger, grace: Duration
             _ => {
                 is_stopping = true;
                 let (name, seconds) = (if signal == SIGINT { "SIGINT" } else { "SIGTERM" }, grace.as_secs_f64());
-                tracing::info!("{name}: no new iteration begins; those under way have {seconds} s to end");
+                tracing::info!("{name} received: running iterations have up to {seconds} s to end");
                 trigger.stop(grace);
             }
         }

@@ -188,8 +188,8 @@ impl Shipper {
         }
         let lines = batch.len();
         Some(format!(
-            "the listener answered 400 to a batch of {lines}: {malformed_lines} malformed, {oversized_lines} too long, \
-             {successful_lines} taken"
+            "the listener answered 400 to a batch of {lines}: {malformed_lines} malformed, {oversized_lines} oversized, \
+             {successful_lines} accepted"
         ))
     }
 

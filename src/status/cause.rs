@@ -47,19 +47,20 @@ const SIGNS: &[(&str, CauseKind)] = &[
     ("connection refused", CauseKind::Refused),
     ("timed out", CauseKind::Timeout),
     ("timeout", CauseKind::Timeout),
+    ("can't resolve", CauseKind::Unresolved),
     ("lookup address", CauseKind::Unresolved),
     ("name or service not known", CauseKind::Unresolved),
     ("dns", CauseKind::Unresolved),
     ("certificate", CauseKind::Tls),
     ("tls", CauseKind::Tls),
     ("corrupt message", CauseKind::Tls),
-    ("gave no whole answer", CauseKind::Broken),
+    ("gave no complete answer", CauseKind::Broken),
     ("gave no answer", CauseKind::Broken),
     ("more than", CauseKind::TooLarge),
     ("leads to", CauseKind::Elsewhere),
     ("redirects", CauseKind::Elsewhere),
     ("json", CauseKind::NotJson),
-    ("a bug", CauseKind::Bug),
+    ("internal error", CauseKind::Bug),
 ];
 
 impl FailureCause {
@@ -108,7 +109,7 @@ impl Display for FailureCause {
             CauseKind::Timeout => ("timeout", "of"),
             CauseKind::Unresolved => ("host name can't be resolved:", ""),
             CauseKind::Tls => ("TLS error", "with"),
-            CauseKind::Broken => ("no whole answer", "from"),
+            CauseKind::Broken => ("no complete answer", "from"),
             CauseKind::WebPage => ("web page instead of data", "from"),
             CauseKind::Login => ("login page", "from"),
             CauseKind::NoToken => ("no access token", "from"),
@@ -169,12 +170,14 @@ mod tests {
 
     #[test]
     fn says_what_else_there_was() {
-        let broken = |cause| format!("page 1: https://a.example/x gave no whole answer: {cause}");
+        let broken = |cause| format!("page 1: https://a.example/x gave no complete answer: {cause}");
+        assert_cause("page 1: https://a.example/x: connection refused", "connection refused by a.example");
+        assert_cause("https://a.example/x: can't resolve the host name", "host name can't be resolved: a.example");
         assert_cause(&broken("Connection refused (os error 111)"), "connection refused by a.example");
         assert_cause(&broken("operation timed out"), "timeout of a.example");
         assert_cause(&broken("Name or service not known"), "host name can't be resolved: a.example");
         assert_cause(&broken("invalid peer certificate: Expired"), "TLS error with a.example");
-        assert_cause(&broken("connection closed"), "no whole answer from a.example");
+        assert_cause(&broken("connection closed"), "no complete answer from a.example");
         assert_cause(
             "page 1: https://a.example/ answered with a web page \"Sign in\", not with data",
             "web page instead of data from a.example",
@@ -189,7 +192,7 @@ mod tests {
         );
         assert_cause("no room for its page for 30 s: pages of all APIs take the 8 MiB", "memory budget used up");
         assert_cause("something new", "error with api.example.com");
-        assert_cause("a bug", "internal error");
+        assert_cause("internal error", "internal error");
     }
 
     #[test]

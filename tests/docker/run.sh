@@ -184,7 +184,7 @@ edited() {
   wait_log edited 'iteration done' || return 1
   # As editors do it: another file in the old one's place.
   sed 's/name: events/name: renamed/' "$folder/config.yaml" > "$folder/new" && mv "$folder/new" "$folder/config.yaml"
-  wait_log edited 'the config has changed.*new="renamed".*removed="events"' && wait_log edited 'iteration done api="renamed"'
+  wait_log edited 'config reloaded: new renamed; removed events' && wait_log edited 'iteration done api="renamed"'
 }
 check "an edit of the mounted config.yaml is taken over while it runs" edited
 page() {

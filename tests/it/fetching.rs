@@ -356,7 +356,7 @@ fn a_wait_that_one_entry_is_told_is_one_for_all_with_its_host_and_login() {
         )
         .unwrap();
         running.signal("HUP");
-        running.wait_for_log("the config has changed", 1);
+        running.wait_for_log("config reloaded", 1);
         let asked_for = |path: &str| api.asked().iter().filter(|asked| asked.path == path).count();
         wait_until("the third entry's iterations", || asked_for("/thirds") >= 3);
         running.stop().assert_code(0);

@@ -72,8 +72,8 @@ fn a_hundred_apis_stay_within_the_budget_while_the_listener_is_down_and_lose_not
         fetcher = fetcher.variable(&format!("MALLOC_{name}"), value);
     }
     let running = fetcher.start();
-    // Each of those that have a page has sent its batch twice by then.
-    running.wait_for_log("retrying the batch", 8);
+    // Where one batch failed before another page was asked for, its API is alone, and tries five times within seconds.
+    running.wait_for_log("retrying the batch", 5);
     let asked = api.asked().len();
     assert!(asked <= 2 * BUDGET / MIB, "{asked} pages were asked for, and none is delivered");
     is_up.store(true, Ordering::SeqCst);
@@ -82,7 +82,8 @@ fn a_hundred_apis_stay_within_the_budget_while_the_listener_is_down_and_lose_not
     assert!(peak < (BUDGET + BESIDES) as u64, "{} MB were in memory", peak / 1_000_000);
     let outcome = running.stop().assert_code(0);
     assert_each_once(&listener, 11 * APIS);
-    assert!(!outcome.stderr.contains("ERROR"), "{}", outcome.stderr);
+    // That the listener itself was down may have been told by then.
+    assert!(!outcome.stderr.contains("iteration failed"), "{}", outcome.stderr);
 }
 
 /// Each of three has a page that takes more than the budget, and wants it at the same time.

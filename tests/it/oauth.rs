@@ -178,7 +178,7 @@ fn entries_that_ask_for_a_token_in_the_same_words_share_it_also_after_an_edit() 
     let running = Fetcher::new(&two).start();
     running.wait_for_log("iteration done", 4);
     std::fs::write(running.config_path(), two.replace("next_url: next", "next_url: more")).unwrap();
-    running.wait_for_log("the config has changed", 1);
+    running.wait_for_log("config reloaded", 1);
     let done = running.log().matches("iteration done").count();
     running.wait_for_log("iteration done", done + 4);
     running.stop().assert_code(0);

@@ -67,10 +67,7 @@ fn an_api_that_is_added_starts_and_one_that_is_removed_ends_and_the_rest_notice_
     running.wait_for_log("iteration done", 2);
     // Noticed without a signal.
     edit(&running, &text(&[stays.clone(), entry("comes", "comes", "1h")]));
-    running.wait_for_log(
-        "the config has changed; iterations under way end first new=\"comes\" changed=\"none\" removed=\"goes\"",
-        1,
-    );
+    running.wait_for_log("config reloaded: new comes; removed goes; running iterations end first", 1);
     running.wait_for_log("the API is no longer in the config, or is not enabled, and has ended", 1);
     wait_until("a request for the API that was added", || asked_of(&api, "comes") == 1);
     let asked = asked_of(&api, "goes");
@@ -144,7 +141,7 @@ fn a_changed_api_ends_its_iteration_first_and_goes_on_from_its_checkpoint_at_onc
     let running = Fetcher::new(&text("before")).start();
     wait_until("the first request", || asked_of(&api, "before") == 1);
     edit_and_tell(&running, &text("after"));
-    running.wait_for_log("changed=\"a\"", 1);
+    running.wait_for_log("config reloaded: changed a;", 1);
     assert_eq!(asked_of(&api, "after"), 0, "the iteration under way ends first");
     held.0.send(()).unwrap();
     running.wait_for_log("iteration done", 2);
@@ -163,7 +160,7 @@ fn a_change_of_the_listener_changes_all() {
     let mut more = entries.to_vec();
     more.push(entry("ccc", "ccc", "1h"));
     edit_and_tell(&running, &config_of(api.url(), second.url(), "shipping-token-1", &more));
-    running.wait_for_log("the config has changed, for all APIs", 1);
+    running.wait_for_log("config reloaded, for all APIs", 1);
     running.wait_for_log("iteration done", 5);
     assert_eq!((first.ids(), second.ids()), (vec![2, 3], vec![4]), "known records stay known");
     running.stop().assert_code(0);
@@ -225,7 +222,7 @@ fn an_api_that_is_wanted_again_while_it_ends_never_has_two_iterations() {
     wait_until("the first request", || asked_of(&api, "before") == 1);
     for (round, text) in [&without, &again, &without, &again].into_iter().enumerate() {
         edit_and_tell(&running, text);
-        running.wait_for_log("the config has changed", round + 1);
+        running.wait_for_log("config reloaded", round + 1);
     }
     assert_eq!(asked_of(&api, "after"), 0, "its iteration is still under way");
     go_on.send(()).unwrap();
@@ -408,8 +405,7 @@ fn after_each_of_many_edits_it_asks_what_a_fresh_start_would() {
             edit_and_tell(&running, &text(entries));
             running.wait_for_log("SIGHUP: the config is read again", round);
             let done = || {
-                running.log().matches("the config has changed").count()
-                    + running.log().matches("no API has changed").count()
+                running.log().matches("config reloaded").count() + running.log().matches("no API has changed").count()
             };
             wait_until("the change", || done() == round);
         }

@@ -335,7 +335,7 @@ fn a_400_means_that_the_valid_lines_were_taken() {
     });
     let running = Fetcher::new(&general(api.url(), listener.url(), "")).start();
     running.wait_for_log("iteration done", 3);
-    let outcome = running.stop().assert_says("1 malformed, 0 too long, 2 taken");
+    let outcome = running.stop().assert_says("1 malformed, 0 oversized, 2 accepted");
     assert_eq!(listener.asked().len(), 1, "never sent again");
     assert_eq!(outcome.read("undelivered.ndjson").lines().count(), 3, "the whole batch, as nobody knows which line");
     assert!(outcome.read("last_start_dates.txt").starts_with("events: "));

@@ -272,7 +272,7 @@ fn a_failure_says_what_to_do_and_is_tried_once() {
         (Reply::status(400, "Minimum allowed time is 2024-01-01"), &["answered 400", "lower settings.days_back_fetch"]),
         (Reply::status(429, "").with("Retry-After", "17"), &["answered 429", "try again in 17 s"]),
         (Reply::json("<html>login</html>"), &["the answer is a web page, not JSON: check http_request.url"]),
-        (Reply::CutOff(b"{}".to_vec()), &["gave no whole answer"]),
+        (Reply::CutOff(b"{}".to_vec()), &["gave no complete answer"]),
     ];
     for (reply, parts) in cases {
         let api = MockServer::start(move |_, _| reply.clone());
@@ -284,7 +284,7 @@ fn a_failure_says_what_to_do_and_is_tried_once() {
         assert_eq!(api.asked().len(), 1, "{}", outcome.stdout);
     }
     let outcome = probe(&general("http://127.0.0.1:1", "http://127.0.0.1:1", "")).assert_code(1);
-    outcome.assert_says("Connection refused").assert_says("nobody listens there: check host and port");
+    outcome.assert_says("connection refused").assert_says("nobody listens there: check host and port");
     let api = MockServer::start(|_, _| Reply::status(401, r#"{"error":"invalid_client"}"#));
     let outcome = probe(&oauth(api.url())).assert_code(1).assert_says("! token    no access token:");
     outcome.assert_says("invalid_client").assert_says("check credentials.id and credentials.key");

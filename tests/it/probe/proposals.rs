@@ -319,7 +319,7 @@ fn what_was_given_wrongly_is_told_without_its_values() {
         assert!(!outcome.everything().contains("thesecret"), "{}", outcome.stderr);
         assert_eq!(outcome.stdout, "");
     }
-    propose(&["--url", url]).assert_code(1).assert_says("Connection refused").assert_says("nobody listens there");
+    propose(&["--url", url]).assert_code(1).assert_says("connection refused").assert_says("nobody listens there");
 }
 
 /// Five records of one page, and what else the answer has.
