@@ -149,3 +149,90 @@ impl Intake {
         self.in_flight.acknowledge(fingerprint);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::record::Page;
+
+    const NOW: &str = "2026-05-28T12:00:00Z";
+
+    fn at(text: &str) -> DateTime<Utc> {
+        date::parse(text).expect("a date")
+    }
+
+    fn plan() -> std::sync::Arc<Plan> {
+        let text = "logzio: {url: 'https://listener.example', token: t}\nauth_apis: [{type: general, name: a, \
+                    credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                    http_request: {url: 'https://api.example'}, json_paths: {data: data, data_date: date, next_url: next}}]";
+        let around = Environment { variable: &|_| None, directory: std::path::Path::new(".") };
+        let config = config::compile(text, &around).config.expect("a config");
+        std::sync::Arc::clone(&config.apis[0])
+    }
+
+    /// An intake whose window begins at the state's checkpoint, or some days back.
+    fn intake(plan: &Plan, state: &ApiState) -> Intake {
+        let window = Window::open(&plan.start, &state.known(TimeDelta::zero(), at(NOW)), at(NOW));
+        Intake::new(window, Chain::new(None, at(NOW)), 0)
+    }
+
+    /// A page with a record for each date; an empty one has none.
+    fn page(dates: &[&str]) -> String {
+        let record = |(id, date): (usize, &&str)| match date.is_empty() {
+            true => format!("{{\"id\":{id}}}"),
+            false => format!("{{\"id\":{id},\"date\":\"{date}\"}}"),
+        };
+        format!("{{\"data\":[{}]}}", dates.iter().enumerate().map(record).collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn what_lies_before_the_window_is_left_out_and_counted() {
+        let (plan, state) = (plan(), ApiState { checkpoint: Some(at("2026-05-28T10:00:00Z")), ..ApiState::blank() });
+        let mut intake = intake(&plan, &state);
+        let text = page(&["2026-05-28T09:00:00Z", "2026-05-28T11:00:00Z", ""]);
+        let read = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
+        let (seen, _) = intake.look(&plan, &state, &read.records, at(NOW));
+        assert_eq!(seen.iter().map(|seen| seen.is_below).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(intake.observed.before_start, 1, "the API ignores the start date");
+        let mut report = IterationReport::default();
+        assert_eq!(intake.in_window(&plan, &read.records, &mut report).len(), 2, "one without a date is shipped");
+        assert_eq!(report.older, 1);
+        // Where the request names no start, nothing is left out by its date.
+        intake.names_start = false;
+        assert_eq!(intake.in_window(&plan, &read.records, &mut report).len(), 3);
+    }
+
+    #[test]
+    fn what_was_delivered_or_is_under_way_is_a_duplicate_and_twins_of_one_page_are_two() {
+        let (plan, state) = (plan(), ApiState::blank());
+        let mut intake = intake(&plan, &state);
+        let text = page(&["2026-05-28T11:00:00Z", "2026-05-28T11:00:01Z"]);
+        let read = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
+        let twins = [read.records[0], read.records[0], read.records[1]];
+        assert_eq!(intake.admit(&twins, &[0, 0, 1]), [Admission::Ship, Admission::Ship, Admission::Duplicate]);
+        intake.send(read.records[0].fingerprint);
+        assert_eq!(intake.admit(&twins, &[0, 0, 0]), [Admission::Duplicate, Admission::Ship, Admission::Ship]);
+        intake.acknowledge(read.records[0].fingerprint);
+        assert_eq!(intake.admit(&twins, &[1, 1, 0]), [Admission::Duplicate, Admission::Ship, Admission::Ship]);
+    }
+
+    #[test]
+    fn a_late_record_is_measured_by_the_newest_one_delivered_before() {
+        let plan = plan();
+        let mut state = ApiState { newest: Some(at("2026-05-28T11:30:00Z")), ..ApiState::blank() };
+        state.last_complete =
+            Some(crate::state::CompleteIteration { start: at("2026-05-28T10:00:00Z"), at: at("2026-05-28T11:31:00Z") });
+        let mut intake = intake(&plan, &state);
+        let text = page(&["2026-05-28T11:20:00Z", "2026-05-28T09:00:00Z", "2027-01-01T00:00:00Z", ""]);
+        let read = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
+        let mut report = IterationReport::default();
+        for record in &read.records {
+            intake.observe(&mut state, record, true, &mut report, at(NOW));
+        }
+        assert_eq!(state.arrival_delay.measures(), 1, "only what was fetched before, and isn't ahead");
+        assert_eq!((intake.observed.new, intake.observed.future, report.undated), (4, 1, 1));
+    }
+}

@@ -4,11 +4,10 @@
 //! end the checkpoint. What always holds: order is never assumed; a source whose clock is ahead moves the checkpoint past
 //! nobody else's events; what ends the pages is the answer, never a repeated link by itself.
 
-use std::collections::VecDeque;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::counted::Counted;
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
 
 /// The most pages that one iteration reads: far more than a day of any API. Beyond it the next iteration goes on.
@@ -21,11 +20,6 @@ const PAGES_BELOW_MIN: u32 = 2;
 const ORDER_BELIEVED: TimeDelta = TimeDelta::days(1);
 /// Between the pages that make a circle: an answer that only comes twice in a row may be the last one.
 const CIRCLE_PAGES_MIN: u64 = 2;
-
-/// So many counted pages in a row without a new record are behind the last page.
-const COUNTED_WITHOUT_NEW: u32 = 3;
-/// The records of so many of the latest counted pages are kept, to know them again.
-const COUNTED_PAGES_KEPT: usize = 4;
 
 /// When a request was made, by our clock and by the API's (`Date`, RFC 9110, section 6.6.1), where its answer has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,30 +204,6 @@ pub struct Chain {
     counted: Counted,
 }
 
-/// Where counted pages end: a server gives nothing behind its last page, or that page again, or its first one.
-#[derive(Debug, Default)]
-struct Counted {
-    /// The records of the first page and of the latest ones.
-    pages: VecDeque<FingerprintSet>,
-    /// Pages in a row without a new record.
-    without_new: u32,
-}
-
-impl Counted {
-    /// Sees a page's records. Gives whether the last page is behind it.
-    fn see(&mut self, records: &[SeenRecord], begun: Option<DateTime<Utc>>) -> bool {
-        let is_known = |seen: &SeenRecord| self.pages.iter().any(|page| page.contains(&seen.fingerprint));
-        let is_later = |seen: &SeenRecord| begun.is_some_and(|begun| seen.date > Some(begun));
-        let has_new = records.iter().any(|seen| !is_known(seen) && !is_later(seen));
-        self.without_new = if has_new { 0 } else { self.without_new + 1 };
-        if self.pages.len() > COUNTED_PAGES_KEPT {
-            self.pages.remove(1);
-        }
-        self.pages.push_back(records.iter().map(|seen| seen.fingerprint).collect());
-        self.without_new >= COUNTED_WITHOUT_NEW
-    }
-}
-
 impl Chain {
     /// From its beginning. `sorted` is when a whole chain came newest first last.
     #[must_use]
@@ -311,7 +281,8 @@ impl Chain {
         let is_equal = self.before.replace(records) == Some(records);
         self.empty = if is_empty { self.empty + 1 } else { 0 };
         let Some(next) = page.next else { return ChainStep::Done };
-        if page.is_counted && self.counted.see(page.records, self.course.begun) {
+        let counted = || page.records.iter().map(|seen| (seen.fingerprint, seen.date)).collect::<Vec<_>>();
+        if page.is_counted && self.counted.see(&counted(), self.course.begun) {
             return ChainStep::Done;
         }
         let is_repeated = self.asked.contains(&next);

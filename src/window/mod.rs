@@ -5,6 +5,7 @@
 
 mod arrival_delay;
 mod chain;
+mod counted;
 mod coverage;
 mod in_flight;
 mod lookback;
