@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::counted::Counted;
+use super::order::{ChainOrder, Direction};
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
 
 /// The most pages that one iteration reads: far more than a day of any API. Beyond it the next iteration goes on.
@@ -39,48 +40,6 @@ impl Moment {
     }
 }
 
-/// Which way the dates of an iteration go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// From the newest on.
-    NewestFirst,
-    /// From the oldest on.
-    OldestFirst,
-    /// Up and down.
-    Mixed,
-}
-
-/// In which order the dates of a chain come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChainOrder {
-    last: Option<DateTime<Utc>>,
-    fell: bool,
-    rose: bool,
-}
-
-impl ChainOrder {
-    /// Sees the next date.
-    pub fn see(&mut self, date: DateTime<Utc>) {
-        if let Some(last) = self.last {
-            self.fell |= date < last;
-            self.rose |= date > last;
-        }
-        self.last = Some(date);
-    }
-
-    /// Which way the dates went; nothing where they were all the same.
-    #[must_use]
-    pub fn direction(&self) -> Option<Direction> {
-        match (self.fell, self.rose) {
-            (true, true) => Some(Direction::Mixed),
-            (true, false) => Some(Direction::NewestFirst),
-            (false, true) => Some(Direction::OldestFirst),
-            (false, false) => None,
-        }
-    }
-}
-
 /// What a chain of pages has shown so far, as it outlives a cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
@@ -106,7 +65,7 @@ impl Course {
     #[must_use]
     pub fn checkpoint(&self) -> Option<DateTime<Utc>> {
         let newest = self.newest?;
-        if self.order.fell { Some(self.begun.map_or(newest, |begun| newest.min(begun))) } else { self.rising }
+        if self.order.has_fallen() { Some(self.begun.map_or(newest, |begun| newest.min(begun))) } else { self.rising }
     }
 
     /// Which way its dates went.
@@ -118,13 +77,13 @@ impl Course {
     /// Whether any record had a date.
     #[must_use]
     pub fn has_dates(&self) -> bool {
-        self.order.last.is_some()
+        self.order.has_dates()
     }
 
     /// Whether no date lay before an earlier one.
     #[must_use]
     pub fn is_rising(&self) -> bool {
-        !self.order.fell
+        !self.order.has_fallen()
     }
 
     fn see_date(&mut self, date: DateTime<Utc>, moment: Moment) {

@@ -9,6 +9,7 @@ mod counted;
 mod coverage;
 mod in_flight;
 mod lookback;
+mod order;
 mod progress;
 mod reach;
 
@@ -16,12 +17,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use arrival_delay::ArrivalDelay;
-pub use chain::{
-    Chain, ChainOrder, ChainStep, Course, Direction, EMPTY_PAGES_MAX, Moment, PAGES_MAX, SeenRecord, Sight,
-};
+pub use chain::{Chain, ChainStep, Course, EMPTY_PAGES_MAX, Moment, PAGES_MAX, SeenRecord, Sight};
 pub use coverage::{Coverage, Gap, GapCause};
 pub use in_flight::InFlight;
 pub use lookback::Lookback;
+pub use order::{ChainOrder, Direction};
 pub use progress::{Progress, Proof, Stall};
 pub use reach::{RetentionLimit, RetentionSearch, is_too_old};
 

@@ -5,6 +5,7 @@ use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use super::pattern::{SCALAR, filled, one_or_more, or_filled_in, spelled_in_any_case};
+use super::text::OptionalText;
 use super::{Kind, Traits};
 use crate::config::catalog::{NamedType, types_of};
 use crate::config::keys::Place;
@@ -108,14 +109,14 @@ pub(in crate::config) enum StartName {}
 
 impl Kind for StartName {
     type Value<'v> = String;
-    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
+    const TRAITS: Traits = OptionalText::TRAITS;
 
     fn read(found: &Found<'_>) -> Option<String> {
-        found.text()
+        OptionalText::read(found)
     }
 
-    fn schema(_: Place) -> Value {
-        json!({ "type": SCALAR })
+    fn schema(place: Place) -> Value {
+        OptionalText::schema(place)
     }
 
     fn words(place: Place) -> Option<String> {
