@@ -176,7 +176,7 @@ mod tests {
     /// An intake whose window begins at the state's checkpoint, or some days back.
     fn intake(plan: &Plan, state: &ApiState) -> Intake {
         let window = Window::open(&plan.start, &state.known(TimeDelta::zero(), at(NOW)), at(NOW));
-        Intake::new(window, Chain::new(None, at(NOW)), 0)
+        Intake::new(window, Chain::new(None, TimeDelta::zero(), at(NOW)), 0)
     }
 
     /// A page with a record for each date; an empty one has none.

@@ -291,7 +291,11 @@ impl Api {
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = services.directory.remembered(self.account.ledger).await;
         let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
-        let intake = Intake::new(window, Chain::new(self.account.sorted, now), remembered);
+        let intake = Intake::new(
+            window,
+            Chain::new(self.account.sorted, outcome::overlap(&plan.start, &self.account), now),
+            remembered,
+        );
         let lane = Lane::new(delivery, self.refused.take());
         let parts = (&*services.directory, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);

@@ -91,7 +91,8 @@ fn is_wide(rule: &StartPolicy, account: &ApiState, now: DateTime<Utc>) -> bool {
     may_look && rule.overlap.is_wide_look_due(account.first_iteration, last, now)
 }
 
-fn overlap(rule: &StartPolicy, account: &ApiState) -> TimeDelta {
+/// How far before the checkpoint a window begins.
+pub(super) fn overlap(rule: &StartPolicy, account: &ApiState) -> TimeDelta {
     let is_measured = matches!(rule.overlap, Overlap::Measured { .. });
     let is_too_much = does_ship_again(account) || !account.lookback.is_affordable();
     if is_measured && is_too_much { TimeDelta::zero() } else { rule.overlap.span(&account.arrival_delay) }
@@ -186,7 +187,7 @@ pub(super) fn cut(
     }
     let course = &ended.course;
     let is_stalled = how.has_tried && account.stall.add(account.checkpoint, course.pages);
-    let reached = course.newest_before_last.filter(|_| is_stalled && ended.is_delivered && course.is_rising());
+    let reached = course.rising_before_last.filter(|_| is_stalled && ended.is_delivered && course.is_rising());
     let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
     (account.progress, account.stall) = (None, Stall::default());
     Some((Some(checkpoint), remembered_since(rule, account, &ended.window, Some(checkpoint), now)))

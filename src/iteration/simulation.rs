@@ -118,7 +118,7 @@ impl Fetcher {
         outcome::begin(&self.rule, &mut self.account, now);
         let (mut window, is_wide) = outcome::open(&self.rule, &mut self.account, now);
         let requests = print("entry");
-        let mut chain = Chain::new(self.account.sorted, now);
+        let mut chain = Chain::new(self.account.sorted, outcome::overlap(&self.rule, &self.account), now);
         let mut observed = Observed { remembered: self.delivered.len() as u64, ..Observed::default() };
         let (mut link, mut resumed, mut is_resumed, mut is_proof) = (None, None, false, false);
         if let Some(progress) = self.account.progress.clone().filter(|place| place.is_valid(requests, now)) {

@@ -8,7 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::counted::Counted;
+use super::moment::Moment;
 use super::order::{ChainOrder, Direction};
+use crate::record::date::before;
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
 
 /// The most pages that one iteration reads: far more than a day of any API. Beyond it the next iteration goes on.
@@ -22,24 +24,6 @@ const ORDER_BELIEVED: TimeDelta = TimeDelta::days(1);
 /// Between the pages that make a circle: an answer that only comes twice in a row may be the last one.
 const CIRCLE_PAGES_MIN: u64 = 2;
 
-/// When a request was made, by our clock and by the API's (`Date`, RFC 9110, section 6.6.1), where its answer has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// By the clock that is behind.
-    pub earlier: DateTime<Utc>,
-    /// By the clock that is ahead.
-    pub later: DateTime<Utc>,
-}
-
-impl Moment {
-    /// From our clock when the request was made, and the `Date` of its answer.
-    #[must_use]
-    pub fn new(own: DateTime<Utc>, of_api: Option<DateTime<Utc>>) -> Self {
-        let of_api = of_api.unwrap_or(own);
-        Self { earlier: own.min(of_api), later: own.max(of_api) }
-    }
-}
-
 /// What a chain of pages has shown so far, as it outlives a cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
@@ -47,11 +31,12 @@ pub struct Course {
     pub begun: Option<DateTime<Utc>>,
     /// The newest date that was seen, those too far ahead left out.
     pub newest: Option<DateTime<Utc>>,
-    /// The same before the last page.
-    pub newest_before_last: Option<DateTime<Utc>>,
+    /// How far the checkpoint might have moved before the last page, where the chain came oldest first.
+    pub rising_before_last: Option<DateTime<Utc>>,
     /// How far the checkpoint may move where the chain came oldest first.
     rising: Option<DateTime<Utc>>,
-    /// The first request that brought a record dated after itself: nothing moves past it.
+    /// The first request that brought a record dated after itself, or no further before than the overlap: nothing moves past
+    /// it.
     ceiling: Option<DateTime<Utc>>,
     order: ChainOrder,
     /// Whether a record came that is not later than the first request.
@@ -86,9 +71,11 @@ impl Course {
         !self.order.has_fallen()
     }
 
-    fn see_date(&mut self, date: DateTime<Utc>, moment: Moment) {
+    /// `overlap` is how far before the checkpoint the next window begins. Events that surface late have dates up to so far
+    /// before now: once a request brought a date of that span, later requests may miss some, and move nothing past it.
+    fn see_date(&mut self, date: DateTime<Utc>, moment: Moment, overlap: TimeDelta) {
         self.newest = self.newest.max(Some(date));
-        if date > moment.earlier {
+        if date > before(moment.earlier, overlap) {
             self.ceiling = Some(self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier)));
         }
         self.has_past |= self.begun.is_some_and(|begun| date <= begun);
@@ -144,6 +131,8 @@ pub enum ChainStep {
 #[derive(Debug)]
 pub struct Chain {
     course: Course,
+    /// How far before the checkpoint the next window begins.
+    overlap: TimeDelta,
     /// Whether an order that the API kept before may end the pages.
     is_sorted: bool,
     asked: FingerprintSet,
@@ -166,10 +155,11 @@ pub struct Chain {
 impl Chain {
     /// From its beginning. `sorted` is when a whole chain came newest first last.
     #[must_use]
-    pub fn new(sorted: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+    pub fn new(sorted: Option<DateTime<Utc>>, overlap: TimeDelta, now: DateTime<Utc>) -> Self {
         let is_recent = |at: DateTime<Utc>| at <= now && now.signed_duration_since(at) < ORDER_BELIEVED;
         Self {
             course: Course::default(),
+            overlap,
             is_sorted: sorted.is_some_and(is_recent),
             asked: FingerprintSet::default(),
             answers: FingerprintMap::default(),
@@ -231,7 +221,7 @@ impl Chain {
         self.pages += 1;
         self.course.pages += u64::from(!std::mem::take(&mut self.is_again));
         self.course.begun.get_or_insert(page.moment.earlier);
-        self.course.newest_before_last = self.course.newest;
+        self.course.rising_before_last = self.course.rising;
         self.see_dates(page);
         self.asked.insert(page.request);
         let parts: Vec<&[u8]> = page.records.iter().map(|seen| seen.fingerprint.bytes().as_slice()).collect();
@@ -267,7 +257,7 @@ impl Chain {
                 self.course.order.see(date);
             }
             if !seen.is_below && !super::is_future(date, page.moment.later) {
-                self.course.see_date(date, page.moment);
+                self.course.see_date(date, page.moment, self.overlap);
             }
         }
         self.records_before = page.records.iter().map(|seen| seen.fingerprint).collect();
@@ -314,12 +304,16 @@ mod tests {
     struct Played(Chain, usize);
 
     impl Played {
+        fn with_overlap(seconds: i64) -> Self {
+            Self(Chain::new(None, TimeDelta::seconds(seconds), at(0)), 0)
+        }
+
         fn new() -> Self {
-            Self(Chain::new(None, at(0)), 0)
+            Self::with_overlap(0)
         }
 
         fn sorted() -> Self {
-            Self(Chain::new(Some(at(-3_600)), at(0)), 0)
+            Self(Chain::new(Some(at(-3_600)), TimeDelta::zero(), at(0)), 0)
         }
 
         /// The next page, asked for at a second: its dates, and what it names next.
@@ -381,6 +375,30 @@ mod tests {
         played.page(100, &[10, 220], Some("2"));
         played.page(300, &[230, 290], None);
         assert_eq!(played.checkpoint(), Some(100), "never later than the first that brought one dated after itself");
+    }
+
+    #[test]
+    fn what_surfaces_late_behind_a_page_that_was_read_stays_within_the_overlap() {
+        // A late record dated 98 surfaces at 101: the page that would hold it was read at 100.
+        let mut played = Played::with_overlap(8);
+        played.page(60, &[10, 20], Some("2"));
+        played.page(100, &[30, 99], Some("3"));
+        played.page(115, &[100, 114], None);
+        assert_eq!(played.checkpoint(), Some(100), "the next window begins at 92");
+        let mut played = Played::with_overlap(8);
+        played.page(100, &[10, 20], Some("2"));
+        played.page(200, &[30, 150], Some("3"));
+        assert_eq!(played.0.course().rising_before_last, Some(at(20)));
+        played.page(300, &[160, 299], None);
+        assert_eq!(played.checkpoint(), Some(299), "what lies further back is no late event");
+    }
+
+    #[test]
+    fn a_source_whose_clock_is_ahead_moves_no_checkpoint_of_a_chain_that_is_cut() {
+        let mut played = Played::new();
+        played.page(100, &[10, 320], Some("2"));
+        played.page(101, &[330], Some("3"));
+        assert_eq!(played.0.course().rising_before_last, Some(at(100)));
     }
 
     #[test]
@@ -465,7 +483,7 @@ mod tests {
         let mut played = Played::new();
         played.page(100, &[30, 20], None);
         assert_eq!(played.0.is_newest_first(), Some(false), "it never went below");
-        let old = Chain::new(Some(at(-86_400)), at(0));
+        let old = Chain::new(Some(at(-86_400)), TimeDelta::zero(), at(0));
         assert!(!old.is_sorted, "looked at again once a day");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 
+use super::super::outcome;
 use super::super::report::is_refusal;
 use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
@@ -65,7 +66,8 @@ impl Pipeline<'_> {
             return self.begin_again();
         }
         let is_proof = matches!(progress.proof(), Proof::Again(_));
-        self.intake.chain = Chain::new(self.account.sorted, self.now).resumed(progress.course, is_proof);
+        let overlap = outcome::overlap(&self.plan.start, self.account);
+        self.intake.chain = Chain::new(self.account.sorted, overlap, self.now).resumed(progress.course, is_proof);
         self.intake.window = progress.window;
         self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.request.names_start(asked));
         self.resumed = Some(Resumed { is_proof });

@@ -77,7 +77,8 @@ pub struct Figures {
 pub struct Balance {
     pub figures: Figures,
     pub events: u64,
-    pub missing: Vec<u64>,
+    /// Each with its date, and how many of its API up to then arrived.
+    pub missing: Vec<String>,
     /// Arrivals beyond the first.
     pub doubled: u64,
     /// Those of them that no crash and no lost answer explains.
@@ -218,7 +219,7 @@ impl World {
         Balance {
             figures: inner.figures,
             events: inner.events.iter().map(|events| events.len() as u64).sum(),
-            missing: inner.missing(set_aside),
+            missing: inner.missing(set_aside).into_iter().map(|number| inner.described(number)).collect(),
             doubled: inner.arrived.values().map(|count| u64::from(count - 1)).sum(),
             unexplained: inner
                 .arrived
@@ -351,6 +352,13 @@ impl Inner {
         for number in numbers {
             *self.excused.entry(*number).or_default() += 1;
         }
+    }
+
+    fn described(&self, number: u64) -> String {
+        let events = &self.events[(number / NUMBERS) as usize];
+        let date = events.iter().find(|(_, known)| *known == number).map(|(at, _)| *at);
+        let beside = events.iter().filter(|(at, other)| Some(*at) <= date && self.arrived.contains_key(other)).count();
+        format!("{number} of {date:?}, with {beside} of its API up to then that arrived")
     }
 
     fn missing(&self, set_aside: &HashSet<u64>) -> Vec<u64> {
