@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::kinds::number::duration;
-use super::reference;
+pub use super::place::List;
+use super::span::duration;
 
 /// Each file's name without its ending, and its text, in the order of the names.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
@@ -54,30 +54,6 @@ pub struct NamedType {
     pub quirks: Mapping,
 }
 
-/// A list of the config.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum List {
-    /// APIs that are asked with Basic authentication.
-    AuthApis,
-    /// APIs that are asked with an access token.
-    OauthApis,
-}
-
-impl List {
-    /// All lists.
-    pub const ALL: [Self; 2] = [Self::AuthApis, Self::OauthApis];
-
-    /// Its key in the config.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::AuthApis => "auth_apis",
-            Self::OauthApis => "oauth_apis",
-        }
-    }
-}
-
 /// What the user writes for a type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,14 +70,6 @@ pub struct Parameter {
     pub optional: bool,
     /// What it may look like.
     pub example: String,
-}
-
-impl Parameter {
-    /// Whether it is none of the general keys.
-    #[must_use]
-    pub fn is_own(&self) -> bool {
-        !self.name.contains('.') && !reference::is_anywhere(&self.name)
-    }
 }
 
 /// How `probe` knows a service.
@@ -155,11 +123,6 @@ impl NamedType {
             (Some(value), None) => !value.is_null(),
             _ => false,
         }
-    }
-
-    /// The parameters that are none of the general keys.
-    pub fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|parameter| parameter.is_own())
     }
 
     /// Whether a host is one of the service.

@@ -15,6 +15,13 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+impl Diagnostic {
+    /// Of the file as a whole.
+    pub(super) fn of_file(what: String, line: Option<usize>, hint: &str) -> Self {
+        Self { path: String::new(), line, what, hint: Some(hint.to_owned()) }
+    }
+}
+
 /// Everything noticed about a config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {

@@ -1,24 +1,12 @@
 //! `${…}` in the values of a document: filled in, and remembered as secret.
 
-use std::collections::HashMap;
-
 use serde_yaml::Value;
 
-use super::document::Place as Spot;
+use super::document::Spot;
 use super::expand::{self, Environment};
 use super::reader::Reader;
 use super::reference::{self, Place};
-use super::section::key_text;
-use crate::text::Secret;
-
-/// What was filled in.
-#[derive(Default)]
-pub(super) struct Filling {
-    /// By the entry where it stands: all of it is secret.
-    filled: HashMap<Spot, Vec<String>>,
-    /// The texts that something was filled into, with `***` in its place.
-    masked: HashMap<Spot, String>,
-}
+use super::value::key_text;
 
 impl Reader<'_> {
     /// Fills every `${…}` in, in place; what can't be, and placeholders, are errors. What is unknown stays as it is: it is
@@ -74,10 +62,9 @@ impl Reader<'_> {
             Ok(expanded) => {
                 *text = expanded.text;
                 if !expanded.filled.is_empty() {
-                    let mut noted = self.filling.borrow_mut();
-                    noted.masked.insert(spot.clone(), expanded.masked);
+                    self.mask(spot, expanded.masked);
                     if !is_shown_by_nature(spot) {
-                        noted.filled.entry(spot.entry()).or_default().extend(expanded.filled);
+                        self.note_filled(spot, expanded.filled);
                     }
                 }
             }
@@ -89,32 +76,11 @@ impl Reader<'_> {
             }
         }
     }
-
-    /// Notes a value that is secret as a whole.
-    pub(super) fn hide(&self, spot: &Spot, value: Option<String>) {
-        self.mask(spot, "***".to_owned());
-        self.filling.borrow_mut().filled.entry(spot.entry()).or_default().extend(value);
-    }
-
-    /// Notes how the text at a place is shown.
-    pub(super) fn mask(&self, spot: &Spot, masked: String) {
-        self.filling.borrow_mut().masked.insert(spot.clone(), masked);
-    }
-
-    /// What was filled in by `${…}` in an entry.
-    pub(super) fn filled(&self, entry: &Spot) -> Vec<Secret> {
-        let noted = self.filling.borrow();
-        noted.filled.get(entry).into_iter().flatten().map(|value| Secret::new(value.as_str())).collect()
-    }
-
-    /// The text at a place with `***` for what was filled in, where something was.
-    pub(super) fn masked(&self, spot: &Spot) -> Option<String> {
-        self.filling.borrow().masked.get(spot).cloned()
-    }
 }
 
 /// Whether what stands there is shown wherever its API is, as the name, or is a number, as the settings: to hide it would
 /// take words out of every text.
 fn is_shown_by_nature(spot: &Spot) -> bool {
-    matches!(spot.key_of_entry(), Some("name" | "settings" | "type")) || spot.entry().to_string() == "status.listen"
+    matches!(spot.key_of_entry(), Some("name" | "settings" | "type"))
+        || spot.entry() == Spot::default().key("status").key("listen")
 }

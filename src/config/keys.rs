@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 
 use serde_json::Value;
 
-use super::catalog::List;
 use super::kinds::entry::{
     ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, Name, NextLink,
     OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
@@ -18,49 +17,7 @@ use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
 };
 use super::kinds::{Kind, Traits};
-
-/// Where a key may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// At the top of the file.
-    Top,
-    /// In an entry of `auth_apis`.
-    Auth,
-    /// In an entry of `oauth_apis`.
-    OAuth,
-    /// In an entry of either.
-    Both,
-}
-
-impl Place {
-    /// The list whose entries it is in.
-    pub(super) fn list(self) -> Option<List> {
-        match self {
-            Self::Auth => Some(List::AuthApis),
-            Self::OAuth => Some(List::OauthApis),
-            Self::Top | Self::Both => None,
-        }
-    }
-
-    /// The place of a list's entries.
-    pub(super) fn of(list: List) -> Self {
-        match list {
-            List::AuthApis => Self::Auth,
-            List::OauthApis => Self::OAuth,
-        }
-    }
-
-    /// The places that it stands for.
-    #[must_use]
-    pub fn each(self) -> &'static [Self] {
-        match self {
-            Self::Top => &[Self::Top],
-            Self::Auth => &[Self::Auth],
-            Self::OAuth => &[Self::OAuth],
-            Self::Both => &[Self::Auth, Self::OAuth],
-        }
-    }
-}
+use super::place::Place;
 
 /// Whether a key must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use serde_yaml::Value;
 
 use super::api::Entries;
-use super::document::Place as Spot;
-use super::section::{LIKENESS_MIN, Section, key_text};
+use super::document::Spot;
+use super::section::{LIKENESS_MIN, Section};
+use super::value::key_text;
 use crate::template::VARIABLE_NAMES;
 
 /// Where variables may stand.

@@ -4,7 +4,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::reference::{self, Place};
-use super::section::{is_blank, key_text};
+use super::value::{is_blank, key_text};
 
 /// An entry with what the type fills in.
 pub(super) fn merged(own: &Mapping, preset: &Mapping, place: Place) -> Mapping {

@@ -3,9 +3,21 @@
 //! Enters: the text of the file, the environment, the directory of the file. Leaves: a config that is valid as a whole, or
 //! every error in it, each with path, line and hint. What always holds: behind this module nothing is optional that must
 //! be there, and no named type is left. An unknown key is a warning, never a refusal.
+//!
+//! Its modules stand in layers; each uses those above it in this list, and none below:
+//!
+//! 1. Text, and no key: `diagnostic`, `document` (values and their lines), `plain` (what may be named), `expand` (`${…}`),
+//!    `slips`, `span`.
+//! 2. Reading: `reader` (notes errors, warnings and secrets), `value` (a value and where it stands).
+//! 3. The table: `place` (lists, and where keys stand), `catalog` (types as data), `kinds` (how values are read), `keys` (one
+//!    row a key), `reference` (what the table says).
+//! 4. By the table: `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
+//!    notes to diagnostics), `merge`, `parameters`, `schema`.
+//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `marks`), and this module.
 
 mod api;
 pub mod catalog;
+mod cut;
 mod diagnostic;
 mod document;
 mod expand;
@@ -13,10 +25,12 @@ mod fill;
 mod filters;
 mod keys;
 mod kinds;
+mod locate;
 mod marks;
 mod merge;
 mod paging;
 mod parameters;
+mod place;
 mod plain;
 mod reader;
 pub mod reference;
@@ -25,6 +39,9 @@ pub mod schema;
 mod secrets;
 mod section;
 mod slips;
+mod span;
+mod syntax;
+mod value;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -37,8 +54,8 @@ use serde_yaml::{Mapping, Value};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
-pub use kinds::number::duration as parse_duration;
 pub(crate) use secrets::{carries_credentials, is_secret_name};
+pub use span::duration as parse_duration;
 
 use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
@@ -46,11 +63,11 @@ use crate::plan::{Config, Output, Plan};
 use crate::record::Fingerprint;
 use crate::text::Redactor;
 use api::Entries;
-use catalog::List;
-use document::{Document, Place as Spot};
-use keys::Place;
+use document::{Document, Spot};
+use place::{List, Place};
 use reader::Reader;
-use section::{Found, Section, Text};
+use section::Section;
+use value::{Found, Text};
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -73,8 +90,7 @@ pub struct LoadedConfig {
 
 impl LoadedConfig {
     /// Of a text that can't be read at all.
-    fn unreadable(what: String, line: Option<usize>, hint: &str) -> Self {
-        let error = Diagnostic { path: String::new(), line, what, hint: Some(hint.to_owned()) };
+    fn unreadable(error: Diagnostic) -> Self {
         let diagnostics = Diagnostics { errors: vec![error], warnings: Vec::new() };
         Self { config: None, diagnostics, files: BTreeSet::new() }
     }
@@ -103,7 +119,7 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> LoadedConfig {
                 }
                 () => "it should be a text file in YAML",
             };
-            LoadedConfig::unreadable(what.clone(), None, hint)
+            LoadedConfig::unreadable(Diagnostic::of_file(what.clone(), None, hint))
         }
     }
 }
@@ -129,17 +145,7 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
-        Err(error) => {
-            let is_double = error.what.contains(document::TWICE);
-            let is_value = error.what.contains(document::UNFIT);
-            let at = error.line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
-            let hint = match (is_double, is_value) {
-                (true, _) => "keep one of the two",
-                (_, true) => "put it into quotes",
-                _ => yaml_hint(at),
-            };
-            return LoadedConfig::unreadable(format!("invalid YAML: {}", error.what), error.line, hint);
-        }
+        Err(error) => return LoadedConfig::unreadable(syntax::diagnostic(&error, text)),
     };
     let mut root = std::mem::take(&mut document.root);
     let reader = Reader::new(&document);
@@ -147,8 +153,8 @@ pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
     let config = read_config(&reader, &root, around.directory);
     let config = config.filter(|_| !reader.has_errors());
     let files = reader.files(around.directory);
-    let mut diagnostics = reader.diagnostics();
-    diagnostics.warnings.extend(slips::cut_by_comment(text));
+    let mut diagnostics = locate::diagnostics(reader.into_notes());
+    diagnostics.warnings.extend(cut::cut_by_comment(text));
     diagnostics.warnings.sort_by_key(|warning| warning.line.unwrap_or(usize::MAX));
     LoadedConfig { config, diagnostics, files }
 }
@@ -159,25 +165,9 @@ pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
 pub fn api_names(text: &str) -> Vec<String> {
     let Ok(document) = Document::parse(text.trim_start_matches('\u{feff}')) else { return Vec::new() };
     let lists = List::ALL.into_iter().filter_map(|list| document.root.get(list.key())?.as_sequence());
-    let names = lists.flatten().filter_map(|entry| section::written(entry.get("name")?));
+    let names = lists.flatten().filter_map(|entry| value::written(entry.get("name")?));
     let names = names.map(|name| name.trim().to_owned());
     names.filter(|name| !name.is_empty() && !name.contains("${") && !name.contains(char::is_control)).collect()
-}
-
-/// What people do to a line that is no YAML any more.
-fn yaml_hint(line: &str) -> &'static str {
-    let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
-    let indent: &str = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
-    match value.chars().next() {
-        _ if indent.contains('\t') => "the line is indented with a tab: indent with spaces",
-        Some('@' | '`' | '%') => "put the value into quotes: it begins with a character that YAML reserves",
-        Some('{' | '[' | '*' | '&' | '!') => {
-            "put the value into quotes, unless it is meant to be a list or a mapping, which has to be closed"
-        }
-        Some('\'' | '"') => "the quotes are not closed, or something follows them",
-        Some(_) if value.contains(": ") => "put the value into quotes: it holds `: `",
-        _ => "check the indentation, and the quotes around special characters",
-    }
 }
 
 fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Config> {
@@ -307,12 +297,12 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_>) -> Option<(Vec<Plan>, Vec<S
 
 /// Two APIs of one name would share a checkpoint.
 fn note_name(reader: &Reader<'_>, names: &mut HashMap<String, Spot>, item: &Found<'_>) {
-    let Some(name) = item.value.get("name").and_then(section::written) else { return };
+    let Some(name) = item.value.get("name").and_then(value::written) else { return };
     let name = name.trim().to_owned();
     let spot = item.spot.key("name");
     if let (Some(first), false) = (names.get(&name), name.is_empty()) {
         let hint = Some("each API has its own checkpoint, by its name".to_owned());
-        reader.error(&spot, format!("the name is taken already, by {first}"), hint);
+        reader.error(&spot, format!("the name is taken already, by {}", locate::shown_path(first)), hint);
         return;
     }
     names.insert(name, spot);

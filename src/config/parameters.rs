@@ -6,10 +6,10 @@
 use serde_yaml::{Mapping, Value};
 
 use super::catalog::{NamedType, Parameter};
-use super::document::Place as Spot;
+use super::document::Spot;
 use super::reader::Reader;
 use super::reference;
-use super::section::{Found, key_text};
+use super::value::{Found, key_text};
 
 /// What a parameter's name stands behind in a text.
 const MARK: &str = "{parameter.";
@@ -146,7 +146,7 @@ mod tests {
     use crate::config::document::Document;
     use crate::config::expand::Environment;
     use crate::config::reference::Place;
-    use crate::config::{catalog, merge};
+    use crate::config::{catalog, locate, merge};
 
     const TYPE: &str = "
 title: Any tenant
@@ -175,14 +175,14 @@ entry:
         let preset = filled_in(&reader, own, &spot, &named);
         look(&merge::merged(own, &preset, Place::Auth), &reader);
         reader.error(&spot.key(section).key("url"), "wrong", Some("here".to_owned()));
-        reader.diagnostics().errors.iter().map(ToString::to_string).collect()
+        locate::diagnostics(reader.into_notes()).errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn values_are_put_in_and_an_error_is_one_of_the_users_line() {
         let errors = compiled("http_request", "  tenant: 'a: b'\n  page: 0100\n  pass: p\n", |entry, _| {
             assert_eq!(entry["http_request"]["url"], "https://a: b.example/v1");
-            let expected = crate::config::section::written(&entry["filters"]["limit"]);
+            let expected = crate::config::value::written(&entry["filters"]["limit"]);
             assert_eq!(expected.as_deref(), Some("0100"));
         });
         assert_eq!(errors, ["line 3: auth_apis[0].tenant: wrong (here)"]);

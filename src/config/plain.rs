@@ -1,8 +1,6 @@
 //! Whether a text of the config may be named in a message: what stands in the place of a key or a name may be a secret,
 //! by a slip (a blank that is missing behind a colon, quotes around too much).
 
-use super::reference;
-
 /// The longest text that may be named.
 const NAMED_CHARS_MAX: usize = 40;
 /// The longest word in it: longer ones are rather random letters.
@@ -33,11 +31,6 @@ pub(super) fn is_plain(text: &str) -> bool {
 
 /// What stands for a text that isn't shown.
 pub(super) const NOT_SHOWN: &str = "‹not shown›";
-
-/// A key as it may be shown: one that is known somewhere, or a name.
-pub(super) fn shown_key(key: &str) -> &str {
-    if reference::is_anywhere(key) || is_plain(key) { key } else { NOT_SHOWN }
-}
 
 #[cfg(test)]
 mod tests {

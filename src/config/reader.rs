@@ -1,48 +1,63 @@
-//! Notes what is wrong while a document is read, each with its place.
+//! Notes what is wrong while a document is read, each with its place, and what is secret in it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
-use super::document::{Document, Place as Spot};
-use super::fill::Filling;
-use super::reference;
+use super::document::{Document, Spot};
+use crate::text::Secret;
 
 /// Notes what is wrong while a document is read.
 pub(super) struct Reader<'d> {
     document: &'d Document<'d>,
     noted: RefCell<Noted>,
-    pub(super) filling: RefCell<Filling>,
 }
 
 #[derive(Default)]
 struct Noted {
-    errors: Vec<(Spot, String, Option<String>)>,
-    warnings: Vec<(Spot, String, Option<String>)>,
+    errors: Vec<Note>,
+    warnings: Vec<Note>,
     /// The files that are named, as they are written.
     files: HashSet<String>,
     /// Where a value is known to be no value, so that what follows from it isn't told, too.
     poisoned: HashSet<Spot>,
     /// Where the user wrote what a value came of, by where the value stands.
     origins: HashMap<Spot, Spot>,
+    /// What was filled in, by the entry where it stands: all of it is secret.
+    filled: HashMap<Spot, Vec<String>>,
+    /// The texts that something was filled into, with `***` in its place.
+    masked: HashMap<Spot, String>,
+}
+
+/// Something that is wrong, or only odd.
+pub(super) struct Note {
+    pub(super) spot: Spot,
+    pub(super) what: String,
+    pub(super) hint: Option<String>,
+}
+
+/// What was noted of a document.
+pub(super) struct Notes<'d> {
+    pub(super) document: &'d Document<'d>,
+    pub(super) errors: Vec<Note>,
+    pub(super) warnings: Vec<Note>,
 }
 
 impl<'d> Reader<'d> {
     pub(super) fn new(document: &'d Document<'d>) -> Self {
-        Self { document, noted: RefCell::default(), filling: RefCell::default() }
+        Self { document, noted: RefCell::default() }
     }
 
     pub(super) fn error(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
         let spot = self.origin(spot);
         if !self.is_poisoned(&spot) {
-            self.noted.borrow_mut().errors.push((spot, what.into(), hint));
+            self.noted.borrow_mut().errors.push(Note { spot, what: what.into(), hint });
         }
     }
 
     pub(super) fn warn(&self, spot: &Spot, what: impl Into<String>, hint: Option<String>) {
         let spot = self.origin(spot);
-        self.noted.borrow_mut().warnings.push((spot, what.into(), hint));
+        self.noted.borrow_mut().warnings.push(Note { spot, what: what.into(), hint });
     }
 
     /// Notes where the user wrote what a value came of, and the value as it may be shown.
@@ -86,29 +101,36 @@ impl<'d> Reader<'d> {
         !self.noted.borrow().errors.is_empty()
     }
 
-    /// What was noted, with lines, in the order of the file.
-    pub(super) fn diagnostics(self) -> Diagnostics {
-        let noted = self.noted.into_inner();
-        let located_max = self.document.located_max();
-        let locate = |found: Vec<(Spot, String, Option<String>)>| {
-            let with_line = found.into_iter().enumerate().map(|(at, (spot, what, hint))| Diagnostic {
-                line: (at < located_max).then(|| self.document.line_of(&spot)).flatten(),
-                path: spot.to_string(),
-                what,
-                hint,
-            });
-            let mut errors: Vec<Diagnostic> = with_line.collect();
-            errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
-            // A section that is read in several places is told of once.
-            let mut told = HashSet::new();
-            errors.retain(|error| told.insert((error.path.clone(), error.what.clone())));
-            errors
-        };
-        let mut errors = locate(noted.errors);
-        for error in &mut errors {
-            // Where nothing better is known, what the key is for.
-            error.hint = error.hint.take().or_else(|| reference::meaning(&error.path));
-        }
-        Diagnostics { errors, warnings: locate(noted.warnings) }
+    /// Notes a value that is secret as a whole.
+    pub(super) fn hide(&self, spot: &Spot, value: Option<String>) {
+        self.mask(spot, "***".to_owned());
+        self.note_filled(spot, value);
+    }
+
+    /// Notes what was filled in at a place: it is secret wherever else it stands in the entry.
+    pub(super) fn note_filled(&self, spot: &Spot, values: impl IntoIterator<Item = String>) {
+        self.noted.borrow_mut().filled.entry(spot.entry()).or_default().extend(values);
+    }
+
+    /// Notes how the text at a place is shown.
+    pub(super) fn mask(&self, spot: &Spot, masked: String) {
+        self.noted.borrow_mut().masked.insert(spot.clone(), masked);
+    }
+
+    /// What was filled in by `${…}` in an entry.
+    pub(super) fn filled(&self, entry: &Spot) -> Vec<Secret> {
+        let noted = self.noted.borrow();
+        noted.filled.get(entry).into_iter().flatten().map(|value| Secret::new(value.as_str())).collect()
+    }
+
+    /// The text at a place with `***` for what was filled in, where something was.
+    pub(super) fn masked(&self, spot: &Spot) -> Option<String> {
+        self.noted.borrow().masked.get(spot).cloned()
+    }
+
+    /// The document, and the errors and warnings that were noted.
+    pub(super) fn into_notes(self) -> Notes<'d> {
+        let Noted { errors, warnings, .. } = self.noted.into_inner();
+        Notes { document: self.document, errors, warnings }
     }
 }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::catalog::types_of;
+use super::catalog::{NamedType, Parameter, types_of};
 use super::keys::ALIASES;
-pub use super::keys::{KEYS, KeyInfo, Need, Place};
+pub use super::keys::{KEYS, KeyInfo, Need};
+pub use super::place::Place;
+use super::plain::{NOT_SHOWN, is_plain};
 
 impl KeyInfo {
     /// What it means, in entries of one list or at the top of the file; with the types of the catalog where it is they that
@@ -38,6 +40,21 @@ impl KeyInfo {
 
     fn last(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+impl NamedType {
+    /// The parameters that are none of the general keys.
+    pub fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| parameter.is_own())
+    }
+}
+
+impl Parameter {
+    /// Whether it is none of the general keys.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        !self.name.contains('.') && !is_anywhere(&self.name)
     }
 }
 
@@ -89,6 +106,11 @@ pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
 pub fn is_anywhere(name: &str) -> bool {
     KEYS.iter().any(|key| key.path.split('.').any(|part| part == name))
         || ALIASES.iter().any(|(alias, _)| *alias == name)
+}
+
+/// A key as it may be shown: one that is known somewhere, or a name.
+pub(super) fn shown_key(key: &str) -> &str {
+    if is_anywhere(key) || is_plain(key) { key } else { NOT_SHOWN }
 }
 
 /// Whether the values of the keys of this name are numbers and words that may be shown where something is wrong with them.

@@ -8,8 +8,8 @@ use super::pattern::{SCALAR, filled, one_or_more, or_filled_in, spelled_in_any_c
 use super::text::OptionalText;
 use super::{Kind, Traits};
 use crate::config::catalog::{NamedType, types_of};
-use crate::config::keys::Place;
-use crate::config::section::{Found, Text};
+use crate::config::place::Place;
+use crate::config::value::{Found, Text};
 use crate::decode::Format;
 use crate::paging::{LinkPart, LinkSource, Locator, MoreFlag};
 use crate::record::CustomFields;

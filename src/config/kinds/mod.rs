@@ -10,8 +10,8 @@ pub(super) mod text;
 
 use serde_json::Value;
 
-use super::keys::Place;
-use super::section::Found;
+use super::place::Place;
+use super::value::Found;
 
 /// What holds for all values of a kind.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::pattern::{ORIGIN, nothing, one_or_more, or_filled_in, spelled_in_any_case};
 use super::{Kind, Traits};
-use crate::config::keys::Place;
-use crate::config::section::{Found, key_text, written};
+use crate::config::place::Place;
 use crate::config::slips;
+use crate::config::value::{Found, key_text, written};
 use crate::hosts::HostRule;
 use crate::template::{Template, UrlTemplate};
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::pattern::{ORIGIN, SCALAR, filled, or_filled_in, spelled_in_any_case};
 use super::request::web_url;
 use super::{Kind, Traits};
-use crate::config::keys::Place;
-use crate::config::section::{Found, Text};
+use crate::config::place::Place;
 use crate::config::slips;
+use crate::config::value::{Found, Text};
 use crate::plan::Acknowledge;
 use crate::text::Secret;
 
