@@ -35,6 +35,7 @@
 //! | [`iteration`] | one iteration: the shell around the deciding parts, what it leaves behind (`outcome`, pure), and what it watches |
 //! | [`window`] | where an iteration begins, what its pages say and where they end, which records are new, where the checkpoint goes, the place where an iteration was cut, arrival delay, gaps; pure |
 //! | [`http`], [`proxy`] | the HTTP clients with their TLS and limits, and what keeps them from inner hosts; the proxies of the environment |
+//! | [`transport`] | the one place where a request to an API leaves: over the network, also onto a tape, or answered by one; the clock that goes with it |
 //! | [`template`] | requests as text with variables: compiled once, filled in for each request, encoded once; pure |
 //! | [`hosts`] | which other origins an entry may ask; pure |
 //! | [`fetch`] | requests, tokens, redirects; credentials stay within their origin |
@@ -135,4 +136,5 @@ pub mod status;
 pub mod template;
 pub mod text;
 pub mod top;
+pub mod transport;
 pub mod window;

@@ -19,6 +19,7 @@ use crate::probe::{NoProposal, ProbeTarget, Proposal, TargetAuth, examine, explo
 use crate::ship::Listener;
 use crate::text::Secret;
 use crate::text::humanize::counted;
+use crate::transport::Transport;
 
 /// How many APIs are asked at a time: each answer may be large.
 const AT_A_TIME: usize = 4;
@@ -54,7 +55,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
     };
     match arguments.listener {
         true => ask_listener(client, &config).await,
-        false => ask_apis(client, config, arguments.api).await,
+        false => ask_apis(client.into(), config, arguments.api).await,
     }
 }
 
@@ -76,7 +77,7 @@ fn patient_client(extra_roots: &[CertificateDer<'static>]) -> Result<Clients, Ex
 /// An API that no config knows: the config that it asks for goes to stdout, and nothing else does.
 async fn ask_unknown(url: &str, arguments: &ProbeArgs) -> Exit {
     let asked = match (target(url, arguments), patient_client(&[])) {
-        (Ok(target), Ok(client)) => explore(&client, &target, Utc::now()).await,
+        (Ok(target), Ok(client)) => explore(&client.into(), &target, Utc::now()).await,
         (Err(what), _) => Err(NoProposal::Given(what.to_owned())),
         (_, Err(exit)) => return exit,
     };
@@ -133,7 +134,7 @@ async fn ask_listener(client: Clients, config: &Config) -> Exit {
 }
 
 /// Each API, a few at a time; the reports come in the order of the config.
-async fn ask_apis(client: Clients, config: Config, only: Option<String>) -> Exit {
+async fn ask_apis(transport: Transport, config: Config, only: Option<String>) -> Exit {
     let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
     let asked: Vec<Arc<Plan>> =
         config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();
@@ -143,9 +144,9 @@ async fn ask_apis(client: Clients, config: Config, only: Option<String>) -> Exit
     }
     let count = asked.len();
     let reports = asked.into_iter().map(|plan| {
-        let client = client.clone();
+        let transport = transport.clone();
         // A task of its own: a large answer keeps nobody else waiting.
-        tokio::spawn(async move { examine(&client, &plan, Utc::now()).await })
+        tokio::spawn(async move { examine(&transport, &plan, Utc::now()).await })
     });
     let mut reports = stream::iter(reports).buffered(AT_A_TIME);
     let mut wrong = 0_usize;

@@ -170,7 +170,7 @@ pub(super) fn assemble(
     let memory = MemoryBudget::new(config.memory_bytes);
     let services = Services {
         listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
-        clients,
+        transport: clients.into(),
         tokens: TokenCache::default(),
         gates: Gates::default(),
         asked_max,

@@ -129,7 +129,7 @@ impl Daemon {
             match clients(&new.extra_roots, Timeouts::default()) {
                 Ok(clients) => {
                     let listener = Listener::new(clients.usual.clone(), &new.listener);
-                    self.services = Arc::new(self.services.connected(clients, listener));
+                    self.services = Arc::new(self.services.connected(clients.into(), listener));
                     let (listener, stop) = (Arc::clone(&self.services.listener), self.services.stop.clone());
                     drop(tokio::spawn(check_listener(listener, stop)));
                 }

@@ -1,6 +1,6 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
@@ -11,12 +11,13 @@ use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, refusal};
 use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
-use crate::http::{self, Clients};
+use crate::http;
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Verdict};
 use crate::runtime::beside_the_runtime;
 use crate::template::Request;
 use crate::text::{Redactor, Secret};
+use crate::transport::Transport;
 use crate::window::Moment;
 
 /// A success that refuses the token is no larger than this.
@@ -29,10 +30,12 @@ const TIMEOUT_KEY: &str = "http_request.timeout";
 /// How a page is asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt<'a> {
-    pub(super) clients: &'a Clients,
+    pub(super) transport: &'a Transport,
     pub(super) plan: &'a Plan,
     pub(super) access: &'a Credentials,
     pub(super) is_http1: bool,
+    /// When it is made, by our clock.
+    pub(super) at: DateTime<Utc>,
     /// Where it is noted that bytes come.
     pub(super) counters: &'a Counters,
 }
@@ -49,7 +52,6 @@ impl Attempt<'_> {
     /// One request, with its redirects. Where many are made at a time, room is taken for the body as it comes in.
     pub(super) async fn make(self, request: &Request, mut room: Option<&mut Room<'_>>) -> Result<Got, AttemptError> {
         let (Self { access, .. }, url) = (self, &request.url);
-        let asked_at = Utc::now();
         let outgoing = self.outgoing(request);
         let sent = send(&outgoing, url, &access.redactor);
         let sent = match &mut room {
@@ -60,7 +62,7 @@ impl Attempt<'_> {
         self.counters.touch();
         let status = response.status();
         let headers = response.headers().clone();
-        let moment = Moment::new(asked_at, answer::date(&headers));
+        let moment = Moment::new(self.at, answer::date(&headers));
         let secrets = access.redactor.clone();
         let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
         let is_empty = self.plan.response.empty_statuses.contains(&status);
@@ -68,7 +70,7 @@ impl Attempt<'_> {
             let refused = Refused::read(response, url, elsewhere).await;
             return match is_empty && !refused.is_web_page() {
                 true => Ok(Got { answer: without_records, status, flaw: None }),
-                false => Err(refused.failure(&access.redactor)),
+                false => Err(refused.failure(self.transport.clock().now(), &access.redactor)),
             };
         }
         let reading = BodyReader {
@@ -120,7 +122,7 @@ impl Attempt<'_> {
         let mut headers = request.headers.clone();
         headers.extend(self.access.authorization.clone().map(|value| (AUTHORIZATION, value)));
         Outgoing {
-            clients: self.clients,
+            transport: self.transport,
             method: &request.method,
             headers,
             body: request.body.as_ref(),
@@ -172,9 +174,10 @@ pub(super) async fn status_failure(
     response: Response,
     url: &Url,
     elsewhere: Option<String>,
+    now: DateTime<Utc>,
     redactor: &Redactor,
 ) -> AttemptError {
-    Refused::read(response, url, elsewhere).await.failure(redactor)
+    Refused::read(response, url, elsewhere).await.failure(now, redactor)
 }
 
 /// An answer whose status is enough, with the beginning of its body.
@@ -198,12 +201,11 @@ impl<'a> Refused<'a> {
     }
 
     /// What is wrong with it, and what follows.
-    fn failure(self, redactor: &Redactor) -> AttemptError {
+    fn failure(self, now: DateTime<Utc>, redactor: &Redactor) -> AttemptError {
         let Self { url, status, headers, body, elsewhere } = self;
         if status.is_success() {
             return flawed(Flaw::WebPage(flaw::web_page(&body).flatten()), url, status, redactor);
         }
-        let now = Utc::now();
         let error_body = answer::error_body(&headers, &body, redactor);
         let verdict = match retry::verdict(status, &headers, now) {
             Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),

@@ -51,7 +51,7 @@ impl Gate {
     /// # Errors
     /// [`FetchError::Held`] where that is too far away; a stop and a recall.
     pub(super) async fn pass(&self, rate: Option<Rate>, waits: &Waits, host: &str) -> Result<(), FetchError> {
-        let taken = self.pace().take(rate, waits.longest(), Instant::now());
+        let taken = self.pace().take(rate, waits.longest(), waits.clock().instant());
         let mut wait = taken.map_err(|wait| waits.held(wait, host))?;
         for _ in 0..TURNS_MAX {
             if wait.is_zero() {
@@ -59,7 +59,7 @@ impl Gate {
             }
             waits.wait(wait.saturating_add(SPREAD.mul_f64(fastrand::f64()))).await?;
             // Somebody else may have been told meanwhile.
-            wait = self.pace().held(Instant::now()).unwrap_or_default();
+            wait = self.pace().held(waits.clock().instant()).unwrap_or_default();
             if wait > waits.longest() {
                 return Err(waits.held(wait, host));
             }
@@ -68,14 +68,14 @@ impl Gate {
     }
 
     /// Notes a wait that the host asked for.
-    pub(super) fn hold(&self, span: Duration) {
-        self.pace().hold(span, Instant::now());
+    pub(super) fn hold(&self, span: Duration, now: Instant) {
+        self.pace().hold(span, now);
     }
 
     /// Notes what an answer's headers tell of requests that are left.
-    pub(super) fn note(&self, quota: Option<(f64, Duration)>) {
+    pub(super) fn note(&self, quota: Option<(f64, Duration)>, now: Instant) {
         if let Some((left, until_more)) = quota {
-            self.pace().note(left, until_more, Instant::now());
+            self.pace().note(left, until_more, now);
         }
     }
 

@@ -19,7 +19,6 @@ mod send;
 mod token;
 mod waits;
 
-use chrono::Utc;
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
@@ -32,12 +31,12 @@ pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
 
 use crate::counters::Counters;
-use crate::http::Clients;
 use crate::memory::{MemoryBudget, Outage, Permit};
 use crate::plan::{Auth, Plan};
 use crate::retry::{self, Retries, Verdict};
 use crate::template::Scope;
 use crate::text::Redactor;
+use crate::transport::Transport;
 use crate::window::Moment;
 use attempt::{Attempt, Got};
 use error::AttemptError;
@@ -84,8 +83,8 @@ pub struct Answer {
 /// Asks one API for the pages of one iteration.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
-    /// The connections, shared by all APIs.
-    pub clients: &'a Clients,
+    /// The way of the requests, shared by all APIs.
+    pub transport: &'a Transport,
     /// What to ask.
     pub plan: &'a Plan,
     /// How it waits, and what ends that.
@@ -127,9 +126,10 @@ impl Fetcher<'_> {
             let (token, access) = self.access().await?;
             let is_http1 = self.gate.is_http1();
             room.take_first().await?;
-            let (clients, plan, counters) = (self.clients, self.plan, self.counters);
-            let attempt = Attempt { clients, plan, access: &access, is_http1, counters };
-            let request = self.plan.request.build(&Scope { now: Utc::now(), ..scope })?;
+            let (transport, plan, counters) = (self.transport, self.plan, self.counters);
+            let at = transport.request_time();
+            let attempt = Attempt { transport, plan, access: &access, is_http1, at, counters };
+            let request = self.plan.request.build(&Scope { now: at, ..scope })?;
             let made = attempt.make(&request, Some(&mut room)).await;
             let refusal = match &made {
                 Ok(got) if got.refuses_token() => Some(Refusal::Clear),
@@ -137,7 +137,7 @@ impl Fetcher<'_> {
                 Err(failure) => failure.refusal,
             };
             if let (Some(refusal), Some(token), false) = (refusal, token, has_renewed)
-                && self.token.refuse(token, refusal)
+                && self.token.refuse(token, refusal, self.transport.clock().instant())
             {
                 tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
                 has_renewed = true;
@@ -145,7 +145,8 @@ impl Fetcher<'_> {
             }
             let failure = match made {
                 Ok(Got { answer, flaw: None, .. }) => {
-                    self.gate.note(retry::quota(&answer.headers, Utc::now()));
+                    let clock = self.transport.clock();
+                    self.gate.note(retry::quota(&answer.headers, clock.now()), clock.instant());
                     return Ok(Answer { permit: Some(room.into_permit()), ..answer });
                 }
                 Ok(Got { flaw: Some(flaw), .. }) => flaw,
@@ -157,7 +158,7 @@ impl Fetcher<'_> {
             }
             let failure = judged(failure, turn, retries.failed());
             if let Verdict::Retry { asked: Some(asked) } = failure.verdict {
-                self.gate.hold(asked);
+                self.gate.hold(asked, self.transport.clock().instant());
             }
             room.give_back();
             self.waits.pause_or_end(&mut retries, failure, &self.plan.name).await?;
@@ -167,7 +168,7 @@ impl Fetcher<'_> {
     /// What the next request goes with, and the number of its token.
     async fn access(&self) -> Result<(Option<u64>, Credentials), FetchError> {
         let Auth::Token(request) = &self.plan.auth else { return Ok((None, Credentials::by_config(self.plan))) };
-        let token = self.token.get(self.clients, request, &self.plan.redactor, &self.waits, &self.plan.name).await;
+        let token = self.token.get(self.transport, request, &self.plan.redactor, &self.waits, &self.plan.name).await;
         let (number, token) = token.map_err(FetchError::of_token)?;
         Ok((Some(number), Credentials::by_token(self.plan, &token)))
     }

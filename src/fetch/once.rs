@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::attempt::{Attempt, Got};
 use super::{Answer, AttemptError, Credentials, FetchError, token};
 use crate::counters::Counters;
-use crate::http::Clients;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
 use crate::template::Request;
+use crate::transport::Transport;
 
 /// A call that was answered well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,15 @@ impl RefusedAnswer {
 ///
 /// # Errors
 /// Where there is no token.
-pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Credentials, Option<Call>), RefusedAnswer> {
+pub(crate) async fn access_once(
+    transport: &Transport,
+    plan: &Plan,
+) -> Result<(Credentials, Option<Call>), RefusedAnswer> {
     let Auth::Token(request) = &plan.auth else { return Ok((Credentials::by_config(plan), None)) };
     let begun = Instant::now();
-    let mut asked = token::try_ask(client, request, &plan.redactor, false).await;
+    let mut asked = token::try_ask(transport, request, &plan.redactor, false).await;
     if asked.as_ref().is_err_and(|failure| failure.wants_http1) {
-        asked = token::try_ask(client, request, &plan.redactor, true).await;
+        asked = token::try_ask(transport, request, &plan.redactor, true).await;
     }
     match asked {
         Ok((token, status)) => {
@@ -73,14 +76,15 @@ pub(crate) async fn access_once(client: &Clients, plan: &Plan) -> Result<(Creden
 /// # Errors
 /// Where there is none.
 pub(crate) async fn page_once(
-    clients: &Clients,
+    transport: &Transport,
     plan: &Plan,
     access: &Credentials,
     request: &Request,
 ) -> Result<(Answer, Call), RefusedAnswer> {
     let begun = Instant::now();
     let counters = Counters::default();
-    let attempt = Attempt { clients, plan, access, is_http1: false, counters: &counters };
+    let attempt =
+        Attempt { transport, plan, access, is_http1: false, at: transport.request_time(), counters: &counters };
     let mut made = attempt.make(request, None).await;
     if made.as_ref().is_err_and(|failure| failure.wants_http1) {
         made = Attempt { is_http1: true, ..attempt }.make(request, None).await;

@@ -9,8 +9,9 @@ use super::answer::Silence;
 use super::refusal::Refusal;
 use super::{AttemptError, FetchError};
 use crate::hosts::{self, AllowedHosts, HostRule};
-use crate::http::{ClientChoice, Clients, PrivateAddress, cause};
+use crate::http::{ClientChoice, PrivateAddress, cause};
 use crate::text::{Redactor, Secret};
+use crate::transport::{Transport, TransportError, WireRequest, refuses_http2};
 
 /// How many redirects are followed for one request: what browsers call a loop.
 const REDIRECTS_MAX: usize = 10;
@@ -19,7 +20,7 @@ const LOGIN_WORDS: [&str; 8] = ["login", "signin", "sign-in", "sign_in", "logon"
 
 /// What goes to the configured origin.
 pub(super) struct Outgoing<'a> {
-    pub(super) clients: &'a Clients,
+    pub(super) transport: &'a Transport,
     pub(super) method: &'a Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<&'a Secret>,
@@ -75,13 +76,25 @@ pub(super) fn broken(url: &Url, error: &reqwest::Error, redactor: &Redactor) -> 
     if let Some(cause) = private(error) {
         return inner(redactor.url(url), cause);
     }
-    let is_lost = !error.is_connect();
-    // What HTTP/2 says stands in no type that reqwest shows.
-    let wants_http1 = format!("{error:?}").contains("HTTP_1_1_REQUIRED");
+    let (is_lost, wants_http1) = (!error.is_connect(), refuses_http2(error));
     AttemptError {
         is_lost: is_lost && !wants_http1,
         wants_http1,
         ..AttemptError::broken(redactor.url(url), cause(error, redactor))
+    }
+}
+
+/// No answer.
+fn unanswered(url: &Url, error: TransportError, redactor: &Redactor) -> AttemptError {
+    match error {
+        TransportError::Private(cause) => inner(redactor.url(url), cause),
+        TransportError::Http(error) => broken(url, &error, redactor),
+        TransportError::Taped { cause, is_lost } => {
+            AttemptError { is_lost, ..AttemptError::broken(redactor.url(url), cause) }
+        }
+        error @ (TransportError::Full | TransportError::Different) => {
+            AttemptError::end(FetchError::Broken { url: redactor.url(url), cause: error.to_string() })
+        }
     }
 }
 
@@ -131,23 +144,17 @@ impl Hop {
     }
 
     async fn ask(&self, outgoing: &Outgoing<'_>, first: &Url, redactor: &Redactor) -> Result<Response, AttemptError> {
-        if !self.reach.is_named {
-            outgoing.clients.admit(&self.url).await.map_err(|cause| inner(redactor.url(first), cause))?;
-        }
         let (is_http1, idle) = (outgoing.is_http1, outgoing.silence.max);
-        let (client, whole) = outgoing.clients.on(ClientChoice { is_named: self.reach.is_named, is_http1, idle });
-        let builder = client.request(self.method.clone(), self.url.clone()).timeout(whole);
+        let choice = ClientChoice { is_named: self.reach.is_named, is_http1, idle };
         let mut headers = if self.is_bare() { HeaderMap::new() } else { outgoing.headers.clone() };
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         if !self.has_body {
             headers.remove(CONTENT_TYPE);
         }
-        let request = match outgoing.body.filter(|_| self.has_body) {
-            Some(body) => builder.headers(headers).body(body.expose().to_owned()),
-            None => builder.headers(headers),
-        };
-        match outgoing.silence.within(request.send()).await {
-            Some(sent) => sent.map_err(|error| broken(first, &error, redactor)),
+        let body = outgoing.body.filter(|_| self.has_body);
+        let request = WireRequest { method: self.method.clone(), url: self.url.clone(), headers, body, choice };
+        match outgoing.silence.within(outgoing.transport.send(request)).await {
+            Some(sent) => sent.map_err(|error| unanswered(first, error, redactor)),
             None => Err(AttemptError::broken(redactor.url(first), outgoing.silence.words())),
         }
     }

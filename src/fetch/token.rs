@@ -17,11 +17,12 @@ use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{AttemptError, FetchError, Waits};
 use crate::counters::Counters;
 use crate::decode::Decoded;
-use crate::http::{Clients, Timeouts};
+use crate::http::Timeouts;
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
 use crate::retry::{self, Retries};
 use crate::text::{Redactor, Secret};
+use crate::transport::Transport;
 
 /// The largest answer to a token request.
 const TOKEN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -92,13 +93,14 @@ impl TokenSlot {
     /// The token that is kept, or a new one, with its number.
     pub(super) async fn get(
         &self,
-        clients: &Clients,
+        transport: &Transport,
         request: &TokenRequest,
         redactor: &Redactor,
         waits: &Waits,
         api: &str,
     ) -> Result<(u64, Secret), FetchError> {
-        let begun = Instant::now();
+        let clock = waits.clock();
+        let begun = clock.instant();
         if let Some(token) = self.kept().fresh(begun) {
             return Ok(token);
         }
@@ -106,19 +108,19 @@ impl TokenSlot {
         {
             // Somebody else may have asked meanwhile, and was answered for all.
             let kept = self.kept();
-            if let Some(token) = kept.fresh(Instant::now()) {
+            if let Some(token) = kept.fresh(clock.instant()) {
                 return Ok(token);
             }
             if let Some((_, error)) = kept.failed.as_ref().filter(|(at, _)| *at >= begun) {
                 return Err(error.clone());
             }
         }
-        match ask(clients, request, redactor, waits, api).await {
+        match ask(transport, request, redactor, waits, api).await {
             Ok(token) => Ok(self.kept().take(token)),
             Err(error) => {
                 // Only one's own wait is ended by a stop or an edit.
                 if !matches!(error, FetchError::Stopped | FetchError::Recalled) {
-                    self.kept().failed = Some((Instant::now(), error.clone()));
+                    self.kept().failed = Some((clock.instant(), error.clone()));
                 }
                 Err(error)
             }
@@ -126,8 +128,8 @@ impl TokenSlot {
     }
 
     /// Notes that a token was refused. Gives whether another one is worth a try.
-    pub(super) fn refuse(&self, number: u64, refusal: Refusal) -> bool {
-        self.kept().refuse(number, refusal, Instant::now())
+    pub(super) fn refuse(&self, number: u64, refusal: Refusal, now: Instant) -> bool {
+        self.kept().refuse(number, refusal, now)
     }
 
     fn kept(&self) -> MutexGuard<'_, CachedToken> {
@@ -171,7 +173,7 @@ impl CachedToken {
 }
 
 async fn ask(
-    clients: &Clients,
+    transport: &Transport,
     request: &TokenRequest,
     redactor: &Redactor,
     waits: &Waits,
@@ -180,7 +182,7 @@ async fn ask(
     let mut retries = Retries::new(retry::API);
     let mut is_http1 = false;
     loop {
-        match try_ask(clients, request, redactor, is_http1).await {
+        match try_ask(transport, request, redactor, is_http1).await {
             Ok((token, _)) => return Ok(token),
             Err(failure) if failure.wants_http1 && !is_http1 => is_http1 = true,
             Err(failure) => waits.pause_or_end(&mut retries, failure, api).await?,
@@ -190,16 +192,18 @@ async fn ask(
 
 /// One token request. It never leaves its origin: the secret in it is meant for nobody else.
 pub(super) async fn try_ask(
-    clients: &Clients,
+    transport: &Transport,
     request: &TokenRequest,
     redactor: &Redactor,
     is_http1: bool,
 ) -> Result<(Token, StatusCode), AttemptError> {
-    let asked_at = Instant::now();
+    transport.request_time();
+    let clock = transport.clock();
+    let asked_at = clock.instant();
     let url = &request.url;
     let silence = Silence { max: Timeouts::default().idle, key: None };
     let outgoing = Outgoing {
-        clients,
+        transport,
         method: &request.method,
         headers: request.headers.clone(),
         body: request.body.as_ref(),
@@ -211,7 +215,7 @@ pub(super) async fn try_ask(
     let SentRequest { response, .. } = send(&outgoing, url, redactor).await?;
     let status = response.status();
     if !status.is_success() || status == StatusCode::NO_CONTENT {
-        return Err(status_failure(response, url, None, redactor).await);
+        return Err(status_failure(response, url, None, clock.now(), redactor).await);
     }
     let reading = BodyReader { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, counters: &Counters::default(), room: None };
     let body = answer::read(response, url, reading, redactor).await?;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{AttemptError, FetchError};
 use crate::process::stop::{Recall, Stop, Waited};
 use crate::retry::{Retries, Verdict};
+use crate::transport::Clock;
 
 /// A longer wait is worth shipping everything before it.
 const LONG: Duration = Duration::from_secs(1);
@@ -19,6 +20,7 @@ pub struct Waits {
     recall: Recall,
     /// The longest wait within the iteration; a longer one ends it.
     longest: Duration,
+    clock: Clock,
     is_long: watch::Sender<bool>,
 }
 
@@ -32,10 +34,10 @@ impl Drop for Flag<'_> {
 }
 
 impl Waits {
-    /// Until a stop or a recall, and for so long within the iteration.
+    /// Until a stop or a recall, and for so long within the iteration, by this clock.
     #[must_use]
-    pub fn new(stop: Stop, recall: Recall, longest: Duration) -> Self {
-        Self { stop, recall, longest, is_long: watch::Sender::new(false) }
+    pub fn new(stop: Stop, recall: Recall, longest: Duration, clock: Clock) -> Self {
+        Self { stop, recall, longest, clock, is_long: watch::Sender::new(false) }
     }
 
     /// Ends everything in the end.
@@ -65,7 +67,7 @@ impl Waits {
     /// # Errors
     /// [`FetchError::Stopped`] and [`FetchError::Recalled`], at once: then nothing more is to be sent.
     pub(crate) async fn wait(&self, span: Duration) -> Result<(), FetchError> {
-        self.during(span, tokio::time::sleep(span)).await
+        self.during(span, self.clock.sleep(span)).await
     }
 
     /// What the work gives. Where it takes longer than a second it counts as a wait.
@@ -112,17 +114,22 @@ impl Waits {
     ) -> Result<(), FetchError> {
         let Verdict::Retry { asked } = verdict else { return Err(error) };
         if let Some(asked) = asked.filter(|asked| *asked > self.longest) {
-            return Err(error.limited(asked, Utc::now()));
+            return Err(error.limited(asked, self.clock.now()));
         }
         let Some(wait) = retries.next_wait(asked) else {
             return Err(match asked {
-                Some(asked) => error.limited(asked, Utc::now()),
+                Some(asked) => error.limited(asked, self.clock.now()),
                 None => error,
             });
         };
         let (seconds, attempt) = (wait.as_secs_f64(), retries.failed().saturating_add(1));
         tracing::warn!(api, cause = %error, attempt, "retrying in {seconds:.1} s");
         self.wait(wait).await
+    }
+
+    /// What time it is.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The longest wait within the iteration.
@@ -132,7 +139,7 @@ impl Waits {
 
     /// Why a host isn't asked, as that would have to wait too long.
     pub(super) fn held(&self, wait: Duration, host: &str) -> FetchError {
-        FetchError::Held { host: host.to_owned(), until: moment(wait, Utc::now()) }
+        FetchError::Held { host: host.to_owned(), until: moment(wait, self.clock.now()) }
     }
 }
 
@@ -149,7 +156,7 @@ mod tests {
 
     fn waits(longest: Duration) -> (Waits, stop::StopTrigger, stop::RecallTrigger) {
         let ((stopping, stop), (calling, recall)) = (stop::channel(), stop::recall());
-        (Waits::new(stop, recall, longest), stopping, calling)
+        (Waits::new(stop, recall, longest, Clock::System), stopping, calling)
     }
 
     fn refused(asked: Option<Duration>) -> AttemptError {

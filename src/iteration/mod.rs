@@ -24,7 +24,6 @@ pub use report::{IterationError, IterationReport};
 
 use crate::counters::Counters;
 use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
-use crate::http::Clients;
 use crate::memory::MemoryBudget;
 use crate::plan::{Auth, Plan};
 use crate::process::stop::{Recall, Stop};
@@ -32,6 +31,7 @@ use crate::record::date;
 use crate::ship::{DeadLetterFile, Listener, Shipper};
 use crate::state::{ApiState, Commit, IterationSummary, StateDir};
 use crate::status::StatusRegistry;
+use crate::transport::Transport;
 use crate::window::{Chain, Gap, GapCause, Window, is_future};
 use delivery::BatchSender;
 use intake::Intake;
@@ -55,8 +55,8 @@ struct Cut {
 /// What iterations share.
 #[derive(Debug)]
 pub struct Services {
-    /// The connections to the APIs.
-    pub clients: Clients,
+    /// The way to the APIs.
+    pub transport: Transport,
     /// The way to the listener.
     pub listener: Arc<Listener>,
     /// What can't be delivered.
@@ -80,9 +80,9 @@ pub struct Services {
 impl Services {
     /// The same with other connections.
     #[must_use]
-    pub fn connected(&self, clients: Clients, listener: Listener) -> Self {
+    pub fn connected(&self, transport: Transport, listener: Listener) -> Self {
         Self {
-            clients,
+            transport,
             listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
             directory: Arc::clone(&self.directory),
@@ -192,10 +192,11 @@ impl Api {
         services: &Services,
         now: DateTime<Utc>,
     ) -> (Result<(), IterationError>, IterationReport) {
-        let begun = Instant::now();
+        let clock = services.transport.clock();
+        let begun = clock.instant();
         let mut report = IterationReport::default();
         for _ in 0..SLICES_MAX {
-            let passed = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+            let passed = TimeDelta::from_std(clock.instant().saturating_duration_since(begun)).unwrap_or_default();
             let (result, slice) = self.iterate_slice(services, now + passed).await;
             report.add(&slice);
             if result.is_err() || self.account.slice_from.is_none() || services.stop.is_requested() {
@@ -259,8 +260,13 @@ impl Api {
         if left > services.asked_max {
             return ended(FetchError::Held { host, until });
         }
-        let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
+        let waits = self.waits(services);
         waits.wait(left).await.or_else(ended)
+    }
+
+    fn waits(&self, services: &Services) -> Waits {
+        let clock = services.transport.clock();
+        Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max, clock)
     }
 
     /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
@@ -275,12 +281,12 @@ impl Api {
         if let Auth::Token(request) = &plan.auth {
             self.token = services.tokens.slot(request);
         }
-        let waits = Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max);
+        let waits = self.waits(services);
         self.gate = services.gates.of(plan);
-        let (clients, token, gate) = (&services.clients, &self.token, &self.gate);
+        let (transport, token, gate) = (&services.transport, &self.token, &self.gate);
         let counters = &*self.counters;
         let (memory, outage) = (&services.memory, services.listener.outage());
-        let fetcher = Fetcher { clients, plan, waits, token, gate, memory, outage, counters };
+        let fetcher = Fetcher { transport, plan, waits, token, gate, memory, outage, counters };
         let shipper = Shipper {
             listener: Arc::clone(&services.listener),
             undelivered: services.undelivered.clone(),

@@ -9,7 +9,6 @@ use super::report::{ProbeReport, answered, presentable};
 use super::suggest;
 use super::{paging, redact};
 use crate::fetch::{Answer, Credentials, access_once, error_words, page_once};
-use crate::http::Clients;
 use crate::paging::{in_header, next_link};
 use crate::plan::Plan;
 use crate::record::answer::is_link;
@@ -20,6 +19,7 @@ use crate::template::Request;
 use crate::text::Redactor;
 use crate::text::form_decoded;
 use crate::text::humanize::counted;
+use crate::transport::Transport;
 use crate::window::{Direction, Known, Window};
 
 /// Dates before this are rather numbers of another kind: 2001-09-09, a billion seconds after 1970.
@@ -29,9 +29,9 @@ const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0)
 };
 
 /// Asks an API once, and says what the config makes of its answer.
-pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> ProbeReport {
+pub async fn examine(transport: &Transport, plan: &Plan, now: DateTime<Utc>) -> ProbeReport {
     let mut report = ProbeReport::begin(&plan.name, &plan.request.url, &plan.redactor);
-    let access = match access_once(client, plan).await {
+    let access = match access_once(transport, plan).await {
         Ok((access, call)) => {
             if let Some(call) = call {
                 let life = call.token_life.map_or("it does not say how long it lasts".to_owned(), |life| {
@@ -54,7 +54,7 @@ pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Probe
             return report;
         }
     };
-    let answer = match page_once(client, plan, &access, &request).await {
+    let answer = match page_once(transport, plan, &access, &request).await {
         Ok((answer, call)) => {
             report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
             answer
@@ -64,13 +64,13 @@ pub async fn examine(client: &Clients, plan: &Plan, now: DateTime<Utc>) -> Probe
             return report;
         }
     };
-    let asked = Asked { client, plan, access: &access, now, from: start };
+    let asked = Asked { transport, plan, access: &access, now, from: start };
     asked.look_at(&answer, &mut report).await;
     report
 }
 
 struct Asked<'a> {
-    client: &'a Clients,
+    transport: &'a Transport,
     plan: &'a Plan,
     access: &'a Credentials,
     now: DateTime<Utc>,
@@ -292,7 +292,8 @@ impl Asked<'_> {
         };
         let sent = granularity.sent(tried);
         let Ok(control) = request.build_first(self.from, self.now) else { return };
-        let (assessed, came) = match assess_start(self.client, self.plan, self.access, tried, &dates, &control).await {
+        let (assessed, came) = match assess_start(self.transport, self.plan, self.access, tried, &dates, &control).await
+        {
             Ok(assessed) => assessed,
             Err(Again::Refused(refused)) => {
                 report.well("start", &format!("`{name}`: asked again from {} on", date::format(sent)));
@@ -371,7 +372,7 @@ pub(super) enum Again {
 /// Asks from another start date on, and assesses by the dates of the page before and, where it is honoured, by those of
 /// the `control` request right after. Gives how many records came, too.
 pub(super) async fn assess_start(
-    client: &Clients,
+    transport: &Transport,
     plan: &Plan,
     access: &Credentials,
     start: DateTime<Utc>,
@@ -380,23 +381,23 @@ pub(super) async fn assess_start(
 ) -> Result<(Start, usize), Again> {
     let sent = plan.request.granularity().sent(start);
     let request = plan.request.build_first(start, Utc::now()).map_err(|error| Again::Unreadable(error.to_string()))?;
-    let came = again(client, plan, access, &request).await?;
+    let came = again(transport, plan, access, &request).await?;
     let assessed = assess::start(sent, before, &came);
     if !matches!(assessed, Start::Honoured(_)) {
         return Ok((assessed, came.len()));
     }
-    let control = again(client, plan, access, control).await?;
+    let control = again(transport, plan, access, control).await?;
     Ok((assess::confirmed(assessed, sent, &control), came.len()))
 }
 
 /// The dates of the records of a page.
 async fn again(
-    client: &Clients,
+    transport: &Transport,
     plan: &Plan,
     access: &Credentials,
     request: &Request,
 ) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
-    let fetched = page_once(client, plan, access, request).await;
+    let fetched = page_once(transport, plan, access, request).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
     let root = RawJson::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;

@@ -17,7 +17,6 @@ use super::suggest;
 use crate::config::catalog::List;
 use crate::config::{self, Environment};
 use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
-use crate::http::Clients;
 use crate::paging::in_header;
 use crate::plan::{Auth, Plan};
 use crate::record::json::{JsonType as JsonKind, RawJson};
@@ -25,6 +24,7 @@ use crate::record::path::JsonPath;
 use crate::record::{Paths, date};
 use crate::template::{DateFormat, Request, RequestError, RequestTemplate};
 use crate::text::Redactor;
+use crate::transport::Transport;
 use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
@@ -72,7 +72,7 @@ pub enum NoProposal {
 ///
 /// # Errors
 /// [`NoProposal`], where there is no page to make it of.
-pub async fn explore(client: &Clients, target: &ProbeTarget, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
+pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
     let plan = compile(target, &blank(Kind::General))?;
     let token_url = match &plan.auth {
         Auth::Token(request) => Some(&request.url),
@@ -91,9 +91,9 @@ pub async fn explore(client: &Clients, target: &ProbeTarget, now: DateTime<Utc>)
         let hint = hint.unwrap_or_default();
         NoProposal::Answer(format!("{}{hint}", refused.error))
     };
-    let (access, _) = access_once(client, &plan).await.map_err(failed)?;
+    let (access, _) = access_once(transport, &plan).await.map_err(failed)?;
     let request = without_start(&plan.request).map_err(|error| NoProposal::Given(error.to_string()))?;
-    let (answer, _) = page_once(client, &plan, &access, &request).await.map_err(failed)?;
+    let (answer, _) = page_once(transport, &plan, &access, &request).await.map_err(failed)?;
     let text =
         answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
     let root = RawJson::parse(&text)
@@ -107,7 +107,7 @@ pub async fn explore(client: &Clients, target: &ProbeTarget, now: DateTime<Utc>)
     let configured = &plan.request.url;
     let seen = Seen { root, base: &answer.base, configured, has_next_header, redactor: &access.redactor, now };
     let mut draft = seen.draft(kind);
-    let asking = Asking { client, target, access: &access, now };
+    let asking = Asking { transport, target, access: &access, now };
     asking.find_start(&mut draft, root).await;
     Ok(Proposal { config: target.config(&draft, For::Showing), is_complete: draft.is_complete() })
 }
@@ -236,7 +236,7 @@ impl Seen<'_> {
 
 /// Asking for start dates.
 struct Asking<'a> {
-    client: &'a Clients,
+    transport: &'a Transport,
     target: &'a ProbeTarget,
     access: &'a Credentials,
     now: DateTime<Utc>,
@@ -307,7 +307,7 @@ impl Asking<'_> {
         };
         let sent = granularity.sent(start);
         let Ok(control) = without_start(&plan.request) else { return inconclusive("a variable has no value") };
-        let assessed = match assess_start(self.client, &plan, self.access, start, &dates, &control).await {
+        let assessed = match assess_start(self.transport, &plan, self.access, start, &dates, &control).await {
             Ok((assessed, _)) => assessed,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
             Err(Again::Refused(refused)) => return refusal(&refused),

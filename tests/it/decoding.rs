@@ -16,6 +16,7 @@ use logzio_api_fetcher::memory::{MemoryBudget, Outage};
 use logzio_api_fetcher::plan::{Plan, ResponseRule};
 use logzio_api_fetcher::process::stop::{self, Recall};
 use logzio_api_fetcher::template::{Position, Scope};
+use logzio_api_fetcher::transport::{Clock, Transport};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use reqwest::StatusCode;
 
@@ -171,12 +172,12 @@ fn page(response: ResponseRule, answer: Reply) -> Result<Answer, FetchError> {
     let environment = Environment { variable: &|_| None, directory: Path::new(".") };
     let config = config::compile(&general(api.url(), "http://127.0.0.1:1", ""), &environment).config.unwrap();
     let plan = Plan { response, ..Plan::clone(&config.apis[0]) };
-    let clients = http::clients(&[], Timeouts::default()).unwrap();
+    let transport = Transport::from(http::clients(&[], Timeouts::default()).unwrap());
     let (_trigger, stop) = stop::channel();
     let fetcher = PageFetcher {
-        clients: &clients,
+        transport: &transport,
         plan: &plan,
-        waits: Waits::new(stop, Recall::never(), Duration::from_secs(1)),
+        waits: Waits::new(stop, Recall::never(), Duration::from_secs(1), Clock::System),
         token: &TokenSlot::default(),
         gate: &Gate::default(),
         memory: &MemoryBudget::default(),

@@ -111,7 +111,7 @@ impl<'a> Pipeline<'a> {
         loop {
             let page = self.intake.chain.course().pages + 1;
             let taken = match fetched {
-                Ok(answer) => self.process_page(answer, &asked, fetcher, Utc::now()).await,
+                Ok(answer) => self.process_page(answer, &asked, fetcher, fetcher.transport.clock().now()).await,
                 Err(cause) if self.ends_before(fetcher, before.as_ref(), &asked, &cause).await => Ok(None),
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.intake.window.start, self.now)),
             };
