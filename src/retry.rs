@@ -3,6 +3,7 @@
 //! Both directions use it, towards the API and towards the listener. The deciding is pure: time and chance are arguments.
 
 mod asked;
+mod attempts;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
-use crate::process::stop::{Stop, Waited};
+pub use attempts::{AttemptOutcome, Attempts, until_done};
 
 /// The longest wait that a server may ask for within an iteration; a longer one ends it.
 pub const ASKED_MAX: Duration = Duration::from_secs(5 * 60);
@@ -39,6 +40,8 @@ pub struct Policy {
     pub first: Duration,
     /// The longest wait that is not asked for.
     pub longest: Duration,
+    /// What the log says of another try.
+    pub told: &'static str,
 }
 
 /// Towards an API: a few tries; the next iteration is never far.
@@ -47,6 +50,7 @@ pub const API: Policy = Policy {
     span_max: Duration::from_secs(30 * 60),
     first: Duration::from_millis(500),
     longest: Duration::from_secs(30),
+    told: "retrying",
 };
 
 /// Towards the listener: up to five minutes, as what is in hand would have to be fetched again.
@@ -55,40 +59,35 @@ pub const LISTENER: Policy = Policy {
     span_max: Duration::from_secs(5 * 60),
     first: Duration::from_millis(500),
     longest: Duration::from_secs(30),
+    told: "retrying the batch",
 };
 
 /// The tries of one request.
 #[derive(Debug)]
-pub struct Retries {
+struct Retries {
     policy: Policy,
     tries: u32,
     begun: tokio::time::Instant,
+    /// Whether the try that is made now is the last one.
     is_last: bool,
 }
 
 impl Retries {
     /// Before the first try.
-    #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    fn new(policy: Policy) -> Self {
         Self { policy, tries: 0, begun: tokio::time::Instant::now(), is_last: false }
     }
 
     /// How many tries have failed.
-    #[must_use]
-    pub fn failed(&self) -> u32 {
+    fn failed(&self) -> u32 {
         self.tries
     }
 
     /// After a failed try: how long to wait before the next, or nothing to give up.
-    pub fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.tries = self.tries.saturating_add(1);
         let wait = next_wait(&self.policy, self.tries, self.begun.elapsed(), asked, fastrand::f64());
         wait.filter(|_| !self.is_last)
-    }
-
-    /// Waits before the next try. A stop ends the wait, and the next try is the last.
-    pub async fn pause(&mut self, wait: Duration, stop: &Stop) {
-        self.is_last = stop.wait(wait).await == Waited::Stopped;
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Response, Url};
@@ -14,7 +12,7 @@ use super::room::Room;
 use super::{AttemptError, FetchError, flaw, refusal};
 use crate::counters::Counters;
 use crate::record::date;
-use crate::text::{Redactor, Secret};
+use crate::text::Redactor;
 
 /// How much room is made at once for a body that says how long it is.
 const PROMISED_BYTES_MAX: usize = 1024 * 1024;
@@ -76,7 +74,7 @@ pub(super) async fn read(
             Some(Ok(Some(chunk))) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
             Some(Ok(Some(_))) => return Err(AttemptError::end(FetchError::TooLarge { url: redactor.url(url), max })),
             Some(Ok(None)) => return Ok(body),
-            Some(Err(error)) => return Err(super::send::broken(url, &error, redactor)),
+            Some(Err(error)) => return Err(AttemptError::cut(url, &error, redactor)),
             None => return Err(AttemptError::broken(redactor.url(url), silence.words())),
         }
     }
@@ -153,14 +151,10 @@ fn error_of(json: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(": "))
 }
 
-/// The user and the key of HTTP Basic (RFC 7617).
-pub(super) fn base64(id: &str, key: &Secret) -> Secret {
-    Secret::new(STANDARD.encode(format!("{id}:{}", key.expose())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Secret;
     use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 
     #[track_caller]

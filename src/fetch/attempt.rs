@@ -1,22 +1,21 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::{StatusCode, Url};
 
 use super::answer::{self, BodyReader, Silence};
-use super::flaw::{self, Flaw};
+use super::auth::Credentials;
+use super::failure::{Refused, flawed};
 use super::room::Room;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
-use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, refusal};
+use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, flaw, refusal};
 use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
-use crate::http;
-use crate::plan::{Auth, Plan};
-use crate::retry::{self, Verdict};
+use crate::plan::Plan;
 use crate::runtime::beside_the_runtime;
 use crate::template::Request;
-use crate::text::{Redactor, Secret};
+use crate::text::Redactor;
 use crate::transport::Transport;
 use crate::window::Moment;
 
@@ -143,18 +142,15 @@ impl Got {
     pub(super) fn refuses_token(&self) -> bool {
         self.answer.text.as_ref().is_some_and(|text| text.len() <= REFUSAL_BYTES_MAX && refusal::of_success(text))
     }
-}
 
-fn flawed(flaw: Flaw, url: &Url, status: StatusCode, redactor: &Redactor) -> AttemptError {
-    let url = redactor.url(url);
-    let error = match flaw {
-        Flaw::WebPage(title) => {
-            FetchError::WebPage { url, title: answer::titled(title.map(|title| redactor.redact(&title))) }
-        }
-        Flaw::Empty => FetchError::Empty { url, status },
-        Flaw::Cut => FetchError::Broken { url, cause: "the body ends before its end".to_owned() },
-    };
-    AttemptError { is_lost: true, ..AttemptError::passing(error) }
+    /// What is wrong with it; where nothing else is, that it refuses the token.
+    pub(super) fn failure(self, url: &Url, redactor: &Redactor) -> AttemptError {
+        let refused = || {
+            let error_body = answer::error_words(self.answer.text.as_deref().unwrap_or_default(), redactor);
+            AttemptError::end(FetchError::Status { url: redactor.url(url), status: self.status, error_body })
+        };
+        self.flaw.unwrap_or_else(refused)
+    }
 }
 
 /// A body that can't be decoded. One that was cut off may come whole the next time.
@@ -167,90 +163,4 @@ fn undecoded(cause: DecodeError, url: &Url, redactor: &Redactor) -> AttemptError
         }
         cause => AttemptError::end(FetchError::Undecoded { url, cause }),
     }
-}
-
-/// An answer that is no success, and what follows it.
-pub(super) async fn status_failure(
-    response: Response,
-    url: &Url,
-    elsewhere: Option<String>,
-    now: DateTime<Utc>,
-    redactor: &Redactor,
-) -> AttemptError {
-    Refused::read(response, url, elsewhere).await.failure(now, redactor)
-}
-
-/// An answer whose status is enough, with the beginning of its body.
-struct Refused<'a> {
-    url: &'a Url,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-    /// Who answered, where it was asked without credentials.
-    elsewhere: Option<String>,
-}
-
-impl<'a> Refused<'a> {
-    async fn read(response: Response, url: &'a Url, elsewhere: Option<String>) -> Self {
-        let (status, headers) = (response.status(), response.headers().clone());
-        Self { url, status, headers, body: http::said(response).await, elsewhere }
-    }
-
-    fn is_web_page(&self) -> bool {
-        flaw::web_page(&self.body).is_some()
-    }
-
-    /// What is wrong with it, and what follows.
-    fn failure(self, now: DateTime<Utc>, redactor: &Redactor) -> AttemptError {
-        let Self { url, status, headers, body, elsewhere } = self;
-        if status.is_success() {
-            return flawed(Flaw::WebPage(flaw::web_page(&body).flatten()), url, status, redactor);
-        }
-        let error_body = answer::error_body(&headers, &body, redactor);
-        let verdict = match retry::verdict(status, &headers, now) {
-            Verdict::End if refusal::is_limit(status, &body) => retry::limited(&headers, now),
-            Verdict::End if matches!(status, StatusCode::CONFLICT | StatusCode::TOO_EARLY) => {
-                retry::limited(&headers, now)
-            }
-            verdict => verdict,
-        };
-        let refusal = refusal::of(status, &headers, &body).filter(|_| verdict == Verdict::End && elsewhere.is_none());
-        // Who answers these did nothing; behind the others the request may have been done.
-        let is_lost = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-        let url = redactor.url(url);
-        let error = match elsewhere {
-            Some(other) => FetchError::Elsewhere { url, other, status, error_body },
-            None => FetchError::Status { url, status, error_body },
-        };
-        AttemptError { verdict, refusal, is_lost, ..AttemptError::end(error) }
-    }
-}
-
-/// What makes a request an authorised one.
-#[derive(Debug)]
-pub(crate) struct Credentials {
-    authorization: Option<HeaderValue>,
-    /// Knows what the header holds.
-    pub(crate) redactor: Redactor,
-}
-
-impl Credentials {
-    /// By what the config itself says; the user's own header stands among the request's.
-    pub(super) fn by_config(plan: &Plan) -> Self {
-        let authorization = match &plan.auth {
-            Auth::Basic { id, key } => header("Basic", &answer::base64(id, key)),
-            Auth::OwnHeader | Auth::Token(_) => None,
-        };
-        Self { authorization, redactor: plan.redactor.clone() }
-    }
-
-    pub(super) fn by_token(plan: &Plan, token: &Secret) -> Self {
-        Self { authorization: header("Bearer", token), redactor: plan.redactor.and([token.clone()]) }
-    }
-}
-
-fn header(scheme: &str, secret: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("{scheme} {}", secret.expose())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

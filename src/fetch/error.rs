@@ -1,17 +1,19 @@
 //! Why there is no page.
 
+use std::error::Error;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use reqwest::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::{StatusCode, Url};
 
 use super::refusal::Refusal;
-use super::waits::moment;
 use crate::decode::DecodeError;
-use crate::http::{PrivateAddress, unreachable_anchor};
+use crate::http::{PrivateAddress, cause, unreachable_anchor};
 use crate::record::date;
 use crate::retry::Verdict;
 use crate::template::RequestError;
+use crate::text::Redactor;
+use crate::transport::refuses_http2;
 
 /// Why there is no page. Every `url` is without its query.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -245,4 +247,41 @@ impl AttemptError {
     pub(super) fn broken(url: String, cause: String) -> Self {
         Self { is_lost: true, ..Self::passing(FetchError::Broken { url, cause }) }
     }
+
+    /// What the client says of an answer that didn't come whole.
+    pub(super) fn cut(url: &Url, error: &reqwest::Error, redactor: &Redactor) -> Self {
+        if let Some(cause) = private(error) {
+            return Self::inner(redactor.url(url), cause);
+        }
+        let (is_lost, wants_http1) = (!error.is_connect(), refuses_http2(error));
+        Self {
+            is_lost: is_lost && !wants_http1,
+            wants_http1,
+            ..Self::broken(redactor.url(url), cause(error, redactor))
+        }
+    }
+
+    /// An inner host that the entry doesn't spell out.
+    pub(super) fn inner(url: String, cause: PrivateAddress) -> Self {
+        let line = format!("hosts: ['{}']", cause.host);
+        Self::end(FetchError::Private { url, cause, line })
+    }
+}
+
+/// Where a connection was refused because of its address, which.
+fn private(error: &reqwest::Error) -> Option<PrivateAddress> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(private) = cause.downcast_ref::<PrivateAddress>() {
+            return Some(private.clone());
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// When a span will be over.
+pub(super) fn moment(span: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let span = TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
+    now.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

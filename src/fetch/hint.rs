@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::FetchError;
+use super::auth::{refused_hint, token_hint};
 use crate::http::unreachable_advice;
 use crate::plan::Auth;
 use crate::window::is_too_old;
@@ -12,7 +13,7 @@ impl FetchError {
     #[must_use]
     pub fn hint(&self, auth: &Auth) -> Option<&'static str> {
         match self {
-            Self::Token(error) => of_token(error),
+            Self::Token(error) => token_hint(error),
             Self::Status { status, error_body, .. } => of_status(*status, error_body, auth),
             Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
             Self::Limited { .. } | Self::Held { .. } => Some(
@@ -42,25 +43,6 @@ impl FetchError {
     }
 }
 
-fn of_token(error: &FetchError) -> Option<&'static str> {
-    match error {
-        FetchError::Broken { cause, .. } => return unreachable_advice(cause, "token_http_request.url"),
-        FetchError::Status { .. } => {}
-        FetchError::Limited { .. } => return Some("nothing: it is asked again at that time"),
-        _ => return Some("check token_http_request.url: it must be the token endpoint"),
-    }
-    Some(match error.status()? {
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "check credentials.id and credentials.key (the secret's value, not its id), and token_http_request.scope; secrets \
-             expire"
-        }
-        StatusCode::NOT_FOUND => "check token_http_request.url",
-        StatusCode::TOO_MANY_REQUESTS => "the token server limits requests: make settings.time_interval longer",
-        status if status.is_server_error() => "the token server returned a server error; the fetcher keeps retrying",
-        _ => return None,
-    })
-}
-
 fn of_status(status: StatusCode, error_body: &str, auth: &Auth) -> Option<&'static str> {
     Some(match status {
         StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
@@ -71,13 +53,7 @@ fn of_status(status: StatusCode, error_body: &str, auth: &Auth) -> Option<&'stat
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
             "the API does not take the request: check filters and start_date_name"
         }
-        StatusCode::UNAUTHORIZED => match auth {
-            Auth::Basic { .. } => "check credentials.id and credentials.key: wrong, expired, or of another region",
-            Auth::OwnHeader => "check the header Authorization in http_request.headers",
-            Auth::Token(_) => {
-                "there is a token, but not for this API: check token_http_request.scope and the permissions"
-            }
-        },
+        StatusCode::UNAUTHORIZED => refused_hint(auth),
         StatusCode::FORBIDDEN => "authenticated, but not authorized: check the permissions of the account",
         StatusCode::NOT_FOUND => "nothing is there: check http_request.url",
         StatusCode::METHOD_NOT_ALLOWED => "check http_request.method",

@@ -8,7 +8,9 @@
 mod anchor;
 mod answer;
 mod attempt;
+mod auth;
 mod error;
+mod failure;
 mod flaw;
 mod gate;
 mod hint;
@@ -16,29 +18,31 @@ mod once;
 mod refusal;
 mod room;
 mod send;
-mod token;
 mod waits;
+
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 pub(crate) use answer::error_words;
-pub(crate) use attempt::Credentials;
+pub(crate) use auth::Credentials;
+pub use auth::{TokenCache, TokenSlot};
 pub use error::FetchError;
 pub use gate::{Gate, Gates};
 pub(crate) use once::{Call, RefusedAnswer, access_once, page_once};
-pub use token::{TokenCache, TokenSlot};
 pub use waits::Waits;
 
 use crate::counters::Counters;
 use crate::memory::{MemoryBudget, Outage, Permit};
-use crate::plan::{Auth, Plan};
-use crate::retry::{self, Retries, Verdict};
+use crate::plan::Plan;
+use crate::retry::{self, AttemptOutcome, Attempts, Verdict, until_done};
 use crate::template::Scope;
 use crate::text::Redactor;
 use crate::transport::Transport;
 use crate::window::Moment;
 use attempt::{Attempt, Got};
+use auth::Authenticator;
 use error::AttemptError;
 use refusal::Refusal;
 use room::Room;
@@ -107,70 +111,97 @@ impl Fetcher<'_> {
     /// # Errors
     /// [`FetchError`] of the last try.
     pub async fn page(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
-        let page = self.waits.stop().until_cut(self.page_with_retries(scope, turn));
+        let room = Room::new(self.memory, self.outage, &self.waits, self.counters, self.plan.paths.has_tree());
+        let host = self.plan.request.url.origin().ascii_serialization();
+        let attempts = PageAttempts { fetcher: self, scope, turn, room: Some(room), host, has_renewed: false };
+        let page = self.waits.stop().until_cut(until_done(retry::API, attempts));
         tokio::select! {
             biased;
             page = page => page.unwrap_or(Err(FetchError::Stopped)),
             () = self.waits.halted() => Err(FetchError::Recalled),
         }
     }
+}
 
-    async fn page_with_retries(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
-        let mut retries = Retries::new(retry::API);
-        let mut has_renewed = false;
-        let host = self.plan.request.url.origin().ascii_serialization();
-        let has_tree = self.plan.paths.has_tree();
-        let mut room = Room::new(self.memory, self.outage, &self.waits, self.counters, has_tree);
-        loop {
-            self.gate.pass(self.plan.rate, &self.waits, &host).await?;
-            let (token, access) = self.access().await?;
-            let is_http1 = self.gate.is_http1();
-            room.take_first().await?;
-            let (transport, plan, counters) = (self.transport, self.plan, self.counters);
-            let at = transport.request_time();
-            let attempt = Attempt { transport, plan, access: &access, is_http1, at, counters };
-            let request = self.plan.request.build(&Scope { now: at, ..scope })?;
-            let made = attempt.make(&request, Some(&mut room)).await;
-            let refusal = match &made {
-                Ok(got) if got.refuses_token() => Some(Refusal::Clear),
-                Ok(_) => None,
-                Err(failure) => failure.refusal,
-            };
-            if let (Some(refusal), Some(token), false) = (refusal, token, has_renewed)
-                && self.token.refuse(token, refusal, self.transport.clock().instant())
-            {
-                tracing::info!(api = self.plan.name, "the access token is refused, asking for a fresh one");
-                has_renewed = true;
-                continue;
-            }
-            let failure = match made {
-                Ok(Got { answer, flaw: None, .. }) => {
-                    let clock = self.transport.clock();
-                    self.gate.note(retry::quota(&answer.headers, clock.now()), clock.instant());
-                    return Ok(Answer { permit: Some(room.into_permit()), ..answer });
-                }
-                Ok(Got { flaw: Some(flaw), .. }) => flaw,
-                Err(failure) => failure,
-            };
-            if failure.wants_http1 && self.gate.go_on_by_http1() {
-                tracing::info!(api = self.plan.name, "the server refuses HTTP/2, going on by HTTP/1.1");
-                continue;
-            }
-            let failure = judged(failure, turn, retries.failed());
-            if let Verdict::Retry { asked: Some(asked) } = failure.verdict {
-                self.gate.hold(asked, self.transport.clock().instant());
-            }
-            room.give_back();
-            self.waits.pause_or_end(&mut retries, failure, &self.plan.name).await?;
-        }
+/// The attempts to get one page.
+struct PageAttempts<'f> {
+    fetcher: &'f Fetcher<'f>,
+    scope: Scope<'f>,
+    turn: RequestTurn,
+    /// Where the page may be in memory; it goes with the page.
+    room: Option<Room<'f>>,
+    host: String,
+    /// Whether other credentials were got for it.
+    has_renewed: bool,
+}
+
+impl Attempts<Answer, FetchError> for PageAttempts<'_> {
+    fn api(&self) -> &str {
+        &self.fetcher.plan.name
     }
 
-    /// What the next request goes with, and the number of its token.
-    async fn access(&self) -> Result<(Option<u64>, Credentials), FetchError> {
-        let Auth::Token(request) = &self.plan.auth else { return Ok((None, Credentials::by_config(self.plan))) };
-        let token = self.token.get(self.transport, request, &self.plan.redactor, &self.waits, &self.plan.name).await;
-        let (number, token) = token.map_err(FetchError::of_token)?;
-        Ok((Some(number), Credentials::by_token(self.plan, &token)))
+    async fn make(&mut self, failed: u32) -> AttemptOutcome<Answer, FetchError> {
+        self.attempt(failed).await.unwrap_or_else(|error| AttemptOutcome::Failed(error, Verdict::End))
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<bool, FetchError> {
+        self.room.iter_mut().for_each(Room::give_back);
+        self.fetcher.waits.wait(wait).await.map(|()| false)
+    }
+
+    fn longest(&self) -> Duration {
+        self.fetcher.waits.longest()
+    }
+
+    fn limited(&self, error: FetchError, asked: Duration) -> FetchError {
+        error.limited(asked, self.fetcher.transport.clock().now())
+    }
+}
+
+impl PageAttempts<'_> {
+    /// One attempt. An error ends them all.
+    async fn attempt(&mut self, failed: u32) -> Result<AttemptOutcome<Answer, FetchError>, FetchError> {
+        let Fetcher { transport, plan, waits, token, gate, counters, .. } = self.fetcher;
+        gate.pass(plan.rate, waits, &self.host).await?;
+        let authenticator = Authenticator { transport, plan, token, waits };
+        let credentials = authenticator.credentials().await?;
+        let is_http1 = gate.is_http1();
+        if let Some(room) = &mut self.room {
+            room.take_first().await?;
+        }
+        let (at, clock) = (transport.request_time(), transport.clock());
+        let attempt = Attempt { transport, plan, access: &credentials, is_http1, at, counters };
+        let request = plan.request.build(&Scope { now: at, ..self.scope })?;
+        let made = attempt.make(&request, self.room.as_mut()).await;
+        let refusal = match &made {
+            Ok(got) if got.refuses_token() => Some(Refusal::Clear),
+            Ok(_) => None,
+            Err(failure) => failure.refusal,
+        };
+        let is_renewed =
+            !self.has_renewed && refusal.is_some_and(|refusal| authenticator.renews(&credentials, refusal));
+        let failure = match made {
+            Ok(Got { flaw: None, answer, .. }) if !is_renewed => {
+                gate.note(retry::quota(&answer.headers, clock.now()), clock.instant());
+                return Ok(AttemptOutcome::Done(Answer { permit: self.room.take().map(Room::into_permit), ..answer }));
+            }
+            Ok(got) => got.failure(&request.url, &credentials.redactor),
+            Err(failure) => failure,
+        };
+        if is_renewed {
+            tracing::info!(api = plan.name, "the access token is refused, asking for a fresh one");
+            self.has_renewed = true;
+            return Ok(AttemptOutcome::AtOnce(failure.error));
+        }
+        if failure.wants_http1 && gate.go_on_by_http1() {
+            tracing::info!(api = plan.name, "the server refuses HTTP/2, going on by HTTP/1.1");
+            return Ok(AttemptOutcome::AtOnce(failure.error));
+        }
+        let AttemptError { error, verdict, .. } = judged(failure, self.turn, failed);
+        if let Verdict::Retry { asked: Some(asked) } = verdict {
+            gate.hold(asked, clock.instant());
+        }
+        Ok(AttemptOutcome::Failed(error, verdict))
     }
 }
 

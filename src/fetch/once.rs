@@ -6,7 +6,8 @@ use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Got};
-use super::{Answer, AttemptError, Credentials, FetchError, token};
+use super::auth::{Credentials, try_ask};
+use super::{Answer, AttemptError, FetchError};
 use crate::counters::Counters;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
@@ -55,9 +56,9 @@ pub(crate) async fn access_once(
 ) -> Result<(Credentials, Option<Call>), RefusedAnswer> {
     let Auth::Token(request) = &plan.auth else { return Ok((Credentials::by_config(plan), None)) };
     let begun = Instant::now();
-    let mut asked = token::try_ask(transport, request, &plan.redactor, false).await;
+    let mut asked = try_ask(transport, request, &plan.redactor, false).await;
     if asked.as_ref().is_err_and(|failure| failure.wants_http1) {
-        asked = token::try_ask(transport, request, &plan.redactor, true).await;
+        asked = try_ask(transport, request, &plan.redactor, true).await;
     }
     match asked {
         Ok((token, status)) => {

@@ -1,7 +1,5 @@
 //! One request and its redirects: within the origin as they say, beyond it only where the entry's `hosts` says so.
 
-use std::error::Error;
-
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -9,9 +7,9 @@ use super::answer::Silence;
 use super::refusal::Refusal;
 use super::{AttemptError, FetchError};
 use crate::hosts::{self, AllowedHosts, HostRule};
-use crate::http::{ClientChoice, PrivateAddress, cause};
+use crate::http::ClientChoice;
 use crate::text::{Redactor, Secret};
-use crate::transport::{Transport, TransportError, WireRequest, refuses_http2};
+use crate::transport::{Transport, TransportError, WireRequest};
 
 /// How many redirects are followed for one request: what browsers call a loop.
 const REDIRECTS_MAX: usize = 10;
@@ -71,24 +69,11 @@ fn refused(url: String, why: &'static str) -> AttemptError {
     AttemptError::end(FetchError::Redirect { url, why })
 }
 
-/// An answer that didn't come whole.
-pub(super) fn broken(url: &Url, error: &reqwest::Error, redactor: &Redactor) -> AttemptError {
-    if let Some(cause) = private(error) {
-        return inner(redactor.url(url), cause);
-    }
-    let (is_lost, wants_http1) = (!error.is_connect(), refuses_http2(error));
-    AttemptError {
-        is_lost: is_lost && !wants_http1,
-        wants_http1,
-        ..AttemptError::broken(redactor.url(url), cause(error, redactor))
-    }
-}
-
 /// No answer.
 fn unanswered(url: &Url, error: TransportError, redactor: &Redactor) -> AttemptError {
     match error {
-        TransportError::Private(cause) => inner(redactor.url(url), cause),
-        TransportError::Http(error) => broken(url, &error, redactor),
+        TransportError::Private(cause) => AttemptError::inner(redactor.url(url), cause),
+        TransportError::Http(error) => AttemptError::cut(url, &error, redactor),
         TransportError::Taped { cause, is_lost } => {
             AttemptError { is_lost, ..AttemptError::broken(redactor.url(url), cause) }
         }
@@ -96,23 +81,6 @@ fn unanswered(url: &Url, error: TransportError, redactor: &Redactor) -> AttemptE
             AttemptError::end(FetchError::Broken { url: redactor.url(url), cause: error.to_string() })
         }
     }
-}
-
-/// Where a connection was refused because of its address, which.
-fn private(error: &reqwest::Error) -> Option<PrivateAddress> {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if let Some(private) = cause.downcast_ref::<PrivateAddress>() {
-            return Some(private.clone());
-        }
-        next = cause.source();
-    }
-    None
-}
-
-fn inner(url: String, cause: PrivateAddress) -> AttemptError {
-    let line = format!("hosts: ['{}']", cause.host);
-    AttemptError::end(FetchError::Private { url, cause, line })
 }
 
 /// One request of a chain of redirects.

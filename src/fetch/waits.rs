@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::{AttemptError, FetchError};
+use super::FetchError;
+use super::error::moment;
 use crate::process::stop::{Recall, Stop, Waited};
-use crate::retry::{Retries, Verdict};
 use crate::transport::Clock;
 
 /// A longer wait is worth shipping everything before it.
@@ -102,31 +101,6 @@ impl Waits {
         Err(if ended == Waited::Recalled { FetchError::Recalled } else { FetchError::Stopped })
     }
 
-    /// Waits as the verdict says, or gives the error back where there is no further try.
-    ///
-    /// # Errors
-    /// The last failure; [`FetchError::Limited`] where the wait that it asks for is too long, or the tries are used up.
-    pub(super) async fn pause_or_end(
-        &self,
-        retries: &mut Retries,
-        AttemptError { error, verdict, .. }: AttemptError,
-        api: &str,
-    ) -> Result<(), FetchError> {
-        let Verdict::Retry { asked } = verdict else { return Err(error) };
-        if let Some(asked) = asked.filter(|asked| *asked > self.longest) {
-            return Err(error.limited(asked, self.clock.now()));
-        }
-        let Some(wait) = retries.next_wait(asked) else {
-            return Err(match asked {
-                Some(asked) => error.limited(asked, self.clock.now()),
-                None => error,
-            });
-        };
-        let (seconds, attempt) = (wait.as_secs_f64(), retries.failed().saturating_add(1));
-        tracing::warn!(api, cause = %error, attempt, "retrying in {seconds:.1} s");
-        self.wait(wait).await
-    }
-
     /// What time it is.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
@@ -143,25 +117,16 @@ impl Waits {
     }
 }
 
-/// When a span will be over.
-pub(super) fn moment(span: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    let span = TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX);
-    now.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::{TimeDelta, Utc};
+
     use crate::process::stop;
 
     fn waits(longest: Duration) -> (Waits, stop::StopTrigger, stop::RecallTrigger) {
         let ((stopping, stop), (calling, recall)) = (stop::channel(), stop::recall());
         (Waits::new(stop, recall, longest, Clock::System), stopping, calling)
-    }
-
-    fn refused(asked: Option<Duration>) -> AttemptError {
-        let error = FetchError::Broken { url: "https://api.example/".to_owned(), cause: "busy".to_owned() };
-        AttemptError { verdict: Verdict::Retry { asked }, ..AttemptError::end(error) }
     }
 
     #[tokio::test]
@@ -189,14 +154,11 @@ mod tests {
         assert!(!seen(Duration::from_millis(20)).await, "the flag of a wait that was given up is lowered");
     }
 
-    #[tokio::test]
-    async fn a_longer_wait_than_may_be_ends_the_iteration_and_says_until_when() {
+    #[test]
+    fn who_is_not_asked_says_until_when() {
         let (waits, ..) = waits(Duration::from_millis(20));
-        let mut retries = Retries::new(crate::retry::API);
-        assert!(waits.pause_or_end(&mut retries, refused(Some(Duration::from_millis(20))), "a").await.is_ok());
         let before = Utc::now();
-        let ended = waits.pause_or_end(&mut retries, refused(Some(Duration::from_secs(7200))), "a").await;
-        let until = ended.expect_err("too long").until().expect("until when");
+        let until = waits.held(Duration::from_secs(7200), "https://api.example").until().expect("until when");
         assert!(until >= before + TimeDelta::hours(2) && until < before + TimeDelta::hours(3), "{until}");
     }
 }

@@ -1,7 +1,7 @@
 //! One batch to the listener, and what became of it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -13,8 +13,8 @@ use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, unreachable_advice, whole_body};
 use crate::memory::Outage;
 use crate::plan::{self, Acknowledge};
-use crate::process::stop::Stop;
-use crate::retry::{self, Retries, Verdict};
+use crate::process::stop::{Stop, Waited};
+use crate::retry::{self, AttemptOutcome, Attempts, Verdict, until_done};
 use crate::template::query::encode_component;
 use crate::text::{Redactor, Secret};
 
@@ -235,25 +235,7 @@ impl Listener {
 
     /// Sends a compressed batch, again and again where that may help.
     pub(super) async fn deliver(&self, body: &Bytes, stop: &Stop, api: &str) -> Result<Acceptance, ShipError> {
-        let mut retries = Retries::new(retry::LISTENER);
-        loop {
-            let (error, verdict) = match stop.until_end(self.post(body)).await {
-                None => return Err(ShipError::Stopped),
-                Some(Ok(acceptance)) => {
-                    self.outage.end();
-                    return Ok(acceptance);
-                }
-                Some(Err(failure)) => failure,
-            };
-            let Verdict::Retry { asked } = verdict else { return Err(error) };
-            if retries.failed() == 0 {
-                self.outage.fail(Instant::now());
-            }
-            let Some(wait) = retries.next_wait(asked) else { return Err(error) };
-            let (seconds, attempt) = (wait.as_secs_f64(), retries.failed().saturating_add(1));
-            tracing::warn!(api, cause = %error, attempt, "retrying the batch in {seconds:.1} s");
-            retries.pause(wait, stop).await;
-        }
+        until_done(retry::LISTENER, BatchAttempts { listener: self, body, stop, api }).await
     }
 
     async fn post(&self, body: &Bytes) -> Result<Acceptance, SendError> {
@@ -341,11 +323,46 @@ impl Listener {
     }
 }
 
+/// The attempts to deliver one batch.
+struct BatchAttempts<'a> {
+    listener: &'a Listener,
+    body: &'a Bytes,
+    stop: &'a Stop,
+    api: &'a str,
+}
+
+impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
+    fn api(&self) -> &str {
+        self.api
+    }
+
+    async fn make(&mut self, failed: u32) -> AttemptOutcome<Acceptance, ShipError> {
+        let outage = &self.listener.outage;
+        match self.stop.until_end(self.listener.post(self.body)).await {
+            None => AttemptOutcome::Failed(ShipError::Stopped, Verdict::End),
+            Some(Ok(acceptance)) => {
+                outage.end();
+                AttemptOutcome::Done(acceptance)
+            }
+            Some(Err((error, verdict))) => {
+                if failed == 0 && verdict != Verdict::End {
+                    outage.fail(Instant::now());
+                }
+                AttemptOutcome::Failed(error, verdict)
+            }
+        }
+    }
+
+    /// A stop ends the wait, and the next attempt is the last.
+    async fn pause(&mut self, wait: Duration) -> Result<bool, ShipError> {
+        Ok(self.stop.wait(wait).await == Waited::Stopped)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::super::standing::ASK_EVERY;
     use super::*;

@@ -10,17 +10,18 @@ use reqwest::header::HeaderValue;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::{self, BodyReader, Silence};
-use super::attempt::status_failure;
-use super::refusal::Refusal;
-use super::send::{CrossOrigin, Outgoing, SentRequest, send};
-use super::{AttemptError, FetchError, Waits};
+use super::super::answer::{self, BodyReader, Silence};
+use super::super::failure::status_failure;
+use super::super::refusal::Refusal;
+use super::super::send::{CrossOrigin, Outgoing, SentRequest, send};
+use super::super::{AttemptError, FetchError, Waits};
+use super::header;
 use crate::counters::Counters;
 use crate::decode::Decoded;
-use crate::http::Timeouts;
+use crate::http::{Timeouts, unreachable_advice};
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
-use crate::retry::{self, Retries};
+use crate::retry::{self, AttemptOutcome, Attempts, until_done};
 use crate::text::{Redactor, Secret};
 use crate::transport::Transport;
 
@@ -65,10 +66,10 @@ struct CachedToken {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Token {
-    pub(super) value: Secret,
+pub(in crate::fetch) struct Token {
+    pub(in crate::fetch) value: Secret,
     /// How long it lasts, as far as the answer says so.
-    pub(super) life: Option<Duration>,
+    pub(in crate::fetch) life: Option<Duration>,
     asked_at: Instant,
     fresh_until: Instant,
 }
@@ -115,7 +116,8 @@ impl TokenSlot {
                 return Err(error.clone());
             }
         }
-        match ask(transport, request, redactor, waits, api).await {
+        let attempts = TokenAttempts { transport, request, redactor, waits, api, is_http1: false };
+        match until_done(retry::API, attempts).await {
             Ok(token) => Ok(self.kept().take(token)),
             Err(error) => {
                 // Only one's own wait is ended by a stop or an edit.
@@ -172,26 +174,48 @@ impl CachedToken {
     }
 }
 
-async fn ask(
-    transport: &Transport,
-    request: &TokenRequest,
-    redactor: &Redactor,
-    waits: &Waits,
-    api: &str,
-) -> Result<Token, FetchError> {
-    let mut retries = Retries::new(retry::API);
-    let mut is_http1 = false;
-    loop {
-        match try_ask(transport, request, redactor, is_http1).await {
-            Ok((token, _)) => return Ok(token),
-            Err(failure) if failure.wants_http1 && !is_http1 => is_http1 = true,
-            Err(failure) => waits.pause_or_end(&mut retries, failure, api).await?,
+/// The token request, again and again where that may help.
+struct TokenAttempts<'a> {
+    transport: &'a Transport,
+    request: &'a TokenRequest,
+    redactor: &'a Redactor,
+    waits: &'a Waits,
+    api: &'a str,
+    /// Whether the server refused HTTP/2.
+    is_http1: bool,
+}
+
+impl Attempts<Token, FetchError> for TokenAttempts<'_> {
+    fn api(&self) -> &str {
+        self.api
+    }
+
+    async fn make(&mut self, _: u32) -> AttemptOutcome<Token, FetchError> {
+        match try_ask(self.transport, self.request, self.redactor, self.is_http1).await {
+            Ok((token, _)) => AttemptOutcome::Done(token),
+            Err(AttemptError { wants_http1: true, error, .. }) if !self.is_http1 => {
+                self.is_http1 = true;
+                AttemptOutcome::AtOnce(error)
+            }
+            Err(AttemptError { error, verdict, .. }) => AttemptOutcome::Failed(error, verdict),
         }
+    }
+
+    async fn pause(&mut self, wait: Duration) -> Result<bool, FetchError> {
+        self.waits.wait(wait).await.map(|()| false)
+    }
+
+    fn longest(&self) -> Duration {
+        self.waits.longest()
+    }
+
+    fn limited(&self, error: FetchError, asked: Duration) -> FetchError {
+        error.limited(asked, self.waits.clock().now())
     }
 }
 
 /// One token request. It never leaves its origin: the secret in it is meant for nobody else.
-pub(super) async fn try_ask(
+pub(in crate::fetch) async fn try_ask(
     transport: &Transport,
     request: &TokenRequest,
     redactor: &Redactor,
@@ -246,6 +270,35 @@ fn read(body: &str, asked_at: Instant) -> Option<Token> {
     let life = Duration::from_secs_f64(life_s.unwrap_or(LIFE_DEFAULT_S));
     let fresh_until = asked_at + life.saturating_sub(EARLY.min(life / 4));
     Some(Token { value: Secret::new(value), life: life_s.map(Duration::from_secs_f64), asked_at, fresh_until })
+}
+
+/// The header that carries a token (RFC 6750, section 2.1).
+pub(super) fn authorization(token: &Secret) -> Option<HeaderValue> {
+    header("Bearer", token)
+}
+
+/// What to do where a token is refused by the API that it is for.
+pub(super) const REFUSED: &str =
+    "there is a token, but not for this API: check token_http_request.scope and the permissions";
+
+/// What to do where there is no token.
+pub(in crate::fetch) fn hint(error: &FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Broken { cause, .. } => return unreachable_advice(cause, "token_http_request.url"),
+        FetchError::Status { .. } => {}
+        FetchError::Limited { .. } => return Some("nothing: it is asked again at that time"),
+        _ => return Some("check token_http_request.url: it must be the token endpoint"),
+    }
+    Some(match error.status()? {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "check credentials.id and credentials.key (the secret's value, not its id), and token_http_request.scope; secrets \
+             expire"
+        }
+        StatusCode::NOT_FOUND => "check token_http_request.url",
+        StatusCode::TOO_MANY_REQUESTS => "the token server limits requests: make settings.time_interval longer",
+        status if status.is_server_error() => "the token server returned a server error; the fetcher keeps retrying",
+        _ => return None,
+    })
 }
 
 /// What slips in around a value: blanks, line breaks, a byte order mark.
