@@ -95,12 +95,12 @@ fn add_odata_clause(query: &mut Vec<QueryField>, field: &str) {
     let own = query.iter().position(|known| known.name == "$filter").map(|at| query.remove(at).value);
     let before = query::encode_component(&format!("{field} ge "));
     let mut value = Template::text(before).and(Template::variable(Variable::StartDate(DateFormat::Zulu)));
-    let own = own.as_ref().map(Template::texts).unwrap_or_default();
-    if !own.is_empty() {
+    if let Some(own) = own.filter(|own| !own.pieces().is_empty()) {
         // OData reads `or` as weaker than `and`.
-        let has_or = crate::text::form_decoded(&own).to_lowercase().split_whitespace().any(|word| word == "or");
-        let clause = if has_or { format!("({own})") } else { own };
-        value = value.and(Template::text(format!("%20and%20{clause}")));
+        let words = crate::text::form_decoded(&own.texts()).to_lowercase();
+        let has_or = words.split_whitespace().any(|word| word == "or");
+        let [open, close] = if has_or { ["%20and%20(", ")"] } else { ["%20and%20", ""] };
+        value = value.and(Template::text(open)).and(own).and(Template::text(close));
     }
     query.insert(0, QueryField { name: "$filter".to_owned(), value });
 }

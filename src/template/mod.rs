@@ -115,7 +115,12 @@ impl Template {
     /// Puts another behind it.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
-        self.pieces.extend(other.pieces);
+        for piece in other.pieces {
+            match (self.pieces.last_mut(), piece) {
+                (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(&more),
+                (_, piece) => self.pieces.push(piece),
+            }
+        }
         self
     }
 

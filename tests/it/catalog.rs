@@ -128,6 +128,8 @@ fn a_graph_request_has_the_start_in_its_filter_once() {
     );
     assert_eq!(asked("{$filter: a%20eq%20'b'}"), "$filter=createdDateTime ge 2024-05-28T13:08:54Z and a eq 'b'");
     assert_eq!(asked("{$filter: a+eq+1+or+b}"), "$filter=createdDateTime ge 2024-05-28T13:08:54Z and (a+eq+1+or+b)");
+    let until = asked("{$filter: 'a le {end_date} or b'}");
+    assert_eq!(until, "$filter=createdDateTime ge 2024-05-28T13:08:54Z and (a le 2024-05-28T13:08:54Z or b)");
     assert_eq!(asked("{$filter: 'x le {start_date}'}"), "$filter=x le 2024-05-28T13:08:54Z");
     assert_eq!(asked("{$search: 'x {start_date}', $filter: a eq 1}"), "$search=x 2024-05-28T13:08:54Z&$filter=a eq 1");
     for (path, field) in [("$.createdDateTime", "createdDateTime"), ("a.b", "a/b"), ("\"'c'\"", "c")] {
