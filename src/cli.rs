@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::builder::PossibleValue;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use reqwest::Url;
 
+use crate::config::catalog::named_types;
 use crate::config::parse_duration;
 use crate::process::logging::{Format, Level};
 use crate::process::version;
@@ -97,6 +98,12 @@ pub enum Command {
         /// What to do; without it, show
         #[command(subcommand)]
         command: Option<UndeliveredCommand>,
+    },
+    /// Show the services that are built in, and what each needs
+    Catalog {
+        /// What to show; without it, list
+        #[command(subcommand)]
+        command: Option<CatalogCommand>,
     },
     /// Print the JSON Schema of the config, for editors
     Schema,
@@ -209,6 +216,28 @@ pub enum StateCommand {
     },
 }
 
+/// What to show of the catalog.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// List the types, each with its list in the config and what it collects
+    List {
+        /// Print docs/catalog.md
+        #[arg(long, hide = true)]
+        markdown: bool,
+    },
+    /// Show a type: its parameters, an entry to copy, the general entry that it stands for, what is good to know
+    Show {
+        /// The type
+        #[arg(value_name = "TYPE", value_parser = type_names(), hide_possible_values = true)]
+        type_name: String,
+    },
+}
+
+/// The types of the catalog.
+fn type_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(named_types().map(|named| named.name.as_str()))
+}
+
 /// What to do with records that could not be delivered.
 #[derive(Debug, Subcommand)]
 pub enum UndeliveredCommand {
@@ -237,10 +266,10 @@ pub enum UndeliveredCommand {
 
 /// Options of every command that say nothing in some: those accept them, and don't show them.
 const HIDDEN: [(&str, &[&str]); 4] = [
-    ("config", &["schema", "completions", "man", "demo"]),
-    ("level", &["check", "schema", "completions", "man"]),
-    ("log_format", &["check", "schema", "completions", "man"]),
-    ("grace", &["health", "check", "probe", "state", "schema", "completions", "man"]),
+    ("config", &["catalog", "schema", "completions", "man", "demo"]),
+    ("level", &["check", "catalog", "schema", "completions", "man"]),
+    ("log_format", &["check", "catalog", "schema", "completions", "man"]),
+    ("grace", &["health", "check", "probe", "state", "catalog", "schema", "completions", "man"]),
 ];
 
 impl Cli {

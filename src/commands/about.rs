@@ -56,11 +56,12 @@ fn page() -> std::io::Result<Vec<u8>> {
 }
 
 /// What to type for what is done most often.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     (
         "Write a config for an API, from its answers:",
         "probe --url https://api.example.com/v1/events --basic 'me:${API_KEY}' > config.yaml",
     ),
+    ("See what a type of the catalog needs, with an entry to copy:", "catalog show okta"),
     ("Validate the config, offline:", "check --config config.yaml"),
     ("See what each API answers; nothing is sent to Logz.io:", "probe --config config.yaml"),
     ("Check the listener and the shipping token:", "probe --listener --config config.yaml"),
@@ -127,7 +128,7 @@ fn describe(roff: &mut Roff, parent: &Command, way: &[&str]) {
             let values: Vec<String> = arg
                 .get_possible_values()
                 .iter()
-                .filter(|value| !value.is_hide_set())
+                .filter(|value| !value.is_hide_set() && !arg.is_hide_possible_values_set())
                 .map(|value| value.get_name().to_owned())
                 .collect();
             let values = if values.is_empty() { String::new() } else { format!(": {}", values.join(", ")) };

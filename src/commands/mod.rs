@@ -1,6 +1,7 @@
 //! The commands: each wires the parts together and ends with an exit code.
 
 mod about;
+mod catalog;
 mod check;
 mod completions;
 mod demo;
@@ -62,6 +63,7 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
     match cli.command {
         Some(Command::Check) => return check::check(&config),
         Some(Command::Health { json }) => return health::health(&config, json),
+        Some(Command::Catalog { command }) => return catalog::catalog(command),
         Some(Command::Schema) => return about::schema(),
         Some(Command::Completions { shell }) => return completions::completions(shell, &config),
         Some(Command::Man) => return about::man(),
@@ -124,6 +126,7 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
             Command::Demo { .. }
                 | Command::Health { .. }
                 | Command::Top { .. }
+                | Command::Catalog { .. }
                 | Command::Schema
                 | Command::Completions { shell: CompletionsOf::Shell(_) }
                 | Command::Man

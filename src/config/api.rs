@@ -130,24 +130,25 @@ impl<'v> Entries<'v> {
             return Some(named);
         }
         let likeness = |named: &NamedType| strsim::jaro_winkler(&named.name, &name.to_lowercase());
+        let nearest = here.clone().rev().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let near = nearest.filter(|named| likeness(named) >= LIKENESS_MIN);
         if !name.is_empty() {
-            let names: Vec<String> = here.clone().map(|named| format!("`{}`", named.name)).collect();
             let elsewhere =
                 catalog::types().iter().find(|named| named.name == name).and_then(|named| named.lists.first());
-            let hint = match elsewhere {
-                Some(list) => format!("`{name}` belongs in `{}`", list.key()),
-                None => format!("one of {}", names.join(", ")),
+            let hint = match (elsewhere, near) {
+                (Some(list), _) => format!("`{name}` belongs in `{}`", list.key()),
+                (None, Some(near)) => format!("did you mean `{}`? `catalog list` shows all types", near.name),
+                (None, None) => "`general`, or one of those that `catalog list` shows".to_owned(),
             };
-            let near = here.clone().any(|named| likeness(named) >= LIKENESS_MIN);
-            let is_shown = (near && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(name);
+            let is_shown = (near.is_some() && name.len() <= SHOWN_TYPE_CHARS_MAX) || is_plain(name);
             let what = match is_shown && self.reader.masked(&entry.spot_of(&keys::TYPE)).is_none() {
                 true => format!("unknown type `{name}`"),
                 false => "unknown type".to_owned(),
             };
             self.reader.error(&entry.spot_of(&keys::TYPE), what, Some(hint));
         }
-        // Of equally unlikely ones the first.
-        here.rev().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        // Where none is likely, the one that fills nothing in.
+        near.or_else(|| here.clone().find(|named| named.entry.is_empty())).or(nearest)
     }
 
     fn paths(&self, entry: &Section<'_>, zone: Zone) -> Option<Paths> {

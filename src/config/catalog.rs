@@ -3,6 +3,7 @@
 //! A file says which lists its type belongs to, the general entry that it fills in, what the user adds, and where its
 //! facts come from. Nothing here knows a type by its name. A file that can't be read is left out; a test reads them all.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use chrono::TimeDelta;
@@ -26,9 +27,12 @@ pub struct NamedType {
     pub name: String,
     /// The service, as its vendor calls it.
     pub title: String,
+    /// What it collects, in a few words.
+    #[serde(default)]
+    pub collects: String,
     /// The lists of the config in which it may stand.
     pub lists: Vec<List>,
-    /// What the user writes beside the general keys, or must write of them.
+    /// What the user writes beside the general keys, or of them.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
     /// The general entry that it fills in, in the language of the config.
@@ -52,13 +56,38 @@ pub struct NamedType {
     /// What a user of the service should know: retention, delay, rate limit, whether a start date is inclusive.
     #[serde(default)]
     pub quirks: Mapping,
+    /// An answer in the shape that the vendor documents, for tests to read and go on from.
+    #[serde(default)]
+    pub answer: Option<SampleAnswer>,
+}
+
+/// An answer in the shape that a vendor documents: made up, with records and a way to a next page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleAnswer {
+    /// Those of its headers that say something.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Its body: a text as it stands, anything else as JSON.
+    pub body: Value,
+}
+
+impl SampleAnswer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.body {
+            Value::String(text) => text.clone(),
+            body => serde_json::to_string(body).unwrap_or_default(),
+        }
+    }
 }
 
 /// What the user writes for a type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
-    /// The way to its key in the entry, or a name of its own, which stands in the type's entry as `{parameter.NAME}`.
+    /// The way to its key in the entry, or a name of its own. It may stand in the type's entry as `{parameter.NAME}`.
     pub name: String,
     /// What it means.
     pub meaning: String,
@@ -68,8 +97,19 @@ pub struct Parameter {
     /// Whether it may be absent; what holds it is left out then.
     #[serde(default)]
     pub optional: bool,
+    /// What holds where it is absent.
+    #[serde(default)]
+    pub default: Option<Value>,
     /// What it may look like.
     pub example: String,
+}
+
+impl Parameter {
+    /// Whether the user may leave it out.
+    #[must_use]
+    pub fn may_be_absent(&self) -> bool {
+        self.optional || self.default.is_some()
+    }
 }
 
 /// How `probe` knows a service.
@@ -98,6 +138,11 @@ pub fn types_of(list: List) -> impl DoubleEndedIterator<Item = &'static NamedTyp
     types().iter().filter(move |named| named.lists.contains(&list))
 }
 
+/// The types that fill something in.
+pub fn named_types() -> impl Iterator<Item = &'static NamedType> + Clone {
+    types().iter().filter(|named| !named.entry.is_empty())
+}
+
 pub(super) fn parse(name: &str, text: &str) -> Result<NamedType, serde_yaml::Error> {
     let named: NamedType = serde_yaml::from_str(text)?;
     Ok(NamedType { name: name.to_owned(), ..named })
@@ -123,6 +168,20 @@ impl NamedType {
             (Some(value), None) => !value.is_null(),
             _ => false,
         }
+    }
+
+    /// Whether its entry says somewhere where a window begins.
+    #[must_use]
+    pub fn says_start(&self) -> bool {
+        fn holds(value: &Value) -> bool {
+            match value {
+                Value::String(text) => ["{start_date", "{cursor"].iter().any(|mark| text.contains(mark)),
+                Value::Mapping(below) => below.values().any(holds),
+                Value::Sequence(items) => items.iter().any(holds),
+                _ => false,
+            }
+        }
+        self.entry.values().any(holds)
     }
 
     /// Whether a host is one of the service.

@@ -112,11 +112,11 @@ keys! {
     /// Its password or API key.
     PASSWORD: Credential = Auth "credentials.key", Unless(KEY_OR_NONE);
     /// The client id; sent where `token_http_request.body` is absent.
-    CLIENT_ID: Credential = OAuth "credentials.id", Required;
+    CLIENT_ID: Credential = OAuth "credentials.id", OfType;
     /// The client secret; sent where `token_http_request.body` is absent.
-    CLIENT_SECRET: Credential = OAuth "credentials.key", Required;
+    CLIENT_SECRET: Credential = OAuth "credentials.key", OfType;
     /// The token endpoint.
-    TOKEN_URL: TokenUrl = OAuth "token_http_request.url", Required;
+    TOKEN_URL: TokenUrl = OAuth "token_http_request.url", OfType;
     /// `POST`, or `GET` to carry the fields in the query.
     TOKEN_METHOD: HttpMethod = OAuth "token_http_request.method", Else("`POST`");
     /// Headers of the token request.

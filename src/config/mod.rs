@@ -12,11 +12,13 @@
 //! 3. The table: `place` (lists, and where keys stand), `catalog` (types as data), `kinds` (how values are read), `keys` (one
 //!    row a key), `reference` (what the table says).
 //! 4. By the table: `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
-//!    notes to diagnostics), `merge`, `parameters`, `schema`.
+//!    notes to diagnostics), `merge`, `parameters`, `schema`, `catalog_text`
+//!    (the types in words).
 //! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `marks`), and this module.
 
 mod api;
 pub mod catalog;
+pub mod catalog_text;
 mod cut;
 mod diagnostic;
 mod document;

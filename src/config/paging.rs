@@ -25,7 +25,8 @@ impl Entries<'_> {
         let page_size = entry.read(&keys::PAGE_SIZE);
         let leads_on = link.is_some() || token.is_some() || cursor.is_some();
         let is_counted = request.is_some_and(|request| request.variables().any(Variable::is_counter));
-        if !leads_on && !is_counted {
+        // An API whose windows must be short mostly answers with a whole one.
+        if !leads_on && !is_counted && !entry.has(&keys::MAX_WINDOW) {
             self.reader.warn(&entry.spot_of(&keys::NEXT_URL), ONLY_FIRST_PAGE, None);
         }
         let request = request?;

@@ -33,9 +33,9 @@ struct Filled {
 pub(super) fn filled_in(reader: &Reader<'_>, own: &Mapping, entry: &Spot, named: &NamedType) -> Mapping {
     let parameters = Parameters { reader, own, entry, of_type: &named.parameters };
     parameters.require();
-    match named.own_parameters().next() {
-        Some(_) => parameters.mapping(&named.entry, &[]),
-        None => named.entry.clone(),
+    match named.parameters.is_empty() {
+        true => named.entry.clone(),
+        false => parameters.mapping(&named.entry, &[]),
     }
 }
 
@@ -43,30 +43,42 @@ impl Parameters<'_> {
     /// Notes those that must be there and aren't; what is secret is hidden.
     fn require(&self) {
         for parameter in self.of_type.iter().filter(|parameter| parameter.is_own()) {
-            match self.value(parameter) {
+            match self.written(parameter) {
                 Some(value) if parameter.secret => {
                     let found = self.found(parameter, value);
                     self.reader.hide(&found.spot, found.as_is());
                 }
-                None if !parameter.optional => {
+                None if !parameter.may_be_absent() => {
                     let hint = parameter.meaning.trim_end_matches('.').to_owned();
-                    self.reader.error(&self.entry.key(&parameter.name), "a required key is missing", Some(hint));
+                    self.reader.error(&self.spot(parameter), "a required key is missing", Some(hint));
                 }
                 _ => {}
             }
         }
     }
 
-    fn value(&self, parameter: &Parameter) -> Option<&Value> {
-        self.own.get(parameter.name.as_str()).filter(|value| !value.is_null())
+    /// What the user wrote for it.
+    fn written(&self, parameter: &Parameter) -> Option<&Value> {
+        let mut keys = parameter.name.split('.');
+        let first = self.own.get(keys.next()?)?;
+        keys.try_fold(first, |at, key| at.get(key)).filter(|value| !value.is_null())
+    }
+
+    /// What it stands for.
+    fn value<'p>(&'p self, parameter: &'p Parameter) -> Option<&'p Value> {
+        self.written(parameter).or(parameter.default.as_ref())
+    }
+
+    fn spot(&self, parameter: &Parameter) -> Spot {
+        parameter.name.split('.').fold(self.entry.clone(), |spot, key| spot.key(key))
     }
 
     fn found<'f>(&'f self, parameter: &Parameter, value: &'f Value) -> Found<'f> {
-        Found { reader: self.reader, spot: self.entry.key(&parameter.name), value }
+        Found { reader: self.reader, spot: self.spot(parameter), value }
     }
 
     fn named(&self, name: &str) -> Option<&Parameter> {
-        self.of_type.iter().find(|parameter| parameter.is_own() && parameter.name == name)
+        self.of_type.iter().find(|parameter| parameter.name == name)
     }
 
     fn mapping(&self, preset: &Mapping, way: &[String]) -> Mapping {
@@ -92,7 +104,7 @@ impl Parameters<'_> {
         let whole = text.strip_prefix(MARK).and_then(|rest| rest.strip_suffix('}')).and_then(|name| self.named(name));
         if let Some(parameter) = whole {
             let value = self.value(parameter)?;
-            let from = self.entry.key(&parameter.name);
+            let from = self.spot(parameter);
             let masked = self.reader.masked(&from);
             self.note_origin(way, &from, masked);
             return Some(value.clone());
@@ -112,9 +124,12 @@ impl Parameters<'_> {
             let parameter = self.named(name)?;
             let found = self.found(parameter, self.value(parameter)?);
             let value = found.text()?;
-            filled.masked.push_str(&self.reader.masked(&found.spot).unwrap_or_else(|| value.clone()));
-            filled.text.push_str(&value);
-            filled.from = found.spot;
+            let masked = self.reader.masked(&found.spot).unwrap_or_else(|| value.clone());
+            filled.masked.push_str(before_slash(&masked, rest));
+            filled.text.push_str(before_slash(&value, rest));
+            if self.written(parameter).is_some() {
+                filled.from = found.spot;
+            }
             filled.text.push_str(rest);
             filled.masked.push_str(rest);
         }
@@ -138,6 +153,11 @@ impl Parameters<'_> {
     }
 }
 
+/// A value without the slash at its end, where the text behind it brings one: of a base URL either is written.
+fn before_slash<'t>(value: &'t str, rest: &str) -> &'t str {
+    if rest.starts_with('/') { value.strip_suffix('/').unwrap_or(value) } else { value }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -155,8 +175,12 @@ parameters:
   - {name: tenant, meaning: The tenant., example: acme}
   - {name: page, meaning: The size of a page., optional: true, example: '100'}
   - {name: pass, meaning: The password., secret: true, example: abc}
+  - {name: base, meaning: The path., default: /all, example: /some/}
+  - {name: settings.days_back_fetch, meaning: How far., optional: true, example: '5'}
 entry:
-  http_request: {url: 'https://{parameter.tenant}.example/v1', headers: {X-Pass: 'Key {parameter.pass}'}}
+  http_request:
+    url: 'https://{parameter.tenant}.example{parameter.base}/v1'
+    headers: {X-Pass: 'Key {parameter.pass}', X-Days: '{parameter.settings.days_back_fetch}'}
   filters: {limit: '{parameter.page}', kinds: [a, '{parameter.page}'], fixed: 1}
 ";
 
@@ -181,7 +205,7 @@ entry:
     #[test]
     fn values_are_put_in_and_an_error_is_one_of_the_users_line() {
         let errors = compiled("http_request", "  tenant: 'a: b'\n  page: 0100\n  pass: p\n", |entry, _| {
-            assert_eq!(entry["http_request"]["url"], "https://a: b.example/v1");
+            assert_eq!(entry["http_request"]["url"], "https://a: b.example/all/v1");
             let expected = crate::config::value::written(&entry["filters"]["limit"]);
             assert_eq!(expected.as_deref(), Some("0100"));
         });
@@ -195,6 +219,19 @@ entry:
         });
         let missing = "line 3: auth_apis[0].tenant: a required key is missing (The tenant)";
         assert!(errors.contains(&missing.to_owned()), "{errors:?}");
+    }
+
+    #[test]
+    fn a_default_holds_where_nothing_is_written_and_general_keys_can_be_put_in_too() {
+        let written = "  tenant: t\n  pass: p\n  base: /mine/\n  settings: {days_back_fetch: 3}\n";
+        compiled("http_request", written, |entry, _| {
+            assert_eq!(entry["http_request"]["url"], "https://t.example/mine/v1");
+            assert_eq!(entry["http_request"]["headers"]["X-Days"], 3);
+        });
+        compiled("http_request", "  tenant: t\n  pass: p\n", |entry, _| {
+            assert_eq!(entry["http_request"]["url"], "https://t.example/all/v1");
+            assert!(entry["http_request"]["headers"].get("X-Days").is_none());
+        });
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl KeyInfo {
         let own: Cow<'static, str> = match self.need {
             Need::Required | Need::OfType => "required".into(),
             Need::Unless(what) => format!("required, unless {what}").into(),
-            Need::Else(what) => what.into(),
+            Need::Else(what) => return what.to_owned(),
         };
         match self.is_filled_in(place) {
             true => format!("{own}; some types fill it in"),
@@ -200,19 +200,4 @@ fn of_both(auth: &str, oauth: &str) -> String {
         _ if ends(auth) => format!("`auth_apis`: {auth} `oauth_apis`: {oauth}"),
         _ => format!("`auth_apis`: {auth}; `oauth_apis`: {oauth}"),
     }
-}
-
-/// The table of types in docs/config.md.
-#[must_use]
-pub fn markdown_of_types() -> String {
-    let mut text = "| type | list | service | fills in |\n|---|---|---|---|\n".to_owned();
-    for named in super::catalog::types().iter().filter(|named| !named.entry.is_empty()) {
-        let lists: Vec<String> = named.lists.iter().map(|list| format!("`{}`", list.key())).collect();
-        let place = named.lists.first().map_or(Place::Auth, |list| Place::of(*list));
-        let filled: Vec<String> =
-            at(place).filter(|key| named.fills(key.path)).map(|key| format!("`{}`", key.path)).collect();
-        let (name, title) = (&named.name, &named.title);
-        let _ = writeln!(text, "| `{name}` | {} | {title} | {} |", lists.join(", "), filled.join(", "));
-    }
-    text
 }

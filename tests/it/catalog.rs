@@ -4,11 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use logzio_api_fetcher::config::catalog::{self, List, NamedType};
-use logzio_api_fetcher::config::{self, Environment};
-use logzio_api_fetcher::plan::Plan;
-use logzio_api_fetcher::record::date;
+use logzio_api_fetcher::config::{self, Environment, LoadedConfig, catalog_text};
+use logzio_api_fetcher::decode::Decoder;
+use logzio_api_fetcher::paging::{PageFacts, Pagination};
+use logzio_api_fetcher::plan::{Overlap, Plan, StartPolicy};
+use logzio_api_fetcher::record::json::RawJson;
+use logzio_api_fetcher::record::{Page, date};
+use logzio_api_fetcher::template::{Position, Scope};
 
-use crate::harness::decoded;
+use crate::harness::{Fetcher, decoded};
 
 #[track_caller]
 fn plan(entry: &str) -> Arc<Plan> {
@@ -25,42 +29,174 @@ fn query(entry: &str, start: &str) -> String {
     request.url.query().unwrap_or_default().to_owned()
 }
 
-/// The config of an entry of a type, with the examples that the catalog gives for what the user writes.
-fn of_examples(named: &NamedType, list: List) -> String {
-    let mut entry = serde_yaml::Mapping::new();
-    for (path, value) in [("type", named.name.as_str()), ("name", "a"), ("settings.time_interval", "5")]
-        .into_iter()
-        .chain(named.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.example.as_str())))
-    {
-        let mut at = &mut entry;
-        let mut keys = path.split('.').peekable();
-        while let Some(key) = keys.next() {
-            match keys.peek() {
-                Some(_) => {
-                    let below = at.entry(key.into()).or_insert_with(|| serde_yaml::Mapping::new().into());
-                    at = below.as_mapping_mut().unwrap();
-                }
-                None => drop(at.insert(key.into(), value.into())),
-            }
-        }
-    }
-    let entry = serde_yaml::to_string(&vec![entry]).unwrap();
-    format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{}:\n{entry}", list.key())
+/// Compiles entries in which every variable is filled in.
+fn compile(entries: &str) -> LoadedConfig {
+    let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{entries}");
+    config::compile(&text, &Environment { variable: &|_| Some("filled-in".to_owned()), directory: Path::new(".") })
+}
+
+/// The plan of entries that must be valid, without warnings.
+#[track_caller]
+fn valid(entries: &str) -> Plan {
+    let reading = compile(entries);
+    assert!(reading.config.is_some(), "{:#?}\n{entries}", reading.diagnostics);
+    assert_eq!(reading.diagnostics.warnings, [], "{entries}");
+    Plan::clone(&reading.config.unwrap().apis[0])
+}
+
+/// Every type, in each list in which it may stand.
+fn named_in_lists() -> impl Iterator<Item = (&'static NamedType, List)> {
+    catalog::named_types().flat_map(|named| named.lists.iter().map(move |list| (named, *list)))
+}
+
+/// The entry to copy of a type as a value, to change it.
+fn entry_of(named: &NamedType, list: List) -> serde_yaml::Mapping {
+    let text = catalog_text::entry_to_copy(named, list);
+    let top: serde_yaml::Mapping = serde_yaml::from_str(&text).unwrap();
+    top[list.key()][0].as_mapping().unwrap().clone()
+}
+
+fn in_list(list: List, entry: serde_yaml::Mapping) -> String {
+    serde_yaml::to_string(&serde_yaml::Mapping::from_iter([(list.key().into(), vec![entry].into())])).unwrap()
 }
 
 #[test]
-fn every_type_of_the_catalog_needs_only_what_its_file_says() {
-    let mut types = 0;
-    for named in catalog::types().iter().filter(|named| !named.entry.is_empty()) {
-        for list in &named.lists {
-            types += 1;
-            let text = of_examples(named, *list);
-            let reading = config::compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") });
-            assert!(reading.config.is_some(), "{}: {:#?}\n{text}", named.name, reading.diagnostics);
-            assert_eq!(reading.diagnostics.warnings, [], "{}\n{text}", named.name);
-        }
+fn the_entry_to_copy_of_every_type_is_valid_and_means_the_general_one_beside_it() {
+    for (named, list) in named_in_lists() {
+        let own = valid(&catalog_text::entry_to_copy(named, list));
+        let general = valid(&catalog_text::general_entry(named, list));
+        // How far it looks back until enough is measured is all that an entry can't say.
+        let is_measured = |plan: &Plan| matches!(plan.start.overlap, Overlap::Measured { .. });
+        assert_eq!(is_measured(&own), is_measured(&general), "{}", named.name);
+        let own = Plan { start: StartPolicy { overlap: general.start.overlap, ..own.start }, ..own };
+        assert_eq!(own, general, "{}", named.name);
     }
-    assert!(types >= 2, "{types} types");
+    assert!(named_in_lists().count() >= 28, "{} types", named_in_lists().count());
+}
+
+#[test]
+fn every_type_is_known_to_the_schema() {
+    let schema = jsonschema::draft202012::new(&config::schema::schema()).unwrap();
+    for (named, list) in named_in_lists() {
+        let text = format!(
+            "logzio: {{url: 'https://listener.example:8071', token: t}}\n{}",
+            catalog_text::entry_to_copy(named, list)
+        );
+        let config: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&config).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn every_host_of_every_type_can_be_another() {
+    for (named, list) in named_in_lists() {
+        let mut entry = entry_of(named, list);
+        let mut request = entry.remove("data_http_request").unwrap_or(serde_yaml::Mapping::new().into());
+        request.as_mapping_mut().unwrap().insert("url".into(), "http://127.0.0.1:9/elsewhere".into());
+        entry.insert("http_request".into(), request);
+        let plan = valid(&in_list(list, entry));
+        assert_eq!(plan.request.url.as_str(), "http://127.0.0.1:9/elsewhere", "{}", named.name);
+    }
+}
+
+/// The requests that a type makes for its first page, and for the one behind the answer that its file gives.
+fn requests(named: &NamedType, list: List) -> String {
+    let answer = named.answer.as_ref().unwrap_or_else(|| panic!("catalog/{}.yaml has no answer", named.name));
+    let plan = valid(&catalog_text::entry_to_copy(named, list));
+    let [start, end] = ["2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z"].map(|text| date::parse(text).unwrap());
+    let built = |position: &Position| {
+        let request = plan.request.build(&Scope { start, end: Some(end), now: end, position }).expect("a request");
+        let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+        let body = request.body.as_ref().map(|body| format!("{}\n", body.expose())).unwrap_or_default();
+        (format!("{} {}\n{}{body}", request.method, request.url, headers.collect::<String>()), request.url)
+    };
+    let (first, url) = built(&Position::default());
+
+    let text = decoded_answer(&plan, &answer.text());
+    let page = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
+    assert!(page.error.is_none() && page.absent.is_none(), "{}: {page:#?}", named.name);
+    assert!(page.records.len() >= 2, "{}: {} records", named.name, page.records.len());
+    let headers = answer.headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let facts = PageFacts {
+        headers: &headers.collect(),
+        root: RawJson::parse(&text).ok(),
+        next_url: page.next_url.as_deref(),
+        base: &url,
+        records: match plan.paging.kind {
+            // As if the page were full.
+            Pagination::Counted { page_size: Some(size) } => size,
+            _ => page.records.len() as u64,
+        },
+    };
+    let next = plan.paging.next(&plan.request, &Position::default(), &facts).expect("it can be asked for");
+    let next = next.map_or("nothing\n".to_owned(), |position| built(&position).0);
+    let mut records = String::new();
+    for record in &page.records {
+        let date = record.date.unwrap_or_else(|| panic!("{}: a record has no date", named.name));
+        let id = plan.paths.id.as_ref().map(|path| path.first(record.raw).expect("an id").text());
+        records.push_str(&format!("{} {}\n", date.to_rfc3339(), id.unwrap_or("without an id")));
+    }
+    format!("First page\n{first}\nNext page\n{next}\nRecords\n{records}")
+}
+
+/// What the records of an answer are read from.
+fn decoded_answer(plan: &Plan, body: &str) -> String {
+    let decoder = Decoder::new(plan.response.format, None);
+    decoder.decode(body.as_bytes(), body.len() * 10 + 1024).expect("it is understood").text
+}
+
+/// Set to anything, tests write what they expect: read it, and compare it with the vendor's documentation.
+const WRITE_CASES: &str = "WRITE_CASES";
+
+#[test]
+fn every_type_asks_as_its_vendor_documents() {
+    for (named, list) in named_in_lists() {
+        let found = requests(named, list);
+        let file = format!("{}/tests/cases/catalog/{}.txt", env!("CARGO_MANIFEST_DIR"), named.name);
+        if std::env::var_os(WRITE_CASES).is_some() {
+            std::fs::write(&file, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(found, expected, "{file}; with {WRITE_CASES}=1 the test writes it");
+    }
+}
+
+#[test]
+fn docs_catalog_is_the_page_of_the_catalog() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalog.md")).unwrap();
+    let is_same = page == catalog_text::page();
+    assert!(is_same, "write it anew: `cargo run -- catalog list --markdown > docs/catalog.md`");
+}
+
+#[test]
+fn readme_names_the_number_of_types() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let number = catalog::named_types().count();
+    assert!(readme.contains(&format!("{number} services are built in")), "README.md: {number} services are built in");
+}
+
+#[test]
+fn the_catalog_is_listed_and_each_type_shown() {
+    let printed = |arguments: &[&str]| Fetcher::new("").arguments(arguments).run_bare("catalog").assert_code(0).stdout;
+    let list = printed(&["list"]);
+    assert_eq!(printed(&[]), list);
+    for named in catalog::named_types() {
+        let row = list.lines().find(|line| line.split_whitespace().next() == Some(&named.name)).unwrap();
+        assert!(row.contains(&named.title) && row.contains(&named.collects), "{row}");
+        let shown = catalog_text::show(named);
+        for told in ["What to write", "The general entry that it stands for", "Sources", "tried on the real service"] {
+            assert!(shown.contains(told), "{}: {told}", named.name);
+        }
+        assert!(named.parameters.iter().all(|parameter| shown.contains(&parameter.meaning)), "{shown}");
+    }
+    let shown = printed(&["show", "okta"]);
+    assert_eq!(
+        shown.trim_end(),
+        catalog_text::show(catalog::named_types().find(|named| named.name == "okta").unwrap())
+    );
+    let unknown = Fetcher::new("").arguments(&["show", "octa"]).run_bare("catalog").assert_code(2);
+    assert!(unknown.stderr.contains("okta"), "{}", unknown.stderr);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod about;
 #[expect(dead_code, reason = "cargo runs it; here are its tests")]
 mod build;
 mod catalog;
+mod catalog_mocks;
 mod chaos;
 mod commands;
 mod config;

@@ -55,13 +55,8 @@ impl Kind for TypeName {
         json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": in_blanks }] })
     }
 
-    fn words(place: Place) -> Option<String> {
-        let names = quoted(types_at(place));
-        let (last, before) = names.split_last()?;
-        Some(match before.is_empty() {
-            true => format!("{last}."),
-            false => format!("{} or {last}.", before.join(", ")),
-        })
+    fn words(_: Place) -> Option<String> {
+        Some("`general`, or a type of the catalog: `catalog list` shows them.".to_owned())
     }
 }
 
@@ -120,8 +115,8 @@ impl Kind for StartName {
     }
 
     fn words(place: Place) -> Option<String> {
-        let names = quoted(types_at(place).filter(|named| named.odata));
-        (!names.is_empty()).then(|| format!("{}: the field that `$filter` compares.", names.join(", ")))
+        let odata = types_at(place).find(|named| named.odata)?;
+        Some(format!("Of OData services, such as `{}`: the field that `$filter` compares.", odata.name))
     }
 }
 
@@ -397,8 +392,4 @@ fn path(found: &Found<'_>, text: &str) -> Option<JsonPath> {
 
 fn types_at(place: Place) -> impl Iterator<Item = &'static NamedType> {
     place.list().into_iter().flat_map(types_of)
-}
-
-fn quoted<'t>(types: impl Iterator<Item = &'t NamedType>) -> Vec<String> {
-    types.map(|named| format!("`{}`", named.name)).collect()
 }

@@ -88,7 +88,7 @@ fn of_key(key: &KeyInfo, place: Place) -> Value {
         entry.extend(rules::of_place(list));
         schema.insert("items".to_owned(), entry.into());
     }
-    if let Some(default) = default(key, place) {
+    if let Some(default) = default(key) {
         schema.insert("default".to_owned(), default);
     }
     schema.into()
@@ -108,12 +108,9 @@ fn in_words(key: &KeyInfo, place: Place) -> String {
     }
 }
 
-/// What holds without the key, where that is one value whatever the entry's type.
-fn default(key: &KeyInfo, place: Place) -> Option<Value> {
+/// What holds without the key in a general entry, where that is one value.
+fn default(key: &KeyInfo) -> Option<Value> {
     let Need::Else(without) = key.need else { return None };
-    if key.is_filled_in(place) {
-        return None;
-    }
     match without.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
         Some(yaml) => serde_yaml::from_str(yaml).ok(),
         None => without.parse::<u64>().ok().map(|number| json!(number)),

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::catalog::{NamedType, types_of};
+use super::super::catalog::{List, NamedType, types_of};
 use super::super::keys::ALIASES;
 use super::super::kinds::pattern::{filled, nothing, pattern_of};
 use super::super::reference::{KEYS, Need, Place};
-use super::super::secrets::SECRET_NAME_PARTS;
+use super::super::secrets::{SECRET_NAME_PARTS, carries_credentials};
 use crate::template::query::START_DATE_MARK;
 
 /// The names of the section of the data request.
@@ -25,7 +25,8 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
     }
 }
 
-/// Basic credentials, none (`{}`), an `Authorization` of the user's own, or another header that carries a key instead of them.
+/// Basic credentials, none (`{}`), an `Authorization` of the user's own, another header that carries a key instead of them,
+/// or a type that has its own way.
 fn credentials_or_header() -> Value {
     let basic = [["credentials", "id"], ["credentials", "key"]].map(|way| has(&way, &present()));
     let none = has(&["credentials"], &json!({ "type": "object", "maxProperties": 0 }));
@@ -33,7 +34,23 @@ fn credentials_or_header() -> Value {
     let carries_key = format!("{}|^\\s*{}\\s*$", parts.join("|"), pattern_of("cookie"));
     let own_key = json!({ "allOf": [lacks("credentials"), has_header(&carries_key)] });
     let authorization = has_header(&format!("^\\s*{}\\s*$", pattern_of("authorization")));
-    json!({ "anyOf": [{ "allOf": basic }, none, own_key, authorization] })
+    let mut ways = vec![json!({ "allOf": basic }), none, own_key, authorization];
+    ways.extend(
+        types_of(List::AuthApis).filter(|named| has_own_login(named)).map(|named| has(&["type"], &is_type(named))),
+    );
+    json!({ "anyOf": ways })
+}
+
+/// Whether a type fills in a header that carries credentials, or says itself what they are.
+fn has_own_login(named: &NamedType) -> bool {
+    let headers = named.entry.get("http_request").and_then(|request| request.get("headers"));
+    let names = headers.and_then(serde_yaml::Value::as_mapping).into_iter().flat_map(serde_yaml::Mapping::keys);
+    named.fills("credentials") || names.filter_map(serde_yaml::Value::as_str).any(carries_credentials)
+}
+
+/// The name of a type.
+fn is_type(named: &NamedType) -> Value {
+    json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", named.name) })
 }
 
 /// A header whose name is like a pattern.
@@ -47,9 +64,8 @@ fn of_entry(place: Place, more: Option<Value>) -> Map<String, Value> {
     let both = REQUESTS.map(|request| has(&[request], &present()));
     let types = place.list().into_iter().flat_map(types_of);
     let of_types = types.filter_map(|named| {
-        let is_type = json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", named.name) });
         let left = Some(left_to_the_entry(named, place)).filter(|left| !left.is_empty())?;
-        Some(json!({ "if": has(&["type"], &is_type), "then": { "allOf": left } }))
+        Some(json!({ "if": has(&["type"], &is_type(named)), "then": { "allOf": left } }))
     });
     let rules = [json!({ "not": { "allOf": both } })].into_iter().chain(more).chain(of_types);
     Map::from_iter([("allOf".to_owned(), rules.collect::<Vec<_>>().into())])
@@ -60,10 +76,10 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
     let of_type = KEYS.iter().filter(|key| key.need == Need::OfType && key.place.each().contains(&place));
     let left = of_type.filter(|key| !named.fills(key.path));
     let left = left.filter_map(|key| match key.path {
-        "start_date_name" => (!named.odata).then(start),
+        "start_date_name" => (!named.odata && !named.says_start()).then(start),
         path => Some(one_of_the_names(path)),
     });
-    let parameters = named.own_parameters().filter(|parameter| !parameter.optional);
+    let parameters = named.own_parameters().filter(|parameter| !parameter.may_be_absent());
     left.chain(parameters.map(|parameter| has(&[&parameter.name], &present()))).collect()
 }
 
