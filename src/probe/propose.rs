@@ -106,11 +106,13 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// By the host, among the types of the list that the credentials belong to.
+    /// By the host, among the types of the list that the credentials belong to. One with parameters of its own can't be
+    /// written out of a URL: it is named in a comment.
     pub(super) fn of_host(url: &reqwest::Url, auth: &TargetAuth) -> Self {
         let host = url.host_str().unwrap_or_default();
         let mut types = auth.list().into_iter().flat_map(catalog::types_of);
-        types.find(|named| named.has_host(host)).map_or(Self::General, Self::Named)
+        let named = types.find(|named| named.has_host(host) && named.own_parameters().next().is_none());
+        named.map_or(Self::General, Self::Named)
     }
 
     /// The type of an OData service, where the credentials' list has one.
@@ -227,6 +229,12 @@ impl ProbeTarget {
         let list = self.auth.list().unwrap_or(List::AuthApis);
         text.line(0, &format!("{}:", list.key()));
         draft.kind.why().into_iter().for_each(|why| text.comment(4, why));
+        if draft.kind.is_general() {
+            self.types_of_host().for_each(|named| {
+                let (what, name) = (&named.probe.comment, &named.name);
+                text.comment(4, &format!("built in: {what}; see `logzio-api-fetcher catalog show {name}`"));
+            });
+        }
         text.line(2, &format!("- type: {}", draft.kind.name()));
         text.pair(4, "name", &self.name());
         self.credentials(&mut text);
@@ -243,6 +251,13 @@ impl ProbeTarget {
         text.line(6, "time_interval: 5");
         text.choice(6, "overlap", &draft.overlap);
         text.text
+    }
+
+    /// The types of the catalog that collect something of the URL's host.
+    fn types_of_host(&self) -> impl Iterator<Item = &'static NamedType> {
+        let host = reqwest::Url::parse(self.base()).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let named = catalog::named_types();
+        named.filter(move |named| host.as_deref().is_some_and(|host| named.has_host(host)))
     }
 
     /// Whether the URL itself says where the start date goes.
@@ -452,6 +467,13 @@ fn placeholder(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_of_the_catalog_is_named_by_its_host() {
+        let url = "https://api.slack.com/audit/v1/logs".to_owned();
+        let target = ProbeTarget { url, auth: TargetAuth::None, headers: Vec::new() };
+        assert!(target.types_of_host().any(|named| named.name == "slack_audit"));
+    }
 
     #[test]
     fn only_references_to_secrets_stay() {
