@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
 use crate::fetch::FetchError;
-use crate::paging::NextLinkError;
+use crate::paging::{CURSOR_BYTES_MAX, NextLinkError};
 use crate::plan::Auth;
 use crate::record::{PageError, date};
 use crate::ship::{ShipError, Shipped};
@@ -114,6 +114,14 @@ pub enum IterationError {
         /// The path of the config.
         path: String,
     },
+    /// What stands at the cursor's place is too long to be kept.
+    #[error("page {page}: json_paths.cursor finds {bytes} bytes, and a cursor of up to {CURSOR_BYTES_MAX} is kept")]
+    CursorTooLong {
+        /// Which, from 1.
+        page: u64,
+        /// How many, as JSON.
+        bytes: usize,
+    },
     /// The pages go in a circle.
     #[error("page {page}: the same request was answered by the same records before, so the pages would never end")]
     Circle {
@@ -185,6 +193,9 @@ impl IterationError {
             Self::NextToken { .. } => {
                 "move the path from json_paths.next_url to json_paths.next_token, and put `{next_token}` where the API takes the token"
             }
+            Self::CursorTooLong { .. } => {
+                "check json_paths.cursor: it must name the cursor alone, not an object or a list that holds it"
+            }
             Self::ToldError { .. } => {
                 "read what the API says; where that is no error, set json_paths.error to null, or to the path of its errors"
             }
@@ -212,6 +223,7 @@ impl IterationError {
             Self::Undated { .. } => "no-date",
             Self::NextLink { cause, .. } => cause.anchor(),
             Self::NextToken { .. } => "next-token",
+            Self::CursorTooLong { .. } => "cursor-too-long",
             Self::Circle { .. } => "circle",
             Self::Pause { .. } => "pause",
             Self::ToldError { .. } => "error-in-answer",

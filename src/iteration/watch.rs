@@ -44,6 +44,8 @@ pub(super) struct Observed {
     pub(super) has_left_out: bool,
     /// Whether a page told of an error beside its records.
     pub(super) has_told_error: bool,
+    /// Whether a page gave a cursor that holds a secret of the config.
+    pub(super) has_secret_cursor: bool,
 }
 
 /// Notes what is odd in the account. Gives what is to be told.

@@ -16,6 +16,10 @@ use crate::record::json::{JsonType, RawJson};
 use crate::record::path::JsonPath;
 use crate::template::{Captured, Position, RequestTemplate};
 
+/// The longest cursor that is kept, as JSON: it stands on a line of a file that people read and edit, and is written there
+/// with each page. Those of APIs have less than 4 KiB; what is longer is something else.
+pub const CURSOR_BYTES_MAX: usize = 64 * 1024;
+
 /// Texts and numbers of a flag that say no.
 const NO_WORDS: [&str; 4] = ["", "false", "no", "0"];
 

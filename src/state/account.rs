@@ -64,6 +64,10 @@ pub struct ApiState {
     pub progress: Option<Progress>,
     /// What the next iteration goes on with, where the API gives such a thing (`json_paths.cursor`).
     pub cursor: Option<Captured>,
+    /// When that cursor came, or was written into the text file.
+    pub cursor_since: Option<DateTime<Utc>>,
+    /// The cursor that the text file said when this was saved; it is about to say the one above.
+    pub written_cursor: Option<Captured>,
     /// Where the next slice of the window begins, where others of it are complete.
     pub slice_from: Option<DateTime<Utc>>,
     /// How far iterations came that were cut.
@@ -151,15 +155,6 @@ pub struct AnomalySpan {
     pub last: DateTime<Utc>,
 }
 
-/// How the user's file differs from what the fetcher wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// The checkpoint was moved back, or its line deleted: everything since is shipped again.
-    Back,
-    /// It is later: moved on, or written while the store could not be.
-    On,
-}
-
 impl ApiState {
     /// Of an API that nothing is known of. Its number is random: whatever the store holds, it isn't this API's.
     #[must_use]
@@ -180,27 +175,15 @@ impl ApiState {
         }
     }
 
-    /// Compares the account with the checkpoint in the text file, which counts. A crash between the two writes is told
-    /// from an edit by [`ApiState::prepared_checkpoint`].
-    #[must_use]
-    pub fn edit(&self, written: Option<DateTime<Utc>>) -> Option<Edit> {
-        let is_own = written == self.checkpoint || (written.is_some() && written == self.prepared_checkpoint);
-        match (self.prepared_checkpoint.max(self.checkpoint), written) {
-            _ if is_own => None,
-            (Some(own), Some(written)) if written > own => Some(Edit::On),
-            (Some(_), _) => Some(Edit::Back),
-            (None, Some(_)) => Some(Edit::On),
-            (None, None) => None,
+    /// Keeps a cursor for the next request, or drops it.
+    pub fn keep_cursor(&mut self, cursor: Option<Captured>, now: DateTime<Utc>) {
+        if self.cursor != cursor {
+            self.cursor_since = cursor.is_some().then_some(now);
+            self.cursor = cursor;
         }
     }
 
-    /// Takes over the checkpoint of the text file.
-    pub fn take_over(&mut self, written: Option<DateTime<Utc>>) {
-        self.checkpoint = written;
-        self.prepared_checkpoint = None;
-    }
-
-    /// Begins anew at a checkpoint, or without one; what was delivered is forgotten, by taking a new number.
+    /// Begins anew at a date, or without one, and without a cursor; what was delivered is forgotten, by taking a new number.
     #[must_use]
     pub fn restarted(&self, checkpoint: Option<DateTime<Utc>>) -> Self {
         Self {
@@ -308,37 +291,6 @@ mod tests {
 
     fn at(text: &str) -> Option<DateTime<Utc>> {
         (!text.is_empty()).then(|| date::parse(text).expect("a date"))
-    }
-
-    #[track_caller]
-    fn check(checkpoint: &str, prepared_checkpoint: &str, written: &str, expected: Option<Edit>) {
-        let account = ApiState {
-            checkpoint: at(checkpoint),
-            prepared_checkpoint: at(prepared_checkpoint),
-            ..ApiState::default()
-        };
-        assert_eq!(account.edit(at(written)), expected, "{checkpoint} → {prepared_checkpoint}: {written}");
-    }
-
-    #[test]
-    fn tells_an_edit_from_a_crash() {
-        let (one, two, three) = ("2024-05-01", "2024-05-02", "2024-05-03");
-        check("", "", "", None);
-        check("", "", one, Some(Edit::On));
-        check(one, "", one, None);
-        check(one, "", "", Some(Edit::Back));
-        check(two, "", one, Some(Edit::Back));
-        check(one, "", two, Some(Edit::On));
-        // A crash before the line was written, and one after it.
-        check(one, two, one, None);
-        check(one, two, two, None);
-        check("", two, "", None);
-        check("", two, two, None);
-        // An edit on top of a crash.
-        check(one, three, two, Some(Edit::Back));
-        check(one, two, three, Some(Edit::On));
-        check(one, two, "", Some(Edit::Back));
-        check("", two, one, Some(Edit::Back));
     }
 
     #[test]

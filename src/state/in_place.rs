@@ -79,12 +79,10 @@ fn whole(line: &str) -> Option<String> {
 mod tests {
     use std::collections::HashMap;
 
-    use chrono::{DateTime, Utc};
-
     use super::*;
-    use crate::state::checkpoints::Checkpoints;
+    use crate::state::checkpoint_text::{Checkpoint, Checkpoints};
 
-    type Said = HashMap<String, DateTime<Utc>>;
+    type Said = HashMap<String, Checkpoint>;
 
     fn said(file: &[u8]) -> Said {
         Checkpoints::parse(&String::from_utf8_lossy(file)).by_name()

@@ -6,8 +6,10 @@
 //! duplicates. [`StateDir`] keeps both while iterations run.
 
 mod account;
+mod checkpoint_text;
 mod checkpoints;
 mod delivered;
+mod edit;
 mod in_place;
 mod lock;
 mod order;
@@ -28,8 +30,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, Edit, IterationSummary, LedgerId};
-pub use checkpoints::{CheckpointFile, Checkpoints, FILE_NAME as CHECKPOINTS_FILE_NAME};
+pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, IterationSummary, LedgerId};
+pub use checkpoint_text::{Checkpoint, Checkpoints};
+pub use checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
+pub use edit::Edit;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
@@ -171,28 +175,24 @@ fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, ApiState>, store:
         let written = match by_name.get(api) {
             // A slip in the date is told of, and is no wish to begin anew.
             None if written.unreadable().any(|line| line.strip_prefix(api.as_str()).is_some_and(is_slip)) => continue,
-            found => found.copied(),
+            found => found.cloned().unwrap_or_default(),
         };
-        let Some(edit) = account.edit(written) else {
-            account.take_over(written);
+        let Some(edit) = account.edit(&written) else {
+            account.take_over(&written);
             continue;
         };
-        if let Some(before) = put_back(store, api, account, written) {
+        if let Some(before) = put_back(store, api, account, &written) {
             *account = before;
             continue;
         }
         let before = account.clone();
-        tell_edit(api, edit, before.checkpoint, written);
-        match edit {
-            Edit::Back => *account = before.restarted(written),
-            Edit::On => {
-                account.take_over(written);
-                // What lies before a date that somebody wrote is left out.
-                account.remembered_since = written.max(account.remembered_since);
-                account.progress = None;
-            }
-        }
-        let what = format!("the file was edited, to {}", shown(written));
+        *account = before.edited(edit, &written, now);
+        tell_edit(api, edit, &before, account);
+        let what = match edit {
+            Edit::Back | Edit::On => format!("the file was edited, to {}", shown(written.date)),
+            Edit::Cursor => "the file was edited, to another cursor".to_owned(),
+            Edit::NoCursor => "the cursor was deleted in the file".to_owned(),
+        };
         changes.push((Change { at: now, what, name: api.clone(), before }, account.clone()));
     }
     // Without it the next start finds the same edit, and obeys it again.
@@ -200,7 +200,12 @@ fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, ApiState>, store:
         tracing::warn!(%cause, "{STORE_FILE_NAME} can't be written");
     }
     for (name, checkpoint) in by_name {
-        accounts.entry(name).or_insert_with(|| ApiState { checkpoint: Some(checkpoint), ..ApiState::blank() });
+        accounts.entry(name).or_insert_with(|| {
+            let mut account = ApiState { checkpoint: checkpoint.date, ..ApiState::blank() };
+            account.keep_cursor(checkpoint.cursor().cloned(), now);
+            account.take_over(&checkpoint);
+            account
+        });
     }
 }
 
@@ -211,17 +216,23 @@ fn is_slip(rest: &str) -> bool {
 
 /// Where a checkpoint is put back to what it was before the last change, and nothing was fetched since, the account is as
 /// it was then.
-fn put_back(store: Option<&Store>, api: &str, account: &ApiState, written: Option<DateTime<Utc>>) -> Option<ApiState> {
+fn put_back(store: Option<&Store>, api: &str, account: &ApiState, written: &Checkpoint) -> Option<ApiState> {
     let store = store?;
     let last = store.changes().ok()?.pop()?;
     let was_used = account.past.back().is_some_and(|past| past.at > last.at);
-    let is_put_back = last.name == api && last.before.checkpoint == written && !was_used;
+    let is_put_back = last.name == api && last.before.line() == *written && !was_used;
     let undone = if is_put_back { store.undo(written).ok()? } else { None };
-    undone.map(|change| change.before)
+    undone.map(|change| ApiState { written_cursor: change.before.cursor.clone(), ..change.before })
 }
 
-fn tell_edit(api: &str, edit: Edit, before: Option<DateTime<Utc>>, written: Option<DateTime<Utc>>) {
-    let (from, to) = (shown(before), shown(written));
+fn tell_edit(api: &str, edit: Edit, before: &ApiState, after: &ApiState) {
+    let (from, to) = (shown(before.checkpoint), shown(after.checkpoint));
+    if before.cursor.is_some() && after.cursor.is_none() && edit != Edit::NoCursor {
+        tracing::info!(
+            api,
+            "the cursor belongs to the checkpoint of before, and is dropped; the window begins at the date"
+        );
+    }
     match edit {
         Edit::Back => {
             tracing::info!(api, from, to, "{CHECKPOINTS_FILE_NAME} was edited; what was shipped since is shipped again")
@@ -232,6 +243,17 @@ fn tell_edit(api: &str, edit: Edit, before: Option<DateTime<Utc>>, written: Opti
             to,
             "{CHECKPOINTS_FILE_NAME} has a later checkpoint than the store and counts; if it was edited, what lies between is \
              left out"
+        ),
+        Edit::Cursor => tracing::info!(
+            api,
+            "{CHECKPOINTS_FILE_NAME} has another cursor, and the next iteration begins with it; what comes from there on is \
+             shipped, whether it was before or not"
+        ),
+        Edit::NoCursor => tracing::info!(
+            api,
+            from = to,
+            "the cursor was deleted in {CHECKPOINTS_FILE_NAME}; the next iteration begins at the date, and what was \
+             delivered is left out"
         ),
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, Store, Write};
 use super::words::{KeptCounts, account_in_words, table};
-use super::{ApiState, CHECKPOINTS_FILE_NAME, CheckpointFile, shown};
+use super::{ApiState, CHECKPOINTS_FILE_NAME, Checkpoint, CheckpointFile, shown};
 use crate::plan::Plan;
 use crate::record::date;
 use crate::text::humanize::second;
@@ -165,12 +165,13 @@ impl OpenState<'_> {
         let store = self.store.as_deref().ok_or_else(no_store)?;
         let before = self.accounts.get(name).cloned().unwrap_or_else(ApiState::blank);
         // The file first: if this is cut short, the next start finds an edit and does the same.
-        self.checkpoints.set(name, checkpoint).map_err(|cause| {
+        self.checkpoints.set(name, &Checkpoint::new(checkpoint, None)).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, nothing has changed: {cause}"))
         })?;
         let (from, to) = (shown(before.checkpoint), shown(checkpoint));
         let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
         let (after, is_later) = (before.restarted(checkpoint), checkpoint > before.checkpoint);
+        let cursor = if before.cursor.is_some() { "The cursor is dropped.\n" } else { "" };
         let change = Change { at: now, what, name: name.to_owned(), before };
         store.change(&[(change, after.clone())]).map_err(|cause| {
             let what = "can't be written; the next start finds the new checkpoint in the text file";
@@ -187,31 +188,32 @@ impl OpenState<'_> {
                 "The next iteration begins there. Everything from then on is shipped, whether it was before or not."
             }
         };
-        let text =
-            format!("{name}: checkpoint {from} → {to}\n{then}\n`logzio-api-fetcher state undo` takes this back.");
+        let text = format!(
+            "{name}: checkpoint {from} → {to}\n{cursor}{then}\n`logzio-api-fetcher state undo` takes this back."
+        );
         Ok((StateReply::done(text), Some((name.to_owned(), after))))
     }
 
     fn undo(&mut self) -> Result<(StateReply, Option<Changed>), StateReply> {
-        let accounts = &self.accounts;
+        let checkpoints = &*self.checkpoints;
         let store = self.store.as_deref_mut().ok_or_else(no_store)?;
         let unwritable = |cause: redb::Error| {
             let what = "can't be written; `state` shows where the checkpoint stands now";
             StateReply::failed(1, format!("{STORE_FILE_NAME} {what}: {cause}"))
         };
-        let written = |name: &str| accounts.get(name).and_then(|account| account.checkpoint);
+        let written = |change: Change| checkpoints.said(&change.name).cloned();
         let last = store.changes().map(|mut changes| changes.pop());
-        let undone = last.and_then(|last| store.undo(last.and_then(|change| written(&change.name))));
+        let undone = last.and_then(|last| store.undo(&last.and_then(written).unwrap_or_default()));
         let Some(change) = undone.map_err(unwritable)? else {
             let text = format!("There is nothing to undo. The last {CHANGES_MAX} changes can be undone.");
             return Ok((StateReply::done(text), None));
         };
         let (name, checkpoint) = (change.name.clone(), change.before.checkpoint);
-        self.checkpoints.set(&name, checkpoint).map_err(|cause| {
+        self.checkpoints.set(&name, &change.before.line()).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, the checkpoint stays: {cause}"))
         })?;
-        let account = change.before.clone();
-        let save = Write::Save { name: name.clone(), account: Box::new(change.before) };
+        let account = ApiState { written_cursor: change.before.cursor.clone(), ..change.before };
+        let save = Write::Save { name: name.clone(), account: Box::new(account.clone()) };
         store.write(fastrand::u64(..), std::iter::once(&save)).map_err(unwritable)?;
         let text = format!(
             "{name}: taken back: {} ({})\nThe checkpoint is {} again. Records from after it that were shipped in the \

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::ApiState;
 use super::account::LedgerId;
+use super::checkpoint_text::Checkpoint;
 use super::delivered::{self, DELIVERED, DeliveredRecord, How};
 use crate::record::RecordKey;
 
@@ -352,7 +353,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn undo(&self, written: Option<DateTime<Utc>>) -> Result<Option<Change>, Error> {
+    pub fn undo(&self, written: &Checkpoint) -> Result<Option<Change>, Error> {
         let transaction = self.database.begin_write()?;
         let undone = take_back(&transaction, written)?;
         transaction.commit()?;
@@ -422,7 +423,7 @@ fn read_changes(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<BTreeM
 }
 
 /// The last change, taken back. Its account gets to know what was delivered since.
-fn take_back(transaction: &WriteTransaction, written: Option<DateTime<Utc>>) -> Result<Option<Change>, Error> {
+fn take_back(transaction: &WriteTransaction, written: &Checkpoint) -> Result<Option<Change>, Error> {
     let mut accounts = transaction.open_table(ACCOUNTS)?;
     let mut changes = transaction.open_table(CHANGES)?;
     let change: Change = match changes.pop_last()? {
@@ -442,8 +443,12 @@ fn take_back(transaction: &WriteTransaction, written: Option<DateTime<Utc>>) -> 
         remembered.remove(current.ledger)?;
         add(change.before.ledger, i128::from(added), &mut remembered)?;
     }
-    let announced =
-        ApiState { checkpoint: written, prepared_checkpoint: change.before.checkpoint, ..change.before.clone() };
+    let announced = ApiState {
+        checkpoint: written.date,
+        prepared_checkpoint: change.before.checkpoint,
+        written_cursor: written.cursor().cloned(),
+        ..change.before.clone()
+    };
     accounts.insert(change.name.as_str(), to_json(&announced)?.as_slice())?;
     Ok(Some(change))
 }

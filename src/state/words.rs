@@ -8,6 +8,9 @@ use crate::record::date;
 use crate::text::humanize::{ago, counted, second, span};
 use crate::window::MEASURES_MIN;
 
+/// How much of a cursor is shown; the text file has all of it.
+const CURSOR_CHARS_MAX: usize = 60;
+
 /// What is kept of an API outside of its account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KeptCounts {
@@ -47,6 +50,18 @@ pub(super) fn table<'a>(
     lines.join("\n")
 }
 
+/// The cursor as it stands in the text file, shortened, and since when it is kept.
+fn cursor_in_words(account: &ApiState, plan: Option<&Plan>, now: DateTime<Utc>) -> Option<String> {
+    let json = account.cursor.as_ref()?.json();
+    let shown = plan.map_or_else(|| json.to_owned(), |plan| plan.redactor.redact(json));
+    let shown = match shown.char_indices().nth(CURSOR_CHARS_MAX) {
+        Some((end, _)) => format!("{}… ({} bytes)", shown.get(..end).unwrap_or_default(), json.len()),
+        None => shown,
+    };
+    let since = account.cursor_since.map(|since| format!(", kept since {}, {}", second(since), ago(since, now)));
+    Some(shown + &since.unwrap_or_default())
+}
+
 pub(super) fn account_in_words(
     name: &str,
     account: &ApiState,
@@ -61,6 +76,9 @@ pub(super) fn account_in_words(
     }
     let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
     line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
+    if let Some(cursor) = cursor_in_words(account, plan, now) {
+        line("cursor", cursor);
+    }
     if let Some(plan) = plan {
         let overlap = span(plan.start.overlap.span(&account.arrival_delay));
         let how = match plan.start.overlap {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
 use super::account::{ApiState, LedgerId};
+use super::checkpoint_text::Checkpoint;
 use super::checkpoints::CheckpointFile;
 use super::pulse::Pulse;
 use super::store::{Store, Write};
@@ -109,8 +110,12 @@ pub struct Commit {
 }
 
 impl Commit {
-    fn moves(&self) -> bool {
-        self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint
+    /// The line that it writes, where it isn't what the text file says.
+    fn line(&self, said: Option<&Checkpoint>) -> Option<Checkpoint> {
+        let moves = self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint;
+        let moves_cursor = self.account.cursor.as_ref() != said.and_then(Checkpoint::cursor);
+        let date = self.checkpoint.or(self.account.checkpoint);
+        (moves || moves_cursor).then(|| Checkpoint::new(date, self.account.cursor.clone()))
     }
 
     /// Before the text file changes: it is about to.

@@ -114,6 +114,7 @@ fn facts(row: &Row<'_>, now: DateTime<Utc>) -> Markup {
             (fact("Next iteration", next(api, now)))
             (fact("Newest event delivered (checkpoint)", date_or_none(standing.checkpoint, now)))
             (fact("Complete until", date_or_none(standing.swept_until, now)))
+            @if let Some(since) = standing.cursor_since { (fact("Cursor kept since", date(since, now))) }
             (fact("Arrival delay", html! {
                 @match standing.arrival_delay {
                     Some((half, nearly_all)) => { "p50 " (span(half)) " · p99 " (span(nearly_all)) }

@@ -91,6 +91,8 @@ pub struct StateSummary {
     pub checkpoint: Option<DateTime<Utc>>,
     /// Until when everything was fetched.
     pub swept_until: Option<DateTime<Utc>>,
+    /// Since when the cursor is kept that the next iteration goes on with, where there is one.
+    pub cursor_since: Option<DateTime<Utc>>,
     /// How late half of the records, and 99 % of them, were.
     pub arrival_delay: Option<(TimeDelta, TimeDelta)>,
     /// The last spans of time that can't be fetched any more, the latest first.
@@ -146,6 +148,7 @@ impl StateSummary {
         Self {
             checkpoint: account.checkpoint,
             swept_until: account.coverage.until(),
+            cursor_since: account.cursor.as_ref().and(account.cursor_since),
             arrival_delay: arrival_delay.within(0.5).zip(arrival_delay.within(0.99)),
             gaps: lost.rev().take(GAPS_MAX).map(|gap| (gap.from, gap.until)).collect(),
             anomalies: account.anomalies.iter().map(|(anomaly, noticed)| (*anomaly, noticed.last)).collect(),

@@ -20,7 +20,7 @@ impl Captured {
             serde_json::Value::Object(members) => members.is_empty(),
             _ => false,
         };
-        (!is_empty).then(|| Self(json.into()))
+        (!is_empty).then(|| Self(if json.contains(['\n', '\r']) { on_one_line(json) } else { json.into() }))
     }
 
     /// A text.
@@ -43,6 +43,21 @@ impl Captured {
     }
 }
 
+/// JSON text without the white space between its values, so that it fits on one line.
+fn on_one_line(json: &str) -> Box<str> {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let mut line = String::with_capacity(json.len());
+    for char in json.chars() {
+        let is_quote = char == '"' && !is_escaped;
+        is_escaped = is_text && char == '\\' && !is_escaped;
+        is_text ^= is_quote;
+        if is_text || is_quote || !char.is_ascii_whitespace() {
+            line.push(char);
+        }
+    }
+    line.into()
+}
+
 fn text_of(raw: &serde_json::value::RawValue) -> String {
     let written = raw.get();
     if let Ok(text) = serde_json::from_str::<String>(written) {
@@ -63,6 +78,16 @@ mod tests {
         for json in ["null", "false", "\"\"", "[]", "{}", " null ", "no JSON"] {
             assert_eq!(Captured::of_json(json), None, "{json}");
         }
+    }
+
+    #[test]
+    fn what_stands_on_several_lines_is_put_on_one() {
+        let json = |json| Captured::of_json(json).expect("a value").json().to_owned();
+        assert_eq!(
+            json("{\n  \"a b\": [1.50,\r\n \"x \\\" y\", \"\\\\\" ]\n}"),
+            "{\"a b\":[1.50,\"x \\\" y\",\"\\\\\"]}"
+        );
+        assert_eq!(json("[1, 2]"), "[1, 2]", "on one line it stays as it is");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::{Fingerprint, RecordKey};
 use logzio_api_fetcher::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, Change, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME, Store,
-    StoreWrite,
+    ApiState, CHECKPOINTS_FILE_NAME, Change, Checkpoint, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME,
+    Store, StoreWrite,
 };
 
 use crate::harness::{Fetcher, MockServer, general, page};
@@ -129,11 +129,11 @@ fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
     write(&mut store, &[remember(ONE, [identity(1), identity(1)]), remember(OTHER, [identity(1), identity(2)])]);
     let change = Change { at: Utc::now(), what: "rewind".to_owned(), name: "one".to_owned(), before: before.clone() };
     store.change(&[(change.clone(), after)]).unwrap();
-    assert_eq!(store.undo(None).unwrap(), Some(change));
+    assert_eq!(store.undo(&Checkpoint::default()).unwrap(), Some(change));
     assert_eq!(store.accounts().unwrap()["one"], before);
     assert_eq!(store.counts(ONE, &[identity(1), identity(2)]).unwrap(), [2, 1]);
     assert_eq!((store.remembered(ONE).unwrap(), store.remembered(OTHER).unwrap()), (2, 0));
-    assert_eq!(store.undo(None).unwrap(), None);
+    assert_eq!(store.undo(&Checkpoint::default()).unwrap(), None);
 }
 
 #[test]

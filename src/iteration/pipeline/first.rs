@@ -54,7 +54,7 @@ impl Pipeline<'_> {
                     "the API refuses the cursor twice, so it is dropped and the window begins at its date; what lies \
                      between may be missing"
                 );
-                self.account.cursor = None;
+                self.account.keep_cursor(None, self.now);
                 self.intake.names_start = self.plan.request.names_start(&Position::default());
                 self.first_page_from(fetcher, start).await
             }

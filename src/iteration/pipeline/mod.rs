@@ -15,7 +15,7 @@ use super::intake::{Admission, Intake};
 use super::report::{IterationError, IterationReport};
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
-use crate::paging::{PageFacts, PaginationError, in_header};
+use crate::paging::{CURSOR_BYTES_MAX, PageFacts, PaginationError, in_header};
 use crate::plan::Plan;
 use crate::record::answer::{More, more};
 use crate::record::json::{JsonType, RawJson};
@@ -24,7 +24,7 @@ use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
 use crate::state::{ApiState, StateDir};
-use crate::template::{Position, Scope};
+use crate::template::{Captured, Position, Scope};
 use crate::window::{ChainStep, Moment, SeenRecord, Sight};
 use resume::Places;
 pub(super) use resume::Resumed;
@@ -122,7 +122,9 @@ impl<'a> Pipeline<'a> {
                 }
                 Ok(None) => {
                     self.ship_rest().await?;
-                    self.account.cursor = self.intake.cursor.take().or(self.account.cursor.take());
+                    if let Some(cursor) = self.intake.cursor.take() {
+                        self.account.keep_cursor(Some(cursor), Utc::now());
+                    }
                     return Ok(());
                 }
                 Err(error) => {
@@ -338,6 +340,10 @@ impl<'a> Pipeline<'a> {
         let page = self.report.pages;
         let facts = self.facts(answer, read);
         let cursor = self.plan.paging.cursor_after(asked.cursor.as_ref(), &facts);
+        if let Some(bytes) = cursor.as_ref().map(|cursor| cursor.json().len()).filter(|bytes| *bytes > CURSOR_BYTES_MAX)
+        {
+            return Err(IterationError::CursorTooLong { page, bytes });
+        }
         let next = self.plan.paging.next(&self.plan.request, asked, &facts).map_err(|cause| match cause {
             PaginationError::Link(cause) => IterationError::NextLink { page, cause },
             PaginationError::Token => {
@@ -345,11 +351,25 @@ impl<'a> Pipeline<'a> {
                 IterationError::NextToken { page, path }
             }
         })?;
-        self.intake.cursor = cursor;
+        self.note_cursor(cursor, answer);
         if next.is_some() {
             (self.account.has_found_next, self.intake.observed.has_followed) = (true, true);
         }
         Ok(next)
+    }
+
+    /// Notes the cursor behind a page. One that holds a secret of the config is not kept, as it would be in a file then.
+    fn note_cursor(&mut self, cursor: Option<Captured>, answer: &Answer) {
+        let holds_secret = cursor.as_ref().is_some_and(|cursor| answer.secrets.finds_in(&cursor.text()));
+        if holds_secret && !std::mem::replace(&mut self.intake.observed.has_secret_cursor, true) {
+            tracing::warn!(
+                api = self.plan.name,
+                page = self.report.pages,
+                "the cursor holds a secret of the config and is not kept; the next iteration begins where this one did, and \
+                 leaves out what was delivered"
+            );
+        }
+        self.intake.cursor = cursor.filter(|_| !holds_secret);
     }
 
     /// Leaves out what is older than the window or a duplicate, and puts the rest into batches.

@@ -146,7 +146,7 @@ impl Pipeline<'_> {
     /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
     pub(super) fn take_place(&mut self, place: Progress) {
         if self.plan.paging.kind == Pagination::Cursor {
-            self.account.cursor.clone_from(&place.next().cursor);
+            self.account.keep_cursor(place.next().cursor.clone(), Utc::now());
         }
         self.account.progress = Some(place);
     }

@@ -1,5 +1,6 @@
 //! What the thread does with the store and the text file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Commit, Job, REQUESTS_MAX, Request};
 use crate::record::{FingerprintMap, RecordKey, date};
 use crate::state::account::{ApiState, LedgerId};
-use crate::state::checkpoints::CheckpointFile;
+use crate::state::checkpoint_text::Checkpoint;
+use crate::state::checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
 use crate::state::pulse::Pulse;
 use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
 use crate::state::unsaved::Unsaved;
@@ -33,14 +35,19 @@ pub(super) struct Work {
     unsaved: Unsaved,
     /// What was perhaps written when the store failed: it is, if the mark is there.
     uncertain: Option<(u64, Unsaved)>,
+    /// Whether cursors couldn't be written into the text file last time.
+    cursors_fail: bool,
     pulse: Arc<Pulse>,
 }
+
+/// A commit, and where its end is waited for.
+type WaitingCommit = (Box<Commit>, oneshot::Sender<io::Result<ApiState>>);
 
 /// What is to be done once all requests are taken.
 #[derive(Default)]
 struct Orders {
     writes: Vec<Write>,
-    commits: Vec<(Box<Commit>, oneshot::Sender<io::Result<ApiState>>)>,
+    commits: Vec<WaitingCommit>,
     /// Answered when everything is written.
     later: Vec<oneshot::Sender<()>>,
     is_last: Vec<oneshot::Sender<()>>,
@@ -65,6 +72,7 @@ impl Work {
             checkpoints,
             unsaved: Unsaved::default(),
             uncertain: None,
+            cursors_fail: false,
             pulse,
         }
     }
@@ -96,10 +104,12 @@ impl Work {
             self.take(request, &mut orders);
         }
         let Orders { mut writes, commits, later, is_last, jobs } = orders;
-        let moves = commits.iter().map(|(commit, _)| commit).filter(|commit| commit.moves());
+        let moved_cursors = self.moved_cursors(&writes, &commits);
+        let moves = commits.iter().map(|(commit, _)| commit).filter(|commit| self.line_of(commit).is_some());
         writes.extend(moves.map(|commit| commit.announced()));
         self.write(writes);
         answer_all(later);
+        self.write_cursors(&moved_cursors);
         self.commit(commits);
         for Job(job) in jobs {
             self.pulse.beat();
@@ -160,20 +170,57 @@ impl Work {
         }
     }
 
+    /// The line that a commit writes into the text file, where it isn't there.
+    fn line_of(&self, commit: &Commit) -> Option<Checkpoint> {
+        commit.line(self.checkpoints.said(&commit.name))
+    }
+
+    /// The lines of accounts that are saved with another cursor than the text file says, and aren't committed anyway.
+    fn moved_cursors(&self, writes: &[Write], commits: &[WaitingCommit]) -> Vec<(String, Checkpoint)> {
+        let mut moved = BTreeMap::new();
+        for write in writes {
+            let Write::Save { name, account } = write else { continue };
+            let said = self.checkpoints.said(name);
+            if account.cursor.as_ref() == said.and_then(Checkpoint::cursor) {
+                moved.remove(name);
+            } else if !commits.iter().any(|(commit, _)| commit.name == *name) {
+                // The date moves by commits alone.
+                let date = said.map_or(account.checkpoint, |said| said.date);
+                moved.insert(name.clone(), Checkpoint::new(date, account.cursor.clone()));
+            }
+        }
+        moved.into_iter().collect()
+    }
+
+    /// Writes cursors into the text file. The store has them, so that not to write them costs nothing but the sight of them.
+    fn write_cursors(&mut self, moved: &[(String, Checkpoint)]) {
+        if moved.is_empty() {
+            return;
+        }
+        self.pulse.beat();
+        let lines: Vec<_> = moved.iter().map(|(name, line)| (name.as_str(), line.clone())).collect();
+        let failed = self.checkpoints.append(&lines).err();
+        let was_failing = std::mem::replace(&mut self.cursors_fail, failed.is_some());
+        if let Some(cause) = failed.filter(|_| !was_failing) {
+            tracing::warn!(%cause, "{CHECKPOINTS_FILE_NAME} can't be written; the cursors of now are in {FILE_NAME} alone");
+        }
+    }
+
     /// Writes the checkpoints into the text file, then into the store.
-    fn commit(&mut self, commits: Vec<(Box<Commit>, oneshot::Sender<io::Result<ApiState>>)>) {
+    fn commit(&mut self, commits: Vec<WaitingCommit>) {
         if commits.is_empty() {
             return;
         }
-        let moved = commits.iter().filter(|(commit, _)| commit.moves());
-        let lines: Vec<_> = moved.filter_map(|(of, _)| Some((of.name.as_str(), of.checkpoint?))).collect();
+        let moving: Vec<_> = commits.iter().map(|(commit, _)| self.line_of(commit)).collect();
+        let named = commits.iter().zip(&moving);
+        let lines: Vec<_> = named.filter_map(|((of, _), line)| Some((of.name.as_str(), line.clone()?))).collect();
         self.pulse.beat();
         let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
-        for (mut commit, reply) in commits {
+        for ((mut commit, reply), line) in commits.into_iter().zip(moving) {
             self.tell_thinned(&mut commit);
             match &failed {
-                Some(cause) if commit.moves() => {
+                Some(cause) if line.is_some() => {
                     replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
                 }
                 // It moved, but who asked goes on from the checkpoint before: what was delivered since stays known.
@@ -239,9 +286,14 @@ impl Work {
     }
 
     /// Writes what is new and what had to wait. What can't be written waits.
-    fn write(&mut self, writes: Vec<Write>) {
+    fn write(&mut self, mut writes: Vec<Write>) {
         if writes.is_empty() {
             return;
+        }
+        for write in &mut writes {
+            if let Write::Save { name, account } = write {
+                account.written_cursor = self.checkpoints.said(name).and_then(Checkpoint::cursor).cloned();
+            }
         }
         self.reopen();
         self.pulse.beat();

@@ -2,8 +2,7 @@
 
 use super::super::*;
 use super::*;
-use crate::state::CHECKPOINTS_FILE_NAME;
-use crate::state::checkpoints::Checkpoints;
+use crate::state::checkpoint_text::Checkpoints;
 
 const LEDGER: u64 = 7;
 
@@ -31,6 +30,7 @@ fn work(directory: &Path) -> Work {
         checkpoints,
         unsaved: Unsaved::default(),
         uncertain: None,
+        cursors_fail: false,
         pulse: Arc::default(),
     }
 }
@@ -73,7 +73,7 @@ fn a_checkpoint_that_is_no_longer_waited_for_does_not_move() {
     let (reply, mut answer) = oneshot::channel();
     work.handle(vec![Request::Settle { commit: commit(1_700_000_000), reply }]);
     let account = answer.try_recv().expect("an answer").expect("it moved");
-    assert_eq!(Checkpoints::parse(&text()).by_name().get("a").copied(), account.checkpoint);
+    assert_eq!(Checkpoints::parse(&text()).by_name().get("a"), Some(&account.line()));
 }
 
 /// It gave up while the line was being written.

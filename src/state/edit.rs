@@ -1,0 +1,189 @@
+//! What the user did to an API's line in the text file since the fetcher wrote it, and what comes of it. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::account::ApiState;
+use super::checkpoint_text::Checkpoint;
+
+/// How the user's file differs from what the fetcher wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The date was moved back, or the line deleted: everything since is shipped again.
+    Back,
+    /// The date is later: moved on, or written while the store could not be.
+    On,
+    /// Another cursor stands there: everything from it on is shipped, whether it was before or not.
+    Cursor,
+    /// The cursor was deleted, and the date is there: the window begins at the date, and what was delivered is known.
+    NoCursor,
+}
+
+impl ApiState {
+    /// Compares the account with the text file, which counts. A crash between the two writes is told from an edit by
+    /// [`ApiState::prepared_checkpoint`] and [`ApiState::written_cursor`].
+    #[must_use]
+    pub fn edit(&self, written: &Checkpoint) -> Option<Edit> {
+        let date = written.date;
+        let is_own = date == self.checkpoint || (date.is_some() && date == self.prepared_checkpoint);
+        match (self.prepared_checkpoint.max(self.checkpoint), date) {
+            _ if is_own => self.cursor_edit(written),
+            (Some(own), Some(date)) if date > own => Some(Edit::On),
+            (Some(_), _) => Some(Edit::Back),
+            (None, _) => Some(Edit::On),
+        }
+    }
+
+    /// The same where only the cursor may differ. Without it and without a date the whole line is gone.
+    fn cursor_edit(&self, written: &Checkpoint) -> Option<Edit> {
+        match written.cursor() {
+            _ if self.is_own_cursor(written) => None,
+            Some(_) => Some(Edit::Cursor),
+            None if written.date.is_none() => Some(Edit::Back),
+            None => Some(Edit::NoCursor),
+        }
+    }
+
+    fn is_own_cursor(&self, written: &Checkpoint) -> bool {
+        let cursor = written.cursor();
+        cursor == self.cursor.as_ref() || cursor == self.written_cursor.as_ref()
+    }
+
+    /// What the text file says where all is written.
+    #[must_use]
+    pub fn line(&self) -> Checkpoint {
+        Checkpoint::new(self.checkpoint, self.cursor.clone())
+    }
+
+    /// Takes over what the text file says, where nobody edited it.
+    pub fn take_over(&mut self, written: &Checkpoint) {
+        self.checkpoint = written.date;
+        self.prepared_checkpoint = None;
+        self.written_cursor = written.cursor().cloned();
+    }
+
+    /// What comes of an edit of the text file.
+    #[must_use]
+    pub fn edited(&self, edit: Edit, written: &Checkpoint, now: DateTime<Utc>) -> Self {
+        // Beside a date that was edited, a cursor that wasn't belongs to the date before.
+        let is_stale = matches!(edit, Edit::Back | Edit::On) && self.is_own_cursor(written);
+        let cursor = written.cursor().filter(|_| !is_stale).cloned();
+        let mut after = match edit {
+            Edit::Back => self.restarted(written.date),
+            Edit::Cursor => self.restarted(self.checkpoint),
+            // What lies before a date that somebody wrote is left out.
+            Edit::On => Self { remembered_since: written.date.max(self.remembered_since), ..self.clone() },
+            Edit::NoCursor => self.clone(),
+        };
+        (after.progress, after.prepared_checkpoint, after.checkpoint) = (None, None, written.date);
+        after.keep_cursor(cursor, now);
+        after.written_cursor = written.cursor().cloned();
+        after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::date;
+    use crate::template::Captured;
+
+    fn at(text: &str) -> Option<DateTime<Utc>> {
+        (!text.is_empty()).then(|| date::parse(text).expect("a date"))
+    }
+
+    #[track_caller]
+    fn check(checkpoint: &str, prepared_checkpoint: &str, written: &str, expected: Option<Edit>) {
+        let account = ApiState {
+            checkpoint: at(checkpoint),
+            prepared_checkpoint: at(prepared_checkpoint),
+            ..ApiState::default()
+        };
+        let written = Checkpoint::new(at(written), None);
+        assert_eq!(account.edit(&written), expected, "{checkpoint} → {prepared_checkpoint}: {written:?}");
+    }
+
+    fn cursor(text: &str) -> Option<Captured> {
+        (!text.is_empty()).then(|| Captured::of_text(text))
+    }
+
+    /// What is made of a line with `2024-05-02` and a cursor: the account's cursor is `c2`, and the file said `c1` before.
+    fn edited(date: &str, written: &str) -> (Option<Edit>, ApiState, ApiState) {
+        let before = ApiState {
+            ledger: 1,
+            checkpoint: at("2024-05-02"),
+            cursor: cursor("c2"),
+            written_cursor: cursor("c1"),
+            ..ApiState::default()
+        };
+        let written = Checkpoint::new(at(date), cursor(written));
+        let edit = before.edit(&written);
+        let after = edit.map_or_else(|| before.clone(), |edit| before.edited(edit, &written, DateTime::default()));
+        (edit, before, after)
+    }
+
+    #[test]
+    fn a_cursor_that_was_edited_counts_and_one_of_before_a_crash_does_not() {
+        for own in ["c2", "c1"] {
+            let (edit, _, after) = edited("2024-05-02", own);
+            assert_eq!((edit, after.cursor), (None, cursor("c2")), "{own}");
+        }
+        let (edit, before, after) = edited("2024-05-02", "c9");
+        assert_eq!(
+            (edit, after.cursor.clone(), after.checkpoint),
+            (Some(Edit::Cursor), cursor("c9"), before.checkpoint)
+        );
+        assert_ne!(after.ledger, before.ledger, "what comes from there on is shipped, whether it was before or not");
+        assert!(after.cursor_since.is_some() && after.edit(&after.line()).is_none(), "it is obeyed once");
+        let (edit, before, after) = edited("2024-05-02", "");
+        assert_eq!(
+            (edit, after.cursor, after.ledger),
+            (Some(Edit::NoCursor), None, before.ledger),
+            "what was delivered is known"
+        );
+        let (edit, before, after) = edited("", "");
+        assert_eq!((edit, after.cursor), (Some(Edit::Back), None), "the line is gone");
+        assert_ne!(after.ledger, before.ledger);
+    }
+
+    #[test]
+    fn beside_an_edited_date_a_cursor_counts_only_where_it_was_edited_too() {
+        for (date, edit) in [("2024-05-01", Edit::Back), ("2024-05-03", Edit::On)] {
+            for (written, kept) in [("c2", ""), ("c1", ""), ("", ""), ("c9", "c9")] {
+                let (found, _, after) = edited(date, written);
+                assert_eq!((found, after.checkpoint), (Some(edit), at(date)), "{date} {written}");
+                assert_eq!(after.cursor, cursor(kept), "{date} {written}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_date_that_is_gone_starts_over() {
+        let before = ApiState { ledger: 1, cursor: cursor("c2"), written_cursor: cursor("c2"), ..ApiState::default() };
+        assert_eq!(before.edit(&before.line()), None);
+        assert_eq!(before.edit(&Checkpoint::default()), Some(Edit::Back));
+        // Of a version that kept the cursor in the store alone.
+        let old = ApiState { written_cursor: None, checkpoint: at("2024-05-02"), ..before };
+        assert_eq!(old.edit(&Checkpoint::new(at("2024-05-02"), None)), None);
+    }
+
+    #[test]
+    fn tells_an_edit_from_a_crash() {
+        let (one, two, three) = ("2024-05-01", "2024-05-02", "2024-05-03");
+        check("", "", "", None);
+        check("", "", one, Some(Edit::On));
+        check(one, "", one, None);
+        check(one, "", "", Some(Edit::Back));
+        check(two, "", one, Some(Edit::Back));
+        check(one, "", two, Some(Edit::On));
+        // A crash before the line was written, and one after it.
+        check(one, two, one, None);
+        check(one, two, two, None);
+        check("", two, "", None);
+        check("", two, two, None);
+        // An edit on top of a crash.
+        check(one, three, two, Some(Edit::Back));
+        check(one, two, three, Some(Edit::On));
+        check(one, two, "", Some(Edit::Back));
+        check("", two, one, Some(Edit::Back));
+    }
+}
