@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 
-use super::snapshot::RecentIteration;
-
 /// How many half hours are kept.
 pub const HALF_HOURS_MAX: usize = 48;
 /// How long each is, in seconds.
@@ -34,16 +32,6 @@ pub struct HalfHour {
 }
 
 impl Day {
-    /// Of iterations that have ended, the latest at the end.
-    #[must_use]
-    pub fn of(ended: impl Iterator<Item = RecentIteration>) -> Self {
-        let mut day = Self::default();
-        for ended in ended {
-            day.add(ended.end(), ended.records, ended.is_failed);
-        }
-        day
-    }
-
     /// Counts an iteration that has ended. Where the clock was set back, it counts for the latest half hour.
     pub fn add(&mut self, at: DateTime<Utc>, records: u64, is_failed: bool) {
         let number = number_of(at);

@@ -8,10 +8,10 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::health::{STATES, shown};
 use super::snapshot::Snapshot;
-use super::table::{short, table};
+use super::table::table;
 use super::view::{CauseGroup, Row, View, by_cause};
 use crate::process::version;
-use crate::text::humanize::{ago, bytes, counted, grouped, span};
+use crate::text::humanize::{ago, bytes, counted, grouped, short, span};
 
 /// How many causes are listed.
 const CAUSES_MAX: usize = 6;

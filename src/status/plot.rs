@@ -7,8 +7,7 @@ use maud::{Markup, html};
 
 use super::day::{Day, HALF_HOUR, HALF_HOURS_MAX, HalfHour};
 use super::snapshot::{RECENT_MAX, RecentIteration};
-use super::table::short;
-use crate::text::humanize::{counted, grouped, second};
+use crate::text::humanize::{counted, grouped, second, short};
 
 /// A bar and the gap beside it, in units of the plot.
 const BAR_STEP: f64 = 11.0;

@@ -165,6 +165,15 @@ impl RecentIteration {
     }
 }
 
+/// The last 24 hours, of iterations that have ended, the latest at the end.
+fn day_of(ended: impl Iterator<Item = RecentIteration>) -> Day {
+    let mut day = Day::default();
+    for ended in ended {
+        day.add(ended.end(), ended.records, ended.is_failed);
+    }
+    day
+}
+
 impl From<&IterationSummary> for RecentIteration {
     fn from(past: &IterationSummary) -> Self {
         let IterationSummary { at, seconds, records, pages, .. } = *past;
@@ -186,7 +195,7 @@ impl ApiStatus {
             failures_in_a_row: 0,
             trouble: None,
             standing: StateSummary::of(account),
-            day: Arc::new(Day::of(account.past.iter().map(RecentIteration::from))),
+            day: Arc::new(day_of(account.past.iter().map(RecentIteration::from))),
             recent: Arc::new(account.past.iter().map(RecentIteration::from).collect()),
             failing_since: None,
             under_way: 0,

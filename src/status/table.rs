@@ -1,13 +1,13 @@
 //! The table of all APIs. A row has nine elements and some 400 bytes, so that hundreds of them make a small page.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::health::{ApiHealth, shown, warnings};
 use super::plot;
 use super::snapshot::ApiStatus;
 use super::view::{Row, SORTS, Sort, View, encoded};
-use crate::text::humanize::{counted, grouped, span};
+use crate::text::humanize::{counted, grouped, short, span};
 
 /// How many APIs are shown: more make a page that no browser likes. The search, and `/status.json`, have all.
 pub const APIS_SHOWN_MAX: usize = 1_000;
@@ -113,16 +113,6 @@ fn until_when(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 fn moment(date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
     date.map_or_else(|| "–".to_owned(), |date| short(date, now))
-}
-
-/// A date as short as it can be: today the time alone. UTC.
-pub(super) fn short(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    match date {
-        _ if date.date_naive() == now.date_naive() => date.format("%H:%M:%S"),
-        _ if date.year() == now.year() => date.format("%-d %b %H:%M"),
-        _ => date.format("%Y-%m-%d"),
-    }
-    .to_string()
 }
 
 /// The last iterations as one text, a character each, the latest at the right.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::record::date::{self, floor_to_second};
 
@@ -10,6 +10,17 @@ use crate::record::date::{self, floor_to_second};
 #[must_use]
 pub fn second(date: DateTime<Utc>) -> String {
     date::format(floor_to_second(date))
+}
+
+/// A date as short as it can be: today the time alone. UTC.
+#[must_use]
+pub fn short(date: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    match date {
+        _ if date.date_naive() == now.date_naive() => date.format("%H:%M:%S"),
+        _ if date.year() == now.year() => date.format("%-d %b %H:%M"),
+        _ => date.format("%Y-%m-%d"),
+    }
+    .to_string()
 }
 
 /// So many of something.
