@@ -7,6 +7,7 @@
 mod diff;
 mod listener_check;
 mod orders;
+mod outcome;
 mod rest;
 mod task;
 mod telling;
@@ -31,8 +32,9 @@ use crate::ship::Listener;
 use crate::state::{ApiState, OrderRequest};
 use crate::status::StatusServer;
 use orders::Pending;
+use outcome::NextIteration;
 use rest::Rest;
-use task::{Next, TaskCommand, go_on, iterate, start_delay};
+use task::{TaskCommand, go_on, iterate, start_delay};
 use telling::{Told, Untold};
 
 /// How often a line sums up the iterations that had nothing new.
@@ -257,7 +259,7 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
             }
             // Boxed, or the task would hold the room for it while it waits for its turn.
             let telling = (&mut Told::default(), &Untold::default());
-            Box::pin(iterate(&mut api, &services, Next::Nothing, telling)).await.is_success.then_some(api)
+            Box::pin(iterate(&mut api, &services, NextIteration::Nothing, telling)).await.is_success.then_some(api)
         });
     }
     let mut succeeded = Vec::new();

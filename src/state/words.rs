@@ -50,6 +50,73 @@ pub(super) fn table<'a>(
     lines.join("\n")
 }
 
+/// Everything that is known of one API.
+pub(super) fn account_in_words(
+    name: &str,
+    account: &ApiState,
+    plan: Option<&Plan>,
+    kept: KeptCounts,
+    now: DateTime<Utc>,
+) -> String {
+    let mut lines = Lines(format!("{name}\n"));
+    if plan.is_none() {
+        lines.add("", "not in the config");
+    }
+    let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
+    lines.add("checkpoint", &format!("{}{ago}", shown(account.checkpoint)));
+    if let Some(cursor) = cursor_in_words(account, plan, now) {
+        lines.add("cursor", &cursor);
+    }
+    if let Some(plan) = plan {
+        lines.add("overlap", &overlap_in_words(account, plan.start.overlap));
+    }
+    lines.add("delay", &delay_in_words(account));
+    let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
+    lines.add("remembered", &format!("{}{since}", counted(kept.remembered, "delivered record")));
+    if kept.undelivered > 0 {
+        let what = counted(kept.undelivered, "record");
+        lines.add("undelivered", &format!("{what} in undelivered.ndjson; `undelivered show` says why"));
+    }
+    lines.add_coverage(account);
+    for (anomaly, noticed) in &account.anomalies {
+        let (first, last) = (second(noticed.first), second(noticed.last));
+        lines.add("warning", &format!("{} (first {first}, last {last})", anomaly.hint()));
+    }
+    lines.add_iterations(account);
+    lines.0.trim_end().to_owned()
+}
+
+/// Lines of a label and what belongs to it.
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, label: &str, what: &str) {
+        self.0.push_str(&format!("  {label:<11} {what}\n"));
+    }
+
+    fn add_coverage(&mut self, account: &ApiState) {
+        if let Some(until) = account.coverage.until() {
+            let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
+            let open = if has_failed { "; what came since is still to be fetched" } else { "" };
+            self.add("complete", &format!("until {}{open}", second(until)));
+        }
+        for gap in account.coverage.gaps() {
+            self.add("gap", &format!("{} to {}: {}", second(gap.from), second(gap.until), gap.cause.words()));
+        }
+    }
+
+    /// The last iterations, the latest first.
+    fn add_iterations(&mut self, account: &ApiState) {
+        for (at, past) in account.past.iter().rev().enumerate() {
+            let label = if at == 0 { "iterations" } else { "" };
+            let (begun, seconds) = (second(past.at), past.seconds);
+            let counts = format!("{}, {}", counted(past.records, "record"), counted(past.pages, "page"));
+            let error = past.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
+            self.add(label, &format!("{begun}  {seconds} s  {counts}{error}"));
+        }
+    }
+}
+
 /// The cursor as it stands in the text file, shortened, and since when it is kept.
 fn cursor_in_words(account: &ApiState, plan: Option<&Plan>, now: DateTime<Utc>) -> Option<String> {
     let json = account.cursor.as_ref()?.json();
@@ -62,67 +129,23 @@ fn cursor_in_words(account: &ApiState, plan: Option<&Plan>, now: DateTime<Utc>) 
     Some(shown + &since.unwrap_or_default())
 }
 
-pub(super) fn account_in_words(
-    name: &str,
-    account: &ApiState,
-    plan: Option<&Plan>,
-    kept: KeptCounts,
-    now: DateTime<Utc>,
-) -> String {
-    let mut text = format!("{name}\n");
-    let mut line = |label: &str, what: String| text.push_str(&format!("  {label:<11} {what}\n"));
-    if plan.is_none() {
-        line("", "not in the config".to_owned());
+fn overlap_in_words(account: &ApiState, overlap: Overlap) -> String {
+    let how = match overlap {
+        Overlap::Fixed(_) => "",
+        Overlap::Unit => ", as records have no json_paths.id",
+        Overlap::Measured { .. } if account.arrival_delay.measures() < MEASURES_MIN => ", until more is measured",
+        Overlap::Measured { .. } => ", as late as 99 % of the records",
+    };
+    format!("{}{how}", span(overlap.span(&account.arrival_delay)))
+}
+
+fn delay_in_words(account: &ApiState) -> String {
+    let delay = &account.arrival_delay;
+    match (delay.within(0.5), delay.within(0.99)) {
+        (Some(half), Some(nearly_all)) => {
+            let (half, nearly_all, longest) = (span(half), span(nearly_all), span(delay.most()));
+            format!("p50 {half}, p99 {nearly_all}, most {longest}, of {} records", delay.measures())
+        }
+        _ => "not measured yet".to_owned(),
     }
-    let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
-    line("checkpoint", format!("{}{ago}", shown(account.checkpoint)));
-    if let Some(cursor) = cursor_in_words(account, plan, now) {
-        line("cursor", cursor);
-    }
-    if let Some(plan) = plan {
-        let overlap = span(plan.start.overlap.span(&account.arrival_delay));
-        let how = match plan.start.overlap {
-            Overlap::Fixed(_) => String::new(),
-            Overlap::Unit => ", as records have no json_paths.id".to_owned(),
-            Overlap::Measured { .. } if account.arrival_delay.measures() < MEASURES_MIN => {
-                ", until more is measured".to_owned()
-            }
-            Overlap::Measured { .. } => ", as late as 99 % of the records".to_owned(),
-        };
-        line("overlap", format!("{overlap}{how}"));
-    }
-    let arrival_delay = &account.arrival_delay;
-    if let (Some(half), Some(most)) = (arrival_delay.within(0.5), arrival_delay.within(0.99)) {
-        let (half, nearly_all, longest) = (span(half), span(most), span(arrival_delay.most()));
-        let measures = arrival_delay.measures();
-        line("delay", format!("p50 {half}, p99 {nearly_all}, most {longest}, of {measures} records"));
-    } else {
-        line("delay", "not measured yet".to_owned());
-    }
-    let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
-    line("remembered", format!("{}{since}", counted(kept.remembered, "delivered record")));
-    if kept.undelivered > 0 {
-        let what = counted(kept.undelivered, "record");
-        line("undelivered", format!("{what} in undelivered.ndjson; `undelivered show` says why"));
-    }
-    if let Some(until) = account.coverage.until() {
-        let has_failed = account.past.back().is_some_and(|past| past.error.is_some());
-        let open = if has_failed { "; what came since is still to be fetched" } else { "" };
-        line("complete", format!("until {}{open}", second(until)));
-    }
-    for gap in account.coverage.gaps() {
-        line("gap", format!("{} to {}: {}", second(gap.from), second(gap.until), gap.cause.words()));
-    }
-    for (anomaly, noticed) in &account.anomalies {
-        let (first, last) = (second(noticed.first), second(noticed.last));
-        line("warning", format!("{} (first {first}, last {last})", anomaly.hint()));
-    }
-    for (at, past) in account.past.iter().rev().enumerate() {
-        let label = if at == 0 { "iterations" } else { "" };
-        let (begun, seconds) = (second(past.at), past.seconds);
-        let counts = format!("{}, {}", counted(past.records, "record"), counted(past.pages, "page"));
-        let error = past.error.as_ref().map(|error| format!("; failed: {error}")).unwrap_or_default();
-        line(label, format!("{begun}  {seconds} s  {counts}{error}"));
-    }
-    text.trim_end().to_owned()
 }
