@@ -11,7 +11,7 @@ use reqwest::Url;
 
 use crate::config::catalog::named_types;
 use crate::config::parse_duration;
-use crate::process::logging::{Format, Level};
+use crate::process::logging::{Level, LogFormat};
 use crate::process::version;
 use crate::record::date as event_date;
 use crate::text::Secret;
@@ -48,7 +48,7 @@ pub struct Options {
     pub level: Level,
     /// Log format
     #[arg(long, global = true, value_enum, ignore_case = true, default_value = "text", value_name = "FORMAT")]
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// Shutdown timeout; set `docker stop -t` to the same value
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = grace)]
     pub grace: Duration,

@@ -47,7 +47,7 @@ impl Drop for TemporaryDirectory {
 
 /// How a part of the demo ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum Watched {
     /// With what it waited for.
     Yes,
     /// Without: the time was over, or the fetcher ended.
@@ -171,7 +171,7 @@ impl Demo {
         let has_all = |story: &Story, servers: &DemoServers| {
             servers.arrived().counts.len() == servers.events() && story.has_done(ITERATIONS_AFTER)
         };
-        if self.watch(&mut fetcher, has_all).await? == Seen::Stopped {
+        if self.watch(&mut fetcher, has_all).await? == Watched::Stopped {
             fetcher.kill().await?;
             return Ok(None);
         }
@@ -193,7 +193,7 @@ impl Demo {
         &mut self,
         fetcher: &mut ChildFetcher,
         is_enough: impl Fn(&Story, &DemoServers) -> bool,
-    ) -> io::Result<Seen> {
+    ) -> io::Result<Watched> {
         let stop = self.stop.clone();
         let told = async {
             while let Some(heard) = fetcher.next_line().await? {
@@ -201,23 +201,23 @@ impl Demo {
                     self.teller.tell(heard.time(), &text, heard.is_error())?;
                 }
                 if is_enough(&self.story, &self.servers) {
-                    return Ok(Seen::Yes);
+                    return Ok(Watched::Yes);
                 }
             }
-            Ok(Seen::No)
+            Ok(Watched::No)
         };
         tokio::select! {
-            told = timeout(SEEN_WITHIN, told) => told.unwrap_or(Ok(Seen::No)),
-            () = stop.requested() => Ok(Seen::Stopped),
+            told = timeout(SEEN_WITHIN, told) => told.unwrap_or(Ok(Watched::No)),
+            () = stop.requested() => Ok(Watched::Stopped),
         }
     }
 
     /// Whether a signal ended the demo. What was waited for and didn't happen is an error.
-    fn ends(&self, seen: Seen, what: &str) -> io::Result<bool> {
+    fn ends(&self, seen: Watched, what: &str) -> io::Result<bool> {
         match seen {
-            Seen::Yes => Ok(false),
-            Seen::Stopped => Ok(true),
-            Seen::No => Err(io::Error::other(format!("it was not seen within {} s: {what}", SEEN_WITHIN.as_secs()))),
+            Watched::Yes => Ok(false),
+            Watched::Stopped => Ok(true),
+            Watched::No => Err(io::Error::other(format!("it was not seen within {} s: {what}", SEEN_WITHIN.as_secs()))),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::http::{self, Timeouts};
 use crate::process::stop::{Stop, Waited};
 use crate::state::{StateOrder, StateReply, ask_running};
 use crate::text::Redactor;
-use crate::top::{Next, Status, Text, View, draw, table};
+use crate::top::{AfterKey, PrintableText, ReceivedStatus, TopView, draw, table};
 
 /// How often the fetcher is asked.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ enum Source {
 }
 
 /// What became of a question.
-type Answer = Result<Status, String>;
+type StatusAnswer = Result<ReceivedStatus, String>;
 
 pub(super) async fn top(config: &Path, url: Option<Url>, stop: Stop) -> Exit {
     let source = match Source::of(config, url) {
@@ -89,7 +89,7 @@ async fn print_once(source: &Source, stop: &Stop) -> Exit {
     }
 }
 
-async fn keep_asking(source: Source, answers: SyncSender<Answer>, stop: Stop) {
+async fn keep_asking(source: Source, answers: SyncSender<StatusAnswer>, stop: Stop) {
     loop {
         // Where nobody draws, as the terminal is stopped, the answer is old before it is seen.
         let _ = answers.try_send(source.ask().await);
@@ -100,7 +100,7 @@ async fn keep_asking(source: Source, answers: SyncSender<Answer>, stop: Stop) {
 }
 
 /// Draws until the reader quits or a signal comes, and leaves the terminal as it was.
-fn show(answered: &Receiver<Answer>, stop: &Stop) -> io::Result<()> {
+fn show(answered: &Receiver<StatusAnswer>, stop: &Stop) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let ended = draw_until_quit(&mut terminal, answered, stop);
     ratatui::try_restore()?;
@@ -109,10 +109,10 @@ fn show(answered: &Receiver<Answer>, stop: &Stop) -> io::Result<()> {
 
 fn draw_until_quit(
     terminal: &mut ratatui::DefaultTerminal,
-    answered: &Receiver<Answer>,
+    answered: &Receiver<StatusAnswer>,
     stop: &Stop,
 ) -> io::Result<()> {
-    let mut view = View::default();
+    let mut view = TopView::default();
     while !stop.is_requested() {
         if let Ok(answer) = answered.try_recv() {
             view.answer(answer, Utc::now());
@@ -121,7 +121,7 @@ fn draw_until_quit(
         terminal.draw(|frame| draw(&view, frame, Utc::now()))?;
         if event::poll(DRAWN_EVERY)?
             && let Event::Key(key) = event::read()?
-            && view.press(key) == Next::Quit
+            && view.press(key) == AfterKey::Quit
         {
             break;
         }
@@ -141,9 +141,9 @@ impl Source {
     }
 
     /// Asks. A cause may hold what a server said, and reaches the terminal as any other text does.
-    async fn ask(&self) -> Answer {
-        let answer = self.text().await.and_then(|text| Status::parse(&text).map_err(|cause| cause.to_string()));
-        answer.map_err(|cause| Text::from(cause).to_string())
+    async fn ask(&self) -> StatusAnswer {
+        let answer = self.text().await.and_then(|text| ReceivedStatus::parse(&text).map_err(|cause| cause.to_string()));
+        answer.map_err(|cause| PrintableText::from(cause).to_string())
     }
 
     async fn text(&self) -> Result<String, String> {

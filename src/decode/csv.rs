@@ -4,14 +4,14 @@ use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::{Budget, DecodeError, Elements};
+use super::{ArrayWriter, Budget, DecodeError};
 
 /// What is put behind the text. Where it comes out as a row of its own, the last value of the text was whole; where a quote
 /// is open, it is swallowed by that value.
 const END: &str = "end";
 
 /// Adds the rows. Blank lines are none.
-pub(super) fn read(text: &str, elements: &mut Elements, budget: &mut Budget) -> Result<(), DecodeError> {
+pub(super) fn read(text: &str, elements: &mut ArrayWriter, budget: &mut Budget) -> Result<(), DecodeError> {
     if text.trim().is_empty() {
         return Ok(());
     }

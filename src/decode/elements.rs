@@ -28,12 +28,12 @@ impl Budget {
 
 /// An array of JSON values, written one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Elements {
+pub(super) struct ArrayWriter {
     /// The array without its last bracket.
     bytes: Vec<u8>,
 }
 
-impl Elements {
+impl ArrayWriter {
     /// Makes room for elements of so many bytes, their commas and the brackets.
     pub(super) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes.saturating_add(2));

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 pub use error::DecodeError;
 
 use archive::Archive;
-use elements::{Budget, Elements};
+use elements::{ArrayWriter, Budget};
 
 /// How many archives may lie in each other: a gzip file in a zip file.
 pub const LAYERS_MAX: usize = 2;
@@ -102,7 +102,7 @@ impl Decoder {
     /// [`DecodeError`], where the body isn't what it should be, or more bytes are needed.
     pub fn decode(self, body: &[u8], limit: usize) -> Result<Decoded, DecodeError> {
         let budget = Budget::new(limit);
-        let mut work = Work { decoder: self, budget, elements: Elements::default(), was_lossy: false };
+        let mut work = Decoding { decoder: self, budget, elements: ArrayWriter::default(), was_lossy: false };
         let sent = work.body(Cow::Borrowed(body), self.hint, LAYERS_MAX)?;
         let was_lossy = work.was_lossy;
         Ok(match sent {
@@ -138,14 +138,14 @@ impl Decoded {
 }
 
 /// A body that is being decoded.
-struct Work {
+struct Decoding {
     decoder: Decoder,
     budget: Budget,
-    elements: Elements,
+    elements: ArrayWriter,
     was_lossy: bool,
 }
 
-impl Work {
+impl Decoding {
     /// Adds the records of a body, or returns its text where that is JSON.
     fn body(
         &mut self,

@@ -1,6 +1,6 @@
 //! NDJSON: one JSON value per line.
 
-use super::{DecodeError, Elements};
+use super::{ArrayWriter, DecodeError};
 use crate::record::json::RawJson;
 
 /// The longest first line by which NDJSON is known.
@@ -20,7 +20,7 @@ pub(super) fn is_ndjson(text: &[u8]) -> bool {
 }
 
 /// Adds the values of all lines, with their bytes. Blank lines are none.
-pub(super) fn read(text: &str, elements: &mut Elements) -> Result<(), DecodeError> {
+pub(super) fn read(text: &str, elements: &mut ArrayWriter) -> Result<(), DecodeError> {
     let text = text.trim_end();
     elements.reserve(text.len());
     let mut lines = text.split('\n').zip(1_usize..).peekable();

@@ -32,12 +32,12 @@ pub struct LogLine {
 pub struct Story {
     /// How many records came again and were left out, in all.
     pub duplicates: u64,
-    apis: BTreeMap<String, Seen>,
+    apis: BTreeMap<String, ApiProgress>,
 }
 
 /// What was seen of one API since the last [`Story::turn_page`].
 #[derive(Debug, Default)]
-struct Seen {
+struct ApiProgress {
     /// Records of which the delivery is saved.
     saved: u64,
     /// Requests that are tried again.

@@ -10,7 +10,7 @@ use reqwest::{StatusCode, Url};
 use super::assess::{self, Edge, Start};
 use super::examine::{Again, assess_start, dates, not_json, records};
 use super::flags::{flag_of, in_flags};
-use super::paging::{self, Paging};
+use super::paging::{self, PagingSign};
 use super::propose::{Choice, Draft, For, Kind, ProbeTarget, TargetAuth};
 use super::report::hint;
 use super::suggest;
@@ -105,7 +105,7 @@ pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<
     };
     let has_next_header = in_header(&answer.headers).is_some();
     let configured = &plan.request.url;
-    let seen = Seen { root, base: &answer.base, configured, has_next_header, redactor: &access.redactor, now };
+    let seen = FirstPage { root, base: &answer.base, configured, has_next_header, redactor: &access.redactor, now };
     let mut draft = seen.draft(kind);
     let asking = Asking { transport, target, access: &access, now };
     asking.find_start(&mut draft, root).await;
@@ -161,7 +161,7 @@ fn without_start(template: &RequestTemplate) -> Result<Request, RequestError> {
 }
 
 /// The first page.
-struct Seen<'a> {
+struct FirstPage<'a> {
     root: RawJson<'a>,
     base: &'a Url,
     configured: &'a Url,
@@ -170,7 +170,7 @@ struct Seen<'a> {
     now: DateTime<Utc>,
 }
 
-impl Seen<'_> {
+impl FirstPage<'_> {
     /// What the page tells. Where it isn't like the type's pages, it is one of a general API.
     fn draft(&self, kind: Kind) -> Draft {
         let paths = type_paths(kind).filter(|paths| records(self.root, paths).is_ok());
@@ -202,7 +202,7 @@ impl Seen<'_> {
             None => paging::seen(self.root, self.has_next_header, raws.len(), redactor),
         };
         if !unread.is_empty() {
-            let words = unread.iter().map(Paging::words);
+            let words = unread.iter().map(PagingSign::words);
             next.comments = words.chain([paging::FOLLOWED, paging::LOST].map(str::to_owned)).collect();
         }
         let missing = "no id was seen; without one the whole record tells it from others";
@@ -399,7 +399,7 @@ mod tests {
         let now = date::parse("2024-05-28T13:00:00Z").expect("a date");
         let root = RawJson::parse(page).expect("JSON");
         let redactor = Redactor::default();
-        let seen = Seen { root, base: &url, configured: &url, has_next_header: false, redactor: &redactor, now };
+        let seen = FirstPage { root, base: &url, configured: &url, has_next_header: false, redactor: &redactor, now };
         let kind = Kind::of_host(&url, &target.auth);
         let text = target.config(&seen.draft(kind), For::Showing);
         let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");

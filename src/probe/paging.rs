@@ -20,7 +20,7 @@ const OFFSET_NAMES: [&str; 6] = ["offset", "currentoffset", "startat", "startind
 
 /// One way in which the API says that more follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Paging {
+pub(super) enum PagingSign {
     /// The header `Link`, with rel="next".
     LinkHeader,
     /// A link at this path.
@@ -37,7 +37,7 @@ pub(super) enum Paging {
     Count(String),
 }
 
-impl Paging {
+impl PagingSign {
     /// What was seen, as a clause.
     pub(super) fn words(&self) -> String {
         let beside = |more: &Option<String>| more.as_ref().map(|more| format!(", with `{more}`")).unwrap_or_default();
@@ -63,14 +63,14 @@ impl Paging {
 }
 
 /// Everything on the page that shows that more follows; nothing of which a path may not be shown.
-pub(super) fn seen(root: RawJson<'_>, has_next_header: bool, records: usize, redactor: &Redactor) -> Vec<Paging> {
+pub(super) fn seen(root: RawJson<'_>, has_next_header: bool, records: usize, redactor: &Redactor) -> Vec<PagingSign> {
     let in_body = more(root, records).map(|more| in_body(root, more));
-    let all = has_next_header.then_some(Paging::LinkHeader).into_iter().chain(in_body);
+    let all = has_next_header.then_some(PagingSign::LinkHeader).into_iter().chain(in_body);
     all.filter(|paging| !paging.paths().any(|path| redactor.finds_in(path))).collect()
 }
 
 /// Numbers tell more than the flag or the total beside them.
-fn in_body(root: RawJson<'_>, more: More) -> Paging {
+fn in_body(root: RawJson<'_>, more: More) -> PagingSign {
     let numbers: Vec<(String, String)> = page_values(root)
         .into_iter()
         .filter(|(_, value)| value.scalar().is_some_and(|text| text.parse::<u64>().is_ok()))
@@ -79,11 +79,11 @@ fn in_body(root: RawJson<'_>, more: More) -> Paging {
         .collect();
     let named = |names: &[&str]| numbers.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, path)| path);
     let (path, is_token) = match more {
-        More::Link(path) => return Paging::Link(path),
+        More::Link(path) => return PagingSign::Link(path),
         More::Token(path) => (path, true),
         More::Flag(path) | More::Count(path) if named(&PAGE_NAMES).is_none() && named(&OFFSET_NAMES).is_none() => {
             let is_number = numbers.iter().any(|(_, known)| *known == path);
-            return if is_number { Paging::Count(path) } else { Paging::Flag(path) };
+            return if is_number { PagingSign::Count(path) } else { PagingSign::Flag(path) };
         }
         More::Flag(path) | More::Count(path) => (path, false),
     };
@@ -91,17 +91,17 @@ fn in_body(root: RawJson<'_>, more: More) -> Paging {
         // `next_page: 2`, `next_offset: 100`: no token, but a number.
         let number = numbers.iter().find(|(_, known)| *known == path).map(|(name, _)| name.as_str());
         return match number {
-            Some(name) if name.contains("page") => Paging::Page { number: path, more: None },
+            Some(name) if name.contains("page") => PagingSign::Page { number: path, more: None },
             Some(name) if ["offset", "skip", "start"].iter().any(|part| name.contains(part)) => {
-                Paging::Offset { number: path, more: None }
+                PagingSign::Offset { number: path, more: None }
             }
-            _ => Paging::Token(path),
+            _ => PagingSign::Token(path),
         };
     }
     match (named(&OFFSET_NAMES), named(&PAGE_NAMES)) {
-        (Some(number), _) => Paging::Offset { number: number.clone(), more: Some(path) },
-        (None, Some(number)) => Paging::Page { number: number.clone(), more: Some(path) },
-        (None, None) => Paging::Count(path),
+        (Some(number), _) => PagingSign::Offset { number: number.clone(), more: Some(path) },
+        (None, Some(number)) => PagingSign::Page { number: number.clone(), more: Some(path) },
+        (None, None) => PagingSign::Count(path),
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     fn check(page: &str, has_next_header: bool, expected: &[&str]) {
         let root = RawJson::parse(page).expect("JSON");
         let seen: Vec<String> =
-            seen(root, has_next_header, 2, &Redactor::default()).iter().map(Paging::words).collect();
+            seen(root, has_next_header, 2, &Redactor::default()).iter().map(PagingSign::words).collect();
         assert_eq!(seen, expected, "{page}");
     }
 

@@ -224,7 +224,7 @@ pub(super) enum For {
 impl ProbeTarget {
     /// The config.
     pub(super) fn config(&self, draft: &Draft, is_for: For) -> String {
-        let mut text = Text { text: String::new(), is_for };
+        let mut text = ConfigText { text: String::new(), is_for };
         text.head(self.base());
         let list = self.auth.list().unwrap_or(List::AuthApis);
         text.line(0, &format!("{}:", list.key()));
@@ -287,7 +287,7 @@ impl ProbeTarget {
         query.split('&').filter(|field| !field.is_empty()).map(|field| field.split_once('=').unwrap_or((field, "")))
     }
 
-    fn credentials(&self, text: &mut Text) {
+    fn credentials(&self, text: &mut ConfigText) {
         match &self.auth {
             TargetAuth::None => {
                 if !self.headers.iter().any(|(name, _)| carries_credentials(name)) {
@@ -307,7 +307,7 @@ impl ProbeTarget {
         }
     }
 
-    fn request(&self, text: &mut Text) {
+    fn request(&self, text: &mut ConfigText) {
         text.line(4, "http_request:");
         text.pair(6, "url", self.base());
         if !self.headers.is_empty() {
@@ -325,7 +325,7 @@ impl ProbeTarget {
     }
 
     /// The URL's query, and the first start date.
-    fn filters(&self, draft: &Draft, text: &mut Text) {
+    fn filters(&self, draft: &Draft, text: &mut ConfigText) {
         let first = draft.first_start.as_ref().zip(draft.start_name.value.as_ref());
         let mut named: Vec<(&str, Vec<&str>)> = Vec::new();
         for (name, value) in self.query().filter(|(name, _)| first.is_none_or(|(_, start)| start.as_str() != *name)) {
@@ -355,12 +355,12 @@ impl ProbeTarget {
 }
 
 /// Text that grows line by line.
-struct Text {
+struct ConfigText {
     text: String,
     is_for: For,
 }
 
-impl Text {
+impl ConfigText {
     fn head(&mut self, url: &str) {
         if self.is_for == For::Asking {
             // Nobody is asked there; a token so short is found in no text.

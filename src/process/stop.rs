@@ -46,11 +46,11 @@ pub enum Waited {
 
 /// Calls one API back from what it waits for: its entry was edited or removed, or its checkpoint moved.
 #[derive(Debug)]
-pub struct RecallTrigger(watch::Sender<Call>);
+pub struct RecallTrigger(watch::Sender<Urgency>);
 
 /// How urgently an iteration is called back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Call {
+enum Urgency {
     /// Not at all.
     None,
     /// From its waits.
@@ -61,24 +61,24 @@ enum Call {
 
 /// Tells one API's iteration that it is called back: no wait lasts, what is under way goes on. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Recall(watch::Receiver<Call>);
+pub struct Recall(watch::Receiver<Urgency>);
 
 /// A recall that hasn't come yet.
 #[must_use]
 pub fn recall() -> (RecallTrigger, Recall) {
-    let (sender, receiver) = watch::channel(Call::None);
+    let (sender, receiver) = watch::channel(Urgency::None);
     (RecallTrigger(sender), Recall(receiver))
 }
 
 impl RecallTrigger {
     /// Ends every wait.
     pub fn recall(&self) {
-        self.0.send_if_modified(|call| std::mem::replace(call, Call::Waits.max(*call)) < Call::Waits);
+        self.0.send_if_modified(|call| std::mem::replace(call, Urgency::Waits.max(*call)) < Urgency::Waits);
     }
 
     /// Ends the iteration at the next batch border, and every wait.
     pub fn halt(&self) {
-        self.0.send_replace(Call::Now);
+        self.0.send_replace(Urgency::Now);
     }
 }
 
@@ -92,26 +92,26 @@ impl Recall {
     /// Whether it came.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow() >= Call::Waits
+        *self.0.borrow() >= Urgency::Waits
     }
 
     /// Whether the iteration is to end at the next batch border.
     #[must_use]
     pub fn is_halted(&self) -> bool {
-        *self.0.borrow() == Call::Now
+        *self.0.borrow() == Urgency::Now
     }
 
     /// Returns when the iteration is to end at the next batch border.
     pub async fn halted(&self) {
-        self.reached(Call::Now).await;
+        self.reached(Urgency::Now).await;
     }
 
     /// Returns when it comes.
     pub async fn requested(&self) {
-        self.reached(Call::Waits).await;
+        self.reached(Urgency::Waits).await;
     }
 
-    async fn reached(&self, wanted: Call) {
+    async fn reached(&self, wanted: Urgency) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|call| *call >= wanted).await.is_err() {
             // Without a trigger it never will.

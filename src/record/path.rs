@@ -28,11 +28,11 @@ const TREE_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonPath {
     text: String,
-    form: Form,
+    form: PathForm,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Form {
+enum PathForm {
     /// Steps from the root; `literal` is tried first, as one key of the root.
     Steps { literal: Option<String>, steps: Vec<PathSegment> },
     /// Steps to lists or objects, a filter of their elements that looks at nothing else, and steps below what it keeps.
@@ -140,13 +140,13 @@ impl JsonPath {
     /// [`Missing`] where the page has no such place; it names the keys there are.
     pub fn all<'a>(&self, root: RawJson<'a>) -> Result<Vec<RawJson<'a>>, Missing> {
         match &self.form {
-            Form::Steps { literal, steps } => {
+            PathForm::Steps { literal, steps } => {
                 if let Some(found) = literal.as_ref().and_then(|key| root.member(key)) {
                     return Ok(vec![found]);
                 }
                 walk(root, steps).map_err(|there| Missing::Absent { path: self.text.clone(), there })
             }
-            Form::Filter { above, filter, below: steps } => {
+            PathForm::Filter { above, filter, below: steps } => {
                 let lists = walk(root, above).map_err(|there| Missing::Absent { path: self.text.clone(), there })?;
                 let unasked = |cause| Missing::Query { path: self.text.clone(), cause };
                 let mut kept = Vec::new();
@@ -159,7 +159,7 @@ impl JsonPath {
                 }
                 Ok(kept)
             }
-            Form::Query { query, many } => {
+            PathForm::Query { query, many } => {
                 if root.text().len() > TREE_BYTES_MAX {
                     let cause = format!(
                         "it has {} bytes, and `..`, slices and filters that look elsewhere are followed in pages of up to \
@@ -180,7 +180,7 @@ impl JsonPath {
     /// Whether the way ends in an empty object, list or text: what is written there for nothing at all.
     #[must_use]
     pub fn ends_in_nothing(&self, root: RawJson<'_>) -> bool {
-        let Form::Steps { steps, .. } = &self.form else { return false };
+        let PathForm::Steps { steps, .. } = &self.form else { return false };
         let mut here = root;
         for step in steps {
             let next = match step {
@@ -208,7 +208,7 @@ impl JsonPath {
     #[must_use]
     pub fn first<'a>(&self, root: RawJson<'a>) -> Option<RawJson<'a>> {
         match &self.form {
-            Form::Steps { literal: None, steps } => below(root, steps),
+            PathForm::Steps { literal: None, steps } => below(root, steps),
             _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
         }
     }
@@ -241,7 +241,7 @@ pub(super) struct Sighting<'a> {
 impl JsonPath {
     /// The path as keys, where it has nothing else.
     pub(super) fn as_keys(&self) -> Option<Keys<'_>> {
-        let Form::Steps { literal, steps } = &self.form else { return None };
+        let PathForm::Steps { literal, steps } = &self.form else { return None };
         let keys = steps.iter().map(|step| match step {
             PathSegment::Key(key) => Some(key.as_str()),
             PathSegment::Index(_) | PathSegment::Each => None,
@@ -253,18 +253,18 @@ impl JsonPath {
     /// The beginning of the path, where that is a key.
     pub(super) fn head(&self) -> Option<PathMatcher<'_>> {
         match &self.form {
-            Form::Steps { literal, steps } => match steps.as_slice() {
+            PathForm::Steps { literal, steps } => match steps.as_slice() {
                 [PathSegment::Key(key), rest @ ..] => Some(PathMatcher { literal: literal.as_deref(), key, rest }),
                 _ => None,
             },
-            Form::Filter { .. } | Form::Query { .. } => None,
+            PathForm::Filter { .. } | PathForm::Query { .. } => None,
         }
     }
 
     /// Whether a page is parsed to a tree of values for it, which takes many times the page's text.
     #[must_use]
     pub fn has_tree(&self) -> bool {
-        matches!(self.form, Form::Query { .. })
+        matches!(self.form, PathForm::Query { .. })
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Acceptance {
     /// It wants less at a time.
     TooLarge,
     /// It, or a firewall before it, doesn't want this batch, or none at all.
-    Refused(Refusal),
+    Refused(BatchRefusal),
 }
 
 /// What an answer means.
@@ -34,13 +34,13 @@ pub(super) enum Meaning {
 
 /// An answer that refuses a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct BatchRefusal {
     pub(super) status: StatusCode,
     /// The body as it came.
     pub(super) body: String,
 }
 
-impl Refusal {
+impl BatchRefusal {
     /// Whether a listener says by this status that the token is wrong.
     pub(super) fn is_of_token(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
@@ -88,7 +88,7 @@ pub(super) fn meaning(status: StatusCode, body: &str, may_pass: bool, acknowledg
         _ if status.is_success() || status.is_redirection() => Meaning::Foreign,
         StatusCode::PAYLOAD_TOO_LARGE => Meaning::Settled(Acceptance::TooLarge),
         _ if status.is_client_error() && !may_pass => {
-            Meaning::Settled(Acceptance::Refused(Refusal { status, body: body.to_owned() }))
+            Meaning::Settled(Acceptance::Refused(BatchRefusal { status, body: body.to_owned() }))
         }
         _ => Meaning::Failure,
     }
@@ -155,7 +155,8 @@ mod tests {
         assert_eq!(of(400, COUNTS), partial(1, 2));
         for (status, body) in [(400, ""), (400, "<html>"), (401, COUNTS), (403, ""), (404, ""), (406, "no"), (422, "")]
         {
-            let refusal = Refusal { status: StatusCode::from_u16(status).expect("a status"), body: body.to_owned() };
+            let refusal =
+                BatchRefusal { status: StatusCode::from_u16(status).expect("a status"), body: body.to_owned() };
             assert_eq!(of(status, body), Meaning::Settled(Acceptance::Refused(refusal)), "{status}");
         }
         assert_eq!(of(413, ""), Meaning::Settled(Acceptance::TooLarge));

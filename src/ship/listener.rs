@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
-use super::acceptance::{Acceptance, Meaning, Refusal, meaning};
+use super::acceptance::{Acceptance, BatchRefusal, Meaning, meaning};
 use super::gzip::CompressionPool;
 use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, unreachable_advice, whole_body};
@@ -277,8 +277,8 @@ impl Listener {
     }
 
     /// What a refusal means where it is not of one record.
-    pub(super) fn refused(&self, refusal: &Refusal) -> ShipError {
-        let Refusal { status, body } = refusal;
+    pub(super) fn refused(&self, refusal: &BatchRefusal) -> ShipError {
+        let BatchRefusal { status, body } = refusal;
         match *status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 ShipError::Token { url: self.shown_url.clone(), status: *status, error_body: self.shown(body) }
@@ -288,8 +288,8 @@ impl Listener {
     }
 
     /// What a refusal means where it is of one record: the reason in `undelivered.ndjson`.
-    pub(super) fn reason(&self, refusal: &Refusal) -> String {
-        let Refusal { status, body } = refusal;
+    pub(super) fn reason(&self, refusal: &BatchRefusal) -> String {
+        let BatchRefusal { status, body } = refusal;
         format!("refused with {status}{}; other records were acknowledged", self.shown(body))
     }
 

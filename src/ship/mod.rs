@@ -32,8 +32,8 @@ pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason,
 
 use crate::process::stop::Stop;
 use crate::record::RecordKey;
-use acceptance::{Acceptance, ListenerCounts, Refusal};
-use pieces::{Piece, PieceStep};
+use acceptance::{Acceptance, BatchRefusal, ListenerCounts};
+use pieces::{BatchPiece, PieceStep};
 
 /// Ships the batches of one API.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Shipper {
     /// [`ShipError`], where the piece could not be delivered.
     pub async fn ship_next(&self, pieces: &mut Pieces, now: DateTime<Utc>) -> Result<Option<DonePiece>, ShipError> {
         // Each piece is sent once, halved or put off, so there are never more rounds than twice the records.
-        while let Some(Piece { batch, body }) = pieces.pop() {
+        while let Some(BatchPiece { batch, body }) = pieces.pop() {
             if self.stop.is_draining_over() {
                 return Err(ShipError::Stopped);
             }
@@ -137,7 +137,7 @@ impl Shipper {
         &self,
         pieces: &mut Pieces,
         piece: Batch,
-        refusal: &Refusal,
+        refusal: &BatchRefusal,
     ) -> Result<Option<Batch>, ShipError> {
         let (step, piece) = match pieces.refuse(piece, refusal.is_of_token(), self.listener.acknowledged()) {
             None => return Ok(None),

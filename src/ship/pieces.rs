@@ -25,13 +25,13 @@ const ASK_AFTER: u32 = 32;
 #[derive(Debug, Default)]
 pub struct Pieces {
     /// The last goes next.
-    rest: Vec<Piece>,
+    rest: Vec<BatchPiece>,
     search: Option<Search>,
 }
 
 /// A batch, or a part of one.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct BatchPiece {
     pub(super) batch: Batch,
     /// The same compressed, where it is already.
     pub(super) body: Option<Bytes>,
@@ -65,7 +65,7 @@ impl Pieces {
     /// Of a whole batch.
     #[must_use]
     pub fn of(Packed { batch, body }: Packed) -> Self {
-        Self { rest: vec![Piece { batch, body: Some(body) }], search: None }
+        Self { rest: vec![BatchPiece { batch, body: Some(body) }], search: None }
     }
 
     /// Whether nothing is left to be sent.
@@ -75,7 +75,7 @@ impl Pieces {
     }
 
     /// Takes the piece out whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<Piece> {
+    pub(super) fn pop(&mut self) -> Option<BatchPiece> {
         self.rest.pop()
     }
 
@@ -146,12 +146,12 @@ impl Pieces {
 }
 
 /// The lines up to a place and those behind it, which are sent in this order; a single line stays whole.
-fn parts(at: usize, batch: Batch) -> impl Iterator<Item = Piece> {
+fn parts(at: usize, batch: Batch) -> impl Iterator<Item = BatchPiece> {
     let (last, first) = match batch.split_at(at) {
         Ok((head, tail)) => (Some(tail), head),
         Err(whole) => (None, whole),
     };
-    last.into_iter().chain([first]).map(|batch| Piece { batch, body: None })
+    last.into_iter().chain([first]).map(|batch| BatchPiece { batch, body: None })
 }
 
 #[cfg(test)]
@@ -195,7 +195,7 @@ mod tests {
     /// whether it acknowledged something before, and an empty request now.
     fn ship(records: usize, disliked: impl Fn(usize) -> bool, is_of_token: bool, mut takes_others: bool) -> End {
         let (mut pieces, mut end, mut acknowledged) = (Pieces::of(batch(records)), End::default(), 0);
-        while let Some(Piece { batch, .. }) = pieces.pop() {
+        while let Some(BatchPiece { batch, .. }) = pieces.pop() {
             end.requests += 1;
             let all = numbers(&batch);
             if !all.iter().any(|number| disliked(*number)) {

@@ -6,10 +6,10 @@ use super::undelivered::{API_BYTES_MAX, Appended, FILE_NAME};
 
 /// Counts what goes to `undelivered.ndjson`.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Counted>);
+pub struct Tally(Mutex<Tallied>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct Tallied {
     kept: Appended,
     /// The reasons, up to [`REASONS_MAX`] of them.
     reasons: Vec<String>,
@@ -19,7 +19,7 @@ struct Counted {
 const REASONS_MAX: usize = 3;
 
 impl Tally {
-    fn counted(&self) -> MutexGuard<'_, Counted> {
+    fn counted(&self) -> MutexGuard<'_, Tallied> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -35,7 +35,7 @@ impl Tally {
 
     /// Warns of what was counted, if anything was, and begins anew.
     pub fn tell(&self, api: &str) {
-        let Counted { kept: Appended { records, without_record }, reasons } = std::mem::take(&mut *self.counted());
+        let Tallied { kept: Appended { records, without_record }, reasons } = std::mem::take(&mut *self.counted());
         if records == 0 {
             return;
         }

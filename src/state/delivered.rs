@@ -1,6 +1,6 @@
 //! The table of delivered records, many of them in one entry: sorted chunks.
 //!
-//! A chunk's key is the [`Place`] of its first record, and the chunks of an account don't overlap, so the chunk that has a
+//! A chunk's key is the [`SortKey`] of its first record, and the chunks of an account don't overlap, so the chunk that has a
 //! record, or would have it, is the last one that doesn't begin behind it. Records come in the order of their dates, more or
 //! less, and what a batch adds changes one chunk and makes two or three new ones. To write 300,000 records and look each of
 //! them up takes 0.2 s that way, half as long as with an entry for each; in no order it takes 6 to 7 s, as with them.
@@ -29,14 +29,14 @@ const RECORD_BYTES: usize = 32;
 const UNDATED: i64 = i64::MIN;
 
 /// Where a record stands: its event date in microseconds, and its fingerprint.
-pub(super) type Place = (i64, [u8; 16]);
-const FIRST: Place = (i64::MIN, [0; 16]);
-pub(super) const LAST: Place = (i64::MAX, [u8::MAX; 16]);
+pub(super) type SortKey = (i64, [u8; 16]);
+const FIRST: SortKey = (i64::MIN, [0; 16]);
+pub(super) const LAST: SortKey = (i64::MAX, [u8::MAX; 16]);
 
 /// A delivered record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DeliveredRecord {
-    pub place: Place,
+    pub place: SortKey,
     /// How often it was delivered.
     pub times: u32,
     /// In which iteration it came last.
@@ -45,7 +45,7 @@ pub(super) struct DeliveredRecord {
 
 /// What becomes of records that are added where they are already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum Merge {
     /// They were delivered once more.
     Deliver,
     /// They only came again; those that are not there stay away.
@@ -83,22 +83,22 @@ impl DeliveredRecord {
         bytes.extend_from_slice(&self.iteration.to_le_bytes());
     }
 
-    fn take(&mut self, other: &Self, how: How) {
+    fn take(&mut self, other: &Self, how: Merge) {
         self.times = match how {
-            How::Deliver => self.times.saturating_add(other.times),
-            How::SeeAgain => self.times,
-            How::Unite => self.times.max(other.times),
+            Merge::Deliver => self.times.saturating_add(other.times),
+            Merge::SeeAgain => self.times,
+            Merge::Unite => self.times.max(other.times),
         };
         self.iteration = other.iteration;
     }
 }
 
-pub(super) fn place(identity: &RecordKey) -> Place {
+pub(super) fn place(identity: &RecordKey) -> SortKey {
     (identity.date.map_or(UNDATED, |date| date.timestamp_micros()), *identity.fingerprint.bytes())
 }
 
 /// The place of the first record of a date.
-pub(super) fn beginning_of(micros: i64) -> Place {
+pub(super) fn beginning_of(micros: i64) -> SortKey {
     (micros, [0; 16])
 }
 
@@ -118,7 +118,7 @@ pub(super) fn counts(
     identities: &[RecordKey],
     table: &impl ReadableTable<DeliveredKey, Value>,
 ) -> Result<Vec<u32>, Error> {
-    let mut places: Vec<(Place, usize)> = identities.iter().map(place).zip(0..).collect();
+    let mut places: Vec<(SortKey, usize)> = identities.iter().map(place).zip(0..).collect();
     let mut counts = vec![0; identities.len()];
     let (Some((first, _)), Some((last, _))) = (places.iter().min(), places.iter().max()) else { return Ok(counts) };
     let chunk = Chunk::of(ledger, *first, table)?;
@@ -145,11 +145,11 @@ struct Chunk<'t> {
     /// Nothing before the first chunk.
     packed: Option<AccessGuard<'t, Value>>,
     /// Where the next chunk begins.
-    end: Option<Place>,
+    end: Option<SortKey>,
 }
 
 impl<'t> Chunk<'t> {
-    fn of(ledger: LedgerId, place: Place, table: &'t impl ReadableTable<DeliveredKey, Value>) -> Result<Self, Error> {
+    fn of(ledger: LedgerId, place: SortKey, table: &'t impl ReadableTable<DeliveredKey, Value>) -> Result<Self, Error> {
         let packed = table.range(key(ledger, &FIRST)..=key(ledger, &place))?.next_back();
         let packed = packed.transpose()?.map(|(_, packed)| packed);
         let end = next_begin(ledger, place, table)?;
@@ -157,17 +157,17 @@ impl<'t> Chunk<'t> {
     }
 
     /// Whether a place that doesn't lie before the one that this chunk was looked for is in it, too.
-    fn reaches(&self, place: Place) -> bool {
+    fn reaches(&self, place: SortKey) -> bool {
         self.end.is_none_or(|end| place < end)
     }
 
     /// Whether all that is in it lies before a place.
-    fn is_before(&self, place: Place) -> Result<bool, Error> {
+    fn is_before(&self, place: SortKey) -> Result<bool, Error> {
         let Some(packed) = &self.packed else { return Ok(true) };
         Ok(records(packed.value())?.last().is_none_or(|last| DeliveredRecord::read(last).place < place))
     }
 
-    fn find(&self, place: Place) -> Result<Option<DeliveredRecord>, Error> {
+    fn find(&self, place: SortKey) -> Result<Option<DeliveredRecord>, Error> {
         let Some(packed) = &self.packed else { return Ok(None) };
         let records = records(packed.value())?;
         let found = records.binary_search_by(|record| DeliveredRecord::read(record).place.cmp(&place));
@@ -179,7 +179,7 @@ impl<'t> Chunk<'t> {
 pub(super) fn add(
     ledger: LedgerId,
     mut records: Vec<DeliveredRecord>,
-    how: How,
+    how: Merge,
     table: &mut Table<'_>,
 ) -> Result<u64, Error> {
     // In the order of the table, so that neighbours go to the same chunk.
@@ -210,9 +210,9 @@ pub(super) fn add(
 /// The chunk to which a record goes, the first one where it lies before that; where it begins, and what is in it.
 fn chunk_for(
     ledger: LedgerId,
-    place: Place,
+    place: SortKey,
     table: &impl ReadableTable<DeliveredKey, Value>,
-) -> Result<Option<(Place, Vec<DeliveredRecord>)>, Error> {
+) -> Result<Option<(SortKey, Vec<DeliveredRecord>)>, Error> {
     let before = table.range(key(ledger, &FIRST)..=key(ledger, &place))?.next_back();
     let here = match before {
         Some(here) => Some(here),
@@ -225,16 +225,16 @@ fn chunk_for(
 /// Where the first chunk behind a place begins.
 fn next_begin(
     ledger: LedgerId,
-    place: Place,
+    place: SortKey,
     table: &impl ReadableTable<DeliveredKey, Value>,
-) -> Result<Option<Place>, Error> {
+) -> Result<Option<SortKey>, Error> {
     let behind = (Bound::Excluded(key(ledger, &place)), Bound::Included(key(ledger, &LAST)));
     let next = table.range::<(u64, i64, &[u8; 16])>(behind)?.next().transpose()?;
     Ok(next.map(|(key, _)| place_of(key.value())))
 }
 
 /// Two sorted lists as one.
-fn merge(old: &[DeliveredRecord], new: &[DeliveredRecord], how: How) -> Vec<DeliveredRecord> {
+fn merge(old: &[DeliveredRecord], new: &[DeliveredRecord], how: Merge) -> Vec<DeliveredRecord> {
     let mut merged = Vec::with_capacity(old.len() + new.len());
     let mut old = old.iter().copied().peekable();
     for record in new {
@@ -246,7 +246,7 @@ fn merge(old: &[DeliveredRecord], new: &[DeliveredRecord], how: How) -> Vec<Deli
                 same.take(record, how);
                 merged.push(same);
             }
-            None if how == How::SeeAgain => {}
+            None if how == Merge::SeeAgain => {}
             None => merged.push(*record),
         }
     }
@@ -257,7 +257,7 @@ fn merge(old: &[DeliveredRecord], new: &[DeliveredRecord], how: How) -> Vec<Deli
 /// Puts records in the place of a chunk, in as many chunks of even size as they need.
 fn put(
     ledger: LedgerId,
-    begin: Option<Place>,
+    begin: Option<SortKey>,
     records: &[DeliveredRecord],
     table: &mut Table<'_>,
 ) -> Result<(), Error> {
@@ -279,7 +279,7 @@ fn put(
 /// Keeps those records before a place that are to be kept, asked in the order of their places. Gives how many are gone.
 pub(super) fn retain(
     ledger: LedgerId,
-    end: Place,
+    end: SortKey,
     table: &mut Table<'_>,
     mut is_kept: impl FnMut(&DeliveredRecord) -> bool,
 ) -> Result<u64, Error> {
@@ -324,11 +324,11 @@ pub(super) fn drain(
     Ok(())
 }
 
-fn key(ledger: LedgerId, place: &Place) -> (u64, i64, &[u8; 16]) {
+fn key(ledger: LedgerId, place: &SortKey) -> (u64, i64, &[u8; 16]) {
     (ledger, place.0, &place.1)
 }
 
-fn place_of((_, date, fingerprint): (u64, i64, &[u8; 16])) -> Place {
+fn place_of((_, date, fingerprint): (u64, i64, &[u8; 16])) -> SortKey {
     (date, *fingerprint)
 }
 
@@ -361,7 +361,7 @@ mod tests {
     /// What is done to an account, and with which records.
     #[derive(Clone, Debug)]
     enum StoreStep {
-        Add(How, u64, Vec<DeliveredRecord>),
+        Add(Merge, u64, Vec<DeliveredRecord>),
         /// Keeps what lies at this date or after it, and in any case each record whose count is one of so many.
         Retain(u64, i64, u32),
         /// The first account's records go to the second.
@@ -376,7 +376,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<StoreStep>> {
-        let how = prop::sample::select(vec![How::Deliver, How::Deliver, How::Deliver, How::SeeAgain, How::Unite]);
+        let how =
+            prop::sample::select(vec![Merge::Deliver, Merge::Deliver, Merge::Deliver, Merge::SeeAgain, Merge::Unite]);
         let run = (0_u16..6_000, 1_u16..1_500).prop_map(|(first, count)| (first..first + count).collect());
         let numbers = prop_oneof![run, prop::collection::vec(0_u16..6_000, 1..1_000)];
         let add = (how, 1_u64..3, numbers, 0_u32..9).prop_map(|(how, ledger, of, iteration)| {
@@ -390,22 +391,22 @@ mod tests {
 
     /// The same, record by record.
     #[derive(Default)]
-    struct Model(BTreeMap<(u64, Place), DeliveredRecord>);
+    struct Model(BTreeMap<(u64, SortKey), DeliveredRecord>);
 
     impl Model {
-        fn add(&mut self, ledger: LedgerId, records: &[DeliveredRecord], how: How) -> u64 {
+        fn add(&mut self, ledger: LedgerId, records: &[DeliveredRecord], how: Merge) -> u64 {
             let before = self.0.len();
             for record in records {
                 match self.0.get_mut(&(ledger, record.place)) {
                     Some(seen) => seen.take(record, how),
-                    None if how == How::SeeAgain => {}
+                    None if how == Merge::SeeAgain => {}
                     None => drop(self.0.insert((ledger, record.place), *record)),
                 }
             }
             (self.0.len() - before) as u64
         }
 
-        fn retain(&mut self, ledger: LedgerId, end: Place, is_kept: impl Fn(&DeliveredRecord) -> bool) -> u64 {
+        fn retain(&mut self, ledger: LedgerId, end: SortKey, is_kept: impl Fn(&DeliveredRecord) -> bool) -> u64 {
             let before = self.0.len();
             self.0.retain(|(of, place), seen| *of != ledger || *place >= end || is_kept(seen));
             (before - self.0.len()) as u64
@@ -428,11 +429,11 @@ mod tests {
                 );
             }
             StoreStep::Drain => {
-                let drained = drain(1, table, |records, table| add(2, records, How::Unite, table).map(drop));
+                let drained = drain(1, table, |records, table| add(2, records, Merge::Unite, table).map(drop));
                 drained.map_err(failed)?;
                 let of_one: Vec<DeliveredRecord> =
                     model.0.iter().filter(|((of, _), _)| *of == 1).map(|(_, seen)| *seen).collect();
-                model.add(2, &of_one, How::Unite);
+                model.add(2, &of_one, Merge::Unite);
                 model.retain(1, LAST, |_| false);
             }
             StoreStep::Clear(ledger) => {

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::account::ApiState;
 use super::account::LedgerId;
 use super::checkpoint_text::Checkpoint;
-use super::delivered::{self, DELIVERED, DeliveredRecord, How};
+use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
 pub use write::Write;
@@ -299,7 +299,7 @@ impl Store {
                     Write::Remember { ledger, iteration, identities } => {
                         let seen =
                             identities.iter().map(|identity| DeliveredRecord::once(identity, *iteration)).collect();
-                        let added = delivered::add(*ledger, seen, How::Deliver, &mut delivered)?;
+                        let added = delivered::add(*ledger, seen, Merge::Deliver, &mut delivered)?;
                         let count = add(*ledger, i128::from(added), &mut remembered)?;
                         if count > self.remembered_max {
                             let (forgotten, since) = forget_middle(*ledger, count, &mut delivered)?;
@@ -311,7 +311,7 @@ impl Store {
                     Write::SeeAgain { ledger, iteration, identities } => {
                         let seen =
                             identities.iter().map(|identity| DeliveredRecord::once(identity, *iteration)).collect();
-                        delivered::add(*ledger, seen, How::SeeAgain, &mut delivered)?;
+                        delivered::add(*ledger, seen, Merge::SeeAgain, &mut delivered)?;
                     }
                     Write::Forget { ledger, before, iteration } => {
                         let forgotten = forget(*ledger, *before, *iteration, &mut delivered)?;
@@ -437,7 +437,7 @@ fn take_back(transaction: &WriteTransaction, written: &Checkpoint) -> Result<Opt
         let mut remembered = transaction.open_table(REMEMBERED)?;
         let mut added = 0;
         delivered::drain(current.ledger, &mut delivered, |moved, delivered| {
-            added += delivered::add(change.before.ledger, moved, How::Unite, delivered)?;
+            added += delivered::add(change.before.ledger, moved, Merge::Unite, delivered)?;
             Ok(())
         })?;
         remembered.remove(current.ledger)?;

@@ -58,7 +58,7 @@ pub(super) fn account_in_words(
     kept: KeptCounts,
     now: DateTime<Utc>,
 ) -> String {
-    let mut lines = Lines(format!("{name}\n"));
+    let mut lines = StateText(format!("{name}\n"));
     if plan.is_none() {
         lines.add("", "not in the config");
     }
@@ -87,9 +87,9 @@ pub(super) fn account_in_words(
 }
 
 /// Lines of a label and what belongs to it.
-struct Lines(String);
+struct StateText(String);
 
-impl Lines {
+impl StateText {
     fn add(&mut self, label: &str, what: &str) {
         self.0.push_str(&format!("  {label:<11} {what}\n"));
     }

@@ -36,7 +36,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// The way to the thread. When the last one goes, the thread ends.
 #[derive(Clone, Debug)]
 pub(super) struct StateWriter {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<WriterCommand>,
     pulse: Arc<Pulse>,
     answered_within: Duration,
 }
@@ -72,7 +72,7 @@ impl Durable {
 
 /// What the thread is asked.
 #[derive(Debug)]
-enum Request {
+enum WriterCommand {
     Counts { ledger: LedgerId, identities: Vec<RecordKey>, reply: oneshot::Sender<Vec<u32>> },
     Remember { ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>, reply: oneshot::Sender<()> },
     RememberWith { name: String, account: Box<ApiState>, identities: Vec<RecordKey>, reply: oneshot::Sender<()> },
@@ -159,25 +159,25 @@ impl StateWriter {
     }
 
     pub(super) async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
-        self.ask(|reply| Request::Counts { ledger, identities, reply }).await
+        self.ask(|reply| WriterCommand::Counts { ledger, identities, reply }).await
     }
 
     pub(super) async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
-        self.begin(|reply| Request::Remember { ledger, iteration, identities, reply }).await
+        self.begin(|reply| WriterCommand::Remember { ledger, iteration, identities, reply }).await
     }
 
     pub(super) async fn remember_with(&self, name: &str, account: ApiState, identities: Vec<RecordKey>) -> Durable {
         let (name, account) = (name.to_owned(), Box::new(account));
-        self.begin(|reply| Request::RememberWith { name, account, identities, reply }).await
+        self.begin(|reply| WriterCommand::RememberWith { name, account, identities, reply }).await
     }
 
     pub(super) async fn save_soon(&self, name: &str, account: ApiState) -> Durable {
         let (name, account) = (name.to_owned(), Box::new(account));
-        self.begin(|reply| Request::Save { name, account, reply }).await
+        self.begin(|reply| WriterCommand::Save { name, account, reply }).await
     }
 
     /// Asks for something to be written, and lets somebody else wait for it.
-    async fn begin(&self, request: impl FnOnce(oneshot::Sender<()>) -> Request) -> Durable {
+    async fn begin(&self, request: impl FnOnce(oneshot::Sender<()>) -> WriterCommand) -> Durable {
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + self.answered_within;
         let sent = self.requests.send(request(reply));
@@ -191,26 +191,26 @@ impl StateWriter {
 
     pub(super) async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
         // Not to know of it costs duplicates.
-        self.ask(|reply| Request::SeeAgain { ledger, iteration, identities, reply }).await.ok();
+        self.ask(|reply| WriterCommand::SeeAgain { ledger, iteration, identities, reply }).await.ok();
     }
 
     pub(super) async fn save(&self, name: &str, account: ApiState) {
         let (name, account) = (name.to_owned(), Box::new(account));
         // Not to have it costs duplicates and figures.
-        self.ask(|reply| Request::Save { name, account, reply }).await.ok();
+        self.ask(|reply| WriterCommand::Save { name, account, reply }).await.ok();
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> io::Result<ApiState> {
         let commit = Box::new(commit);
-        self.ask(|reply| Request::Settle { commit, reply }).await?
+        self.ask(|reply| WriterCommand::Settle { commit, reply }).await?
     }
 
     pub(super) async fn remembered(&self, ledger: LedgerId) -> u64 {
-        self.ask(|reply| Request::Remembered { ledger, reply }).await.unwrap_or_default()
+        self.ask(|reply| WriterCommand::Remembered { ledger, reply }).await.unwrap_or_default()
     }
 
     pub(super) async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) -> Vec<String> {
-        self.ask(|reply| Request::ForgetUnused { configured, now, reply }).await.unwrap_or_default()
+        self.ask(|reply| WriterCommand::ForgetUnused { configured, now, reply }).await.unwrap_or_default()
     }
 
     /// Has the thread do something with its files, once everything that was asked for before is written.
@@ -219,18 +219,18 @@ impl StateWriter {
         work: impl FnOnce(&mut CheckpointFile, Option<&mut Store>) -> T + Send + 'static,
     ) -> io::Result<T> {
         self.ask(|reply| {
-            Request::Work(Job(Box::new(move |checkpoints, store| drop(reply.send(work(checkpoints, store))))))
+            WriterCommand::Work(Job(Box::new(move |checkpoints, store| drop(reply.send(work(checkpoints, store))))))
         })
         .await
     }
 
     /// Ends the thread's work; the store is closed afterwards.
     pub(super) async fn close(&self) {
-        self.ask(|reply| Request::Close { reply }).await.ok();
+        self.ask(|reply| WriterCommand::Close { reply }).await.ok();
     }
 
     /// Asks, and waits for the answer. Whoever gave up is no longer answered: what only then would be done isn't.
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> io::Result<T> {
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> WriterCommand) -> io::Result<T> {
         if self.pulse.still_for(Instant::now()).is_some_and(|still| still >= self.answered_within) {
             return Err(hangs());
         }

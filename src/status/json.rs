@@ -16,15 +16,15 @@ const FORMAT_VERSION: u32 = 1;
 
 /// All of it.
 #[derive(Serialize)]
-struct Status<'s> {
+struct StatusJson<'s> {
     version: u32,
     now: String,
     started: String,
     fetcher: &'static str,
     config: ConfigJson<'s>,
     counts: CountsJson,
-    causes: Vec<CauseOut<'s>>,
-    memory: Memory,
+    causes: Vec<CauseJson<'s>>,
+    memory: MemoryJson,
     apis: Vec<ApiJson<'s>>,
 }
 
@@ -48,14 +48,14 @@ struct CountsJson {
 }
 
 #[derive(Serialize)]
-struct CauseOut<'s> {
+struct CauseJson<'s> {
     cause: String,
     apis: u64,
     hint: &'s str,
 }
 
 #[derive(Serialize)]
-struct Memory {
+struct MemoryJson {
     limit_bytes: u64,
     used_bytes: u64,
     used_max_bytes: u64,
@@ -69,8 +69,8 @@ struct ApiJson<'s> {
     failing_since: Option<String>,
     waiting_until: Option<String>,
     failures_in_a_row: u32,
-    error: Option<Failure<'s>>,
-    warnings: Vec<WarningOut>,
+    error: Option<FailureJson<'s>>,
+    warnings: Vec<WarningJson>,
     url: &'s str,
     interval_seconds: f64,
     running_since: Option<String>,
@@ -85,20 +85,20 @@ struct ApiJson<'s> {
     records_last_hour: u64,
     totals: TotalsJson,
     gaps: Vec<GapJson>,
-    recent: Vec<Iteration>,
+    recent: Vec<IterationJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_24_hours: Option<Vec<HalfHourOut>>,
+    last_24_hours: Option<Vec<HalfHourJson>>,
 }
 
 #[derive(Serialize)]
-struct Failure<'s> {
+struct FailureJson<'s> {
     text: &'s str,
     cause: String,
     hint: &'s str,
 }
 
 #[derive(Serialize)]
-struct WarningOut {
+struct WarningJson {
     text: String,
     last_seen: Option<String>,
 }
@@ -123,23 +123,23 @@ struct GapJson {
 }
 
 #[derive(Serialize)]
-struct Iteration {
+struct IterationJson {
     began: i64,
     records: u64,
     failed: bool,
     #[serde(flatten)]
-    more: Option<IterationMore>,
+    more: Option<IterationMoreJson>,
 }
 
 /// Only where one API is asked for.
 #[derive(Serialize)]
-struct IterationMore {
+struct IterationMoreJson {
     seconds: f64,
     pages: u64,
 }
 
 #[derive(Serialize)]
-struct HalfHourOut {
+struct HalfHourJson {
     from: i64,
     records: u32,
     iterations: u16,
@@ -157,15 +157,15 @@ pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) 
     }
     let memory = snapshot.memory;
     let groups = by_cause(&rows).into_iter();
-    let status = Status {
+    let status = StatusJson {
         version: FORMAT_VERSION,
         now: second(now),
         started: second(snapshot.started),
         fetcher: version::LINE,
         config: ConfigJson { loaded: second(snapshot.reload.succeeded), errors: &snapshot.reload.faults },
         counts: CountsJson::of(&rows),
-        causes: groups.map(|group| CauseOut { cause: group.cause, apis: group.apis, hint: group.hint }).collect(),
-        memory: Memory {
+        causes: groups.map(|group| CauseJson { cause: group.cause, apis: group.apis, hint: group.hint }).collect(),
+        memory: MemoryJson {
             limit_bytes: memory.limit_bytes,
             used_bytes: memory.used_bytes,
             used_max_bytes: memory.used_max_bytes,
@@ -202,7 +202,7 @@ impl<'s> ApiJson<'s> {
             Phase::Waiting { until } => (None, until),
         };
         let trouble = api.trouble.as_ref();
-        let error = trouble.zip(row.cause.as_ref()).map(|(trouble, cause)| Failure {
+        let error = trouble.zip(row.cause.as_ref()).map(|(trouble, cause)| FailureJson {
             text: &trouble.cause,
             cause: cause.to_string(),
             hint: trouble.hint,
@@ -218,7 +218,7 @@ impl<'s> ApiJson<'s> {
             failures_in_a_row: api.failures_in_a_row,
             error,
             warnings: warnings
-                .map(|warning| WarningOut { text: warning.text, last_seen: warning.last_seen.map(second) })
+                .map(|warning| WarningJson { text: warning.text, last_seen: warning.last_seen.map(second) })
                 .collect(),
             url: &api.url,
             interval_seconds: api.interval.as_secs_f64(),
@@ -256,20 +256,20 @@ impl TotalsJson {
     }
 }
 
-fn recent(row: &Row<'_>, is_whole: bool) -> Vec<Iteration> {
+fn recent(row: &Row<'_>, is_whole: bool) -> Vec<IterationJson> {
     let recent = &row.api.recent;
     let left_out = if is_whole { 0 } else { recent.len().saturating_sub(STRIP_MAX) };
-    let shown = recent.iter().skip(left_out).map(|ended| Iteration {
+    let shown = recent.iter().skip(left_out).map(|ended| IterationJson {
         began: ended.at.timestamp(),
         records: ended.records,
         failed: ended.is_failed,
-        more: is_whole.then_some(IterationMore { seconds: ended.seconds, pages: ended.pages }),
+        more: is_whole.then_some(IterationMoreJson { seconds: ended.seconds, pages: ended.pages }),
     });
     shown.collect()
 }
 
-fn half_hours(row: &Row<'_>, now: DateTime<Utc>) -> Vec<HalfHourOut> {
-    let half_hours = row.api.day.half_hours(now).map(|(from, half_hour)| HalfHourOut {
+fn half_hours(row: &Row<'_>, now: DateTime<Utc>) -> Vec<HalfHourJson> {
+    let half_hours = row.api.day.half_hours(now).map(|(from, half_hour)| HalfHourJson {
         from: from.timestamp(),
         records: half_hour.records,
         iterations: half_hour.iterations,

@@ -7,9 +7,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
-use super::status::{ApiStatus, Status};
+use super::status::{ReceivedApi, ReceivedStatus};
 use super::text::{HEADINGS, alerts, cells, counts, details, moment, title};
-use super::view::{Screen, Silence, View};
+use super::view::{Screen, TopView, Unanswered};
 use crate::text::humanize::span;
 
 /// How many lines before the table say why APIs fail.
@@ -30,7 +30,7 @@ const KEYS_OF_DETAILS: &str = "q quit  Esc back  arrows, PgUp, PgDn scroll";
 const KEYS_OF_SEARCH: &str = "Enter keep  Esc clear";
 
 /// Draws what there is to see now.
-pub fn draw(view: &View, frame: &mut Frame<'_>, now: DateTime<Utc>) {
+pub fn draw(view: &TopView, frame: &mut Frame<'_>, now: DateTime<Utc>) {
     let mut head = head(view, now);
     if frame.area().height >= ALERTS_ROWS_MIN && !matches!(view.screen, Screen::Details(_)) {
         let alerts = view.status.as_ref().map(alerts).unwrap_or_default();
@@ -49,9 +49,9 @@ pub fn draw(view: &View, frame: &mut Frame<'_>, now: DateTime<Utc>) {
 }
 
 /// Which fetcher, how many APIs in which state; and first of all whether that is still so.
-fn head(view: &View, now: DateTime<Utc>) -> Vec<Line<'static>> {
+fn head(view: &TopView, now: DateTime<Utc>) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    if let Some(Silence { since, cause }) = &view.silence {
+    if let Some(Unanswered { since, cause }) = &view.silence {
         let text = format!(
             "NO ANSWER since {} ({}): {cause}",
             moment(Some(*since), now),
@@ -71,7 +71,7 @@ fn head(view: &View, now: DateTime<Utc>) -> Vec<Line<'static>> {
     lines
 }
 
-fn foot(view: &View) -> Line<'static> {
+fn foot(view: &TopView) -> Line<'static> {
     let keys = |text| Span::styled(text, Style::new().add_modifier(Modifier::DIM));
     let filter = view.filter.map(|state| format!("[{state}] ")).unwrap_or_default();
     let search = if view.search.is_empty() { String::new() } else { format!("[/{}] ", view.search) };
@@ -82,7 +82,7 @@ fn foot(view: &View) -> Line<'static> {
     }
 }
 
-fn draw_table(view: &View, status: &Status, frame: &mut Frame<'_>, area: Rect) {
+fn draw_table(view: &TopView, status: &ReceivedStatus, frame: &mut Frame<'_>, area: Rect) {
     let chosen = view.chosen();
     if chosen.is_empty() {
         let text = if status.apis.is_empty() { "No API runs." } else { "No API matches. Esc shows all." };
@@ -92,7 +92,7 @@ fn draw_table(view: &View, status: &Status, frame: &mut Frame<'_>, area: Rect) {
     // The selected row stands in the middle, where there are more rows than fit.
     let (selected, height) = (view.selected_row(), usize::from(area.height.saturating_sub(1)));
     let first = selected.saturating_sub(height / 2).min(chosen.len().saturating_sub(height));
-    let row = |(at, api): (usize, &&ApiStatus)| {
+    let row = |(at, api): (usize, &&ReceivedApi)| {
         let style = Style::new().fg(color(api.state.as_str()));
         let is_selected = first + at == selected;
         let style = if is_selected { style.add_modifier(Modifier::REVERSED) } else { style };
@@ -103,7 +103,7 @@ fn draw_table(view: &View, status: &Status, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Table::new(rows, WIDTHS).header(heading).column_spacing(1), area);
 }
 
-fn draw_details(view: &View, status: &Status, from: u16, frame: &mut Frame<'_>, area: Rect) {
+fn draw_details(view: &TopView, status: &ReceivedStatus, from: u16, frame: &mut Frame<'_>, area: Rect) {
     let lines: Vec<Line<'_>> = match view.selected_api() {
         None => vec![Line::raw("This API is no longer in the config. Esc goes back.")],
         Some(api) => {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::status::test::NOW;
 
-    fn drawn(view: &View, width: u16, height: u16) -> Vec<String> {
+    fn drawn(view: &TopView, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(view, frame, *NOW + TimeDelta::seconds(34))).unwrap();
         let buffer = terminal.backend().buffer().clone();
@@ -149,8 +149,8 @@ mod tests {
         (0..height).map(|row| line(row).trim_end().to_owned()).collect()
     }
 
-    fn view(apis: &[(&str, u32)]) -> View {
-        let mut view = View::default();
+    fn view(apis: &[(&str, u32)]) -> TopView {
+        let mut view = TopView::default();
         view.resize(24);
         view.answer(Ok(status(apis)), *NOW);
         view
@@ -173,7 +173,7 @@ mod tests {
         let screen = drawn(&view, 80, 24);
         assert!(screen[0].starts_with("NO ANSWER since ") && screen[0].ends_with("(34 s): connection refused"));
         assert!(screen[1].starts_with("what follows is of "), "{screen:#?}");
-        let mut never = View::default();
+        let mut never = TopView::default();
         assert_eq!(drawn(&never, 80, 24)[0], "asking the fetcher …");
         never.answer(Err("no fetcher".to_owned()), *NOW);
         assert!(drawn(&never, 80, 24)[0].contains("no fetcher"));
@@ -208,7 +208,7 @@ mod tests {
         let mut details = shown.clone();
         details.press(KeyEvent::from(KeyCode::Enter));
         for (width, height) in [(1, 1), (1, 50), (200, 1), (2, 2), (7, 3), (20, 5), (79, 13), (400, 100)] {
-            for view in [&shown, &details, &View::default()] {
+            for view in [&shown, &details, &TopView::default()] {
                 assert_eq!(drawn(view, width, height).len(), usize::from(height));
             }
         }

@@ -10,6 +10,6 @@ mod text;
 mod view;
 
 pub use draw::draw;
-pub use status::{ApiStatus, ParseError, Status, Text};
+pub use status::{ParseError, PrintableText, ReceivedApi, ReceivedStatus};
 pub use text::table;
-pub use view::{Next, View};
+pub use view::{AfterKey, TopView};

@@ -13,7 +13,7 @@ const TEXT_CHARS_MAX: usize = 4_000;
 /// A text from outside, without control characters and without marks that turn the direction of what follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub struct Text(String);
+pub struct PrintableText(String);
 
 /// Why an answer can't be shown.
 #[derive(Debug, thiserror::Error)]
@@ -28,55 +28,55 @@ pub enum ParseError {
 
 /// What the fetcher says of itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Status {
+pub struct ReceivedStatus {
     version: u32,
     /// When the answer was made.
     pub now: DateTime<Utc>,
     /// Its version.
-    pub fetcher: Text,
+    pub fetcher: PrintableText,
     /// Its config.
-    pub config: Config,
+    pub config: ReceivedConfig,
     /// Why APIs fail, the most frequent first.
     pub causes: Vec<Cause>,
     /// Its APIs, the worst first, then by name.
-    pub apis: Vec<ApiStatus>,
+    pub apis: Vec<ReceivedApi>,
 }
 
 /// What is known of the config.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Config {
+pub struct ReceivedConfig {
     /// What is wrong with the config in the file.
-    pub errors: Vec<Text>,
+    pub errors: Vec<PrintableText>,
 }
 
 /// Failures of one cause.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Cause {
     /// Such as `401 from login.example.com`.
-    pub cause: Text,
+    pub cause: PrintableText,
     /// How many APIs.
     pub apis: u64,
     /// What to do.
-    pub hint: Text,
+    pub hint: PrintableText,
 }
 
 /// One API.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct ApiStatus {
+pub struct ReceivedApi {
     /// Its name.
-    pub name: Text,
+    pub name: PrintableText,
     /// Its state, one of [`crate::status::STATES`].
-    pub state: Text,
+    pub state: PrintableText,
     /// When the first of the failed iterations in a row began.
     pub failing_since: Option<DateTime<Utc>>,
     /// Until when it asked to wait.
     pub waiting_until: Option<DateTime<Utc>>,
     /// Why the last iteration failed.
-    pub error: Option<Failure>,
+    pub error: Option<ReceivedFailure>,
     /// What works and is not right.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<ReceivedWarning>,
     /// What is asked.
-    pub url: Text,
+    pub url: PrintableText,
     /// When an iteration succeeded last.
     pub last_success: Option<DateTime<Utc>>,
     /// When the next one begins.
@@ -90,30 +90,30 @@ pub struct ApiStatus {
     /// Records delivered in the last hour.
     pub records_last_hour: u64,
     /// Since the process began.
-    pub totals: Totals,
+    pub totals: ReceivedTotals,
 }
 
 /// Why an iteration failed.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Failure {
+pub struct ReceivedFailure {
     /// As in the log.
-    pub text: Text,
+    pub text: PrintableText,
     /// The group that it belongs to.
-    pub cause: Text,
+    pub cause: PrintableText,
     /// What to do.
-    pub hint: Text,
+    pub hint: PrintableText,
 }
 
 /// What works and is not right.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Warning {
+pub struct ReceivedWarning {
     /// What it is, and what to do.
-    pub text: Text,
+    pub text: PrintableText,
 }
 
 /// Counts since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-pub struct Totals {
+pub struct ReceivedTotals {
     /// Iterations that have ended.
     pub iterations: u64,
     /// How many of them failed.
@@ -126,7 +126,7 @@ pub struct Totals {
     pub undelivered: u64,
 }
 
-impl From<String> for Text {
+impl From<String> for PrintableText {
     fn from(text: String) -> Self {
         let is_shown = |char: &char| !char.is_control() && !is_directional(*char);
         let spaced = text.chars().map(|char| if matches!(char, '\n' | '\t' | '\r') { ' ' } else { char });
@@ -134,7 +134,7 @@ impl From<String> for Text {
     }
 }
 
-impl From<&str> for Text {
+impl From<&str> for PrintableText {
     fn from(text: &str) -> Self {
         Self::from(text.to_owned())
     }
@@ -145,7 +145,7 @@ fn is_directional(char: char) -> bool {
     matches!(char, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-impl Text {
+impl PrintableText {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -153,13 +153,13 @@ impl Text {
     }
 }
 
-impl Display for Text {
+impl Display for PrintableText {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }
 }
 
-impl Status {
+impl ReceivedStatus {
     /// Reads an answer.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Status {
     }
 }
 
-impl ApiStatus {
+impl ReceivedApi {
     /// How bad its state is: 0 is the worst, also for a state that isn't known.
     #[must_use]
     pub fn rank(&self) -> usize {
@@ -195,12 +195,12 @@ pub(super) mod tests {
     use crate::status::test::{NOW, api, failing, snapshot};
 
     /// What a fetcher with these APIs answers: each is OK or has failed so many times.
-    pub(in crate::top) fn status(apis: &[(&str, u32)]) -> Status {
+    pub(in crate::top) fn status(apis: &[(&str, u32)]) -> ReceivedStatus {
         let made = |(name, failures): &(&str, u32)| {
             ((*name).to_owned(), if *failures == 0 { api() } else { failing(*failures) })
         };
         let snapshot = snapshot(apis.iter().map(made).collect::<Vec<_>>());
-        Status::parse(&crate::status::status_json(&snapshot, None, *NOW).unwrap()).unwrap()
+        ReceivedStatus::parse(&crate::status::status_json(&snapshot, None, *NOW).unwrap()).unwrap()
     }
 
     #[test]
@@ -214,9 +214,9 @@ pub(super) mod tests {
 
     #[test]
     fn nothing_from_outside_controls_the_terminal() {
-        let text = Text::from("a\u{1b}[2J\u{9b}31m\u{7}\nb\u{202e}c\r\td\u{0}");
+        let text = PrintableText::from("a\u{1b}[2J\u{9b}31m\u{7}\nb\u{202e}c\r\td\u{0}");
         assert_eq!(text.as_str(), "a[2J31m bc  d");
-        let long = Text::from("é".repeat(TEXT_CHARS_MAX + 1));
+        let long = PrintableText::from("é".repeat(TEXT_CHARS_MAX + 1));
         assert_eq!(long.as_str().chars().count(), TEXT_CHARS_MAX);
     }
 
@@ -225,9 +225,9 @@ pub(super) mod tests {
         let snapshot = snapshot([("a".to_owned(), api())]);
         let good = crate::status::status_json(&snapshot, None, *NOW).unwrap();
         let later = good.replacen("\"version\":1", "\"version\":2", 1);
-        assert!(Status::parse(&later).unwrap_err().to_string().contains("version 2"));
+        assert!(ReceivedStatus::parse(&later).unwrap_err().to_string().contains("version 2"));
         for text in ["", "<html>", "[]", "{}", "{\"version\":1}"] {
-            assert!(Status::parse(text).unwrap_err().to_string().contains("is not a status.json"), "{text}");
+            assert!(ReceivedStatus::parse(text).unwrap_err().to_string().contains("is not a status.json"), "{text}");
         }
     }
 }

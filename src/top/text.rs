@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::status::{ApiStatus, Status};
+use super::status::{ReceivedApi, ReceivedStatus};
 use crate::status::{STATES, state_text};
 use crate::text::humanize::{counted, grouped, span};
 
@@ -12,7 +12,7 @@ const NONE: &str = "–";
 pub(super) const HEADINGS: [&str; 6] = ["State", "API", "Since", "Last success", "Delay", "Records/h"];
 
 /// The cells of an API's row.
-pub(super) fn cells(api: &ApiStatus, now: DateTime<Utc>) -> [String; 6] {
+pub(super) fn cells(api: &ReceivedApi, now: DateTime<Utc>) -> [String; 6] {
     let since = match api.waiting_until {
         Some(until) => format!("until {}", until.format("%H:%M")),
         None => moment(api.failing_since, now),
@@ -42,12 +42,12 @@ fn seconds(seconds: Option<f64>) -> String {
 }
 
 /// Which fetcher it is, and of when the numbers are.
-pub(super) fn title(status: &Status) -> String {
+pub(super) fn title(status: &ReceivedStatus) -> String {
     format!("{} UTC  logzio-api-fetcher {}", status.now.format("%H:%M:%S"), status.fetcher)
 }
 
 /// How many APIs there are in each state, the worst first.
-pub(super) fn counts(status: &Status) -> String {
+pub(super) fn counts(status: &ReceivedStatus) -> String {
     let of = |state: &&str| {
         let count = status.apis.iter().filter(|api| api.state.as_str() == *state).count();
         (count > 0).then(|| format!("{} {}", grouped(count as u64), state_text(state)))
@@ -58,7 +58,7 @@ pub(super) fn counts(status: &Status) -> String {
 }
 
 /// What is to be read before the table: an invalid config, and why APIs fail.
-pub(super) fn alerts(status: &Status) -> Vec<String> {
+pub(super) fn alerts(status: &ReceivedStatus) -> Vec<String> {
     let errors = status.config.errors.len() as u64;
     let config = (errors > 0)
         .then(|| format!("The config in the file is invalid ({}): logzio-api-fetcher check", counted(errors, "error")));
@@ -70,7 +70,7 @@ pub(super) fn alerts(status: &Status) -> Vec<String> {
 }
 
 /// Everything known of one API, as pairs of a heading and a text.
-pub(super) fn details(api: &ApiStatus, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
+pub(super) fn details(api: &ReceivedApi, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let error = api.error.iter();
     let error = error.flat_map(|error| [("Error", error.text.to_string()), ("What to do", error.hint.to_string())]);
     let warnings = api.warnings.iter().map(|warning| ("Warning", warning.text.to_string()));
@@ -95,7 +95,7 @@ pub(super) fn details(api: &ApiStatus, now: DateTime<Utc>) -> Vec<(&'static str,
 
 /// The whole table as text, for a pipe.
 #[must_use]
-pub fn table(status: &Status) -> String {
+pub fn table(status: &ReceivedStatus) -> String {
     let rows: Vec<[String; 6]> = status.apis.iter().map(|api| cells(api, status.now)).collect();
     let heading = HEADINGS.map(str::to_owned);
     let width = |column: usize| {

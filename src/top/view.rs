@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::status::{ApiStatus, Status};
+use super::status::{ReceivedApi, ReceivedStatus};
 use crate::status::STATES;
 
 /// How long a search may be.
@@ -11,7 +11,7 @@ const SEARCH_CHARS_MAX: usize = 100;
 
 /// What follows a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterKey {
     /// Goes on.
     Stay,
     /// Ends.
@@ -32,7 +32,7 @@ pub(super) enum Screen {
 
 /// A fetcher that doesn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Silence {
+pub(super) struct Unanswered {
     /// Since the first of the questions in a row that had no answer.
     pub(super) since: DateTime<Utc>,
     /// Why.
@@ -41,9 +41,9 @@ pub(super) struct Silence {
 
 /// All that the screen is made of.
 #[derive(Clone, Debug, Default)]
-pub struct View {
-    pub(super) status: Option<Status>,
-    pub(super) silence: Option<Silence>,
+pub struct TopView {
+    pub(super) status: Option<ReceivedStatus>,
+    pub(super) silence: Option<Unanswered>,
     pub(super) screen: Screen,
     pub(super) search: String,
     pub(super) filter: Option<&'static str>,
@@ -53,9 +53,9 @@ pub struct View {
     page: usize,
 }
 
-impl View {
+impl TopView {
     /// Takes what the fetcher answered, or why it didn't.
-    pub fn answer(&mut self, answer: Result<Status, String>, now: DateTime<Utc>) {
+    pub fn answer(&mut self, answer: Result<ReceivedStatus, String>, now: DateTime<Utc>) {
         match answer {
             Ok(status) => {
                 self.status = Some(status);
@@ -63,7 +63,7 @@ impl View {
             }
             Err(cause) => {
                 let since = self.silence.as_ref().map_or(now, |silence| silence.since);
-                self.silence = Some(Silence { since, cause });
+                self.silence = Some(Unanswered { since, cause });
             }
         }
     }
@@ -74,19 +74,19 @@ impl View {
     }
 
     /// Takes a key.
-    pub fn press(&mut self, key: KeyEvent) -> Next {
+    pub fn press(&mut self, key: KeyEvent) -> AfterKey {
         if key.kind == KeyEventKind::Release {
-            return Next::Stay;
+            return AfterKey::Stay;
         }
         if key.modifiers.contains(KeyModifiers::CONTROL) {
-            return if key.code == KeyCode::Char('c') { Next::Quit } else { Next::Stay };
+            return if key.code == KeyCode::Char('c') { AfterKey::Quit } else { AfterKey::Stay };
         }
         match self.screen {
             Screen::Search => self.type_search(key.code),
             Screen::Details(from) => return self.press_in_details(key.code, from),
             Screen::Table => return self.press_in_table(key.code),
         }
-        Next::Stay
+        AfterKey::Stay
     }
 
     fn type_search(&mut self, key: KeyCode) {
@@ -102,10 +102,10 @@ impl View {
         }
     }
 
-    fn press_in_details(&mut self, key: KeyCode, from: u16) -> Next {
+    fn press_in_details(&mut self, key: KeyCode, from: u16) -> AfterKey {
         let page = u16::try_from(self.page).unwrap_or(u16::MAX);
         self.screen = match key {
-            KeyCode::Char('q') => return Next::Quit,
+            KeyCode::Char('q') => return AfterKey::Quit,
             KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace | KeyCode::Left => Screen::Table,
             KeyCode::Up => Screen::Details(from.saturating_sub(1)),
             KeyCode::Down => Screen::Details(from.saturating_add(1)),
@@ -114,13 +114,13 @@ impl View {
             KeyCode::Home => Screen::Details(0),
             _ => Screen::Details(from),
         };
-        Next::Stay
+        AfterKey::Stay
     }
 
-    fn press_in_table(&mut self, key: KeyCode) -> Next {
+    fn press_in_table(&mut self, key: KeyCode) -> AfterKey {
         let (at, page) = (self.selected_row(), self.page);
         match key {
-            KeyCode::Char('q') => return Next::Quit,
+            KeyCode::Char('q') => return AfterKey::Quit,
             KeyCode::Char('/') => self.screen = Screen::Search,
             KeyCode::Char('f') => self.filter = self.next_filter(),
             KeyCode::Esc => (self.filter, self.search) = (None, String::new()),
@@ -136,7 +136,7 @@ impl View {
             }
             _ => {}
         }
-        Next::Stay
+        AfterKey::Stay
     }
 
     /// The next state of those that there are, the worst first; after the last one all are shown.
@@ -155,10 +155,10 @@ impl View {
     }
 
     /// The APIs that are shown, in order.
-    pub(super) fn chosen(&self) -> Vec<&ApiStatus> {
+    pub(super) fn chosen(&self) -> Vec<&ReceivedApi> {
         let sought = self.search.to_lowercase();
         let apis = self.status.iter().flat_map(|status| &status.apis);
-        let is_chosen = |api: &&ApiStatus| {
+        let is_chosen = |api: &&ReceivedApi| {
             self.filter.is_none_or(|state| api.state.as_str() == state) && (sought.is_empty() || api.holds(&sought))
         };
         apis.filter(is_chosen).collect()
@@ -171,7 +171,7 @@ impl View {
     }
 
     /// The API that is selected.
-    pub(super) fn selected_api(&self) -> Option<&ApiStatus> {
+    pub(super) fn selected_api(&self) -> Option<&ReceivedApi> {
         if let (Screen::Details(_), Some(name)) = (self.screen, &self.selected) {
             // Whatever it is now: it may have left what is searched for.
             return self.status.as_ref()?.apis.iter().find(|api| api.name.as_str() == name);
@@ -188,22 +188,22 @@ mod tests {
     use super::*;
     use crate::status::test::NOW;
 
-    fn press(view: &mut View, keys: &[KeyCode]) -> Next {
-        keys.iter().map(|key| view.press(KeyEvent::from(*key))).last().unwrap_or(Next::Stay)
+    fn press(view: &mut TopView, keys: &[KeyCode]) -> AfterKey {
+        keys.iter().map(|key| view.press(KeyEvent::from(*key))).last().unwrap_or(AfterKey::Stay)
     }
 
     fn typed(text: &str) -> Vec<KeyCode> {
         text.chars().map(KeyCode::Char).collect()
     }
 
-    fn view() -> View {
-        let mut view = View::default();
+    fn view() -> TopView {
+        let mut view = TopView::default();
         view.answer(Ok(status(&[("ok 1", 0), ("ok 2", 0), ("bad", 3), ("shaky", 1)])), *NOW);
         view.resize(4);
         view
     }
 
-    fn names(view: &View) -> Vec<&str> {
+    fn names(view: &TopView) -> Vec<&str> {
         view.chosen().into_iter().map(|api| api.name.as_str()).collect()
     }
 
@@ -228,7 +228,7 @@ mod tests {
     fn a_search_and_a_filter_choose_rows_until_escape() {
         let mut view = view();
         press(&mut view, &[KeyCode::Char('/')]);
-        assert_eq!(press(&mut view, &typed("OK q")), Next::Stay, "a q is typed");
+        assert_eq!(press(&mut view, &typed("OK q")), AfterKey::Stay, "a q is typed");
         press(&mut view, &[KeyCode::Backspace, KeyCode::Enter]);
         assert_eq!(names(&view), ["ok 1", "ok 2"]);
         press(&mut view, &[KeyCode::Esc]);
@@ -257,14 +257,14 @@ mod tests {
     #[test]
     fn q_and_control_c_quit_and_a_released_key_is_none() {
         let mut view = view();
-        assert_eq!(press(&mut view, &typed("q")), Next::Quit);
+        assert_eq!(press(&mut view, &typed("q")), AfterKey::Quit);
         press(&mut view, &typed("/"));
-        assert_eq!(view.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Next::Quit);
+        assert_eq!(view.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), AfterKey::Quit);
         let released = KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(view.press(released), Next::Stay);
-        let mut empty = View::default();
+        assert_eq!(view.press(released), AfterKey::Stay);
+        let mut empty = TopView::default();
         let keys = [KeyCode::Enter, KeyCode::Down, KeyCode::End, KeyCode::PageUp, KeyCode::Char('f')];
-        assert_eq!((press(&mut empty, &keys), empty.screen), (Next::Stay, Screen::Table));
+        assert_eq!((press(&mut empty, &keys), empty.screen), (AfterKey::Stay, Screen::Table));
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         let later = *NOW + TimeDelta::seconds(2);
         view.answer(Err("refused".to_owned()), *NOW);
         view.answer(Err("timeout".to_owned()), later);
-        assert_eq!(view.silence, Some(Silence { since: *NOW, cause: "timeout".to_owned() }));
+        assert_eq!(view.silence, Some(Unanswered { since: *NOW, cause: "timeout".to_owned() }));
         assert_eq!(names(&view).len(), 4);
         view.answer(Ok(status(&[("a", 0)])), later);
         assert_eq!(view.silence, None);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::walk::{leaves, plain};
-use super::{Candidate, Found, ranked};
+use super::{Candidate, FoundValue, ranked};
 use crate::probe::redact::is_written_date;
 use crate::record::date;
 use crate::record::json::{JsonType, RawJson};
@@ -83,7 +83,7 @@ pub fn dates(records: &[RawJson<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
         let what = if is_plausible { "a date" } else { "what reads as a date, but is more likely a number" };
         let why = format!("{} of {} have {what} here", read.len(), counted(walked.len() as u64, "record"));
         let order = (!is_plausible, share, rank, value_path.depth(), !is_written);
-        found.push((order, Found { value_path, why, is_likely: is_plausible && share < 2 }));
+        found.push((order, FoundValue { value_path, why, is_likely: is_plausible && share < 2 }));
     }
     ranked(found, &walked)
 }
@@ -111,7 +111,7 @@ pub fn ids(records: &[RawJson<'_>], now: DateTime<Utc>) -> Vec<Candidate> {
         }
         let why = format!("different in each of {}", counted(walked.len() as u64, "record"));
         // An id of somebody else (of a user, a session) would make one record of two.
-        found.push(((rank, value_path.depth()), Found { value_path, why, is_likely: rank == IdRank::Id }));
+        found.push(((rank, value_path.depth()), FoundValue { value_path, why, is_likely: rank == IdRank::Id }));
     }
     ranked(found, &walked)
 }

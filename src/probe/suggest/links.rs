@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::walk::{Lists, PAGE_NODES_MAX, plain, values};
-use super::{CANDIDATES_MAX, Candidate, Found, ranked};
+use super::{CANDIDATES_MAX, Candidate, FoundValue, ranked};
 use crate::hosts::HostRule;
 use crate::paging::{NextLinkError, next_link};
 use crate::probe::value_path::ValuePath;
@@ -37,7 +37,7 @@ pub fn next_links(root: RawJson<'_>, page: &Url, configured: &Url, hosts: &[Host
         };
         let Some((why, is_followed)) = why else { continue };
         let order = (role, raw.is_null(), !is_followed, value_path.depth());
-        found.push((order, Found { value_path, why, is_likely: role == Role::Next && is_followed }));
+        found.push((order, FoundValue { value_path, why, is_likely: role == Role::Next && is_followed }));
     }
     if !listed.is_empty() || found.iter().any(|((role, ..), _)| *role != Role::Back) {
         found.retain(|((role, ..), _)| *role != Role::Back);

@@ -68,7 +68,7 @@ pub fn records(root: RawJson<'_>, now: DateTime<Utc>) -> Vec<Candidate> {
             (false, false) => counted(count as u64, "object"),
         };
         let order = (!has_dates, Reverse(count), !is_named, value_path.depth());
-        found.push((order, Found { value_path, why, is_likely: has_dates || is_named }));
+        found.push((order, FoundValue { value_path, why, is_likely: has_dates || is_named }));
     }
     ranked(found, &[root])
 }
@@ -80,17 +80,17 @@ pub fn is_odata(root: RawJson<'_>) -> bool {
 }
 
 /// A candidate before its path is written.
-struct Found {
+struct FoundValue {
     value_path: ValuePath,
     why: String,
     is_likely: bool,
 }
 
 /// The candidates in their order; of equal ones the first of the page.
-fn ranked<O: Ord>(mut found: Vec<(O, Found)>, roots: &[RawJson<'_>]) -> Vec<Candidate> {
+fn ranked<O: Ord>(mut found: Vec<(O, FoundValue)>, roots: &[RawJson<'_>]) -> Vec<Candidate> {
     let roots = roots.get(..RECORDS_TRIED_MAX).unwrap_or(roots);
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let candidates = found.into_iter().filter_map(|(_, Found { value_path, why, is_likely })| {
+    let candidates = found.into_iter().filter_map(|(_, FoundValue { value_path, why, is_likely })| {
         Some(Candidate { path: value_path.text(roots)?, why, is_likely })
     });
     candidates.take(CANDIDATES_MAX).collect()

@@ -39,7 +39,7 @@ pub enum Level {
 
 /// How it is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -47,7 +47,7 @@ pub enum Format {
 }
 
 /// Begins to log. Progress bars that are added to what it gives are drawn below the log, on a terminal only.
-pub fn init(level: Level, format: Format) -> MultiProgress {
+pub fn init(level: Level, format: LogFormat) -> MultiProgress {
     let is_terminal = io::stderr().is_terminal();
     let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let progress = MultiProgress::with_draw_target(target);
@@ -63,8 +63,8 @@ pub fn init(level: Level, format: Format) -> MultiProgress {
     let lines = LogOutput { queue, stderr: Stderr(progress.clone()) };
     let layer = fmt::layer().with_writer(lines.clone()).log_internal_errors(false).with_target(false);
     let layer = match format {
-        Format::Text => layer.with_ansi(is_terminal && !is_color_unwanted()).boxed(),
-        Format::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
+        LogFormat::Text => layer.with_ansi(is_terminal && !is_color_unwanted()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
     };
     // Fails only where a logger is there already, which then does the work.
     let _ = tracing_subscriber::registry().with(layer.with_filter(own)).with(lines).try_init();
@@ -92,12 +92,12 @@ pub fn flush(within: Duration) {
 }
 
 /// The line that stands for those that were dropped.
-fn told(format: Format, dropped: u64) -> String {
+fn told(format: LogFormat, dropped: u64) -> String {
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
     let what = format!("{dropped} log lines were dropped: nobody read stderr");
     match format {
-        Format::Text => format!("{now}  WARN {what}\n"),
-        Format::Json => {
+        LogFormat::Text => format!("{now}  WARN {what}\n"),
+        LogFormat::Json => {
             format!("{}\n", serde_json::json!({"timestamp": now, "level": "WARN", "message": what, "dropped": dropped}))
         }
     }

@@ -17,7 +17,7 @@ const STUCK_FOR_MAX: Duration = Duration::from_millis(500);
 const LOOKED_EVERY: Duration = Duration::from_millis(2);
 
 /// A line, and how many before it found no room.
-struct Line {
+struct QueuedText {
     dropped_before: u64,
     text: Vec<u8>,
 }
@@ -25,7 +25,7 @@ struct Line {
 /// The way to the thread.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    lines: SyncSender<Line>,
+    lines: SyncSender<QueuedText>,
     counts: Arc<QueueCounts>,
 }
 
@@ -58,7 +58,7 @@ impl Queue {
         let dropped_before = self.counts.dropped.swap(0, Ordering::Relaxed);
         // Before it is queued, or it might be written before it counts.
         self.counts.queued.fetch_add(1, Ordering::SeqCst);
-        let queued = self.lines.try_send(Line { dropped_before, text: text.to_vec() });
+        let queued = self.lines.try_send(QueuedText { dropped_before, text: text.to_vec() });
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queued {
             self.counts.queued.fetch_sub(1, Ordering::SeqCst);
             self.counts.dropped.fetch_add(dropped_before + 1, Ordering::Relaxed);
@@ -87,7 +87,12 @@ impl Queue {
     }
 }
 
-fn work(waiting: &Receiver<Line>, counts: &QueueCounts, mut write: impl FnMut(&[u8]), told: impl Fn(u64) -> String) {
+fn work(
+    waiting: &Receiver<QueuedText>,
+    counts: &QueueCounts,
+    mut write: impl FnMut(&[u8]),
+    told: impl Fn(u64) -> String,
+) {
     while let Ok(line) = waiting.recv() {
         if line.dropped_before > 0 {
             write(told(line.dropped_before).as_bytes());

@@ -2,9 +2,9 @@
 
 use jsonpath_rust::parser::parse_json_path;
 
-use super::{Form, Part, PathError, PathSegment};
+use super::{Part, PathError, PathForm, PathSegment};
 
-pub(super) fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, PathError> {
+pub(super) fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<PathForm, PathError> {
     let steps: Option<Vec<PathSegment>> = parts
         .iter()
         .map(|part| match part {
@@ -23,11 +23,11 @@ pub(super) fn form(text: &str, rooted: bool, parts: Vec<Part>) -> Result<Form, P
     };
     let is_that_key = matches!(steps.as_slice(), [PathSegment::Key(key)] if key == text);
     let literal = (!rooted && !is_that_key).then(|| text.to_owned());
-    Ok(Form::Steps { literal, steps })
+    Ok(PathForm::Steps { literal, steps })
 }
 
 /// A path with one filter, which looks at nothing but the element itself: nothing in it refers to the page (`$`).
-fn filter_of(parts: &[Part]) -> Option<Form> {
+fn filter_of(parts: &[Part]) -> Option<PathForm> {
     let steps = |parts: &[Part]| -> Option<Vec<PathSegment>> {
         let step = |part: &Part| if let Part::Segment(step) = part { Some(step.clone()) } else { None };
         parts.iter().map(step).collect()
@@ -39,12 +39,12 @@ fn filter_of(parts: &[Part]) -> Option<Form> {
         return None;
     }
     let filter = parse_json_path(&format!("$[{inner}]")).ok()?;
-    Some(Form::Filter { above: steps(parts.get(..at)?)?, filter, below: steps(parts.get(at + 1..)?)? })
+    Some(PathForm::Filter { above: steps(parts.get(..at)?)?, filter, below: steps(parts.get(at + 1..)?)? })
 }
 
-pub(super) fn query(text: &str) -> Result<Form, PathError> {
+pub(super) fn query(text: &str) -> Result<PathForm, PathError> {
     let query = parse_json_path(text).map_err(|_| PathError::NotRfc9535)?;
-    Ok(Form::Query { query, many: text.contains(['?', '*', ':']) })
+    Ok(PathForm::Query { query, many: text.contains(['?', '*', ':']) })
 }
 
 /// The parts written out with every name in brackets, as RFC 9535 takes any name.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Commit, Job, REQUESTS_MAX, Request};
+use super::{Commit, Job, REQUESTS_MAX, WriterCommand};
 use crate::record::{FingerprintMap, RecordKey, date};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::checkpoint_text::Checkpoint;
@@ -77,7 +77,7 @@ impl Work {
         }
     }
 
-    pub(super) fn go_on(&mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) fn go_on(&mut self, mut requests: mpsc::Receiver<WriterCommand>) {
         let mut waiting = Vec::new();
         while requests.blocking_recv_many(&mut waiting, REQUESTS_MAX) > 0 {
             self.pulse.beat();
@@ -97,7 +97,7 @@ impl Work {
     }
 
     /// Does what was asked for. Gives whether that was the last.
-    fn handle(&mut self, requests: Vec<Request>) -> bool {
+    fn handle(&mut self, requests: Vec<WriterCommand>) -> bool {
         let mut orders = Orders::default();
         for request in requests {
             self.pulse.beat();
@@ -126,38 +126,38 @@ impl Work {
     }
 
     /// Answers a question, or notes what is to be done.
-    fn take(&mut self, request: Request, orders: &mut Orders) {
+    fn take(&mut self, request: WriterCommand, orders: &mut Orders) {
         match request {
-            Request::Counts { ledger, identities, reply } => {
+            WriterCommand::Counts { ledger, identities, reply } => {
                 let mut counts = self.counts(ledger, &identities);
                 add_waiting(&orders.writes, ledger, &identities, &mut counts);
                 let _ = reply.send(counts);
             }
-            Request::Remembered { ledger, reply } => {
+            WriterCommand::Remembered { ledger, reply } => {
                 let _ = reply.send(self.remembered(ledger));
             }
-            Request::Remember { ledger, iteration, identities, reply } => {
+            WriterCommand::Remember { ledger, iteration, identities, reply } => {
                 orders.writes.push(Write::Remember { ledger, iteration, identities });
                 orders.later.push(reply);
             }
-            Request::RememberWith { name, account, identities, reply } => {
+            WriterCommand::RememberWith { name, account, identities, reply } => {
                 let (ledger, iteration) = (account.ledger, account.iteration);
                 orders.writes.push(Write::Remember { ledger, iteration, identities });
                 orders.writes.push(Write::Save { name, account });
                 orders.later.push(reply);
             }
-            Request::SeeAgain { ledger, iteration, identities, reply } => {
+            WriterCommand::SeeAgain { ledger, iteration, identities, reply } => {
                 orders.writes.push(Write::SeeAgain { ledger, iteration, identities });
                 orders.later.push(reply);
             }
-            Request::Save { name, account, reply } => {
+            WriterCommand::Save { name, account, reply } => {
                 orders.writes.push(Write::Save { name, account });
                 orders.later.push(reply);
             }
             // Who asked has given up, and goes on from the checkpoint before.
-            Request::Settle { reply, .. } if reply.is_closed() => {}
-            Request::Settle { commit, reply } => orders.commits.push((commit, reply)),
-            Request::ForgetUnused { configured, now, reply } => {
+            WriterCommand::Settle { reply, .. } if reply.is_closed() => {}
+            WriterCommand::Settle { commit, reply } => orders.commits.push((commit, reply)),
+            WriterCommand::ForgetUnused { configured, now, reply } => {
                 let forget = |store: &mut Store| guarded(|| store.forget_unused(|name| configured.contains(name), now));
                 let forgotten = self.store.as_mut().map(forget).unwrap_or(Ok(Vec::new()));
                 let _ = reply.send(forgotten.unwrap_or_else(|cause| {
@@ -165,8 +165,8 @@ impl Work {
                     Vec::new()
                 }));
             }
-            Request::Work(job) => orders.jobs.push(job),
-            Request::Close { reply } => orders.is_last.push(reply),
+            WriterCommand::Work(job) => orders.jobs.push(job),
+            WriterCommand::Close { reply } => orders.is_last.push(reply),
         }
     }
 

@@ -36,7 +36,7 @@ fn work(directory: &Path) -> Work {
 }
 
 /// Of a thread that takes requests and does nothing.
-fn hanging() -> (StateWriter, mpsc::Receiver<Request>) {
+fn hanging() -> (StateWriter, mpsc::Receiver<WriterCommand>) {
     let (requests, received) = mpsc::channel(1);
     (StateWriter { requests, pulse: Arc::default(), answered_within: Duration::from_secs(20) }, received)
 }
@@ -67,11 +67,11 @@ fn a_checkpoint_that_is_no_longer_waited_for_does_not_move() {
     let mut work = work(directory.path());
     let (reply, answer) = oneshot::channel();
     drop(answer);
-    work.handle(vec![Request::Settle { commit: commit(1_700_000_000), reply }]);
+    work.handle(vec![WriterCommand::Settle { commit: commit(1_700_000_000), reply }]);
     let text = || std::fs::read_to_string(directory.path().join(CHECKPOINTS_FILE_NAME)).expect("a file");
     assert_eq!(text(), "");
     let (reply, mut answer) = oneshot::channel();
-    work.handle(vec![Request::Settle { commit: commit(1_700_000_000), reply }]);
+    work.handle(vec![WriterCommand::Settle { commit: commit(1_700_000_000), reply }]);
     let account = answer.try_recv().expect("an answer").expect("it moved");
     assert_eq!(Checkpoints::parse(&text()).by_name().get("a"), Some(&account.line()));
 }
@@ -83,7 +83,7 @@ fn what_was_delivered_stays_known_where_nobody_heard_that_the_checkpoint_moved()
     let mut work = work(directory.path());
     let old = RecordKey { date: DateTime::from_timestamp(1_600_000_000, 0), ..record(1) };
     let (reply, _heard) = oneshot::channel();
-    work.handle(vec![Request::Remember { ledger: LEDGER, iteration: 1, identities: vec![old], reply }]);
+    work.handle(vec![WriterCommand::Remember { ledger: LEDGER, iteration: 1, identities: vec![old], reply }]);
     let mut settled = commit(1_700_000_000);
     settled.remembered_since = DateTime::from_timestamp(1_650_000_000, 0).expect("a date");
     let (reply, answer) = oneshot::channel();
