@@ -105,7 +105,7 @@
 //!
 //! Each of these is one place with a closed set of kinds: how a window becomes a request ([`template::RequestTemplate`]), how a page
 //! leads to the next ([`record::Paths`] and [`paging::Pagination`]), what a body may be ([`decode::Format`]), where credentials come from ([`plan::Auth`]), where
-//! checkpoints live ([`state::StateDir`]), where batches go ([`ship::Listener`]).
+//! state is kept ([`state::Store`]), where batches go ([`ship::Listener`]).
 
 pub mod cli;
 pub mod commands;

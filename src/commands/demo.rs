@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::run::assemble;
+use super::run::{Assembled, assemble};
 use super::{Exit, is_colored, print};
 use crate::config::{self, Environment};
 use crate::daemon::Daemon;
@@ -81,7 +81,7 @@ async fn run(stop: Stop) -> io::Result<Exit> {
     let text = format!("status:\n  listen: 127.0.0.1:0\n{}", servers.config("2s"));
     let around = Environment { variable: &|_| None, directory: &directory.0 };
     let Some(config) = config::compile(&text, &around).config else { return Ok(Exit::Config) };
-    let (accounts, services) = match assemble(&config, &directory.0, stop.clone(), retry::ASKED_MAX) {
+    let Assembled { accounts, services, .. } = match assemble(&config, &directory.0, stop.clone(), retry::ASKED_MAX) {
         Ok(assembled) => assembled,
         Err(exit) => return Ok(exit),
     };
@@ -96,7 +96,7 @@ async fn run(stop: Stop) -> io::Result<Exit> {
     let ((_news, readings), (_orders, asked)) = (mpsc::channel(1), mpsc::channel(1));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
     surfaced.abort();
-    stop.until_gone(services.directory.close()).await;
+    stop.until_gone(services.store.close()).await;
     let (arrived, events) = (servers.arrived(), servers.events());
     let duplicates = arrived.duplicates();
     print(&format!(

@@ -25,34 +25,35 @@ use crate::reload::{self, ConfigDigest};
 use crate::retry;
 use crate::ship::{DeadLetterFile, Listener};
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents, StateError,
-    serve_orders,
+    ApiState, CHECKPOINTS_FILE_NAME, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents, StateDir, StateError,
+    Store, serve_orders,
 };
 use crate::status::{self, StatusRegistry};
 
 /// The daemon.
 pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit {
-    let Prepared { config, digest, accounts, services } = match prepare(&path, &stop, retry::ASKED_MAX).await {
+    let Prepared { config, digest, assembled } = match prepare(&path, &stop, retry::ASKED_MAX).await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    let Assembled { accounts, services, directory } = assembled;
     let apis = config.apis.len();
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
-    services.registry.watch_state(services.directory.pulse());
-    let health = tokio::spawn(publish_health(Arc::clone(&services)));
+    services.registry.watch_state(directory.pulse());
+    let health = tokio::spawn(publish_health(Arc::clone(&services), Arc::clone(&directory)));
     let (updates, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, digest, hangup, updates));
     let checking = tokio::spawn(daemon::check_listener(Arc::clone(&services.listener), services.stop.clone()));
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
-    let serving = tokio::spawn(serve_orders(services.directory.path().to_owned(), orders));
+    let serving = tokio::spawn(serve_orders(directory.path().to_owned(), orders));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
     serving.abort();
     // Whoever asks from now on has to take the directory itself.
-    drop(std::fs::remove_file(services.directory.path().join(SOCKET_FILE_NAME)));
+    drop(std::fs::remove_file(directory.path().join(SOCKET_FILE_NAME)));
     watching.abort();
     checking.abort();
     health.abort();
-    services.stop.until_gone(services.directory.close()).await;
+    services.stop.until_gone(services.store.close()).await;
     tracing::info!("fetcher stopped");
     Exit::Clean
 }
@@ -61,19 +62,18 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
 const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers `health`, and sees to it that it finds where. Told once, until it is well again.
-async fn publish_health(services: Arc<Services>) {
-    let address =
-        match status::serve_health(Arc::clone(&services.registry), services.directory.whereabouts().clone()).await {
-            Ok(address) => address,
-            Err(cause) => return tracing::warn!(%cause, "the health endpoint can't be opened"),
-        };
+async fn publish_health(services: Arc<Services>, directory: Arc<StateDir>) {
+    let address = match status::serve_health(Arc::clone(&services.registry), directory.whereabouts().clone()).await {
+        Ok(address) => address,
+        Err(cause) => return tracing::warn!(%cause, "the health endpoint can't be opened"),
+    };
     let mut is_told = false;
     let mut looks = interval(PUBLISHED_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         // The disk may hang, and nobody else shall.
-        let directory = Arc::clone(&services.directory);
+        let directory = Arc::clone(&directory);
         match spawn_blocking(move || directory.publish(address)).await {
             Ok(Ok(())) => is_told = false,
             Ok(Err(cause)) if !std::mem::replace(&mut is_told, true) => {
@@ -86,15 +86,16 @@ async fn publish_health(services: Arc<Services>) {
 
 /// One iteration of every API, or of one.
 pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progress: &MultiProgress) -> Exit {
-    let Prepared { config, accounts, services, .. } = match prepare(&path, &stop, retry::ASKED_MAX_ATTENDED).await {
-        Ok(prepared) => prepared,
-        // Stopped before it began: nothing was fetched, so not all is well.
-        Err(Exit::Clean) => return Exit::Failed,
-        Err(exit) => return exit,
-    };
+    let Prepared { config, assembled: Assembled { accounts, services, .. }, .. } =
+        match prepare(&path, &stop, retry::ASKED_MAX_ATTENDED).await {
+            Ok(prepared) => prepared,
+            // Stopped before it began: nothing was fetched, so not all is well.
+            Err(Exit::Clean) => return Exit::Failed,
+            Err(exit) => return exit,
+        };
     let configured = config.names();
     let apis = apis(config, accounts, &services);
-    services.directory.forget_unused(configured, Utc::now()).await;
+    services.store.forget_unused(configured, Utc::now()).await;
     run_once(apis, only, services, progress).await
 }
 
@@ -117,7 +118,7 @@ pub(super) async fn run_once(
     let line = ProgressLine::start(progress, &services.registry, count);
     let succeeded = daemon::run_once(apis, &services).await;
     line.finish().await;
-    services.stop.until_gone(services.directory.close()).await;
+    services.stop.until_gone(services.store.close()).await;
     if succeeded.len() == count { Exit::Clean } else { Exit::Failed }
 }
 
@@ -126,8 +127,15 @@ struct Prepared {
     config: Config,
     /// Of the text that the config was read from.
     digest: ConfigDigest,
-    accounts: BTreeMap<String, ApiState>,
-    services: Arc<Services>,
+    assembled: Assembled,
+}
+
+/// The parts of the fetcher, in a directory that this process has taken.
+pub(super) struct Assembled {
+    /// What is known of each API that was run before.
+    pub(super) accounts: BTreeMap<String, ApiState>,
+    pub(super) services: Arc<Services>,
+    pub(super) directory: Arc<StateDir>,
 }
 
 /// Reads the config and takes the directory. What can't be used is logged.
@@ -136,8 +144,8 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let prepared = tokio::task::spawn_blocking(move || {
         let (config, digest) = read(&path)?;
-        let (accounts, services) = assemble(&config, &folder_of(&path), for_services, asked_max)?;
-        Ok(Prepared { config, digest, accounts, services })
+        let assembled = assemble(&config, &folder_of(&path), for_services, asked_max)?;
+        Ok(Prepared { config, digest, assembled })
     });
     tokio::select! {
         prepared = prepared => prepared.unwrap_or(Err(Exit::Failed)),
@@ -152,12 +160,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, ConfigDigest), Exit> {
 }
 
 /// Puts the parts together in a directory that this process takes.
-pub(super) fn assemble(
-    config: &Config,
-    directory: &Path,
-    stop: Stop,
-    asked_max: Duration,
-) -> Result<(BTreeMap<String, ApiState>, Arc<Services>), Exit> {
+pub(super) fn assemble(config: &Config, directory: &Path, stop: Stop, asked_max: Duration) -> Result<Assembled, Exit> {
     let (taken, found) = take(directory)?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
@@ -168,6 +171,10 @@ pub(super) fn assemble(
         Exit::Config
     })?;
     let memory = MemoryBudget::new(config.memory_bytes);
+    let state_dir = taken.keep().map(Arc::new).map_err(|cause| {
+        tracing::error!(%cause, "can't start");
+        Exit::Failed
+    })?;
     let services = Services {
         listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
         transport: clients.into(),
@@ -175,15 +182,12 @@ pub(super) fn assemble(
         gates: Gates::default(),
         asked_max,
         undelivered: DeadLetterFile::new(directory),
-        directory: Arc::new(taken.keep().map_err(|cause| {
-            tracing::error!(%cause, "can't start");
-            Exit::Failed
-        })?),
+        store: Store::Local(Arc::clone(&state_dir)),
         stop,
         registry: Arc::new(StatusRegistry::new(Utc::now(), memory.clone())),
         memory,
     };
-    Ok((found.accounts, Arc::new(services)))
+    Ok(Assembled { accounts: found.accounts, services: Arc::new(services), directory: state_dir })
 }
 
 /// Takes the directory for this process. What is wrong with it is logged.
@@ -201,7 +205,8 @@ pub(super) fn take(directory: &Path) -> Result<(LockedStateDir, StateContents), 
 pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, ApiState>, services: &Services) -> Vec<Api> {
     let with_account = config.apis.into_iter().map(|plan| {
         let account = accounts.remove(&plan.name).unwrap_or_else(ApiState::blank);
-        let api = Api::new(plan, account);
+        let claim = services.store.claim(&plan.name);
+        let api = Api::new(plan, claim, account);
         services.registry.take_up(&api.plan, api.account(), api.counters(), Utc::now());
         api
     });

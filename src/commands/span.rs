@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::MultiProgress;
 
-use super::run::{apis, assemble, read, run_once};
+use super::run::{Assembled, apis, assemble, read, run_once};
 use super::{Exit, folder_of};
 use crate::plan::{Config, Overlap, Plan};
 use crate::process::stop::Stop;
@@ -74,7 +74,8 @@ pub(super) async fn span(
             return Exit::Config;
         }
     };
-    let (accounts, mut services) = match assemble(&config, &scratch.0, stop, retry::ASKED_MAX_ATTENDED) {
+    let Assembled { accounts, mut services, .. } = match assemble(&config, &scratch.0, stop, retry::ASKED_MAX_ATTENDED)
+    {
         Ok(assembled) => assembled,
         Err(exit) => return exit,
     };

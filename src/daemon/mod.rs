@@ -159,8 +159,8 @@ impl Daemon {
     /// Has the store forget what no config has used for long, while iterations go on.
     fn forget_unused(&self) {
         let configured = self.config.names();
-        let directory = Arc::clone(&self.services.directory);
-        tokio::spawn(async move { directory.forget_unused(configured, Utc::now()).await });
+        let store = self.services.store.clone();
+        tokio::spawn(async move { store.forget_unused(configured, Utc::now()).await });
     }
 
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
@@ -169,7 +169,7 @@ impl Daemon {
             return self.change(plan, delay);
         }
         let name = plan.name.clone();
-        let api = self.rest.take(&plan);
+        let api = self.rest.take(&plan, &self.services.store);
         self.services.registry.take_up(&plan, api.account(), api.counters(), Utc::now());
         let (orders, received) = watch::channel(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
         self.commands.insert(name, orders);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Daemon;
 use super::task::TaskCommand;
-use crate::state::{OrderRequest, StateDir, StateOrder, StateReply};
+use crate::state::{OrderRequest, StateOrder, StateReply, Store};
 use crate::status::status_json;
 
 /// Changes that wait until their API's iteration has ended, by its name.
@@ -24,12 +24,12 @@ impl Daemon {
             drop(reply.send(StateReply { text, ..StateReply::default() }));
             return;
         }
-        let directory = Arc::clone(&self.services.directory);
-        let last = if order == StateOrder::Undo { directory.last_changed().await } else { None };
+        let store = self.services.store.clone();
+        let last = if order == StateOrder::Undo { store.last_changed().await } else { None };
         let Some(name) = order.api(last.as_deref()).map(str::to_owned) else {
             let plans = self.config.apis.clone();
             // Many accounts may be read, and APIs go on meanwhile.
-            tokio::spawn(async move { reply.send(obeyed(&directory, order, plans).await) });
+            tokio::spawn(async move { reply.send(obeyed(&store, order, plans).await) });
             return;
         };
         if self.pending.contains_key(&name) {
@@ -47,8 +47,8 @@ impl Daemon {
     /// Makes the change that waits for an API that has no iteration under way. Gives whether there was one.
     pub(super) async fn change_state(&mut self, name: &str) {
         let Some((order, reply)) = self.pending.remove(name) else { return };
-        let directory = Arc::clone(&self.services.directory);
-        match directory.obey(order, self.config.apis.clone()).await {
+        let store = self.services.store.clone();
+        match store.obey(order, self.config.apis.clone()).await {
             Ok((done, changed)) => {
                 if let Some((name, account)) = changed {
                     tracing::info!(api = name, "{}", done.text.lines().next().unwrap_or_default());
@@ -61,8 +61,8 @@ impl Daemon {
     }
 }
 
-async fn obeyed(directory: &StateDir, order: StateOrder, plans: Vec<Arc<crate::plan::Plan>>) -> StateReply {
-    match directory.obey(order, plans).await {
+async fn obeyed(store: &Store, order: StateOrder, plans: Vec<Arc<crate::plan::Plan>>) -> StateReply {
+    match store.obey(order, plans).await {
         Ok((reply, _)) => reply,
         Err(cause) => StateReply::failed(1, cause.to_string()),
     }

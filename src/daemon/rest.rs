@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::iteration::Api;
 use crate::plan::Plan;
-use crate::state::ApiState;
+use crate::state::{ApiState, Store};
 
 /// How many APIs that have ended are kept as they are, with their tokens and figures: those whose entry comes back, as it was
 /// taken out for a moment. Of those before them, the account is kept, like the line in the text file.
@@ -56,14 +56,14 @@ impl Rest {
     }
 
     /// The API of a plan, as far as it is known.
-    pub(super) fn take(&mut self, plan: &Arc<Plan>) -> Api {
+    pub(super) fn take(&mut self, plan: &Arc<Plan>, store: &Store) -> Api {
         if let Some(at) = self.whole.iter().rposition(|api| api.plan.name == plan.name)
             && let Some(api) = self.whole.remove(at)
         {
             return api;
         }
         let account = self.accounts.remove(&plan.name).unwrap_or_else(ApiState::blank);
-        Api::new(Arc::clone(plan), account)
+        Api::new(Arc::clone(plan), store.claim(&plan.name), account)
     }
 }
 
@@ -71,11 +71,11 @@ impl Rest {
 mod tests {
     use std::path::Path;
 
-    use chrono::DateTime;
+    use chrono::{DateTime, Utc};
 
     use super::*;
     use crate::config::{Environment, compile};
-    use crate::state::IterationSummary;
+    use crate::state::{IterationSummary, LockedStateDir};
 
     fn plan(name: &str) -> Arc<Plan> {
         let text = format!(
@@ -100,19 +100,22 @@ mod tests {
             past: [past.clone()].into(),
             ..ApiState::blank()
         };
+        let directory = tempfile::tempdir().expect("a directory");
+        let (locked, _) = LockedStateDir::open(directory.path(), Utc::now()).expect("the directory is free");
+        let store = Store::Local(Arc::new(locked.keep().expect("a thread")));
         let mut rest = Rest::of(BTreeMap::from([("found".to_owned(), account(1))]));
         rest.shrink();
         let plans: Vec<Arc<Plan>> = (0..WHOLE_MAX + 10).map(|number| plan(&format!("api-{number}"))).collect();
         for (plan, seconds) in plans.iter().zip(100..) {
-            rest.put(Api::new(Arc::clone(plan), account(seconds)));
+            rest.put(Api::new(Arc::clone(plan), store.claim(&plan.name), account(seconds)));
         }
         assert_eq!((rest.whole.len(), rest.accounts.len()), (WHOLE_MAX, 11));
         assert!(rest.accounts.values().all(|account| account.past.is_empty()));
         for (plan, seconds) in plans.iter().zip(100..) {
-            assert_eq!(rest.take(plan).checkpoint(), DateTime::from_timestamp(seconds, 0));
+            assert_eq!(rest.take(plan, &store).checkpoint(), DateTime::from_timestamp(seconds, 0));
         }
-        assert_eq!(rest.take(&plan("found")).checkpoint(), DateTime::from_timestamp(1, 0));
-        assert_eq!(rest.take(&plan("found")).checkpoint(), None, "it is taken");
+        assert_eq!(rest.take(&plan("found"), &store).checkpoint(), DateTime::from_timestamp(1, 0));
+        assert_eq!(rest.take(&plan("found"), &store).checkpoint(), None, "it is taken");
         assert!(rest.whole.is_empty() && rest.accounts.is_empty());
     }
 }

@@ -29,7 +29,7 @@ use crate::plan::{Auth, Plan};
 use crate::process::stop::{Recall, Stop};
 use crate::record::date;
 use crate::ship::{DeadLetterFile, Listener, Shipper};
-use crate::state::{ApiState, Commit, IterationSummary, StateDir};
+use crate::state::{ApiState, Claim, IterationSummary, Store};
 use crate::status::StatusRegistry;
 use crate::transport::Transport;
 use crate::window::{Chain, Gap, GapCause, Window, is_future};
@@ -62,7 +62,7 @@ pub struct Services {
     /// What can't be delivered.
     pub undelivered: DeadLetterFile,
     /// The checkpoints, and what was delivered.
-    pub directory: Arc<StateDir>,
+    pub store: Store,
     /// Ends every wait.
     pub stop: Stop,
     /// How the APIs fare, for whoever watches.
@@ -85,7 +85,7 @@ impl Services {
             transport,
             listener: Arc::new(listener),
             undelivered: self.undelivered.clone(),
-            directory: Arc::clone(&self.directory),
+            store: self.store.clone(),
             stop: self.stop.clone(),
             registry: Arc::clone(&self.registry),
             memory: self.memory.clone(),
@@ -101,6 +101,8 @@ impl Services {
 pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
+    /// The right to write its state.
+    claim: Claim,
     account: ApiState,
     counters: Arc<Counters>,
     /// Where its access token is kept.
@@ -120,9 +122,10 @@ pub struct Api {
 impl Api {
     /// Before its first iteration.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, account: ApiState) -> Self {
+    pub fn new(plan: Arc<Plan>, claim: Claim, account: ApiState) -> Self {
         Self {
             plan,
+            claim,
             account,
             counters: Arc::default(),
             token: Arc::default(),
@@ -222,7 +225,7 @@ impl Api {
         outcome::begin(&plan.start, &mut self.account, now);
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
-            services.directory.save(&plan.name, self.account.clone()).await;
+            self.claim.save(self.account.clone()).await;
         }
         let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now);
         self.tell_oddities(&window, now);
@@ -241,12 +244,11 @@ impl Api {
             Err(Cut { error, moved }) => (Some(error), moved),
         };
         let Some((checkpoint, remembered_since)) = moved else {
-            services.directory.save(&plan.name, self.account.clone()).await;
+            self.claim.save(self.account.clone()).await;
             return (failure.map_or(Ok(()), Err), report);
         };
-        let (name, account) = (plan.name.clone(), self.account.clone());
-        let commit = Commit { name, account, checkpoint, remembered_since };
-        let settled = services.directory.commit(commit).await.map(|account| self.account = account);
+        let settled = self.claim.commit(self.account.clone(), checkpoint, remembered_since).await;
+        let settled = settled.map(|account| self.account = account);
         report.took = begun.elapsed();
         (failure.map_or(settled.map_err(IterationError::State), Err), report)
     }
@@ -295,7 +297,7 @@ impl Api {
             tally: Arc::default(),
         };
         let undelivered = Arc::clone(&shipper.tally);
-        let remembered = services.directory.remembered(self.account.ledger).await;
+        let remembered = self.claim.remembered(self.account.ledger).await;
         let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
         let intake = Intake::new(
             window,
@@ -303,7 +305,7 @@ impl Api {
             remembered,
         );
         let lane = Lane::new(delivery, self.refused.take());
-        let parts = (&*services.directory, &*self.counters);
+        let parts = (&self.claim, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
         let read = pipeline.pages(&fetcher).await;
         let Pipeline { intake, lane, resumed, report, .. } = pipeline;

@@ -4,10 +4,26 @@
 //! ends) and reads the checkpoints and the store. The file of checkpoints is the user's: an edit is obeyed at the next
 //! start. The store is ours: it remembers what was delivered and is not covered by a checkpoint, and losing it costs
 //! duplicates. [`StateDir`] keeps both while iterations run.
+//!
+//! # A store, and a claim of each API
+//!
+//! The daemon takes a [`Claim`] of each API that it runs from the [`Store`], and an iteration gets at state through its claim
+//! alone. A store is one of a closed list of kinds; today the directory is the only one, and a claim of it holds as long as
+//! the process has the directory's lock.
+//!
+//! A further kind (replicas that share their state in a database, say) is added in one place: a variant of [`Store`], with
+//! what each `match` in `claim` asks of it in a module beside that. What any kind must hold:
+//!
+//! - An API has one claim at a time, whose writes alone get through. A claim that somebody else has taken over ends the
+//!   iteration with an error of [`Claim::counts`], [`Durable::end`] or [`Claim::commit`].
+//! - What [`Durable`] says is there outlives the process, in the order in which it was asked for.
+//! - A commit moves the checkpoint and forgets what it covers, or does neither, whenever the process ends.
+//! - What is not remembered costs duplicates; the checkpoint never passes what isn't delivered.
 
 mod account;
 mod checkpoint_text;
 mod checkpoints;
+mod claim;
 mod delivered;
 mod edit;
 mod in_place;
@@ -33,20 +49,21 @@ use chrono::{DateTime, Utc};
 pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, IterationSummary, LedgerId};
 pub use checkpoint_text::{Checkpoint, Checkpoints};
 pub use checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
+pub use claim::{Claim, Store};
 pub use edit::Edit;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
 pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use store::{
-    CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, Store,
+    CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile,
     Write as StoreWrite,
 };
-pub use writer::{Commit, Durable};
+pub use writer::Durable;
 
 use crate::plan::Plan;
 use crate::process::privileges;
-use crate::record::{RecordKey, date};
+use crate::record::date;
 use crate::ship::{UNDELIVERED_FILE_NAME, count_kept};
 use lock::Lock;
 use writer::{StateWriter, open_or_set_aside};
@@ -97,9 +114,9 @@ pub struct LockedStateDir {
     /// The text file.
     pub checkpoints: CheckpointFile,
     /// The store, where it can be used.
-    pub store: Option<Store>,
+    pub store: Option<StoreFile>,
     /// What it knew, where it can only be read.
-    copy: Option<Store>,
+    copy: Option<StoreFile>,
     /// Held until the process ends.
     lock: Lock,
 }
@@ -148,7 +165,7 @@ impl LockedStateDir {
             );
         }
         let store = store.ok();
-        let copy = if store.is_none() { Store::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
+        let copy = if store.is_none() { StoreFile::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
         let readable = store.as_ref().or(copy.as_ref());
         let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
         obey(&written, &mut accounts, store.as_ref(), now);
@@ -168,7 +185,12 @@ impl LockedStateDir {
 }
 
 /// Makes the accounts agree with the text file, which is the user's.
-fn obey(written: &Checkpoints, accounts: &mut BTreeMap<String, ApiState>, store: Option<&Store>, now: DateTime<Utc>) {
+fn obey(
+    written: &Checkpoints,
+    accounts: &mut BTreeMap<String, ApiState>,
+    store: Option<&StoreFile>,
+    now: DateTime<Utc>,
+) {
     let by_name = written.by_name();
     let mut changes = Vec::new();
     for (api, account) in accounts.iter_mut() {
@@ -216,7 +238,7 @@ fn is_slip(rest: &str) -> bool {
 
 /// Where a checkpoint is put back to what it was before the last change, and nothing was fetched since, the account is as
 /// it was then.
-fn put_back(store: Option<&Store>, api: &str, account: &ApiState, written: &Checkpoint) -> Option<ApiState> {
+fn put_back(store: Option<&StoreFile>, api: &str, account: &ApiState, written: &Checkpoint) -> Option<ApiState> {
     let store = store?;
     let last = store.changes().ok()?.pop()?;
     let was_used = account.past.back().is_some_and(|past| past.at > last.at);
@@ -292,38 +314,9 @@ impl StateDir {
         &self.path
     }
 
-    /// How often each record of an account was delivered.
-    ///
-    /// # Errors
-    /// Where the thread that knows is gone. A store that can't be read is no error: what it knew may be shipped again.
-    pub async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
-        if identities.is_empty() { Ok(Vec::new()) } else { self.writer.counts(ledger, identities).await }
-    }
-
-    /// Begins to remember that records were delivered; on the disk, where it can be written. Whatever is asked from now on
-    /// knows of it.
-    pub async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
-        self.writer.remember(ledger, iteration, identities).await
-    }
-
-    /// The same, with an account that is saved at the same time.
-    pub async fn remember_with(&self, name: &str, account: ApiState, identities: Vec<RecordKey>) -> Durable {
-        self.writer.remember_with(name, account, identities).await
-    }
-
-    /// Begins to save an account whose checkpoint doesn't move.
-    pub async fn save_soon(&self, name: &str, account: ApiState) -> Durable {
-        self.writer.save_soon(name, account).await
-    }
-
-    /// Notes that records without a date came again, so that they stay remembered.
-    pub async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
-        self.writer.see_again(ledger, iteration, identities).await;
-    }
-
     /// Forgets the accounts in the store of APIs that have not been in the config for long. Their lines in the text file
     /// stay.
-    pub async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
+    async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
         let forgotten = self.writer.forget_unused(configured, now).await;
         if !forgotten.is_empty() {
             tracing::info!(
@@ -334,29 +327,11 @@ impl StateDir {
         }
     }
 
-    /// How many different records of an account are remembered.
-    pub async fn remembered(&self, ledger: LedgerId) -> u64 {
-        self.writer.remembered(ledger).await
-    }
-
-    /// Saves an account whose checkpoint doesn't move.
-    pub async fn save(&self, name: &str, account: ApiState) {
-        self.writer.save(name, account).await;
-    }
-
-    /// Moves a checkpoint, and forgets what can't come again. Gives the account as it is then.
-    ///
-    /// # Errors
-    /// Where the text file can't be written; the checkpoint stays, and nothing is forgotten.
-    pub async fn commit(&self, commit: Commit) -> io::Result<ApiState> {
-        self.writer.commit(commit).await
-    }
-
     /// Obeys an order about the state of APIs that have no iteration under way. Gives the account that it changed, too.
     ///
     /// # Errors
     /// Where the disk hangs.
-    pub async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
+    async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
         let undelivered = match &order {
             StateOrder::Show { .. } => {
                 // Beside the thread, which has more to do: the file may be large.
@@ -374,13 +349,13 @@ impl StateDir {
     }
 
     /// The API of the last change that can be taken back.
-    pub async fn last_changed(&self) -> Option<String> {
+    async fn last_changed(&self) -> Option<String> {
         let last = self.writer.work(|_, store| store?.changes().ok()?.pop().map(|change| change.name));
         last.await.ok().flatten()
     }
 
     /// Closes the store; what comes later is not kept.
-    pub async fn close(&self) {
+    async fn close(&self) {
         self.writer.close().await;
     }
 }

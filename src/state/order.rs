@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, Store, Write};
+use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, StoreFile, Write};
 use super::words::{KeptCounts, account_in_words, table};
 use super::{ApiState, CHECKPOINTS_FILE_NAME, Checkpoint, CheckpointFile, shown};
 use crate::plan::Plan;
@@ -61,7 +61,7 @@ pub struct OpenState<'s> {
     /// The text file.
     pub checkpoints: &'s mut CheckpointFile,
     /// The store, where it can be used.
-    pub store: Option<&'s mut Store>,
+    pub store: Option<&'s mut StoreFile>,
     /// The account of each API that has one.
     pub accounts: BTreeMap<String, ApiState>,
     /// How many records of each API are undelivered.

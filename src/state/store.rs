@@ -64,7 +64,7 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 
 /// An open store.
 #[derive(Debug)]
-pub struct Store {
+pub struct StoreFile {
     database: Database,
     remembered_max: u64,
     /// How many records were forgotten since the file was made as small as it can be.
@@ -100,7 +100,7 @@ pub enum OpenError {
     Unusable(Box<Error>),
 }
 
-impl Store {
+impl StoreFile {
     /// Opens the store, or makes it. The whole file is checked.
     ///
     /// # Errors

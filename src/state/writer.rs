@@ -21,7 +21,7 @@ use super::account::{ApiState, LedgerId};
 use super::checkpoint_text::Checkpoint;
 use super::checkpoints::CheckpointFile;
 use super::pulse::Pulse;
-use super::store::{Store, Write};
+use super::store::{StoreFile, Write};
 use crate::record::RecordKey;
 use work::Work;
 
@@ -88,7 +88,7 @@ enum WriterCommand {
 /// Something that the thread does with its files when everything before it is written.
 struct Job(Box<OnFiles>);
 
-type OnFiles = dyn FnOnce(&mut CheckpointFile, Option<&mut Store>) + Send;
+type OnFiles = dyn FnOnce(&mut CheckpointFile, Option<&mut StoreFile>) + Send;
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,8 +142,8 @@ impl StateWriter {
     /// Where there is no thread to be had.
     pub(super) fn start(
         directory: &Path,
-        store: Option<Store>,
-        copy: Option<Store>,
+        store: Option<StoreFile>,
+        copy: Option<StoreFile>,
         checkpoints: CheckpointFile,
     ) -> io::Result<Self> {
         let (requests, received) = mpsc::channel(REQUESTS_MAX);
@@ -216,7 +216,7 @@ impl StateWriter {
     /// Has the thread do something with its files, once everything that was asked for before is written.
     pub(super) async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut CheckpointFile, Option<&mut Store>) -> T + Send + 'static,
+        work: impl FnOnce(&mut CheckpointFile, Option<&mut StoreFile>) -> T + Send + 'static,
     ) -> io::Result<T> {
         self.ask(|reply| {
             WriterCommand::Work(Job(Box::new(move |checkpoints, store| drop(reply.send(work(checkpoints, store))))))

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::json::RawJson;
 use logzio_api_fetcher::record::path::JsonPath;
 use logzio_api_fetcher::record::{Paths, Record, date};
-use logzio_api_fetcher::state::{ApiState, Store, StoreWrite};
+use logzio_api_fetcher::state::{ApiState, StoreFile, StoreWrite};
 
 use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, general, minutes_ago, page, record};
 
@@ -139,7 +139,7 @@ fn a_crash_between_the_store_and_the_file_is_no_edit() {
     let listener = MockListener::start();
     let mut outcome = Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
     for (in_store, written) in [(&first, &first), (&first, &second)] {
-        let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
+        let mut store = StoreFile::open(&outcome.path().join(STORE)).unwrap();
         let account = store.accounts().unwrap()["events"].clone();
         let account =
             ApiState { checkpoint: date::parse(in_store), prepared_checkpoint: date::parse(&second), ..account };
@@ -287,7 +287,7 @@ fn a_measured_overlap_follows_the_records_and_doubles_none() {
         general(api.url(), listener.url(), "").replace("days_back_fetch: 5", "days_back_fetch: 5, overlap: auto");
     let outcome = Fetcher::new(&config).once().assert_code(0);
     // As if the first iteration had been two hours ago.
-    let mut store = Store::open(&outcome.path().join(STORE)).unwrap();
+    let mut store = StoreFile::open(&outcome.path().join(STORE)).unwrap();
     let (name, account) = store.accounts().unwrap().pop_first().unwrap();
     let first_iteration = Some(Utc::now() - TimeDelta::hours(2));
     let account = Box::new(ApiState { first_iteration, ..account });

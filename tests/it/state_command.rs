@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use chrono::{TimeDelta, Utc};
 use logzio_api_fetcher::record::date;
-use logzio_api_fetcher::state::{Checkpoint, Store};
+use logzio_api_fetcher::state::{Checkpoint, StoreFile};
 
 use crate::harness::{
     Fetcher, MockListener, MockServer, Outcome, Reply, Running, decoded, general, minutes_ago, page, record, wait_until,
@@ -120,7 +120,7 @@ fn an_undo_that_is_cut_short_is_no_edit() {
         let (_api, listener, outcome) = shipped();
         let before = outcome.read(CHECKPOINTS);
         let outcome = state(outcome, &["rewind", "events", "2024-01-01"]).assert_code(0);
-        let store = Store::open(&outcome.path().join(".logzio-api-fetcher.store")).unwrap();
+        let store = StoreFile::open(&outcome.path().join(".logzio-api-fetcher.store")).unwrap();
         store.undo(&Checkpoint::new(date::parse("2024-01-01"), None)).unwrap().expect("a change");
         drop(store);
         if is_written {

@@ -1,10 +1,12 @@
 //! The store by itself: what it remembers, what it forgets, how large it gets.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::record::{Fingerprint, RecordKey};
 use logzio_api_fetcher::state::{
     ApiState, CHECKPOINTS_FILE_NAME, Change, Checkpoint, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME,
-    Store, StoreWrite,
+    Store, StoreFile, StoreWrite,
 };
 
 use crate::harness::{Fetcher, MockServer, general, page};
@@ -25,7 +27,7 @@ fn remember(ledger: u64, identities: impl IntoIterator<Item = RecordKey>) -> Sto
     StoreWrite::Remember { ledger, iteration: 1, identities: identities.into_iter().collect() }
 }
 
-fn write(store: &mut Store, writes: &[StoreWrite]) {
+fn write(store: &mut StoreFile, writes: &[StoreWrite]) {
     store.write(7, writes.iter()).expect("it is written");
 }
 
@@ -33,7 +35,7 @@ fn write(store: &mut Store, writes: &[StoreWrite]) {
 fn counts_each_account_for_itself_and_survives_being_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut store = Store::open(&path).unwrap();
+    let mut store = StoreFile::open(&path).unwrap();
     let save = |name: &str, ledger| StoreWrite::Save {
         name: name.to_owned(),
         account: Box::new(ApiState { ledger, ..ApiState::default() }),
@@ -41,7 +43,7 @@ fn counts_each_account_for_itself_and_survives_being_opened_again() {
     write(&mut store, &[save("one", ONE), save("other", OTHER)]);
     write(&mut store, &[remember(ONE, [identity(1), identity(1), identity(2)]), remember(OTHER, [identity(2)])]);
     drop(store);
-    let store = Store::open(&path).unwrap();
+    let store = StoreFile::open(&path).unwrap();
     let all = [identity(1), identity(2), identity(3), undated(1)];
     assert_eq!(store.counts(ONE, &all).unwrap(), [2, 1, 0, 0]);
     assert_eq!(store.counts(OTHER, &all).unwrap(), [0, 1, 0, 0]);
@@ -52,7 +54,7 @@ fn counts_each_account_for_itself_and_survives_being_opened_again() {
 #[test]
 fn forgets_what_lies_before_a_date_and_what_no_longer_comes() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&directory.path().join("store")).unwrap();
+    let mut store = StoreFile::open(&directory.path().join("store")).unwrap();
     write(
         &mut store,
         &[remember(ONE, (1..=4).map(identity).chain([undated(1), undated(2)])), remember(OTHER, [identity(1)])],
@@ -68,7 +70,7 @@ fn forgets_what_lies_before_a_date_and_what_no_longer_comes() {
 #[test]
 fn what_is_remembered_is_bounded_and_keeps_both_ends() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&directory.path().join("store")).unwrap().remembering(1_000);
+    let mut store = StoreFile::open(&directory.path().join("store")).unwrap().remembering(1_000);
     for batch in 0..20 {
         write(&mut store, &[remember(ONE, (batch * 100..(batch + 1) * 100).map(identity))]);
         assert!(store.remembered(ONE).unwrap() <= 1_000);
@@ -82,7 +84,7 @@ fn the_file_gets_small_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let size = || std::fs::metadata(&path).unwrap().len();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = StoreFile::open(&path).unwrap();
     for batch in 0..10 {
         write(&mut store, &[remember(ONE, (batch * 10_000..(batch + 1) * 10_000).map(identity))]);
     }
@@ -99,13 +101,13 @@ fn records_that_cannot_be_read_are_damage_when_it_is_opened() {
     for packed in [[7_u8; 33].as_slice(), &[]] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");
-        write(&mut Store::open(&path).unwrap(), &[remember(ONE, [identity(1)])]);
+        write(&mut StoreFile::open(&path).unwrap(), &[remember(ONE, [identity(1)])]);
         let database = redb::Database::open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(table).unwrap().insert((OTHER, 0, &[0; 16]), packed).unwrap();
         transaction.commit().unwrap();
         drop(database);
-        let opened = Store::open(&path).map(drop);
+        let opened = StoreFile::open(&path).map(drop);
         assert!(matches!(opened, Err(OpenError::Damaged(_))), "{} bytes: {opened:?}", packed.len());
     }
 }
@@ -114,16 +116,16 @@ fn records_that_cannot_be_read_are_damage_when_it_is_opened() {
 fn what_no_account_refers_to_goes_when_it_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut store = Store::open(&path).unwrap();
+    let mut store = StoreFile::open(&path).unwrap();
     write(&mut store, &[remember(ONE, [identity(1)])]);
     drop(store);
-    assert_eq!(Store::open(&path).unwrap().remembered(ONE).unwrap(), 0);
+    assert_eq!(StoreFile::open(&path).unwrap().remembered(ONE).unwrap(), 0);
 }
 
 #[test]
 fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&directory.path().join("store")).unwrap();
+    let mut store = StoreFile::open(&directory.path().join("store")).unwrap();
     let before = ApiState { ledger: ONE, ..ApiState::default() };
     let after = ApiState { ledger: OTHER, ..ApiState::default() };
     write(&mut store, &[remember(ONE, [identity(1), identity(1)]), remember(OTHER, [identity(1), identity(2)])]);
@@ -145,7 +147,7 @@ fn counts_a_page_as_record_by_record() {
     };
     proptest!(ProptestConfig::with_cases(64), |(delivered in numbers(), more in 0_u64..200, page in numbers())| {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(&directory.path().join("store")).unwrap();
+        let mut store = StoreFile::open(&directory.path().join("store")).unwrap();
         // Of the same seconds, so that a page's span may hold far more than the page.
         let others = (0..more).map(|other| RecordKey { fingerprint: Fingerprint::of(&[b"other", &[other as u8]]), ..identity(other % 60) });
         let (delivered, page) = (identities(&delivered), identities(&page));
@@ -163,7 +165,7 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
     for command in ["once", "run"] {
         let text = "old: 2026-01-01T00:00:00Z\nnew: 2026-01-01T00:00:00Z\n";
         let fetcher = Fetcher::new(&general(api.url(), "http://127.0.0.1:1", "")).file(CHECKPOINTS_FILE_NAME, text);
-        let mut store = Store::open(&fetcher.path().join(STORE_FILE_NAME)).unwrap();
+        let mut store = StoreFile::open(&fetcher.path().join(STORE_FILE_NAME)).unwrap();
         let saved = [("old", 91), ("new", 89), ("events", 91)].map(|(name, days)| {
             let at = Utc::now() - TimeDelta::days(days);
             let checkpoint = (name != "events").then(|| "2026-01-01T00:00:00Z".parse().unwrap());
@@ -183,7 +185,7 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
             }
         };
         let outcome = outcome.assert_code(0).assert_says("forgotten; their lines in last_start_dates.txt stay apis=1");
-        let store = Store::open(&outcome.path().join(STORE_FILE_NAME)).unwrap();
+        let store = StoreFile::open(&outcome.path().join(STORE_FILE_NAME)).unwrap();
         assert_eq!(store.accounts().unwrap().keys().collect::<Vec<_>>(), ["events", "new"]);
         assert_eq!(outcome.read(CHECKPOINTS_FILE_NAME), text);
     }
@@ -194,11 +196,12 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
 async fn what_is_on_its_way_to_the_disk_is_known() {
     let directory = tempfile::tempdir().unwrap();
     let (taken, _) = LockedStateDir::open(directory.path(), Utc::now()).unwrap();
-    let kept = taken.keep().unwrap();
+    let store = Store::Local(Arc::new(taken.keep().unwrap()));
+    let claim = store.claim("events");
     for number in 0..200 {
-        let mut remembering = kept.remember(ONE, 1, vec![identity(number)]).await;
-        assert_eq!(kept.counts(ONE, vec![identity(number)]).await.unwrap(), [1], "record {number}");
+        let mut remembering = claim.remember(ONE, 1, vec![identity(number)]).await;
+        assert_eq!(claim.counts(ONE, vec![identity(number)]).await.unwrap(), [1], "record {number}");
         remembering.end().await.unwrap();
     }
-    kept.close().await;
+    store.close().await;
 }

@@ -23,7 +23,7 @@ use crate::record::path::what_is_there;
 use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
-use crate::state::{ApiState, StateDir};
+use crate::state::{ApiState, Claim};
 use crate::template::{Captured, Position, Scope};
 use crate::window::{ChainStep, Moment, SeenRecord, Sight};
 use resume::Places;
@@ -41,7 +41,7 @@ const SMALL_PAGE_BYTES: usize = 128 * 1024;
 /// One iteration under way: it fetches, and ships what the intake admits.
 pub(super) struct Pipeline<'a> {
     plan: &'a Plan,
-    directory: &'a StateDir,
+    claim: &'a Claim,
     counters: &'a Counters,
     account: &'a mut ApiState,
     now: DateTime<Utc>,
@@ -82,13 +82,13 @@ impl<'a> Pipeline<'a> {
     /// Before its first page.
     pub(super) fn new(
         (plan, now): (&'a Plan, DateTime<Utc>),
-        (directory, counters): (&'a StateDir, &'a Counters),
+        (claim, counters): (&'a Claim, &'a Counters),
         account: &'a mut ApiState,
         intake: Intake,
         lane: Lane,
     ) -> Self {
         let report = IterationReport::default();
-        Self { plan, directory, counters, account, now, intake, lane, resumed: None, report }
+        Self { plan, claim, counters, account, now, intake, lane, resumed: None, report }
     }
 
     /// Every page, from the first request on, or from where the last iteration was cut; at the end everything is
@@ -290,7 +290,7 @@ impl<'a> Pipeline<'a> {
         // The cutoff of a first window outlives the process: the same one after a crash, and nothing is left out.
         if let (Some(beginning), Some(_)) = (&mut self.account.beginning, newest) {
             beginning.newest = newest;
-            self.directory.save(&self.plan.name, self.account.clone()).await;
+            self.claim.save(self.account.clone()).await;
         }
         seen
     }
@@ -376,7 +376,7 @@ impl<'a> Pipeline<'a> {
     async fn admit(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Result<(), IterationError> {
         let in_window = self.intake.in_window(self.plan, records, &mut self.report);
         let keys: Vec<RecordKey> = in_window.iter().map(Record::identity).collect();
-        let delivered = self.directory.counts(self.account.ledger, keys).await.map_err(IterationError::Memory)?;
+        let delivered = self.claim.counts(self.account.ledger, keys).await.map_err(IterationError::Memory)?;
         let admissions = self.intake.admit(&in_window, &delivered);
         let undated_again = in_window
             .iter()
@@ -384,7 +384,7 @@ impl<'a> Pipeline<'a> {
             .filter(|(record, admission)| **admission == Admission::Duplicate && record.date.is_none());
         let again: Vec<RecordKey> = undated_again.map(|(record, _)| record.identity()).collect();
         if !again.is_empty() {
-            self.directory.see_again(self.account.ledger, self.account.iteration, again).await;
+            self.claim.see_again(self.account.ledger, self.account.iteration, again).await;
         }
         let duplicates = admissions.iter().filter(|admission| **admission == Admission::Duplicate).count() as u64;
         self.report.known += duplicates;

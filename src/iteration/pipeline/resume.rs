@@ -111,7 +111,7 @@ impl Pipeline<'_> {
             }
             Proof::Behind(_) => {
                 let identities = page.records.iter().map(Record::identity).collect();
-                let delivered = self.directory.counts(self.account.ledger, identities).await.unwrap_or_default();
+                let delivered = self.claim.counts(self.account.ledger, identities).await.unwrap_or_default();
                 delivered.contains(&0)
             }
         }
@@ -157,7 +157,7 @@ impl Pipeline<'_> {
         self.lane.places.waiting.push_back((self.lane.places.batched, place));
         if let Some(place) = self.lane.places.deliver(0) {
             self.take_place(place);
-            drop(self.directory.save_soon(&self.plan.name, self.account.clone()).await);
+            drop(self.claim.save_soon(self.account.clone()).await);
         }
     }
 }

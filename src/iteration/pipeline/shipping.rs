@@ -20,10 +20,10 @@ impl Pipeline<'_> {
     pub(super) async fn remember(&mut self, identities: Vec<RecordKey>) -> Durable {
         identities.iter().for_each(|identity| self.intake.acknowledge(identity.fingerprint));
         match self.lane.places.deliver(0) {
-            None => self.directory.remember(self.account.ledger, self.account.iteration, identities).await,
+            None => self.claim.remember(self.account.ledger, self.account.iteration, identities).await,
             Some(place) => {
                 self.take_place(place);
-                self.directory.remember_with(&self.plan.name, self.account.clone(), identities).await
+                self.claim.remember_with(self.account.clone(), identities).await
             }
         }
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use redb::{Error, ReadableDatabase, ReadableTable};
 
-use super::{ACCOUNTS, ApiState, DELIVERED, REMEMBERED, Store, read_accounts, remove_account};
+use super::{ACCOUNTS, ApiState, DELIVERED, REMEMBERED, StoreFile, read_accounts, remove_account};
 
 /// How long an account is kept that nothing uses: a season, so that an entry that rests for a while goes on where it was.
 const UNUSED_FOR_MAX: TimeDelta = TimeDelta::days(90);
 /// How many are kept that nothing uses; names may come out of a template, and never come again.
 const UNUSED_MAX: usize = 10_000;
 
-impl Store {
+impl StoreFile {
     /// Forgets the accounts that nothing has used for long, and what was delivered for them. Gives their names. It costs
     /// duplicates where such an API comes back; its line in the text file stays.
     ///
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn nothing_of_a_forgotten_account_stays_in_the_store() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(&directory.path().join("store")).expect("it opens");
+        let mut store = StoreFile::open(&directory.path().join("store")).expect("it opens");
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
         let identity = RecordKey { fingerprint: Fingerprint::of(&[b"x"]), date: None };
         let writes = [("old", 1, 100), ("kept", 2, 1)].map(|(name, ledger, days)| {

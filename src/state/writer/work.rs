@@ -15,7 +15,7 @@ use crate::state::account::{ApiState, LedgerId};
 use crate::state::checkpoint_text::Checkpoint;
 use crate::state::checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
 use crate::state::pulse::Pulse;
-use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, Store, Write};
+use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile, Write};
 use crate::state::unsaved::Unsaved;
 
 /// How long a store that can't be used is left alone.
@@ -25,9 +25,9 @@ const REOPEN_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Work {
     path: PathBuf,
     /// Nothing while it can't be used.
-    store: Option<Store>,
+    store: Option<StoreFile>,
     /// What the store knew when it could be used last, to be read until it can again.
-    copy: Option<Store>,
+    copy: Option<StoreFile>,
     tried: Instant,
     is_failing: bool,
     checkpoints: CheckpointFile,
@@ -58,8 +58,8 @@ impl Work {
     /// Begins with these files; a store that is missing can't be used yet.
     pub(super) fn new(
         directory: &Path,
-        store: Option<Store>,
-        copy: Option<Store>,
+        store: Option<StoreFile>,
+        copy: Option<StoreFile>,
         checkpoints: CheckpointFile,
         pulse: Arc<Pulse>,
     ) -> Self {
@@ -158,7 +158,8 @@ impl Work {
             WriterCommand::Settle { reply, .. } if reply.is_closed() => {}
             WriterCommand::Settle { commit, reply } => orders.commits.push((commit, reply)),
             WriterCommand::ForgetUnused { configured, now, reply } => {
-                let forget = |store: &mut Store| guarded(|| store.forget_unused(|name| configured.contains(name), now));
+                let forget =
+                    |store: &mut StoreFile| guarded(|| store.forget_unused(|name| configured.contains(name), now));
                 let forgotten = self.store.as_mut().map(forget).unwrap_or(Ok(Vec::new()));
                 let _ = reply.send(forgotten.unwrap_or_else(|cause| {
                     self.fail(&cause);
@@ -243,7 +244,7 @@ impl Work {
 
     fn counts(&mut self, ledger: LedgerId, identities: &[RecordKey]) -> Vec<u32> {
         self.reopen();
-        let read = |store: &Store| guarded(|| store.counts(ledger, identities));
+        let read = |store: &StoreFile| guarded(|| store.counts(ledger, identities));
         let counts = match self.store.as_ref().map(read) {
             Some(Ok(counts)) => Some(counts),
             Some(Err(cause)) => {
@@ -339,7 +340,7 @@ impl Work {
     /// Leaves the store alone for a while; redb wants a store that failed to be opened again.
     fn fail(&mut self, cause: &str) {
         close(&mut self.store);
-        self.copy = Store::open_copy(&self.path).ok();
+        self.copy = StoreFile::open_copy(&self.path).ok();
         self.tried = Instant::now();
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!(
@@ -382,18 +383,18 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, String
 }
 
 /// Closes the store, even where its file makes it panic.
-fn close(store: &mut Option<Store>) {
+fn close(store: &mut Option<StoreFile>) {
     let store = store.take();
     let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
 }
 
-fn has_mark(store: &Store, mark: u64) -> bool {
+fn has_mark(store: &StoreFile, mark: u64) -> bool {
     guarded(|| store.last_mark()).is_ok_and(|last| last == Some(mark))
 }
 
 /// Opens the store. A damaged one is set aside, with a warning, and a new one begun.
-pub(in crate::state) fn open_or_set_aside(path: &Path) -> Result<Store, OpenError> {
-    let cause = match Store::open(path) {
+pub(in crate::state) fn open_or_set_aside(path: &Path) -> Result<StoreFile, OpenError> {
+    let cause = match StoreFile::open(path) {
         Err(OpenError::Damaged(cause)) => cause,
         opened => return opened,
     };
@@ -405,7 +406,7 @@ pub(in crate::state) fn open_or_set_aside(path: &Path) -> Result<Store, OpenErro
          shipped again"
     );
     match moved {
-        Ok(()) => Store::open(path),
+        Ok(()) => StoreFile::open(path),
         Err(error) => Err(OpenError::Unusable(Box::new(error.into()))),
     }
 }

@@ -23,7 +23,7 @@ fn work(directory: &Path) -> Work {
     let (checkpoints, _) = CheckpointFile::open(directory).expect("a file");
     Work {
         path: directory.join(FILE_NAME),
-        store: Store::open(&directory.join(FILE_NAME)).ok(),
+        store: StoreFile::open(&directory.join(FILE_NAME)).ok(),
         copy: None,
         tried: Instant::now(),
         is_failing: false,

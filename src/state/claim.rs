@@ -1,0 +1,140 @@
+//! Where state is kept, and the right to write that of one API. The kinds of stores are told apart here, and nowhere else.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::writer::Commit;
+use super::{ApiState, Changed, Durable, LedgerId, StateDir, StateOrder, StateReply};
+use crate::plan::Plan;
+use crate::record::RecordKey;
+
+/// What outlives the process.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// The config's own directory, which this process has locked.
+    Local(Arc<StateDir>),
+}
+
+/// The right to write the state of one API. The lock of the directory stands behind it, so it holds as long as the process.
+#[derive(Debug)]
+pub struct Claim {
+    api: Box<str>,
+    store: Store,
+}
+
+impl Store {
+    /// Claims an API.
+    #[must_use]
+    pub fn claim(&self, api: &str) -> Claim {
+        match self {
+            Self::Local(_) => Claim { api: api.into(), store: self.clone() },
+        }
+    }
+
+    /// Forgets the accounts of APIs that have not been in the config for long. Their lines in the text file stay.
+    pub async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
+        match self {
+            Self::Local(directory) => directory.forget_unused(configured, now).await,
+        }
+    }
+
+    /// Obeys an order about the state of APIs that have no iteration under way. Gives the account that it changed, too.
+    ///
+    /// # Errors
+    /// Where the disk hangs.
+    pub async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
+        match self {
+            Self::Local(directory) => directory.obey(order, plans).await,
+        }
+    }
+
+    /// The API of the last change that can be taken back.
+    pub async fn last_changed(&self) -> Option<String> {
+        match self {
+            Self::Local(directory) => directory.last_changed().await,
+        }
+    }
+
+    /// Closes it; what comes later is not kept.
+    pub async fn close(&self) {
+        match self {
+            Self::Local(directory) => directory.close().await,
+        }
+    }
+}
+
+impl Claim {
+    /// How often each record of an account was delivered.
+    ///
+    /// # Errors
+    /// Where whoever knows is gone. A store that can't be read is no error: what it knew may be shipped again.
+    pub async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
+        match &self.store {
+            _ if identities.is_empty() => Ok(Vec::new()),
+            Store::Local(directory) => directory.writer.counts(ledger, identities).await,
+        }
+    }
+
+    /// How many different records of an account are remembered.
+    pub async fn remembered(&self, ledger: LedgerId) -> u64 {
+        match &self.store {
+            Store::Local(directory) => directory.writer.remembered(ledger).await,
+        }
+    }
+
+    /// Begins to remember that records were delivered; on the disk, where it can be written. Whatever is asked from now on
+    /// knows of it.
+    pub async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
+        match &self.store {
+            Store::Local(directory) => directory.writer.remember(ledger, iteration, identities).await,
+        }
+    }
+
+    /// The same, with an account that is saved at the same time.
+    pub async fn remember_with(&self, account: ApiState, identities: Vec<RecordKey>) -> Durable {
+        match &self.store {
+            Store::Local(directory) => directory.writer.remember_with(&self.api, account, identities).await,
+        }
+    }
+
+    /// Notes that records without a date came again, so that they stay remembered.
+    pub async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
+        match &self.store {
+            Store::Local(directory) => directory.writer.see_again(ledger, iteration, identities).await,
+        }
+    }
+
+    /// Saves an account whose checkpoint doesn't move.
+    pub async fn save(&self, account: ApiState) {
+        match &self.store {
+            Store::Local(directory) => directory.writer.save(&self.api, account).await,
+        }
+    }
+
+    /// Begins to save an account whose checkpoint doesn't move.
+    pub async fn save_soon(&self, account: ApiState) -> Durable {
+        match &self.store {
+            Store::Local(directory) => directory.writer.save_soon(&self.api, account).await,
+        }
+    }
+
+    /// Moves the checkpoint, where there is one to move to, and forgets what lies before a date, as it can't come again.
+    /// `account` has the checkpoint that it had before. Gives the account as it is then.
+    ///
+    /// # Errors
+    /// Where the text file can't be written; the checkpoint stays, and nothing is forgotten.
+    pub async fn commit(
+        &self,
+        account: ApiState,
+        checkpoint: Option<DateTime<Utc>>,
+        remembered_since: DateTime<Utc>,
+    ) -> io::Result<ApiState> {
+        let commit = Commit { name: self.api.to_string(), account, checkpoint, remembered_since };
+        match &self.store {
+            Store::Local(directory) => directory.writer.commit(commit).await,
+        }
+    }
+}
