@@ -1,6 +1,6 @@
 //! Polls REST APIs and ships every record to a Logz.io account, once.
 //!
-//! # The way of the data
+//! # How a record gets to Logz.io
 //!
 //! ```text
 //! config.yaml ─▶ Plan ─▶ ┌───────────────── one iteration ─────────────────┐
@@ -23,9 +23,9 @@
 //! leave a core idle while the other compresses. What all of them may have in memory is one budget of bytes ([`memory`]):
 //! who finds no room ships what it has, and waits.
 //!
-//! # The rooms
+//! # The modules
 //!
-//! | room | what happens there |
+//! | module | what happens there |
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line; each command wires the parts and ends in an exit code |
 //! | [`config`] | YAML to [`plan::Config`], or every error with path, line and hint, from one table of keys; named types (`catalog/*.yaml`) end here; the schema for editors |
@@ -46,12 +46,13 @@
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
-//! | [`state`] | `last_start_dates.txt`, the store of what was delivered, the lock on the directory, and the socket through which `state` asks |
+//! | [`state`] | `last_start_dates.txt`, the store of what was delivered and the claim of an API on it, the lock on the directory, and the socket through which `state` asks |
 //! | [`process`] | from the first signal to the last moment; root given up for the directory's owner; the log; which build this is |
 //! | [`text`] | what must not be printed, and the redactor for what others print; how numbers and dates look |
 //! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health, and the question for it from outside |
 //! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
 //! | [`top`] | the status table in a terminal, out of `/status.json`; pure |
+//! | `server`, `runtime` | the small HTTP server behind the status page and the mocks of `demo`; long work beside the runtime's threads |
 //! | [`demo`] | mock APIs and a mock listener for the `demo` command, and the fetcher between them as a child process |
 //!
 //! # The words

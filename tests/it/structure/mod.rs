@@ -113,6 +113,19 @@ fn no_two_types_have_the_same_name() {
 }
 
 #[test]
+fn the_table_in_lib_rs_has_every_module_and_no_other() {
+    let text = std::fs::read_to_string("src/lib.rs").expect("src/lib.rs");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.split(" | ").next());
+    let rows = rows.filter(|cell| cell.contains('`')).flat_map(|cell| cell.split(", "));
+    let listed: BTreeSet<&str> = rows.map(|name| name.trim_matches(['[', ']', '`'])).collect();
+    let modules =
+        text.lines().filter_map(|line| line.strip_suffix(';')?.trim_start_matches("pub ").strip_prefix("mod "));
+    let modules: BTreeSet<&str> = modules.collect();
+    assert!(modules.len() > 20, "the code is not read any more");
+    assert_eq!(listed, modules, "the table of modules in src/lib.rs (left) is not what stands below it (right)");
+}
+
+#[test]
 fn functions_are_measured_from_their_name_to_their_last_brace() {
     let text = "trait A {\n    fn a(&self, b: [u8; 2]);\n}\nfn c(\n    d: impl Fn(u8) -> u8,\n) {\n    d({ 1 });\n}\n";
     let file = SourceFile { path: "x.rs".to_owned(), text: text.to_owned(), code: source::code_of(text) };
