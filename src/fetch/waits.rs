@@ -24,9 +24,9 @@ pub struct Waits {
 }
 
 /// Lowers the flag, also where the wait is given up from outside.
-struct Flag<'a>(&'a watch::Sender<bool>);
+struct WaitFlag<'a>(&'a watch::Sender<bool>);
 
-impl Drop for Flag<'_> {
+impl Drop for WaitFlag<'_> {
     fn drop(&mut self) {
         self.0.send_replace(false);
     }
@@ -90,7 +90,7 @@ impl Waits {
     async fn during<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, FetchError> {
         let _flag = (span > LONG).then(|| {
             self.is_long.send_replace(true);
-            Flag(&self.is_long)
+            WaitFlag(&self.is_long)
         });
         let ended = tokio::select! {
             biased;

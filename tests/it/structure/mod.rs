@@ -28,7 +28,6 @@ const KNOWN_FUNCTIONS: &[&str] = &[
 #[rustfmt::skip] // A name a line: so two changes to the list seldom meet.
 const KNOWN_NAMES: &[&str] = &[
     "Fetcher",
-    "Flag",
     "Page",
     "Paging",
     "Record",
