@@ -142,6 +142,24 @@ pub struct StartPolicy {
     pub granularity: Granularity,
     /// Where a window ends.
     pub end: EndPolicy,
+    /// What a checkpoint is (`settings.checkpoint`).
+    pub checkpoint: CheckpointKind,
+    /// How far back the API lets a start lie (`settings.max_age`).
+    pub max_age: Option<TimeDelta>,
+}
+
+/// How far a start stays away from the earliest one that an API takes: that moves with the clock, and requests take their time.
+pub const AGE_MARGIN: TimeDelta = TimeDelta::minutes(1);
+
+/// What a checkpoint is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// The newest event date delivered.
+    #[default]
+    Newest,
+    /// The end of the window that was asked for: the API filters by a clock of its own, such as arrival, and event dates say
+    /// nothing about what a window holds.
+    WindowEnd,
 }
 
 /// Where a window ends.
@@ -151,6 +169,16 @@ pub struct EndPolicy {
     pub delay: TimeDelta,
     /// The longest span that one request may ask for (`settings.max_window`): a longer window is asked slice by slice.
     pub longest: Option<TimeDelta>,
+    /// How fine the request writes the end; `None` where it names none.
+    pub written: Option<Granularity>,
+}
+
+impl StartPolicy {
+    /// Whether the API's own clock tells what a window holds, and not the dates of records.
+    #[must_use]
+    pub fn goes_by_arrival(&self) -> bool {
+        self.checkpoint == CheckpointKind::WindowEnd
+    }
 }
 
 /// How far before the checkpoint to look again.

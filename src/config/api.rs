@@ -15,13 +15,17 @@ use super::reader::Reader;
 use super::secrets::{self, redactor};
 use super::section::{LIKENESS_MIN, Section};
 use super::value::Found;
-use crate::plan::{Auth, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy};
+use crate::plan::{AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy};
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::template::RequestTemplate;
 use crate::text::Redactor;
 
 /// `settings.days_back_fetch` where it is absent.
 const DAYS_BACK_DEFAULT: TimeDelta = TimeDelta::days(14);
+
+/// `settings.end_delay` where it is absent and the API filters by a clock of its own: what arrives just now may not be listed
+/// yet.
+const ARRIVAL_DELAY_DEFAULT: TimeDelta = TimeDelta::minutes(1);
 
 /// How many units of the start date a slice has at least: what is sent overlaps by one.
 const SLICE_UNITS_MIN: i32 = 2;
@@ -74,10 +78,15 @@ impl<'v> Entries<'v> {
         let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
         let paths = self.paths(entry, zone);
         let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
-        let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(DAYS_BACK_DEFAULT);
+        let max_age = entry.read(&keys::MAX_AGE);
+        // Who says nothing wants what there is.
+        let reached =
+            max_age.map_or(DAYS_BACK_DEFAULT, |age| (age - AGE_MARGIN * 2).clamp(TimeDelta::zero(), DAYS_BACK_DEFAULT));
+        let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(reached);
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
         let overlap = overlap(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
+        let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
         let (request, configured) = request?;
         let (auth, (paging, next_url)) = (auth?, paging?);
         let paths = Paths { next_url, ..paths? };
@@ -91,7 +100,9 @@ impl<'v> Entries<'v> {
                 back,
                 overlap,
                 granularity: request.granularity(),
-                end: end_policy(entry, &request),
+                end: end_policy(entry, &request, checkpoint),
+                checkpoint,
+                max_age,
             },
             until: None,
             response: response(entry),
@@ -174,7 +185,7 @@ fn response(entry: &Section<'_>) -> ResponseRule {
 }
 
 /// Where a window ends.
-fn end_policy(entry: &Section<'_>, request: &RequestTemplate) -> EndPolicy {
+fn end_policy(entry: &Section<'_>, request: &RequestTemplate, checkpoint: CheckpointKind) -> EndPolicy {
     let longest = entry.read(&keys::MAX_WINDOW);
     let unit = request.granularity().unit();
     if let (Some(span), Some(found)) = (longest, entry.find(&keys::MAX_WINDOW))
@@ -183,15 +194,18 @@ fn end_policy(entry: &Section<'_>, request: &RequestTemplate) -> EndPolicy {
         let what = format!("it should be at least {SLICE_UNITS_MIN} times the smallest difference of two start dates");
         found.refuse::<()>(&what, Some("use a longer span, or a finer format of the start date"));
     }
-    if let (true, Some(found)) =
-        (!request.variables().any(|name| name.name() == "end_date"), entry.find(&keys::MAX_WINDOW))
-    {
+    let written = request.end_granularity();
+    if let (true, Some(found)) = (written.is_none(), entry.find(&keys::MAX_WINDOW)) {
         found.refuse::<()>(
             "the request says no end",
             Some("put `{end_date}` where the API takes the end of the window"),
         );
     }
-    EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or_default(), longest }
+    let delay = match checkpoint {
+        CheckpointKind::Newest => TimeDelta::zero(),
+        CheckpointKind::WindowEnd => ARRIVAL_DELAY_DEFAULT,
+    };
+    EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or(delay), longest, written }
 }
 
 /// Whether the entry says that there are none (`credentials: {}`), or leaves them out beside a header that carries a key.

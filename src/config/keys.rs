@@ -13,6 +13,7 @@ use super::kinds::entry::{
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::request::{Body, Form, HeaderTemplates, Headers, Hosts, HttpMethod, TokenUrl, Url};
+use super::kinds::settings::CheckpointChoice;
 use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
 };
@@ -188,7 +189,12 @@ keys! {
     /// must say its end, as `{end_date}`.
     MAX_WINDOW: Span = Both "settings.max_window", Else("no limit");
     /// How long before now a window ends, for APIs that list events late or refuse an end that is too new.
-    END_DELAY: Span = Both "settings.end_delay", Else("0");
+    END_DELAY: Span = Both "settings.end_delay", Else("0; with `checkpoint: window` 1 minute");
+    /// What the checkpoint is. `newest`: the newest date delivered. `window`: the end of the window, for an API that filters
+    /// by a clock of its own, such as arrival; nothing is left out by its date.
+    CHECKPOINT: CheckpointChoice = Both "settings.checkpoint", Else("`newest`");
+    /// How far back the API lets a start lie, like `7d`: no earlier one is sent. What is older is a gap, and `state` lists it.
+    MAX_AGE: Span = Both "settings.max_age", Else("no limit");
     /// How many records a full page has, where pages are counted by `{page}` or `{offset}`: a shorter one is the last.
     PAGE_SIZE: PageSize = Both "settings.page_size", Else("three pages without a new record are the end");
     /// How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`,

@@ -24,6 +24,8 @@ pub(super) struct Intake {
     pub(super) cursor: Option<Captured>,
     /// Whether the requests say where the window begins: else nothing is left out by its date.
     pub(super) names_start: bool,
+    /// Whether the API filters by arrival: then the dates of records say nothing about what belongs to a window.
+    is_by_arrival: bool,
     in_flight: InFlight,
 }
 
@@ -38,14 +40,15 @@ pub(super) enum Admission {
 
 impl Intake {
     /// Before the first page of a window.
-    pub(super) fn new(window: Window, chain: Chain, remembered: u64) -> Self {
+    pub(super) fn new(is_by_arrival: bool, window: Window, chain: Chain, remembered: u64) -> Self {
         let observed = Observed { remembered, ..Observed::default() };
-        Self { window, chain, observed, cursor: None, names_start: true, in_flight: InFlight::default() }
+        let in_flight = InFlight::default();
+        Self { window, chain, observed, cursor: None, names_start: true, is_by_arrival, in_flight }
     }
 
     /// Whether a date lies before what was asked for.
     fn is_below(&self, date: DateTime<Utc>) -> bool {
-        self.names_start && self.window.is_below(date)
+        self.names_start && !self.is_by_arrival && self.window.is_below(date)
     }
 
     /// Learns from the dates of a page. Gives what the chain looks at, and the newest date where it fixes the window of a
@@ -58,12 +61,12 @@ impl Intake {
         now: DateTime<Utc>,
     ) -> (Vec<SeenRecord>, Option<DateTime<Utc>>) {
         let dates = || records.iter().filter_map(|record| record.date);
-        let newest = self.window.see_dates(dates(), now);
+        let newest = if self.is_by_arrival { None } else { self.window.see_dates(dates(), now) };
         let sent = plan.start.granularity.sent(self.window.start);
         let is_before_start = |date: &DateTime<Utc>| *date < sent && self.is_below(*date);
         self.observed.before_start += dates().filter(is_before_start).count() as u64;
         self.observed.records = records.len() as u64;
-        if let Some(checkpoint) = state.checkpoint.filter(|_| !records.is_empty()) {
+        if let Some(checkpoint) = state.checkpoint.filter(|_| !records.is_empty() && !self.is_by_arrival) {
             let unit = plan.start.granularity.unit();
             let is_back = dates().all(|date| date < date::before(checkpoint, unit));
             self.observed.back += u64::from(is_back);
@@ -80,7 +83,7 @@ impl Intake {
     pub(super) fn step(&mut self, sight: &Sight<'_>) -> ChainStep {
         let step = self.chain.see(sight);
         self.observed.pages = self.chain.pages();
-        self.observed.direction = self.chain.course().direction();
+        self.observed.direction = self.chain.course().direction().filter(|_| !self.is_by_arrival);
         step
     }
 
@@ -105,10 +108,14 @@ impl Intake {
     }
 
     /// What is done with each record of a page, given how often it was delivered before.
-    pub(super) fn admit(&self, records: &[Record<'_>], delivered: &[u32]) -> Vec<Admission> {
+    pub(super) fn admit(&mut self, records: &[Record<'_>], delivered: &[u32]) -> Vec<Admission> {
         let page = records.iter().map(|record| record.fingerprint).zip(delivered.iter().copied());
         let admission = |is_new| if is_new { Admission::Ship } else { Admission::Duplicate };
-        self.in_flight.admit(page).into_iter().map(admission).collect()
+        let admissions: Vec<Admission> = self.in_flight.admit(page).into_iter().map(admission).collect();
+        let is_known = |admission: &Admission| *admission == Admission::Duplicate;
+        let is_back = self.is_by_arrival && !records.is_empty() && admissions.iter().all(is_known);
+        self.observed.back += u64::from(is_back);
+        admissions
     }
 
     /// Counts what a record tells of the API.
@@ -125,12 +132,15 @@ impl Intake {
             report.undated += u64::from(is_new);
             return;
         };
-        if state.checkpoint.is_some_and(|checkpoint| date <= checkpoint) {
+        if !self.is_by_arrival && state.checkpoint.is_some_and(|checkpoint| date <= checkpoint) {
             self.observed.at_edge += 1;
             self.observed.known_at_edge += u64::from(!is_new);
         }
         let is_ahead = is_future(date, now);
         self.observed.future += u64::from(is_new && is_ahead);
+        if self.is_by_arrival {
+            return;
+        }
         let complete = [state.last_complete, state.wide_look];
         let was_fetched = complete.into_iter().flatten().any(|iteration| date >= iteration.start);
         // How late it is, the newest record tells that was delivered before, not the clock: a source may be late throughout.
@@ -176,7 +186,7 @@ mod tests {
     /// An intake whose window begins at the state's checkpoint, or some days back.
     fn intake(plan: &Plan, state: &ApiState) -> Intake {
         let window = Window::open(&plan.start, &state.known(TimeDelta::zero(), at(NOW)), at(NOW));
-        Intake::new(window, Chain::new(None, TimeDelta::zero(), at(NOW)), 0)
+        Intake::new(plan.start.goes_by_arrival(), window, Chain::new(None, TimeDelta::zero(), at(NOW)), 0)
     }
 
     /// A page with a record for each date; an empty one has none.

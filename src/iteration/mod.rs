@@ -31,8 +31,9 @@ use crate::record::date;
 use crate::ship::{DeadLetterFile, Listener, Shipper};
 use crate::state::{ApiState, Claim, IterationSummary, Store};
 use crate::status::StatusRegistry;
+use crate::text::humanize;
 use crate::transport::Transport;
-use crate::window::{Chain, Gap, GapCause, Window, is_future};
+use crate::window::{Gap, GapCause, Halving, Window, is_future};
 use delivery::BatchSender;
 use intake::Intake;
 use outcome::{EndedChain, How, Moved};
@@ -199,10 +200,13 @@ impl Api {
         let begun = clock.instant();
         let mut report = IterationReport::default();
         for _ in 0..SLICES_MAX {
+            let slice_before = self.account.slice_from;
             let passed = TimeDelta::from_std(clock.instant().saturating_duration_since(begun)).unwrap_or_default();
             let (result, slice) = self.iterate_slice(services, now + passed).await;
             report.add(&slice);
-            if result.is_err() || self.account.slice_from.is_none() || services.stop.is_requested() {
+            let slice_after = self.account.slice_from;
+            let has_next = slice_after.is_some() && slice_after != slice_before;
+            if result.is_err() || !has_next || services.stop.is_requested() {
                 return (result, report);
             }
             tracing::debug!(api = self.plan.name, records = slice.shipped.records, "a slice of the window is complete");
@@ -221,7 +225,6 @@ impl Api {
         if let Err(error) = self.wait_as_asked(services, now).await {
             return (Err(error), IterationReport::default());
         }
-        self.account.iteration = self.account.iteration.wrapping_add(1);
         outcome::begin(&plan.start, &mut self.account, now);
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
@@ -299,11 +302,8 @@ impl Api {
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = self.claim.remembered(self.account.ledger).await;
         let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
-        let intake = Intake::new(
-            window,
-            Chain::new(self.account.sorted, outcome::overlap(&plan.start, &self.account), now),
-            remembered,
-        );
+        let chain = outcome::chain(&plan.start, &self.account, now);
+        let intake = Intake::new(plan.start.goes_by_arrival(), window, chain, remembered);
         let lane = Lane::new(delivery, self.refused.take());
         let parts = (&self.claim, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
@@ -325,7 +325,9 @@ impl Api {
         match read {
             Err(error) => {
                 let how = How::of(&error, report.pages);
+                let halving = self.account.halving;
                 let moved = outcome::cut(&plan.start, &mut self.account, &ended, how, now);
+                self.tell_halving(halving);
                 if let Some((Some(checkpoint), _)) = moved {
                     let checkpoint = date::format(checkpoint);
                     tracing::warn!(
@@ -361,11 +363,23 @@ impl Api {
         for anomaly in watch::judge(&mut self.account, observed, now) {
             tracing::warn!(api, "{}", anomaly.hint());
         }
-        if let Some(gap) = outcome::cover(&mut self.account, ended, now) {
+        if let Some(gap) = outcome::cover(&self.plan.start, &mut self.account, ended, now) {
             tell_gap(api, &gap);
             if gap.cause == GapCause::OutOfReach {
                 self.counters.add_gap();
             }
+        }
+    }
+
+    /// Tells that a window is asked in shorter parts than before.
+    fn tell_halving(&self, before: Option<Halving>) {
+        if let Some(halving) = self.account.halving.filter(|_| self.account.halving != before) {
+            let longest = humanize::span(halving.longest());
+            tracing::warn!(
+                api = self.plan.name,
+                longest,
+                "iterations come no further in this window, so it is asked in halves; they grow again behind what fails"
+            );
         }
     }
 

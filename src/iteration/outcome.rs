@@ -8,13 +8,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::report::IterationError;
 use super::watch::{Observed, STRANGE_EDGES_MIN};
-use crate::plan::{Overlap, StartPolicy};
+use crate::plan::{CheckpointKind, Overlap, StartPolicy};
 use crate::record::date::{before, floor_to_second};
 use crate::state::{ApiState, CompleteIteration};
-use crate::window::{Course, Gap, GapCause, InitialWindow, Stall, Window, next_checkpoint};
+use crate::window::{Chain, Course, Gap, Halving, InitialWindow, Progress, Stall, Window, next_checkpoint};
 
 /// For so many iterations in a row a checkpoint stays where errors came beside the records.
 const TOLD_ERRORS_MAX: u32 = 3;
+
+/// How far a clock that filters by arrival may be ahead of ours where no answer tells.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
 
 /// How many slices before now a quiet one no longer moves the checkpoint.
 const QUIET_SLICES: i32 = 6;
@@ -73,6 +76,23 @@ pub(super) fn begin(rule: &StartPolicy, account: &mut ApiState, now: DateTime<Ut
     };
     account.first_iteration.get_or_insert(now);
     account.not_before = None;
+    account.is_by_arrival = rule.goes_by_arrival();
+    account.iteration = account.iteration.wrapping_add(1);
+    arrive(account, now);
+}
+
+/// Notes that whatever is delivered from now on had arrived by a moment, where the API filters by arrival.
+pub(super) fn arrive(account: &mut ApiState, by: DateTime<Utc>) {
+    if account.is_by_arrival {
+        let by = by.timestamp().saturating_add(CLOCKS_DIFFER.num_seconds());
+        let second = u32::try_from(by).unwrap_or_default();
+        account.iteration = account.iteration.max(second);
+    }
+}
+
+/// A chain of pages before its first one.
+pub(super) fn chain(rule: &StartPolicy, account: &ApiState, now: DateTime<Utc>) -> Chain {
+    Chain::new(account.sorted, overlap(rule, account), now).by_arrival(rule.goes_by_arrival())
 }
 
 /// The window of an iteration that begins anew, and whether it looks back as far as it can.
@@ -104,20 +124,21 @@ fn does_ship_again(account: &ApiState) -> bool {
 }
 
 /// Notes which time a complete iteration covered. Gives the gap that it leaves.
-pub(super) fn cover(account: &mut ApiState, ended: &EndedChain, now: DateTime<Utc>) -> Option<Gap> {
+pub(super) fn cover(rule: &StartPolicy, account: &mut ApiState, ended: &EndedChain, now: DateTime<Utc>) -> Option<Gap> {
     let window = &ended.window;
     account.last_complete = Some(CompleteIteration { start: window.start, at: now });
-    if let Some(wanted) = window.out_of_reach.filter(|_| account.coverage.until().is_none()) {
-        account.coverage.add(wanted, wanted, GapCause::Moved);
-    }
     // Where records may be missing nothing is called complete.
     if account.anomalies.keys().any(|anomaly| anomaly.hides_records()) {
         return None;
     }
     // What surfaced while it ran was fetched, too.
     let newest = ended.course.newest.map_or(now, |newest| newest.max(now));
-    let until = window.end.filter(|_| window.has_more).unwrap_or(newest);
-    account.coverage.add(window.start, until, window.gap_cause)
+    let until = match rule.goes_by_arrival() {
+        true => window_end(rule, ended).unwrap_or(window.start),
+        false => window.end.filter(|_| window.has_more).unwrap_or(newest),
+    };
+    let gap = account.coverage.add(window.start, until, window.gap_cause);
+    gap.or_else(|| account.coverage.leave_out(window.out_of_reach?, window.start))
 }
 
 /// Notes that an iteration read its window to the end, and that everything is delivered. Gives where the checkpoint moves.
@@ -141,11 +162,24 @@ pub(super) fn complete(
     account.newest = account.newest.max(ended.course.newest);
     // What an error beside records left out may come yet.
     let is_held = observed.has_told_error && account.told_errors <= TOLD_ERRORS_MAX;
-    let newest = ended.course.checkpoint().filter(|_| !is_held);
-    let quiet_until = quiet_until(rule, ended, observed, now).filter(|_| !is_held);
-    let checkpoint = next_checkpoint(account.checkpoint, newest.max(quiet_until));
-    account.slice_from = ended.window.end.filter(|_| ended.window.has_more);
+    let reached = match rule.checkpoint {
+        CheckpointKind::Newest => ended.course.checkpoint().max(quiet_until(rule, ended, observed, now)),
+        CheckpointKind::WindowEnd => window_end(rule, ended).filter(|_| !observed.has_left_out),
+    };
+    let checkpoint = next_checkpoint(account.checkpoint, reached.filter(|_| !is_held));
+    // A slice is over where its list was there, and nothing of it may come yet.
+    if !is_held && !observed.has_left_out {
+        account.slice_from = ended.window.end.filter(|_| ended.window.has_more);
+        account.halving = account.halving.and_then(|halving| halving.after(&ended.window));
+    }
     (checkpoint, remembered_since(rule, account, &ended.window, checkpoint, now))
+}
+
+/// Until when an API that filters by arrival has given everything: the end that was asked for, and no later than what its own
+/// clock had reached at the first request, less the delay after which it lists what arrives.
+fn window_end(rule: &StartPolicy, ended: &EndedChain) -> Option<DateTime<Utc>> {
+    let listed = ended.course.begun.map(|begun| before(begun, rule.end.delay));
+    Some(ended.window.end?.min(listed?))
 }
 
 /// Until when a slice that is complete is done with, also where it held nothing. It comes no closer to now than some
@@ -162,8 +196,8 @@ fn quiet_until(
     Some(end.min(before(now, closest)))
 }
 
-/// Notes that an iteration was cut. Gives where the checkpoint moves all the same: where two iterations came no further,
-/// and everything before the last page was delivered oldest first.
+/// Notes that an iteration was cut. Where two came no further, the window is asked in halves from now on; where the requests
+/// name no end, and everything before the last page was delivered oldest first, gives where the checkpoint moves.
 pub(super) fn cut(
     rule: &StartPolicy,
     account: &mut ApiState,
@@ -186,8 +220,18 @@ pub(super) fn cut(
         return None;
     }
     let course = &ended.course;
-    let is_stalled = how.has_tried && account.stall.add(account.checkpoint, course.pages);
-    let reached = course.rising_before_last.filter(|_| is_stalled && ended.is_delivered && course.is_rising());
+    // Behind a place that has proved itself, a refusal says as much as a page that leads nowhere.
+    let is_behind = account.progress.as_ref().is_some_and(Progress::is_only_proved);
+    let has_tried = how.has_tried || (is_behind && how.is_answer && how.until.is_none());
+    let is_stalled = has_tried && account.stall.add(account.checkpoint, course.pages);
+    let may_halve = is_stalled && ended.is_delivered && rule.end.written.is_some();
+    let half = Halving::of(&ended.window, account.halving, rule.granularity.unit()).filter(|_| may_halve);
+    if half.is_some() {
+        (account.progress, account.stall, account.halving) = (None, Stall::default(), half);
+        return None;
+    }
+    let may_reach = is_stalled && ended.is_delivered && course.is_rising() && !rule.goes_by_arrival();
+    let reached = course.rising_before_last.filter(|_| may_reach);
     let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
     (account.progress, account.stall) = (None, Stall::default());
     Some((Some(checkpoint), remembered_since(rule, account, &ended.window, Some(checkpoint), now)))
@@ -201,7 +245,7 @@ fn remembered_since(
     checkpoint: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
-    let cutoff = window.cutoff().unwrap_or(window.start);
+    let cutoff = window.cutoff().filter(|_| !rule.goes_by_arrival()).unwrap_or(window.start);
     // What was remembered from before the window still is.
     let until_now = account.remembered_since.map_or(cutoff, |since| since.min(cutoff));
     let known = crate::window::Known { checkpoint, slice_from: None, ..account.known(rule.overlap.retention(), now) };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::template::Captured;
 use crate::window::{
-    ArrivalDelay, Coverage, Direction, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
+    ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
 };
 
 /// How many iterations are shown by `state show`.
@@ -70,6 +70,8 @@ pub struct ApiState {
     pub written_cursor: Option<Captured>,
     /// Where the next slice of the window begins, where others of it are complete.
     pub slice_from: Option<DateTime<Utc>>,
+    /// How long a window may be, where iterations came no further in longer ones.
+    pub halving: Option<Halving>,
     /// How far iterations came that were cut.
     pub stall: Stall,
     /// Before this moment the API doesn't want to be asked.
@@ -94,8 +96,11 @@ pub struct ApiState {
     pub standing_still: u32,
     /// What looking back costs.
     pub lookback: Lookback,
-    /// Counts iterations: records without a date are forgotten when they no longer come.
+    /// Counts iterations: records without a date are forgotten when they no longer come. Where the API filters by arrival, the
+    /// second by which what is delivered now had arrived.
     pub iteration: u32,
+    /// Whether the API filters by arrival, so that delivered records are forgotten by when they had arrived.
+    pub is_by_arrival: bool,
 }
 
 /// A complete iteration.
@@ -172,6 +177,7 @@ impl ApiState {
             beginning: self.beginning,
             reach: self.reach.and_then(|reach| reach.span(now)),
             slice_from: self.slice_from,
+            longest: self.halving.map(Halving::longest),
         }
     }
 

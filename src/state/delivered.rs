@@ -39,7 +39,7 @@ pub(super) struct DeliveredRecord {
     pub place: SortKey,
     /// How often it was delivered.
     pub times: u32,
-    /// In which iteration it came last.
+    /// In which iteration it came last; where the API filters by arrival, the second by which it had arrived.
     pub iteration: u32,
 }
 

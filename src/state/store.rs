@@ -7,6 +7,7 @@
 //! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
+mod forget;
 mod unused;
 mod write;
 
@@ -30,6 +31,8 @@ use super::checkpoint_text::Checkpoint;
 use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
+pub(super) use forget::had_arrived_since;
+use forget::{forget, forget_arrived, forget_middle};
 pub use write::Write;
 
 /// The file's name, beside the config.
@@ -318,6 +321,11 @@ impl StoreFile {
                         self.forgotten += forgotten;
                         add(*ledger, -i128::from(forgotten), &mut remembered)?;
                     }
+                    Write::ForgetArrived { ledger, before } => {
+                        let forgotten = forget_arrived(*ledger, *before, &mut delivered)?;
+                        self.forgotten += forgotten;
+                        add(*ledger, -i128::from(forgotten), &mut remembered)?;
+                    }
                     Write::Save { name, account } => {
                         accounts.insert(name.as_str(), to_json(account)?.as_slice())?;
                     }
@@ -359,31 +367,6 @@ impl StoreFile {
         transaction.commit()?;
         Ok(undone)
     }
-}
-
-fn forget(
-    ledger: LedgerId,
-    before: DateTime<Utc>,
-    iteration: u32,
-    delivered: &mut delivered::Table<'_>,
-) -> Result<u64, Error> {
-    let end = delivered::beginning_of(before.timestamp_micros());
-    delivered::retain(ledger, end, delivered, |seen| !seen.is_dated() && seen.iteration >= iteration)
-}
-
-/// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
-/// all are kept.
-fn forget_middle(ledger: LedgerId, count: u64, delivered: &mut delivered::Table<'_>) -> Result<(u64, i64), Error> {
-    let (mut at, mut last) = (0, i64::MIN);
-    let forgotten = delivered::retain(ledger, delivered::LAST, delivered, |seen| {
-        at += 1;
-        let is_kept = at <= count / 4 || at > count - count / 4;
-        if !is_kept {
-            last = seen.place.0;
-        }
-        is_kept
-    })?;
-    Ok((forgotten, last.saturating_add(1)))
 }
 
 /// Changes how many records of an account are remembered. Gives the new number.

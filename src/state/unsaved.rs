@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::account::ApiState;
-use super::store::Write;
+use super::delivered::DeliveredRecord;
+use super::store::{Write, had_arrived_since};
 use crate::record::{Fingerprint, RecordKey};
 
 /// How many records are kept in memory while the store can't be written, some 80 MB. Beyond it the rest is not remembered,
@@ -63,6 +64,9 @@ impl Unsaved {
                 }
                 Write::Forget { ledger, before, iteration } => self.delivered.retain(|(of, _), (identity, _, last)| {
                     *of != ledger || identity.date.map_or(*last >= iteration, |date| date >= before)
+                }),
+                Write::ForgetArrived { ledger, before } => self.delivered.retain(|(of, _), (identity, _, last)| {
+                    *of != ledger || had_arrived_since(&DeliveredRecord::once(identity, *last), before)
                 }),
                 Write::SeeAgain { ledger, iteration, identities } => {
                     for identity in identities {

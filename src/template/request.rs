@@ -251,6 +251,17 @@ impl RequestTemplate {
         sent.max().unwrap_or_else(|| self.start_format.granularity())
     }
 
+    /// How fine the end of a window is that the API gets to see, as the coarsest of those that are sent; `None` where the
+    /// requests name no end.
+    #[must_use]
+    pub fn end_granularity(&self) -> Option<Granularity> {
+        let sent = self.variables().filter_map(|variable| match variable {
+            Variable::EndDate(format) => Some(format.granularity()),
+            _ => None,
+        });
+        sent.max()
+    }
+
     /// Tells whether it is still the same, without what only credentials change.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {

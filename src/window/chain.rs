@@ -150,6 +150,8 @@ pub struct Chain {
     has_been_below: bool,
     /// What tells where counted pages end.
     counted: Counted,
+    /// Whether the dates of records say nothing about when they arrived: then none of them ends the pages.
+    is_by_arrival: bool,
 }
 
 impl Chain {
@@ -171,7 +173,14 @@ impl Chain {
             below: 0,
             has_been_below: false,
             counted: Counted::default(),
+            is_by_arrival: false,
         }
+    }
+
+    /// The same of an API that filters by arrival, where `is_by_arrival`.
+    #[must_use]
+    pub fn by_arrival(self, is_by_arrival: bool) -> Self {
+        Self { is_by_arrival, ..self }
     }
 
     /// From where it was cut; `is_again` tells whether the first page that comes was seen before.
@@ -231,7 +240,8 @@ impl Chain {
         self.empty = if is_empty { self.empty + 1 } else { 0 };
         let Some(next) = page.next else { return ChainStep::Done };
         let counted = || page.records.iter().map(|seen| (seen.fingerprint, seen.date)).collect::<Vec<_>>();
-        if page.is_counted && self.counted.see(&counted(), self.course.begun) {
+        let begun = self.course.begun.filter(|_| !self.is_by_arrival);
+        if page.is_counted && self.counted.see(&counted(), begun) {
             return ChainStep::Done;
         }
         let is_repeated = self.asked.contains(&next);
@@ -280,7 +290,7 @@ impl Chain {
     fn has_passed_its_beginning(&self, records: &[SeenRecord]) -> bool {
         let is_later = |seen: &SeenRecord| self.course.begun.is_some_and(|begun| seen.date > Some(begun));
         let is_oldest_first = self.course.direction() == Some(Direction::OldestFirst) && self.course.has_past;
-        is_oldest_first && !records.is_empty() && records.iter().all(is_later)
+        is_oldest_first && !self.is_by_arrival && !records.is_empty() && records.iter().all(is_later)
     }
 }
 

@@ -80,6 +80,15 @@ impl Coverage {
         before.filter(|before| *before < from).map(|before| Gap { from: before, until: from, cause: gap_before })
     }
 
+    /// Notes that what lies before all that was fetched is out of the API's reach. Gives that gap, where it is new.
+    pub fn leave_out(&mut self, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<Gap> {
+        let first = self.spans.first_mut().filter(|first| from < first.from)?;
+        first.gap_before = GapCause::OutOfReach;
+        let gap = Gap { from, until: until.min(first.from), cause: GapCause::OutOfReach };
+        self.spans.insert(0, CoveredSpan { from, until: from, gap_before: GapCause::Moved });
+        Some(gap)
+    }
+
     /// Until when everything was fetched last.
     #[must_use]
     pub fn until(&self) -> Option<DateTime<Utc>> {
@@ -120,6 +129,17 @@ mod tests {
         assert_eq!(gaps(&swept), [(20, 25)]);
         assert_eq!(swept.add(at(15), at(70), GapCause::Moved), None);
         assert_eq!((gaps(&swept), swept.until()), (vec![], Some(at(70))));
+    }
+
+    #[test]
+    fn what_is_out_of_reach_before_all_that_was_fetched_is_a_gap_once() {
+        let mut swept = Coverage::default();
+        swept.add(at(100), at(200), GapCause::Moved);
+        let gap = swept.leave_out(at(10), at(110)).expect("a gap");
+        assert_eq!((gap.from, gap.until, gap.cause), (at(10), at(100), GapCause::OutOfReach));
+        assert_eq!(swept.gaps().collect::<Vec<_>>(), [gap]);
+        assert_eq!(swept.leave_out(at(10), at(110)), None);
+        assert_eq!(swept.until(), Some(at(200)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod arrival_delay;
 mod chain;
 mod counted;
 mod coverage;
+mod halving;
 mod in_flight;
 mod lookback;
 mod moment;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use arrival_delay::ArrivalDelay;
 pub use chain::{Chain, ChainStep, Course, EMPTY_PAGES_MAX, PAGES_MAX, SeenRecord, Sight};
 pub use coverage::{Coverage, Gap, GapCause};
+pub use halving::Halving;
 pub use in_flight::InFlight;
 pub use lookback::Lookback;
 pub use moment::Moment;
@@ -27,7 +29,7 @@ pub use order::{ChainOrder, Direction};
 pub use progress::{Progress, Proof, Stall};
 pub use reach::{RetentionLimit, RetentionSearch, is_too_old};
 
-use crate::plan::{Overlap, StartPolicy};
+use crate::plan::{AGE_MARGIN, Overlap, StartPolicy};
 use crate::record::date::{before, floor_to_second};
 
 /// A date further ahead than this moves no checkpoint: clocks differ by seconds, not by minutes.
@@ -58,6 +60,8 @@ pub struct Known {
     pub reach: Option<TimeDelta>,
     /// Where the next slice of the window begins, once others are complete.
     pub slice_from: Option<DateTime<Utc>>,
+    /// How long a window may be, where longer ones failed.
+    pub longest: Option<TimeDelta>,
 }
 
 /// The window of an API that has no checkpoint. It stays the same until an iteration succeeds; else a window that fails
@@ -160,6 +164,17 @@ impl Overlap {
     }
 }
 
+impl StartPolicy {
+    /// The earliest start that the API takes, with a margin for the time until it is asked; `None` where it takes any.
+    #[must_use]
+    pub fn oldest(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let oldest = before(now, self.max_age?).checked_add_signed(AGE_MARGIN)?;
+        let sent = self.granularity.sent(oldest);
+        // Not what the format cuts it to: that would be earlier.
+        if sent < oldest { sent.checked_add_signed(self.granularity.unit()) } else { Some(sent) }
+    }
+}
+
 impl Window {
     /// Where an iteration begins that starts now.
     #[must_use]
@@ -172,7 +187,8 @@ impl Window {
         let first = known.beginning.map_or(now, |beginning| beginning.at);
         let is_known = again.is_some() || rule.configured.is_some();
         let wanted = again.max(rule.configured).unwrap_or_else(|| before(first, rule.back));
-        let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach)));
+        let oldest = rule.oldest(now);
+        let reached = known.reach.map_or(wanted, |reach| wanted.max(before(now, reach))).max(oldest.unwrap_or(wanted));
         let is_again = again.is_some_and(|again| again == reached);
         // What is sent has whole seconds, or days; and whether a start is inclusive isn't known, so one unit earlier.
         let unit = rule.granularity.unit();
@@ -182,13 +198,15 @@ impl Window {
         let remembered = remembered.map(|(since, checkpoint)| since.min(floor_to_second(checkpoint)));
         let asked = Some(start).max(rule.configured.filter(|_| is_again)).max(remembered).unwrap_or(start);
         let slice = known.slice_from.map(|from| before(rule.granularity.sent(from), unit));
-        let asked = slice.map_or(asked, |slice| slice.max(asked));
-        let latest = before(now, rule.end.delay).max(asked);
-        let end = rule
-            .end
-            .longest
+        let asked = slice.map_or(asked, |slice| slice.max(asked)).max(oldest.unwrap_or(asked));
+        // As it is sent, where that is what the checkpoint will be.
+        let sent = |end| rule.end.written.filter(|_| rule.goes_by_arrival()).map_or(end, |written| written.sent(end));
+        let latest = sent(before(now, rule.end.delay)).max(asked);
+        let halved = known.longest.filter(|_| rule.end.written.is_some());
+        let longest = [rule.end.longest, halved].into_iter().flatten().min();
+        let end = longest
             .and_then(|longest| asked.checked_add_signed(longest))
-            .map_or(latest, |end| end.min(latest));
+            .map_or(latest, |end| sent(end).max(asked).min(latest));
         let cutoff = match (is_known, known.beginning.and_then(|beginning| beginning.newest)) {
             (true, _) => Cutoff::At(asked),
             (false, Some(newest)) => Cutoff::At(before(newest, rule.back)),
@@ -199,7 +217,7 @@ impl Window {
             (false, true) => GapCause::Filter,
             (false, false) => GapCause::Moved,
         };
-        let start = if slice.is_some() { asked } else { start };
+        let start = if slice.is_some() { asked } else { start.max(oldest.unwrap_or(start)) };
         Self {
             start,
             end: Some(end),
@@ -264,7 +282,7 @@ pub fn next_checkpoint(checkpoint: Option<DateTime<Utc>>, newest: Option<DateTim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::EndPolicy;
+    use crate::plan::{CheckpointKind, EndPolicy};
     use crate::record::{Fingerprint, date};
     use crate::template::Granularity;
     use proptest::prelude::*;
@@ -281,6 +299,8 @@ mod tests {
             overlap: Overlap::Fixed(TimeDelta::zero()),
             granularity: Granularity::Second,
             end: EndPolicy::default(),
+            checkpoint: CheckpointKind::default(),
+            max_age: None,
         }
     }
 
@@ -325,6 +345,21 @@ mod tests {
         assert_eq!(window.gap_cause, GapCause::OutOfReach);
         let within = Known { reach: Some(TimeDelta::days(30)), ..known(Some("2024-05-01"), 0) };
         assert_eq!(Window::open(&rule(None), &within, at("2024-05-28")).out_of_reach, None);
+    }
+
+    #[test]
+    fn a_start_is_never_sent_from_before_what_the_api_lets_it_be() {
+        let now = at("2024-05-28T12:00:00.5Z");
+        let week = StartPolicy { max_age: Some(TimeDelta::days(7)), ..rule(None) };
+        let window = Window::open(&week, &known(Some("2024-05-01"), 0), now);
+        assert_eq!((window.start, window.out_of_reach), (at("2024-05-21T12:01:01Z"), Some(at("2024-05-01"))));
+        let window = Window::open(&week, &known(Some("2024-05-21T12:01:01.2Z"), 0), now);
+        assert_eq!((window.start, window.out_of_reach), (at("2024-05-21T12:01:01Z"), None), "no unit before it");
+        let by_day = StartPolicy { granularity: Granularity::Day, ..week };
+        let window = Window::open(&by_day, &known(Some("2024-05-01"), 0), now);
+        assert_eq!(window.start, at("2024-05-22"), "a day that begins before isn't asked for");
+        let window = Window::open(&week, &known(Some("2024-05-28T11:00:00Z"), 0), now);
+        assert_eq!((window.start, window.out_of_reach), (at("2024-05-28T10:59:59Z"), None));
     }
 
     #[test]

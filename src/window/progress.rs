@@ -86,6 +86,12 @@ impl Progress {
         if self.is_only_proved { Proof::Behind(&self.next) } else { Proof::Again(&self.asked) }
     }
 
+    /// Whether the iteration that saved it got no further than its proof, so that the next asks behind it.
+    #[must_use]
+    pub fn is_only_proved(&self) -> bool {
+        self.is_only_proved
+    }
+
     /// Whether the last delivered page came again.
     #[must_use]
     pub fn is_proved(&self, page: &[Fingerprint], has_next: bool) -> bool {
@@ -127,7 +133,7 @@ fn hex(fingerprint: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{EndPolicy, Overlap, StartPolicy};
+    use crate::plan::{CheckpointKind, EndPolicy, Overlap, StartPolicy};
     use crate::template::Granularity;
     use crate::window::Known;
 
@@ -150,6 +156,8 @@ mod tests {
             overlap: Overlap::Unit,
             granularity: Granularity::Second,
             end: EndPolicy::default(),
+            checkpoint: CheckpointKind::default(),
+            max_age: None,
         };
         let window = Window::open(&rule, &Known::default(), at(0));
         Progress::new(

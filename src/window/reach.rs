@@ -6,14 +6,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::AGE_MARGIN;
 use crate::record::date::{self, before, floor_to_second};
 
 /// How exactly the limit is looked for. What lies between is given up.
 const EXACTNESS: TimeDelta = TimeDelta::minutes(1);
 /// What every API must take; one that refuses this means something else.
 const LAST_RESORT: TimeDelta = TimeDelta::hours(1);
-/// The limit moves with the clock, and requests take their time.
-const MARGIN: TimeDelta = TimeDelta::minutes(1);
 /// The most dates that are tried: a hundred years halved down to a minute, and two more.
 const TRIES_MAX: u32 = 28;
 /// After this time a limit is no longer believed: APIs change, and their licences.
@@ -165,7 +164,7 @@ impl RetentionSearch {
 /// The date in an answer, if it lies between the refused one and the present.
 fn named(said: &str, refused: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let words = said.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
-    let dates = words.filter_map(date::parse_written).filter_map(|date| date.checked_add_signed(MARGIN));
+    let dates = words.filter_map(date::parse_written).filter_map(|date| date.checked_add_signed(AGE_MARGIN));
     dates.filter(|date| *date > refused && *date < now).min()
 }
 

@@ -53,3 +53,4 @@ mod tls;
 mod top;
 mod undelivered_command;
 mod window;
+mod windows;

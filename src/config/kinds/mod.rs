@@ -6,6 +6,7 @@ pub(super) mod entry;
 pub(super) mod number;
 pub(super) mod pattern;
 pub(super) mod request;
+pub(super) mod settings;
 pub(super) mod text;
 
 use serde_json::Value;

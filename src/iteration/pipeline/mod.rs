@@ -12,6 +12,7 @@ use futures_util::future::maybe_done;
 
 use super::delivery::{BatchSender, cant_remember};
 use super::intake::{Admission, Intake};
+use super::outcome;
 use super::report::{IterationError, IterationReport};
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
@@ -122,7 +123,9 @@ impl<'a> Pipeline<'a> {
                 }
                 Ok(None) => {
                     self.ship_rest().await?;
-                    if let Some(cursor) = self.intake.cursor.take() {
+                    // It moves only over lists that were there.
+                    let cursor = self.intake.cursor.take().filter(|_| !self.intake.observed.has_left_out);
+                    if let Some(cursor) = cursor {
                         self.account.keep_cursor(Some(cursor), Utc::now());
                     }
                     return Ok(());
@@ -161,6 +164,7 @@ impl<'a> Pipeline<'a> {
             permit.count_page(bytes, records.len());
         }
         let next = self.next(&read, asked, &answer);
+        outcome::arrive(self.account, answer.moment.later.max(now));
         let seen = self.look(records, now).await;
         let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment)?;
         let (place, next, turn) = match (next, step) {

@@ -9,10 +9,11 @@ use super::super::report::is_refusal;
 use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::paging::{Pagination, next_link};
+use crate::record::date::before;
 use crate::record::{Fingerprint, Page, Record};
 use crate::runtime::beside_the_runtime;
 use crate::template::{Position, Scope};
-use crate::window::{Chain, Progress, Proof, SeenRecord};
+use crate::window::{Progress, Proof, SeenRecord};
 
 /// How an iteration went on where the last one was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,8 @@ impl Pipeline<'_> {
             return self.begin_again();
         }
         let is_proof = matches!(progress.proof(), Proof::Again(_));
-        let overlap = outcome::overlap(&self.plan.start, self.account);
-        self.intake.chain = Chain::new(self.account.sorted, overlap, self.now).resumed(progress.course, is_proof);
+        let chain = outcome::chain(&self.plan.start, self.account, self.now);
+        self.intake.chain = chain.resumed(progress.course, is_proof);
         self.intake.window = progress.window;
         self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.request.names_start(asked));
         self.resumed = Some(Resumed { is_proof });
@@ -89,14 +90,16 @@ impl Pipeline<'_> {
         None
     }
 
-    /// What to ask first; nothing where its link may not be followed any more.
+    /// What to ask first; nothing where its link may not be followed any more, or the API no longer takes its start.
     fn asked_to_resume(&self, progress: &Progress) -> Option<Position> {
         let (Proof::Behind(position) | Proof::Again(position)) = progress.proof();
         if let Some(link) = &position.next_url {
             let configured = &self.plan.request.url;
             next_link(link, configured, configured, &self.plan.request.hosts).ok()?;
         }
-        Some(position.clone())
+        let names_start = self.plan.request.names_start(position);
+        let is_too_old = self.plan.start.max_age.is_some_and(|age| progress.window.start < before(self.now, age));
+        Some(position.clone()).filter(|_| !(names_start && is_too_old))
     }
 
     /// Whether an answer shows that pages go on as they did.
@@ -145,7 +148,7 @@ impl Pipeline<'_> {
 
     /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
     pub(super) fn take_place(&mut self, place: Progress) {
-        if self.plan.paging.kind == Pagination::Cursor {
+        if self.plan.paging.kind == Pagination::Cursor && !self.intake.observed.has_left_out {
             self.account.keep_cursor(place.next().cursor.clone(), Utc::now());
         }
         self.account.progress = Some(place);

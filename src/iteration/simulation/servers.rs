@@ -81,6 +81,10 @@ pub(super) struct Server {
     pub(super) unit: i64,
     /// So many requests per seconds, with a `Retry-After` or without.
     pub(super) quota: Option<(usize, i64, bool)>,
+    /// Fails every next page of a span that is longer.
+    pub(super) span_max: Option<i64>,
+    /// Whether it filters by when records surfaced, and not by their dates.
+    pub(super) is_by_arrival: bool,
     /// Fails every next page from this one on, until it is healed.
     pub(super) fails_from: Option<usize>,
     /// Of the scroll's place with this number the answer gets lost, once.
@@ -117,6 +121,8 @@ impl Server {
             ignores_start: false,
             unit: 1,
             quota: None,
+            span_max: None,
+            is_by_arrival: false,
             fails_from: None,
             loses: None,
             clock: Some(0),
@@ -126,11 +132,13 @@ impl Server {
         }
     }
 
-    pub(super) fn list(&self, start: i64, now: i64) -> Vec<Record> {
+    pub(super) fn list(&self, (start, end): (i64, Option<i64>), now: i64) -> Vec<Record> {
         let start = start.div_euclid(self.unit) * self.unit;
-        let key = |record: &Record| record.date.div_euclid(self.unit) * self.unit;
+        let clock =
+            |record: &Record| if self.is_by_arrival { record.surfaces + self.clock.unwrap_or(0) } else { record.date };
+        let key = |record: &Record| clock(record).div_euclid(self.unit) * self.unit;
         let is_in = |record: &&Record| {
-            let is_there = record.surfaces <= now && record.gone > now;
+            let is_there = record.surfaces <= now && record.gone > now && end.is_none_or(|end| clock(record) <= end);
             is_there && (self.ignores_start || key(record) > start || (!self.is_exclusive && key(record) == start))
         };
         let mut list: Vec<Record> = self.records.iter().filter(is_in).copied().collect();
@@ -142,84 +150,93 @@ impl Server {
         list
     }
 
-    pub(super) fn answer(&mut self, start: i64, link: Option<&str>, now: i64) -> Result<Page, Trouble> {
-        if let Some((most, period, tells)) = self.quota {
-            let first = self.asked.iter().position(|asked| now - asked < period).unwrap_or(self.asked.len());
-            let recent = self.asked.split_off(first);
-            self.asked = recent;
-            if self.asked.len() >= most {
-                let left = period - (now - self.asked[0]);
-                return Err(Trouble::Status(429, tells.then_some(left)));
-            }
-            self.asked.push(now);
+    pub(super) fn answer(&mut self, span: (i64, Option<i64>), link: Option<&str>, now: i64) -> Result<Page, Trouble> {
+        self.count(now)?;
+        let is_long = span.1.zip(self.span_max).is_some_and(|(end, most)| end - span.0 > most);
+        if is_long && link.is_some() {
+            return Err(Trouble::Status(503, None));
         }
-        let list = self.list(start, now);
-        let place = link.and_then(|link| link.split_once('/')).map(|(from, to)| (from.to_owned(), to.to_owned()));
-        let number = |text: &str| text.parse::<i64>().expect("a number");
-        let page =
-            |list: &[Record], from: usize| -> Vec<Record> { list.iter().skip(from).take(PAGE).copied().collect() };
-        let of_ids = |server: &Self, ids: &[u64]| -> Vec<Record> {
-            let find = |id: &u64| server.records.iter().find(|record| record.id == *id).copied();
-            ids.iter().filter_map(find).collect()
-        };
+        let list = self.list(span, now);
+        let place = link.and_then(|link| link.split_once('/'));
         match self.paging {
-            Paging::Offset => {
-                let from = place.map_or(0, |(from, _)| number(&from) as usize);
-                self.fail(from)?;
-                let next = (from + PAGE < list.len()).then(|| format!("{}/", from + PAGE));
-                Ok(Page { records: page(&list, from), next })
-            }
-            Paging::Keyset | Paging::Tail => {
-                let behind = place.map(|(id, _)| number(&id) as u64);
-                let found = behind.map(|id| list.iter().position(|record| record.id == id).map_or(0, |at| at + 1));
-                let from = found.unwrap_or_default();
-                self.fail(from)?;
-                let records = page(&list, from);
-                let last = records.last().map(|record| record.id).or(behind.filter(|_| self.paging == Paging::Tail));
-                let has_more = from + PAGE < list.len() || self.paging == Paging::Tail;
-                Ok(Page { records, next: last.filter(|_| has_more).map(|id| format!("{id}/")) })
-            }
-            Paging::Session(life, stale) => {
-                let (list, from, session) = match place {
-                    None => {
-                        self.sessions.push((list.iter().map(|record| record.id).collect(), now));
-                        (list, 0, self.sessions.len() - 1)
-                    }
-                    Some((from, session)) => {
-                        let (ids, made) = self.sessions[number(&session) as usize].clone();
-                        match (now - made > life, stale) {
-                            (true, Stale::Refused) => return Err(Trouble::Status(400, None)),
-                            (true, Stale::Empty) => return Ok(Page { records: Vec::new(), next: None }),
-                            (true, Stale::FirstPage) => (of_ids(self, &ids), 0, number(&session) as usize),
-                            (false, _) => (of_ids(self, &ids), number(&from) as usize, number(&session) as usize),
-                        }
-                    }
-                };
-                self.fail(from)?;
-                let next = (from + PAGE < list.len()).then(|| format!("{}/{session}", from + PAGE));
-                Ok(Page { records: page(&list, from), next })
-            }
-            Paging::Scroll => {
-                let session = place.map_or(self.scrolled.len(), |(session, _)| number(&session) as usize);
-                let ids = || (list.iter().map(|record| record.id).collect(), 0);
-                let (ids, from) = self.scrolled.entry(session).or_insert_with(ids).clone();
-                self.fail(from)?;
-                self.scrolled.insert(session, (ids.clone(), from + PAGE));
-                let records = page(&of_ids(self, &ids), from);
-                if self.loses == Some(from) {
-                    self.loses = None;
-                    return Err(Trouble::Lost);
-                }
-                let next = (!records.is_empty()).then(|| format!("{session}/"));
-                Ok(Page { records, next })
-            }
-            Paging::Sparse(span) => {
-                let until = place.map_or(now, |(until, _)| number(&until));
-                let from = start.max(until - span);
+            Paging::Offset => self.page_at(&list, place.map_or(0, |(from, _)| number(from) as usize), ""),
+            Paging::Keyset | Paging::Tail => self.page_behind(&list, place.map(|(id, _)| number(id) as u64)),
+            Paging::Session(life, stale) => self.page_of_session(list, place, (life, stale), now),
+            Paging::Scroll => self.page_of_scroll(&list, place.map(|(session, _)| number(session) as usize)),
+            Paging::Sparse(width) => {
+                let until = place.map_or(now, |(until, _)| number(until));
+                let from = span.0.max(until - width);
                 let records = list.into_iter().filter(|record| (from..until).contains(&record.date)).collect();
-                Ok(Page { records, next: (from > start).then(|| format!("{from}/")) })
+                Ok(Page { records, next: (from > span.0).then(|| format!("{from}/")) })
             }
         }
+    }
+
+    /// Counts a request; one that is beyond the quota is refused.
+    fn count(&mut self, now: i64) -> Result<(), Trouble> {
+        let Some((most, period, tells)) = self.quota else { return Ok(()) };
+        self.asked.retain(|asked| now - asked < period);
+        if self.asked.len() >= most {
+            let left = period - (now - self.asked[0]);
+            return Err(Trouble::Status(429, tells.then_some(left)));
+        }
+        self.asked.push(now);
+        Ok(())
+    }
+
+    fn of_ids(&self, ids: &[u64]) -> Vec<Record> {
+        ids.iter().filter_map(|id| self.records.iter().find(|record| record.id == *id).copied()).collect()
+    }
+
+    fn page_at(&self, list: &[Record], from: usize, session: &str) -> Result<Page, Trouble> {
+        self.fail(from)?;
+        let next = (from + PAGE < list.len()).then(|| format!("{}/{session}", from + PAGE));
+        Ok(Page { records: page(list, from), next })
+    }
+
+    fn page_behind(&self, list: &[Record], behind: Option<u64>) -> Result<Page, Trouble> {
+        let found = behind.map(|id| list.iter().position(|record| record.id == id).map_or(0, |at| at + 1));
+        let from = found.unwrap_or_default();
+        self.fail(from)?;
+        let records = page(list, from);
+        let last = records.last().map(|record| record.id).or(behind.filter(|_| self.paging == Paging::Tail));
+        let has_more = from + PAGE < list.len() || self.paging == Paging::Tail;
+        Ok(Page { records, next: last.filter(|_| has_more).map(|id| format!("{id}/")) })
+    }
+
+    fn page_of_session(
+        &mut self,
+        list: Vec<Record>,
+        place: Option<(&str, &str)>,
+        (life, stale): (i64, Stale),
+        now: i64,
+    ) -> Result<Page, Trouble> {
+        let Some((from, session)) = place else {
+            self.sessions.push((list.iter().map(|record| record.id).collect(), now));
+            return self.page_at(&list, 0, &(self.sessions.len() - 1).to_string());
+        };
+        let (ids, made) = &self.sessions[number(session) as usize];
+        match (now - made > life, stale) {
+            (true, Stale::Refused) => Err(Trouble::Status(400, None)),
+            (true, Stale::Empty) => Ok(Page { records: Vec::new(), next: None }),
+            (true, Stale::FirstPage) => self.page_at(&self.of_ids(ids), 0, session),
+            (false, _) => self.page_at(&self.of_ids(ids), number(from) as usize, session),
+        }
+    }
+
+    fn page_of_scroll(&mut self, list: &[Record], session: Option<usize>) -> Result<Page, Trouble> {
+        let session = session.unwrap_or(self.scrolled.len());
+        let ids = || (list.iter().map(|record| record.id).collect(), 0);
+        let (ids, from) = self.scrolled.entry(session).or_insert_with(ids).clone();
+        self.fail(from)?;
+        self.scrolled.insert(session, (ids.clone(), from + PAGE));
+        let records = page(&self.of_ids(&ids), from);
+        if self.loses == Some(from) {
+            self.loses = None;
+            return Err(Trouble::Lost);
+        }
+        let next = (!records.is_empty()).then(|| format!("{session}/"));
+        Ok(Page { records, next })
     }
 
     pub(super) fn fail(&self, from: usize) -> Result<(), Trouble> {
@@ -228,6 +245,14 @@ impl Server {
             _ => Ok(()),
         }
     }
+}
+
+fn number(text: &str) -> i64 {
+    text.parse().expect("a number")
+}
+
+fn page(list: &[Record], from: usize) -> Vec<Record> {
+    list.iter().skip(from).take(PAGE).copied().collect()
 }
 
 /// A position that a link leads to.

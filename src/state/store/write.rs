@@ -36,6 +36,14 @@ pub enum Write {
         /// The iteration.
         iteration: u32,
     },
+    /// What can't come again is forgotten, where an API filters by arrival: records that had arrived before a date, whatever
+    /// their own dates are.
+    ForgetArrived {
+        /// Of which account.
+        ledger: LedgerId,
+        /// The date.
+        before: DateTime<Utc>,
+    },
     /// An account changed.
     Save {
         /// The API.

@@ -229,10 +229,10 @@ impl Work {
                 _ => {
                     let account = commit.done();
                     writes.push(Write::Save { name: commit.name.clone(), account: Box::new(account.clone()) });
-                    writes.push(Write::Forget {
-                        ledger: account.ledger,
-                        before: commit.remembered_since,
-                        iteration: account.iteration,
+                    let (ledger, before, iteration) = (account.ledger, commit.remembered_since, account.iteration);
+                    writes.push(match account.is_by_arrival {
+                        true => Write::ForgetArrived { ledger, before },
+                        false => Write::Forget { ledger, before, iteration },
                     });
                     replies.push((reply, Ok(account)));
                 }

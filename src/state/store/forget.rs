@@ -1,0 +1,75 @@
+//! What is forgotten of the delivered records.
+
+use chrono::{DateTime, Utc};
+use redb::Error;
+
+use crate::state::account::LedgerId;
+use crate::state::delivered::{self, DeliveredRecord};
+
+/// What is smaller than this counts iterations, what isn't is a moment: the year 2001 in seconds, and more iterations than
+/// anybody makes.
+const FIRST_ARRIVAL: u32 = 1_000_000_000;
+
+/// Whether a record may have arrived since a date. Where it was delivered while its API's window still went by the dates of
+/// records, its own date tells.
+pub(in crate::state) fn had_arrived_since(record: &DeliveredRecord, date: DateTime<Utc>) -> bool {
+    match record.iteration {
+        iteration if iteration < FIRST_ARRIVAL => record.place.0 >= date.timestamp_micros(),
+        second => i64::from(second) >= date.timestamp(),
+    }
+}
+
+/// Forgets the records before a date, and those without a date that came in no iteration since. Gives how many.
+pub(super) fn forget(
+    ledger: LedgerId,
+    before: DateTime<Utc>,
+    iteration: u32,
+    delivered: &mut delivered::Table<'_>,
+) -> Result<u64, Error> {
+    let end = delivered::beginning_of(before.timestamp_micros());
+    delivered::retain(ledger, end, delivered, |seen| !seen.is_dated() && seen.iteration >= iteration)
+}
+
+/// Forgets the records that had arrived before a date. Gives how many.
+pub(super) fn forget_arrived(
+    ledger: LedgerId,
+    before: DateTime<Utc>,
+    delivered: &mut delivered::Table<'_>,
+) -> Result<u64, Error> {
+    delivered::retain(ledger, delivered::LAST, delivered, |seen| had_arrived_since(seen, before))
+}
+
+/// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
+/// all are kept.
+pub(super) fn forget_middle(
+    ledger: LedgerId,
+    count: u64,
+    delivered: &mut delivered::Table<'_>,
+) -> Result<(u64, i64), Error> {
+    let (mut at, mut last) = (0, i64::MIN);
+    let forgotten = delivered::retain(ledger, delivered::LAST, delivered, |seen| {
+        at += 1;
+        let is_kept = at <= count / 4 || at > count - count / 4;
+        if !is_kept {
+            last = seen.place.0;
+        }
+        is_kept
+    })?;
+    Ok((forgotten, last.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrived_is_forgotten_by_its_arrival_and_what_came_before_that_by_its_date() {
+        let record = |date: i64, iteration| DeliveredRecord { place: (date * 1_000_000, [0; 16]), times: 1, iteration };
+        let date = DateTime::from_timestamp(1_716_900_000, 0).expect("a date");
+        let cases =
+            [(1_716_900_001, 7, true), (1_716_899_999, 7, false), (5, 1_716_900_000, true), (5, 1_716_899_999, false)];
+        for (of, iteration, expected) in cases {
+            assert_eq!(had_arrived_since(&record(of, iteration), date), expected, "{of} {iteration}");
+        }
+    }
+}
