@@ -76,6 +76,18 @@ pub struct Decoded {
     pub is_made: bool,
 }
 
+impl Format {
+    /// What a content type says of a body, where it says more than that it may be anything.
+    #[must_use]
+    pub fn of_content_type(content_type: &str) -> Option<Self> {
+        of_content_type(content_type).map(|kind| match kind {
+            TextKind::Json => Self::Json,
+            TextKind::Ndjson => Self::Ndjson,
+            TextKind::Csv => Self::Csv,
+        })
+    }
+}
+
 impl Decoder {
     /// For an answer with such a content type.
     #[must_use]

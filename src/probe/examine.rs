@@ -5,17 +5,16 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::assess::{self, Edge, Start};
-use super::report::{ProbeReport, answered, presentable};
+use super::draft::newest_part;
+use super::redact;
+use super::report::{ProbeReport, answered};
 use super::suggest;
-use super::{paging, redact};
 use crate::fetch::{Answer, Credentials, access_once, error_words, page_once};
-use crate::paging::{in_header, next_link};
 use crate::plan::Plan;
-use crate::record::answer::is_link;
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
-use crate::template::Request;
+use crate::template::{Position, Request, Scope};
 use crate::text::Redactor;
 use crate::text::form_decoded;
 use crate::text::humanize::counted;
@@ -46,8 +45,10 @@ pub async fn examine(transport: &Transport, plan: &Plan, now: DateTime<Utc>) -> 
             return report;
         }
     };
-    let start = Window::open(&plan.start, &Known::default(), now).start;
-    let request = match plan.request.build_first(start, now) {
+    let wanted = Window::open(&plan.start, &Known::default(), now).start;
+    let (start, end) = newest_part(plan, wanted, now);
+    let position = Position::default();
+    let request = match plan.request.build(&Scope { start, end: Some(end), now, position: &position }) {
         Ok(request) => request,
         Err(error) => {
             report.wrong("answer", &error.to_string());
@@ -69,17 +70,17 @@ pub async fn examine(transport: &Transport, plan: &Plan, now: DateTime<Utc>) -> 
     report
 }
 
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     transport: &'a Transport,
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     access: &'a Credentials,
-    now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
     /// The start date of the first request.
-    from: DateTime<Utc>,
+    pub(super) from: DateTime<Utc>,
 }
 
 impl Asked<'_> {
-    fn redactor(&self) -> &Redactor {
+    pub(super) fn redactor(&self) -> &Redactor {
         &self.access.redactor
     }
 
@@ -124,18 +125,6 @@ impl Asked<'_> {
             report.wrong("error", &format!("the answer tells of an error, although its status is good{said}"));
             report.more("where that is no error, set json_paths.error to null, or to the path of the API's errors");
         }
-    }
-
-    /// What shows that more follows, where no link is followed; whether anything does.
-    fn unread(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) -> bool {
-        let has_next_header = in_header(&answer.headers).is_some();
-        let seen = paging::seen(root, has_next_header, records, self.redactor());
-        seen.iter().for_each(|paging| report.wrong("next", &paging.words()));
-        if !seen.is_empty() {
-            report.more(paging::FOLLOWED);
-            report.more(paging::LOST);
-        }
-        !seen.is_empty()
     }
 
     fn data<'p>(&self, root: RawJson<'p>, report: &mut ProbeReport) -> Option<Vec<Record<'p>>> {
@@ -222,60 +211,6 @@ impl Asked<'_> {
         );
     }
 
-    fn next(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
-        let (page, redactor) = (&answer.base, self.redactor());
-        let (configured, hosts) = (&self.plan.request.url, &self.plan.request.hosts);
-        let likely: Vec<suggest::Candidate> = suggest::next_links(root, page, configured, hosts)
-            .into_iter()
-            .filter(|candidate| candidate.is_likely && !finds_null(&candidate.path, root))
-            .collect();
-        let has_better = presentable(&likely, redactor).next().is_some();
-        let Some(path) = &self.plan.paths.next_url else {
-            if has_better {
-                report.wrong("next", "json_paths.next_url is absent, so this page is the only one that is read");
-                return report.suggest("next_url", &likely, redactor);
-            }
-            if !self.unread(root, answer, records, report) {
-                report.well("next", "json_paths.next_url is absent, and nothing on the page looks like a next link");
-            }
-            return;
-        };
-        let whole = JsonPath::parse("$").ok();
-        let paths = whole.map(|whole| Paths { data: whole, ..self.plan.paths.clone() });
-        let Some(read) = paths.map(|paths| Page::read(root.text(), &paths, &CustomFields::default())) else { return };
-        match read.map(|page| page.next_url) {
-            Ok(Some(link)) if !is_link(&link) => {
-                report.wrong("next", &format!("`{path}`: a token (cursor), not a link to the next page"));
-                report.more(paging::FOLLOWED);
-                report.suggest("next_url", &likely, redactor);
-            }
-            Ok(Some(link)) => match next_link(&link, page, configured, hosts) {
-                Ok(url) => {
-                    let place = match url.origin() == configured.origin() {
-                        true => "on the same origin",
-                        false => "on an origin that `hosts` names",
-                    };
-                    let url = redactor.url(&url);
-                    report.well("next", &format!("`{path}`: found, {place}: {url}"));
-                }
-                Err(error) => report.wrong("next", &format!("`{path}`: {}", redactor.redact(&error.to_string()))),
-            },
-            Ok(None) if has_better => {
-                report.wrong("next", &format!("`{path}` finds nothing, but something else looks like a next link"));
-                report.suggest("next_url", &likely, redactor);
-            }
-            Ok(None) => {
-                if !self.unread(root, answer, records, report) {
-                    report.well("next", &format!("`{path}`: none, so this is the last page"));
-                }
-            }
-            Err(error) => {
-                report.wrong("next", &redactor.redact(&error.to_string()));
-                report.suggest("next_url", &likely, redactor);
-            }
-        }
-    }
-
     /// Asks again, from a date on that lies in the middle of the page.
     async fn start(&self, records: &[Record<'_>], report: &mut ProbeReport) {
         let request = &self.plan.request;
@@ -291,7 +226,9 @@ impl Asked<'_> {
             Err(inconclusive) => return report.well("start", &format!("`{name}`: can't be told, as {inconclusive}")),
         };
         let sent = granularity.sent(tried);
-        let Ok(control) = request.build_first(self.from, self.now) else { return };
+        let (from, end) = newest_part(self.plan, self.from, self.now);
+        let scope = Scope { start: from, end: Some(end), now: self.now, position: &Position::default() };
+        let Ok(control) = request.build(&scope) else { return };
         let (assessed, came) = match assess_start(self.transport, self.plan, self.access, tried, &dates, &control).await
         {
             Ok(assessed) => assessed,
@@ -380,7 +317,10 @@ pub(super) async fn assess_start(
     control: &Request,
 ) -> Result<(Start, usize), Again> {
     let sent = plan.request.granularity().sent(start);
-    let request = plan.request.build_first(start, Utc::now()).map_err(|error| Again::Unreadable(error.to_string()))?;
+    let (now, position) = (Utc::now(), Position::default());
+    let end = date::before(now, plan.start.end.delay).max(start);
+    let request = plan.request.build(&Scope { start, end: Some(end), now, position: &position });
+    let request = request.map_err(|error| Again::Unreadable(error.to_string()))?;
     let came = again(transport, plan, access, &request).await?;
     let assessed = assess::start(sent, before, &came);
     if !matches!(assessed, Start::Honoured(_)) {

@@ -1,34 +1,30 @@
 //! An API of which nothing is known but its URL and credentials: asked for a page, then for a start date by its usual
 //! names.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{StatusCode, Url};
+use reqwest::StatusCode;
 
 use super::assess::{self, Edge, Start};
+use super::bounds::{self, Bounds};
+use super::choice::Choice;
+use super::draft::{blank, compile, without_start};
 use super::examine::{Again, assess_start, dates, not_json, records};
-use super::flags::{flag_of, in_flags};
-use super::paging::{self, PagingSign};
-use super::propose::{Choice, Draft, For, Kind, ProbeTarget, TargetAuth};
+use super::first_page::FirstPage;
+use super::flags::in_flags;
+use super::propose::{Draft, Kind, ProbeTarget};
 use super::report::hint;
 use super::suggest;
-use crate::config::catalog::List;
-use crate::config::{self, Environment};
-use crate::fetch::{Credentials, FetchError, RefusedAnswer, access_once, page_once};
-use crate::paging::in_header;
-use crate::plan::{Auth, Plan};
+use super::writer::For;
+use crate::fetch::{Answer, Credentials, FetchError, RefusedAnswer, access_once, page_once};
+use crate::plan::Auth;
+use crate::record::date;
 use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
-use crate::record::{Paths, date};
-use crate::template::{DateFormat, Request, RequestError, RequestTemplate};
-use crate::text::Redactor;
+use crate::template::{DateFormat, Position};
 use crate::transport::Transport;
-use crate::window::Direction;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
-/// make at most [`REQUESTS_MAX`] requests, which no API minds.
+/// make at most [`REQUESTS_MAX`] requests, and finding the next page a few more, which no API minds.
 const START_NAMES: [&str; REQUESTS_MAX - 3] = [
     "start_date",
     "since",
@@ -43,8 +39,10 @@ const START_NAMES: [&str; REQUESTS_MAX - 3] = [
     "oldest",
     "startDate",
 ];
-/// How many requests are made for a proposal.
+/// How many requests are made to find the start date, and for the first page.
 const REQUESTS_MAX: usize = 15;
+/// How often the first page is asked for: as the URL has it, in a window that the API demands, in a shorter one.
+const FIRST_PAGES_MAX: usize = 3;
 /// How far back a first start date is proposed; as `settings.days_back_fetch` is by default.
 const FIRST_START_BACK: TimeDelta = TimeDelta::days(14);
 
@@ -73,7 +71,7 @@ pub enum NoProposal {
 /// # Errors
 /// [`NoProposal`], where there is no page to make it of.
 pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
-    let plan = compile(target, &blank(Kind::General))?;
+    let plan = compile(target, &blank(Kind::General)).map_err(NoProposal::Given)?;
     let token_url = match &plan.auth {
         Auth::Token(request) => Some(&request.url),
         _ => None,
@@ -92,165 +90,78 @@ pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<
         NoProposal::Answer(format!("{}{hint}", refused.error))
     };
     let (access, _) = access_once(transport, &plan).await.map_err(failed)?;
-    let request = without_start(&plan.request).map_err(|error| NoProposal::Given(error.to_string()))?;
-    let (answer, _) = page_once(transport, &plan, &access, &request).await.map_err(failed)?;
-    let text =
-        answer.text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
-    let root = RawJson::parse(&text)
-        .map_err(|error| NoProposal::Answer(access.redactor.redact(&in_flags(&not_json(&text, &error), target))))?;
+    let asking = Asking { transport, target, access: &access, now };
+    let (answer, bounds) = asking.first_page().await.map_err(|failure| match failure {
+        FirstPageError::Given(what) => NoProposal::Given(what),
+        FirstPageError::Refused(refused) => failed(*refused),
+    })?;
+    let text = answer.text.as_deref();
+    let text = text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
+    let root = RawJson::parse(text)
+        .map_err(|error| NoProposal::Answer(access.redactor.redact(&in_flags(&not_json(text, &error), target))))?;
 
     let kind = match host_kind {
         Kind::General if suggest::is_odata(root) => Kind::of_odata(&target.auth),
         kind => kind,
     };
-    let has_next_header = in_header(&answer.headers).is_some();
-    let configured = &plan.request.url;
-    let seen = FirstPage { root, base: &answer.base, configured, has_next_header, redactor: &access.redactor, now };
-    let mut draft = seen.draft(kind);
-    let asking = Asking { transport, target, access: &access, now };
+    let (configured, headers) = (&plan.request.url, &answer.headers);
+    let seen = FirstPage { root, base: &answer.base, configured, headers, redactor: &access.redactor, now };
+    let draft = seen.draft(kind);
+    let mut draft = bounds.map_or(draft.clone(), |bounds| draft.within(bounds));
+    asking.find_paging(&mut draft, &seen, &answer).await;
     asking.find_start(&mut draft, root).await;
     Ok(Proposal { config: target.config(&draft, For::Showing), is_complete: draft.is_complete() })
 }
 
-/// A draft of which nothing is known yet; it can be compiled.
-fn blank(kind: Kind) -> Draft {
-    Draft {
-        kind,
-        data: Choice::given("$"),
-        date: Choice::given("date"),
-        next: Choice::default(),
-        id: Choice::default(),
-        start_name: Choice::given("start"),
-        first_start: None,
-        overlap: Choice::default(),
-        has_unread: false,
-        is_start_told: true,
-    }
+/// Why there is no first page.
+enum FirstPageError {
+    Given(String),
+    Refused(Box<RefusedAnswer>),
 }
 
-fn compile(target: &ProbeTarget, draft: &Draft) -> Result<Arc<Plan>, NoProposal> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let around = Environment { variable: &variable, directory: Path::new(".") };
-    let reading = config::compile(&target.config(draft, For::Asking), &around);
-    let plan = reading.config.and_then(|config| config.apis.into_iter().next());
-    plan.ok_or_else(|| {
-        // The lines are those of a text that nobody sees.
-        let errors = reading.diagnostics.errors.iter();
-        let faults = errors.map(|error| format!("{}: {}", flag_of(&error.path, target), error.what));
-        NoProposal::Given(faults.collect::<Vec<_>>().join("; "))
-    })
-}
-
-/// Where a type finds things by itself; nothing for a general API.
-fn type_paths(kind: Kind) -> Option<Paths> {
-    let [url, id, key] = ["https://api.invalid/", "id", "key"].map(str::to_owned);
-    let Kind::Named(named) = kind else { return None };
-    let auth = match named.lists.first()? {
-        List::AuthApis => TargetAuth::Basic { id, key },
-        List::OauthApis => TargetAuth::Token { url: url.clone(), id, key, scope: None },
-    };
-    let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };
-    compile(&ProbeTarget { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
-}
-
-/// The request for the first page with nothing in it that speaks of a start date.
-fn without_start(template: &RequestTemplate) -> Result<Request, RequestError> {
-    let mut template = template.clone();
-    template.first.query.retain(|field| !field.value.has_start_date());
-    template.build_first(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH)
-}
-
-/// The first page.
-struct FirstPage<'a> {
-    root: RawJson<'a>,
-    base: &'a Url,
-    configured: &'a Url,
-    has_next_header: bool,
-    redactor: &'a Redactor,
-    now: DateTime<Utc>,
-}
-
-impl FirstPage<'_> {
-    /// What the page tells. Where it isn't like the type's pages, it is one of a general API.
-    fn draft(&self, kind: Kind) -> Draft {
-        let paths = type_paths(kind).filter(|paths| records(self.root, paths).is_ok());
-        let Some(paths) = paths else { return self.general() };
-        let found = paths.data.all(self.root).unwrap_or_default();
-        let raws: Vec<RawJson<'_>> = found.into_iter().flat_map(RawJson::elements).collect();
-        let date = match kind {
-            Kind::Named(named) if named.fills("json_paths.data_date") => Choice::default(),
-            _ => self.date(&raws),
-        };
-        let start_name = Choice::default();
-        Draft { data: Choice::default(), date, start_name, ..blank(kind) }
-    }
-
-    fn general(&self) -> Draft {
-        let redactor = self.redactor;
-        let lists = suggest::records(self.root, self.now);
-        let missing = "no list of records was seen on the page; name the path to it";
-        let data = Choice::of(&lists, redactor, Some("<<RECORDS-PATH>>"), missing);
-        let path = data.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
-        let list = path.and_then(|path| path.first(self.root));
-        let raws: Vec<RawJson<'_>> = list.into_iter().flat_map(RawJson::elements).collect();
-        let links = suggest::next_links(self.root, self.base, self.configured, &[]);
-        let missing =
-            "no link to a next page was seen; if other pages have one, name its path: only the first page is read";
-        let mut next = Choice::of(&links, redactor, None, missing);
-        let unread = match next.value {
-            Some(_) => Vec::new(),
-            None => paging::seen(self.root, self.has_next_header, raws.len(), redactor),
-        };
-        if !unread.is_empty() {
-            let words = unread.iter().map(PagingSign::words);
-            next.comments = words.chain([paging::FOLLOWED, paging::LOST].map(str::to_owned)).collect();
-        }
-        let missing = "no id was seen; without one the whole record tells it from others";
-        let id = Choice::of(&suggest::ids(&raws, self.now), redactor, None, missing);
-        Draft { data, date: self.date(&raws), next, has_unread: !unread.is_empty(), id, ..blank(Kind::General) }
-    }
-
-    fn date(&self, records: &[RawJson<'_>]) -> Choice {
-        let missing = "no date was seen in the records; name the path to it";
-        let candidates = suggest::dates(records, self.now);
-        let mut choice = Choice::of(&candidates, self.redactor, Some("<<DATE-PATH>>"), missing);
-        let path = choice.value.as_deref().and_then(|path| JsonPath::parse(path).ok());
-        let dates: Vec<DateTime<Utc>> = path
-            .map(|path| {
-                records
-                    .iter()
-                    .filter_map(|raw| path.first(*raw).and_then(RawJson::scalar).and_then(|text| date::parse(&text)))
-                    .collect()
-            })
-            .unwrap_or_default();
-        let order = match assess::order(&dates) {
-            Some(Direction::NewestFirst) => "; newest first",
-            Some(Direction::OldestFirst) => "; oldest first",
-            Some(Direction::Mixed) => "; in no order",
-            None => "",
-        };
-        choice.comments.first_mut().into_iter().for_each(|comment| comment.push_str(order));
-        choice
-    }
-}
-
-/// Asking for start dates.
-struct Asking<'a> {
-    transport: &'a Transport,
-    target: &'a ProbeTarget,
-    access: &'a Credentials,
-    now: DateTime<Utc>,
+/// Asking for what one page can't tell.
+pub(super) struct Asking<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) target: &'a ProbeTarget,
+    pub(super) access: &'a Credentials,
+    pub(super) now: DateTime<Utc>,
 }
 
 impl Asking<'_> {
+    /// A page; where the API refuses to be asked without a window, a page of such a window.
+    async fn first_page(&self) -> Result<(Answer, Option<Bounds>), FirstPageError> {
+        let mut draft = blank(Kind::General);
+        for _ in 0..FIRST_PAGES_MAX {
+            let plan = compile(self.target, &draft).map_err(FirstPageError::Given)?;
+            let request = without_start(&draft, &plan.request, &Position::default(), self.now);
+            let request = request.map_err(|error| FirstPageError::Given(error.to_string()))?;
+            let refused = match page_once(self.transport, &plan, self.access, &request).await {
+                Ok((answer, _)) => return Ok((answer, draft.bounds)),
+                Err(refused) => refused,
+            };
+            let demanded = bounds::demanded(words_of(&refused.error)).filter(|demanded| {
+                let is_news = draft.bounds.as_ref().is_none_or(|known| known.longest != demanded.longest);
+                is_news && !self.target.has_start_mark()
+            });
+            let Some(demanded) = demanded else { return Err(FirstPageError::Refused(Box::new(refused))) };
+            tracing::info!("the API wants a window: trying `{}` and `{}`", demanded.start, demanded.end);
+            draft = draft.within(demanded);
+        }
+        Err(FirstPageError::Given("the API refuses every window that was tried".to_owned()))
+    }
+
     /// Finds the name of the start date, where the type or the URL doesn't give it, and says what came of it.
     async fn find_start(&self, draft: &mut Draft, root: RawJson<'_>) {
-        let is_known = !draft.kind.is_general() || self.target.has_start_mark();
+        let is_known = !draft.kind.is_general() || self.target.has_start_mark() || draft.bounds.is_some();
         let names: Vec<Option<&str>> = if is_known { vec![None] } else { START_NAMES.map(Some).to_vec() };
         let mut tried: Vec<(Option<&str>, &str)> = Vec::new();
         for name in names {
             let mut attempt = draft.clone();
-            attempt.start_name = name.map_or_else(Choice::default, Choice::given);
+            attempt.start_name = match (name, &draft.bounds) {
+                (Some(name), _) => Choice::given(name),
+                (None, Some(_)) => draft.start_name.clone(),
+                (None, None) => Choice::default(),
+            };
             attempt.first_start = name.and_then(|_| self.first_start(draft, root));
             match name {
                 Some(name) => tracing::info!("trying start date parameter `{name}`"),
@@ -306,7 +217,9 @@ impl Asking<'_> {
             Err(why) => return inconclusive(&why.to_string()),
         };
         let sent = granularity.sent(start);
-        let Ok(control) = without_start(&plan.request) else { return inconclusive("a variable has no value") };
+        let Ok(control) = without_start(attempt, &plan.request, &Position::default(), self.now) else {
+            return inconclusive("a variable has no value");
+        };
         let assessed = match assess_start(self.transport, &plan, self.access, start, &dates, &control).await {
             Ok((assessed, _)) => assessed,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
@@ -356,6 +269,16 @@ enum Tried {
     Inconclusive(String),
 }
 
+/// What a refused request was told.
+fn words_of(error: &FetchError) -> &str {
+    match error {
+        FetchError::Status {
+            status: StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, error_body, ..
+        } => error_body,
+        _ => "",
+    }
+}
+
 fn refusal(refused: &RefusedAnswer) -> Tried {
     match &refused.error {
         FetchError::Status { status: StatusCode::TOO_MANY_REQUESTS, .. } => {
@@ -372,8 +295,18 @@ fn refusal(refused: &RefusedAnswer) -> Tried {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
+    use reqwest::Url;
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::plan::Plan;
+    use crate::probe::propose::TargetAuth;
+    use crate::text::Redactor;
 
     fn target(url: &str, auth: TargetAuth) -> ProbeTarget {
         ProbeTarget { url: url.to_owned(), auth, headers: Vec::new() }
@@ -398,8 +331,8 @@ mod tests {
         let url = Url::parse(&target.url).expect("a URL");
         let now = date::parse("2024-05-28T13:00:00Z").expect("a date");
         let root = RawJson::parse(page).expect("JSON");
-        let redactor = Redactor::default();
-        let seen = FirstPage { root, base: &url, configured: &url, has_next_header: false, redactor: &redactor, now };
+        let (redactor, headers) = (Redactor::default(), HeaderMap::new());
+        let seen = FirstPage { root, base: &url, configured: &url, headers: &headers, redactor: &redactor, now };
         let kind = Kind::of_host(&url, &target.auth);
         let text = target.config(&seen.draft(kind), For::Showing);
         let filled = text.replace("<<LISTENER-HOST>>", "listener.example").replace("<<", "").replace(">>", "");

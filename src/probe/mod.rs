@@ -5,16 +5,23 @@
 //! scrubbed before it is shown, and values of records are never shown.
 
 mod assess;
+mod bounds;
+mod choice;
+mod draft;
 mod examine;
 mod explore;
+mod first_page;
 mod flags;
+mod follow;
 mod listener;
+mod next;
 mod paging;
 mod propose;
 mod redact;
 mod report;
 mod suggest;
 mod value_path;
+mod writer;
 mod yaml;
 
 pub use examine::examine;

@@ -4,36 +4,15 @@
 //! placeholders. What always holds: a secret that was given as it is stands in no config that is shown; foreign text
 //! ends where its line does.
 
-use super::report::presentable;
-use super::suggest::Candidate;
+use super::bounds::Bounds;
+use super::choice::Choice;
+use super::paging::PagingRule;
+use super::writer::{ConfigText, For, placeholder};
 use super::yaml;
 use crate::config::catalog::{self, List, NamedType};
 use crate::config::{carries_credentials, is_secret_name};
 use crate::template::query::START_DATE_MARK;
-use crate::text::Redactor;
 
-/// How many candidates are named that were not chosen.
-const OTHERS_MAX: usize = 2;
-/// Words before a credential in a header, which are no secret.
-const SCHEMES: [&str; 13] = [
-    "bearer",
-    "basic",
-    "token",
-    "apikey",
-    "api-key",
-    "key",
-    "splunk",
-    "ssws",
-    "oauth",
-    "geniekey",
-    "bot",
-    "apitoken",
-    "zoho-oauthtoken",
-];
-/// How long a scheme is at most that isn't one of these.
-const SCHEME_CHARS_MAX: usize = 20;
-/// The environment variable that is proposed for a token.
-const TOKEN_VARIABLE: &str = "API_TOKEN";
 /// Headers whose values are no secret.
 const PUBLIC_HEADERS: [&str; 3] = ["accept", "accept-language", "content-type"];
 
@@ -140,40 +119,6 @@ impl Kind {
     }
 }
 
-/// One value of the config, and why it is that.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Choice {
-    /// Nothing where it is left to the type, or out.
-    pub(super) value: Option<String>,
-    pub(super) comments: Vec<String>,
-}
-
-impl Choice {
-    /// The likeliest of the candidates, else a placeholder, else nothing.
-    pub(super) fn of(candidates: &[Candidate], redactor: &Redactor, otherwise: Option<&str>, missing: &str) -> Self {
-        let shown: Vec<&Candidate> = presentable(candidates, redactor).collect();
-        let chosen = shown.iter().position(|candidate| candidate.is_likely);
-        let (value, why) = match chosen.and_then(|at| shown.get(at)) {
-            Some(chosen) => (Some(chosen.path.clone()), chosen.why.clone()),
-            None => (otherwise.map(str::to_owned), missing.to_owned()),
-        };
-        // Beside a likely one only others as likely are of use.
-        let others =
-            shown.iter().enumerate().filter(|(at, other)| Some(*at) != chosen && (chosen.is_none() || other.is_likely));
-        let others = others.map(|(_, other)| other);
-        let others = others.take(OTHERS_MAX).map(|other| format!("or {}: {}", yaml::scalar(&other.path), other.why));
-        Self { value, comments: std::iter::once(why).chain(others).collect() }
-    }
-
-    pub(super) fn given(value: &str) -> Self {
-        Self { value: Some(value.to_owned()), comments: Vec::new() }
-    }
-
-    fn is_open(&self) -> bool {
-        self.value.as_ref().is_some_and(|value| value.starts_with("<<"))
-    }
-}
-
 /// What was chosen for an API.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -186,6 +131,12 @@ pub(super) struct Draft {
     /// The start date in the filters, which also says how start dates are written.
     pub(super) first_start: Option<String>,
     pub(super) overlap: Choice,
+    /// The window that the API demands to be asked for.
+    pub(super) bounds: Option<Bounds>,
+    /// What the bodies are, where they are no JSON documents.
+    pub(super) format: Choice,
+    /// What leads to the next page, where no link in the body does.
+    pub(super) paging: Option<PagingRule>,
     /// Whether pages follow that can't be read.
     pub(super) has_unread: bool,
     /// Whether it is known that a start date is honoured.
@@ -200,25 +151,23 @@ impl Draft {
             && ![&self.data, &self.date, &self.start_name].into_iter().any(Choice::is_open)
     }
 
+    /// The same for an API that demands a window.
+    pub(super) fn within(self, bounds: Bounds) -> Self {
+        let start_name = if bounds.format.is_some() { Choice::default() } else { Choice::given(bounds.start) };
+        Self { bounds: Some(bounds), start_name, ..self }
+    }
+
     /// Notes why no start date was found to be honoured; where its name isn't given otherwise, it is left to the user.
     pub(super) fn open_start(&mut self, is_known: bool, why: Vec<String>) {
         self.is_start_told = false;
-        self.start_name = Choice { value: None, comments: why };
+        let value = self.start_name.value.take().filter(|_| self.bounds.is_some());
+        self.start_name = Choice { value, comments: why };
         if !is_known {
             let what = "name the query parameter that takes a start date; the API's documentation has it";
             self.start_name.comments.push(what.to_owned());
             self.start_name.value = Some("<<START-DATE-PARAMETER>>".to_owned());
         }
     }
-}
-
-/// For whom a config is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
-    /// To be compiled here and now: with everything that was given, and no real listener.
-    Asking,
-    /// To be shown: with placeholders for secrets.
-    Showing,
 }
 
 impl ProbeTarget {
@@ -246,10 +195,21 @@ impl ProbeTarget {
             text.line(4, "json_paths:");
         }
         paths.into_iter().for_each(|(key, choice)| text.choice(6, key, choice));
+        let of_paging = draft.paging.iter().flat_map(PagingRule::lines);
+        let of_paging = of_paging.filter(|(section, key, _)| *section == "json_paths" && key != "next_url");
+        of_paging.for_each(|(_, key, value)| text.pair(6, &key, value));
+        if draft.format.value.is_some() {
+            text.line(4, "response:");
+            text.choice(6, "format", &draft.format);
+        }
         text.line(4, "settings:");
         text.comment(6, "minutes between two iterations");
         text.line(6, "time_interval: 5");
         text.choice(6, "overlap", &draft.overlap);
+        if let Some(longest) = draft.bounds.as_ref().and_then(|bounds| bounds.longest.as_deref()) {
+            text.comment(6, "the API's answer speaks of this limit");
+            text.pair(6, "max_window", longest);
+        }
         text.text
     }
 
@@ -334,7 +294,8 @@ impl ProbeTarget {
                 None => named.push((name, vec![value])),
             }
         }
-        if named.is_empty() && first.is_none() {
+        let of_paging = draft.paging.as_ref().and_then(|rule| rule.filter.as_ref());
+        if named.is_empty() && first.is_none() && draft.bounds.is_none() && of_paging.is_none() {
             return;
         }
         text.line(4, "filters:");
@@ -347,121 +308,25 @@ impl ProbeTarget {
             let value = if let [one] = shown.as_slice() { one.clone() } else { format!("[{}]", shown.join(", ")) };
             text.line(6, &format!("{}: {value}", yaml::scalar(name)));
         }
+        if let Some(bounds) = &draft.bounds {
+            text.comment(6, "the API demands the window's start and end");
+            for (name, variable) in [(bounds.start, "start_date"), (bounds.end, "end_date")] {
+                match bounds.format {
+                    Some(format) => text.pair(6, name, &format!("{{{variable}:{format}}}")),
+                    None if variable == "end_date" => text.pair(6, name, "{end_date}"),
+                    None => {}
+                }
+            }
+        }
+        if let Some((name, value)) = of_paging {
+            text.comment(6, "what leads to the next page");
+            text.pair(6, &yaml::scalar(name), value);
+        }
         if let Some((date, name)) = first {
             text.comment(6, "where the first iteration begins; start dates are sent in this form");
             text.pair(6, &yaml::scalar(name), date);
         }
     }
-}
-
-/// Text that grows line by line.
-struct ConfigText {
-    text: String,
-    is_for: For,
-}
-
-impl ConfigText {
-    fn head(&mut self, url: &str) {
-        if self.is_for == For::Asking {
-            // Nobody is asked there; a token so short is found in no text.
-            return self.text.push_str("logzio: {url: 'http://127.0.0.1:9', token: '-'}\n");
-        }
-        self.comment(0, &format!("Proposed from the answers of {url}"));
-        self.comment(0, "Put your own values in place of what stands between << and >>, then:");
-        self.comment(0, "  logzio-api-fetcher check --config config.yaml");
-        self.comment(0, "  logzio-api-fetcher probe --config config.yaml");
-        self.line(0, "logzio:");
-        self.line(2, "url: 'https://<<LISTENER-HOST>>:8071'");
-        self.line(2, "token: '<<LOG-SHIPPING-TOKEN>>'");
-    }
-
-    fn line(&mut self, indent: usize, line: &str) {
-        self.text.push_str(&format!("{}{line}\n", " ".repeat(indent)));
-    }
-
-    fn comment(&mut self, indent: usize, comment: &str) {
-        self.line(indent, &format!("# {}", yaml::comment(comment)));
-    }
-
-    fn pair(&mut self, indent: usize, key: &str, value: &str) {
-        self.line(indent, &format!("{key}: {}", yaml::scalar(value)));
-    }
-
-    fn choice(&mut self, indent: usize, key: &str, choice: &Choice) {
-        choice.comments.iter().for_each(|comment| self.comment(indent, comment));
-        choice.value.iter().for_each(|value| self.pair(indent, key, value));
-    }
-
-    fn credentials(&mut self, id: &str, key: &str, placeholders: [&str; 2]) {
-        let [id, key] = [(id, placeholders[0]), (key, placeholders[1])].map(|(text, name)| self.hidden(text, name));
-        self.line(4, "credentials:");
-        if id.starts_with("<<") || key.starts_with("<<") {
-            self.comment(
-                6,
-                "what was given as it is, is not printed; ${VARIABLE} and ${file:/run/secrets/name} work here",
-            );
-        }
-        self.pair(6, "id", &id);
-        self.pair(6, "key", &key);
-    }
-
-    /// A value that may be secret: where it is shown, only what refers to a variable or a file stays.
-    fn hidden(&self, value: &str, placeholder: &str) -> String {
-        let stays = self.is_for == For::Asking || is_reference(value);
-        if stays { value.to_owned() } else { placeholder.to_owned() }
-    }
-
-    /// The value of a header `Authorization`: its scheme is no secret and stays, and what follows it comes from a variable.
-    fn authorization(&mut self, value: &str) -> String {
-        let Some((scheme, rest)) = value.split_once(' ').filter(|_| self.is_for == For::Showing) else {
-            return self.hidden(value, "<<AUTHORIZATION>>");
-        };
-        let is_known = SCHEMES.contains(&scheme.to_ascii_lowercase().as_str());
-        if is_scheme(scheme) && is_reference(rest) {
-            return value.to_owned();
-        }
-        if !is_known || is_reference(value) {
-            return self.hidden(value, "<<AUTHORIZATION>>");
-        }
-        self.comment(8, &format!("put what follows `{scheme}` into the environment variable {TOKEN_VARIABLE}"));
-        format!("{scheme} ${{{TOKEN_VARIABLE}}}")
-    }
-
-    /// A token endpoint; its query may hold anything.
-    fn secretless_url(&self, url: &str) -> String {
-        match url.split_once('?') {
-            Some((base, query)) => format!("{base}?{}", self.hidden(query, "<<QUERY>>")),
-            None => url.to_owned(),
-        }
-    }
-}
-
-/// Whether a word can be a scheme (RFC 9110, section 11.1) rather than a secret: short, and without digits.
-fn is_scheme(word: &str) -> bool {
-    let is_short = !word.is_empty() && word.len() <= SCHEME_CHARS_MAX;
-    is_short && word.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
-}
-
-/// Whether a text is nothing but `${…}`, perhaps behind the name of a scheme.
-fn is_reference(text: &str) -> bool {
-    let mut rest = text;
-    let mut literal = String::new();
-    let mut count = 0_usize;
-    while let Some((before, from_mark)) = rest.split_once("${") {
-        let Some((_, after)) = from_mark.split_once('}') else { return false };
-        literal.push_str(before);
-        literal.push(' ');
-        (rest, count) = (after, count + 1);
-    }
-    literal.push_str(rest);
-    let is_scheme = |word: &str| SCHEMES.contains(&word.to_ascii_lowercase().as_str());
-    count > 0 && literal.split_whitespace().all(is_scheme)
-}
-
-/// A placeholder of that name.
-fn placeholder(name: &str) -> String {
-    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).take(40).collect();
-    if name.is_empty() { "<<VALUE>>".to_owned() } else { format!("<<{}>>", name.to_ascii_uppercase()) }
 }
 
 #[cfg(test)]
@@ -473,16 +338,6 @@ mod tests {
         let url = "https://api.slack.com/audit/v1/logs".to_owned();
         let target = ProbeTarget { url, auth: TargetAuth::None, headers: Vec::new() };
         assert!(target.types_of_host().any(|named| named.name == "slack_audit"));
-    }
-
-    #[test]
-    fn only_references_to_secrets_stay() {
-        for text in ["${A}", "Bearer ${A}", "${file:/run/a b}", "${A}${B}", "Token  ${A} "] {
-            assert!(is_reference(text), "{text}");
-        }
-        for text in ["", "abc", "Bearer", "Bearer abc${A}", "${A}abc", "${A", "$A", "abc ${A}"] {
-            assert!(!is_reference(text), "{text}");
-        }
     }
 
     #[test]

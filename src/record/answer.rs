@@ -26,6 +26,8 @@ const TOKEN_NAMES: [&str; 11] = [
     "resumetoken",
     "marker",
 ];
+/// Below these `after` is a token, too.
+const TOKEN_HOLDERS: [&str; 4] = ["paging", "pagination", "cursors", "next"];
 /// Names of flags that say whether more follows.
 const FLAG_NAMES: [&str; 7] =
     ["hasmore", "hasnext", "hasnextpage", "more", "moreresults", "moreitemsinnextpage", "istruncated"];
@@ -107,7 +109,9 @@ pub fn more(root: RawJson<'_>, records: usize) -> Option<More> {
     walk(root, &mut |path, value| {
         let name = path.last().map(|key| plain(key)).unwrap_or_default();
         let is_holder = ["href", "url", "uri", "link"].contains(&name.as_str());
-        let holder = path.len().checked_sub(2).and_then(|at| path.get(at)).filter(|_| is_holder).map(|key| plain(key));
+        let above = path.len().checked_sub(2).and_then(|at| path.get(at)).map(|key| plain(key));
+        let is_after = name == "after" && above.as_ref().is_some_and(|above| TOKEN_HOLDERS.contains(&above.as_str()));
+        let holder = above.filter(|_| is_holder);
         let is_next = [Some(&name), holder.as_ref()].into_iter().flatten().any(|name| name.contains("next"));
         let text = value.scalar().filter(|text| !text.trim().is_empty() && text.as_ref() != "0");
         let number = value.scalar().and_then(|text| text.parse::<f64>().ok());
@@ -120,7 +124,7 @@ pub fn more(root: RawJson<'_>, records: usize) -> Option<More> {
             }
         } else if is_next && value.kind() != JsonType::Bool && text.as_deref().is_some_and(is_link) {
             link.get_or_insert(More::Link(place()));
-        } else if (is_next || TOKEN_NAMES.contains(&name.as_str())) && text.is_some() {
+        } else if (is_next || is_after || TOKEN_NAMES.contains(&name.as_str())) && text.is_some() {
             token.get_or_insert(More::Token(place()));
         } else if TOTAL_NAMES.contains(&name.as_str()) && number.is_some_and(|total| total > records as f64)
             || PAGES_NAMES.contains(&name.as_str()) && number.is_some_and(|pages| pages > 1.0)
@@ -130,6 +134,12 @@ pub fn more(root: RawJson<'_>, records: usize) -> Option<More> {
     });
 
     if says_no { None } else { link.or(token).or(flag).or(count).filter(|_| records > 0) }
+}
+
+/// Whether a flag of this name says whether more follows.
+#[must_use]
+pub fn is_more_flag(key: &str) -> bool {
+    FLAG_NAMES.contains(&plain(key).as_str())
 }
 
 /// Whether a text reads as a link, absolute or relative, rather than as a token.
@@ -227,6 +237,8 @@ mod tests {
         );
         check_more(r#"{"next":{"href":"https://a/b?p=2"}}"#, 1, Some(More::Link("next.href".into())));
         check_more(r#"{"meta":{"next_cursor":"eyJpZCI6MTIzfQ=="}}"#, 5, Some(More::Token("meta.next_cursor".into())));
+        check_more(r#"{"paging":{"next":{"after":"NTI1"}}}"#, 5, Some(More::Token("paging.next.after".into())));
+        check_more(r#"{"after":"2024-05-28"}"#, 5, None);
         check_more(r#"{"cursor":"abc","has_more":false}"#, 5, None);
         check_more(r#"{"has_more":true}"#, 5, Some(More::Flag("has_more".into())));
         check_more(r#"{"total":7}"#, 5, Some(More::Count("total".into())));

@@ -142,15 +142,27 @@ fn a_wrong_next_path_is_answered_by_the_right_one() {
 }
 
 #[test]
-fn what_leads_to_the_next_page_is_named_where_it_is_not_followed_yet() {
+fn what_leads_to_the_next_page_is_named_with_the_lines_that_follow_it() {
     let one = record(1, &text(&recent(1)[0]));
     let page = |more: &str| Reply::json(&format!(r#"{{"data":[{one}]{more}}}"#));
-    for (reply, said) in [
-        (page("").with("Link", "</events?page=2>; rel=\"next\""), "the header `Link` names the next page"),
-        (page(r#","cursor":"abc""#), "`cursor` looks like a token (cursor) for the next page"),
-        (page(r#","meta":{"page":1,"total_pages":3}"#), "`meta.page` is a page number, with `meta.total_pages`"),
-        (page(r#","next_page":2"#), "`next_page` is a page number"),
-        (page(r#","offset":0,"total":12"#), "`offset` is an offset, with `total`"),
+    for (reply, said, proposed) in [
+        (
+            page("").with("Link", "</events?page=2>; rel=\"next\""),
+            "the header `Link` names the next page",
+            "json_paths: {next_url: header.Link}",
+        ),
+        (
+            page(r#","next_cursor":"abc""#),
+            "`next_cursor` looks like a token (cursor) for the next page",
+            "filters: {cursor: '{next_token}'}",
+        ),
+        (
+            page(r#","meta":{"page":1,"total_pages":3}"#),
+            "`meta.page` is a page number, with `meta.total_pages`",
+            "filters: {page: '{page}'}",
+        ),
+        (page(r#","next_page":2"#), "`next_page` is a page number", "filters: {page: '{page}'}"),
+        (page(r#","offset":0,"total":12"#), "`offset` is an offset, with `total`", "filters: {offset: '{offset}'}"),
     ] {
         let api = MockServer::start(move |_, _| reply.clone());
         let config = general(api.url(), "http://127.0.0.1:1", "");
@@ -158,7 +170,8 @@ fn what_leads_to_the_next_page_is_named_where_it_is_not_followed_yet() {
             probe(&config)
                 .assert_code(1)
                 .assert_says(&format!("! next     {said}"))
-                .assert_says("this version follows only a link in the body (json_paths.next_url)");
+                .assert_says("this would follow it:")
+                .assert_says(proposed);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `probe`: what it says of APIs, of the listener, and which config it proposes.
 
 mod apis;
+mod languages;
 mod listener;
 mod proposals;
 
