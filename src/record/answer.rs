@@ -142,14 +142,17 @@ pub fn is_more_flag(key: &str) -> bool {
     FLAG_NAMES.contains(&plain(key).as_str())
 }
 
-/// Whether a text reads as a link, absolute or relative, rather than as a token.
+/// Whether a text reads as a link, absolute or relative, rather than as a token. An absolute one may hold blanks that
+/// should have been encoded, as Trend Micro's do.
 #[must_use]
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    let begins = ["http://", "https://", "/", "?", "./", "../", "&"].iter().any(|start| text.starts_with(start));
+    let is_absolute = ["http://", "https://"].iter().any(|start| text.starts_with(start));
+    let begins = is_absolute || ["/", "?", "./", "../", "&"].iter().any(|start| text.starts_with(start));
     let has_query = text.split_once('?').is_some_and(|(_, query)| query.contains('='));
     let is_path = text.contains('/') && !text.ends_with('=');
-    (begins || has_query || is_path) && !text.contains(char::is_whitespace)
+    let is_foreign = |c: char| c.is_whitespace() && !(c == ' ' && is_absolute);
+    (begins || has_query || is_path) && !text.contains(is_foreign)
 }
 
 /// A key without what people put between its words.
@@ -249,10 +252,12 @@ mod tests {
 
     #[test]
     fn a_link_is_told_from_a_token() {
-        for link in ["https://a/b", "/v1?x=1", "?page=2", "events?page=2", "v1/events", "../x"] {
+        for link in
+            ["https://a/b", "https://a/b?sort=date asc&p=2", "/v1?x=1", "?page=2", "events?page=2", "v1/events", "../x"]
+        {
             assert!(is_link(link), "{link}");
         }
-        for token in ["eyJpZCI6MTIzfQ==", "abc", "12", "QX/c3+x=", "two words/x"] {
+        for token in ["eyJpZCI6MTIzfQ==", "abc", "12", "QX/c3+x=", "two words/x", "https://a/b\nc"] {
             assert!(!is_link(token), "{token}");
         }
     }
