@@ -228,7 +228,7 @@ impl Chain {
     /// Sees the next page, and tells what follows it.
     pub fn see(&mut self, page: &Sight<'_>) -> ChainStep {
         self.pages += 1;
-        self.course.pages += u64::from(!std::mem::take(&mut self.is_again));
+        self.course.pages += u64::from(!self.is_again);
         self.course.begun.get_or_insert(page.moment.earlier);
         self.course.rising_before_last = self.course.rising;
         self.see_dates(page);
@@ -261,6 +261,7 @@ impl Chain {
     }
 
     fn see_dates(&mut self, page: &Sight<'_>) {
+        self.course.order.begin_page(std::mem::take(&mut self.is_again));
         for seen in page.records {
             let Some(date) = seen.date else { continue };
             if !self.records_before.contains(&seen.fingerprint) {

@@ -23,16 +23,24 @@ pub struct ChainOrder {
     last: Option<DateTime<Utc>>,
     fell: bool,
     rose: bool,
+    /// Whether the next date doesn't follow the last one.
+    #[serde(default)]
+    begins_again: bool,
 }
 
 impl ChainOrder {
     /// Sees the next date.
     pub fn see(&mut self, date: DateTime<Utc>) {
-        if let Some(last) = self.last {
+        if let Some(last) = self.last.filter(|_| !std::mem::take(&mut self.begins_again)) {
             self.fell |= date < last;
             self.rose |= date > last;
         }
         self.last = Some(date);
+    }
+
+    /// A page begins. Where it is the last one again, its end stands behind what comes now, not before it.
+    pub fn begin_page(&mut self, is_again: bool) {
+        self.begins_again = is_again;
     }
 
     /// Whether any date was seen.
@@ -56,5 +64,23 @@ impl ChainOrder {
             (false, true) => Some(Direction::OldestFirst),
             (false, false) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_comes_again_breaks_no_order() {
+        let mut order = ChainOrder::default();
+        for (is_again, page) in [(false, [90, 80]), (true, [90, 80]), (false, [70, 60])] {
+            order.begin_page(is_again);
+            page.iter().filter_map(|second| DateTime::from_timestamp(*second, 0)).for_each(|date| order.see(date));
+        }
+        assert_eq!(order.direction(), Some(Direction::NewestFirst));
+        order.begin_page(false);
+        DateTime::from_timestamp(90, 0).into_iter().for_each(|date| order.see(date));
+        assert_eq!(order.direction(), Some(Direction::Mixed));
     }
 }
