@@ -87,7 +87,8 @@ impl<'v> Entries<'v> {
         let overlap = overlap(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
         let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
-        let (request, configured) = request?;
+        let (mut request, configured) = request?;
+        request.write_in_zone(zone);
         let (auth, (paging, next_url)) = (auth?, paging?);
         let paths = Paths { next_url, ..paths? };
         let redactor = self.redactor(entry, &request, &auth);

@@ -55,6 +55,21 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// What a clock in this zone shows at an instant. Where it shows that twice, as at the end of a summer time, and this is
+    /// the first time, it is the time before: who reads it as the second time reads no later instant than is meant.
+    #[must_use]
+    pub fn local(self, date: DateTime<Utc>) -> NaiveDateTime {
+        let shown = match self {
+            Self::Utc => date.naive_utc(),
+            Self::Fixed(offset) => date.with_timezone(&offset).naive_local(),
+            Self::Named(zone) => date.with_timezone(&zone).naive_local(),
+        };
+        let too_late = self.utc(shown).map_or(TimeDelta::zero(), |read| read - date);
+        shown.checked_sub_signed(too_late.max(TimeDelta::zero())).unwrap_or(shown)
+    }
+}
+
 /// The offset that held before the gap in which a local time lies.
 fn before_gap(zone: Tz, local: NaiveDateTime) -> Option<FixedOffset> {
     (1..=GAP_HOURS_MAX).find_map(|hours| {
@@ -93,6 +108,23 @@ mod tests {
     fn check(zone: &str, text: &str, expected: &str) {
         let zone = Zone::parse(zone).expect("a zone");
         assert_eq!(date::of_event(text, zone).map(date::format).as_deref(), Some(expected), "{text} in {zone:?}");
+    }
+
+    #[test]
+    fn what_is_written_in_a_zone_is_never_read_as_later() {
+        let zone = Zone::parse("Europe/Berlin").expect("a zone");
+        for (utc, expected) in [
+            ("2026-07-01T10:00:00Z", "2026-07-01 12:00:00"),
+            // 02:30 is shown twice that night.
+            ("2026-10-25T00:30:00Z", "2026-10-25 01:30:00"),
+            ("2026-10-25T01:30:00Z", "2026-10-25 02:30:00"),
+            ("2026-10-25T02:30:00Z", "2026-10-25 03:30:00"),
+        ] {
+            let date: DateTime<Utc> = utc.parse().expect("a date");
+            let local = zone.local(date);
+            assert_eq!(local.to_string(), expected);
+            assert!(zone.utc(local).is_some_and(|read| read <= date));
+        }
     }
 
     #[test]

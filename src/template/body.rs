@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::query::{encode_component, fields};
-use super::{DateFormat, QueryField, Scope, Template, UnboundVariable, VariableError};
+use super::{QueryField, Scope, Template, UnboundVariable, Variable, VariableError};
 
 /// A body. It may be secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,12 +77,12 @@ impl JsonTemplate {
         }
     }
 
-    fn write_start_dates(&mut self, format: &DateFormat) {
+    fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
         match self {
             Self::Plain(_) => {}
-            Self::Text(template) => template.write_start_dates(format),
-            Self::Array(values) => values.iter_mut().for_each(|value| value.write_start_dates(format)),
-            Self::Object(members) => members.iter_mut().for_each(|(_, value)| value.write_start_dates(format)),
+            Self::Text(template) => template.change_variables(change),
+            Self::Array(values) => values.iter_mut().for_each(|value| value.change_variables(change)),
+            Self::Object(members) => members.iter_mut().for_each(|(_, value)| value.change_variables(change)),
         }
     }
 
@@ -149,12 +149,12 @@ impl BodyTemplate {
         }
     }
 
-    /// Writes start dates that have no format of their own in this one.
-    pub(super) fn write_start_dates(&mut self, format: &DateFormat) {
+    /// Changes the variables in it.
+    pub(super) fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
         match self {
-            Self::Text(template) => template.write_start_dates(format),
-            Self::Json(json) => json.write_start_dates(format),
-            Self::Form(fields) => fields.iter_mut().for_each(|field| field.value.write_start_dates(format)),
+            Self::Text(template) => template.change_variables(change),
+            Self::Json(json) => json.change_variables(change),
+            Self::Form(fields) => fields.iter_mut().for_each(|field| field.value.change_variables(change)),
         }
     }
 

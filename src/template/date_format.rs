@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use chrono::format::{Item, StrftimeItems};
+use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Timelike, Utc};
 
+use crate::record::Zone;
 use crate::record::date::floor_to_second;
 
 /// How a date is written in a request.
@@ -29,8 +30,8 @@ pub enum DateFormat {
     UnixMicroseconds,
     /// UNIX time in nanoseconds.
     UnixNanoseconds,
-    /// By a pattern of [chrono's strftime](chrono::format::strftime), in UTC.
-    Pattern(Arc<str>),
+    /// By a pattern of [chrono's strftime](chrono::format::strftime), as a clock in the zone shows it.
+    Pattern(Arc<str>, Zone),
 }
 
 /// The span between two dates that differ when they are written.
@@ -89,7 +90,7 @@ impl DateFormat {
             _ => {
                 let pattern = quoted('\'').or_else(|| quoted('"'))?;
                 let is_known = StrftimeItems::new(pattern).all(|item| item != Item::Error);
-                return (is_known && !pattern.is_empty()).then(|| Self::Pattern(pattern.into()));
+                return (is_known && !pattern.is_empty()).then(|| Self::Pattern(pattern.into(), Zone::Utc));
             }
         })
     }
@@ -99,7 +100,7 @@ impl DateFormat {
     pub fn granularity(&self) -> Granularity {
         match self {
             Self::Day => Granularity::Day,
-            Self::Pattern(_) => {
+            Self::Pattern(..) => {
                 let first = DateTime::<Utc>::UNIX_EPOCH;
                 let differs = |granularity: &Granularity| self.write(first) != self.write(first + granularity.unit());
                 let all = [Granularity::Second, Granularity::Minute, Granularity::Hour];
@@ -131,14 +132,47 @@ impl DateFormat {
                 Some(nanoseconds) => nanoseconds.to_string(),
                 None => format!("{}000", date.timestamp_micros()),
             },
-            Self::Pattern(pattern) => {
+            Self::Pattern(pattern, zone) => {
                 let mut written = String::new();
-                // The pattern was tried when the config was read.
-                let _ = write!(written, "{}", date.format(pattern));
+                // The pattern was tried when the config was read; one that names a zone stays in UTC.
+                let _ = match zone {
+                    Zone::Utc => write!(written, "{}", date.format(pattern)),
+                    zone => write!(written, "{}", zone.local(date).format(pattern)),
+                };
                 written
             }
         }
     }
+
+    /// A pattern that names no zone is written as a clock in this one shows it, as the dates of records are read.
+    pub(super) fn write_in_zone(&mut self, zone: Zone) {
+        if let Self::Pattern(pattern, own) = self
+            && !names_zone(pattern)
+        {
+            *own = zone;
+        }
+    }
+}
+
+/// Whether a pattern says in which zone it is written: by an offset, a name, a `Z` at its end, or as UNIX time.
+fn names_zone(pattern: &str) -> bool {
+    let of_zone = |item: Item<'_>| match item {
+        Item::Numeric(numeric, _) => numeric == Numeric::Timestamp,
+        Item::Fixed(fixed) => matches!(
+            fixed,
+            Fixed::TimezoneName
+                | Fixed::TimezoneOffset
+                | Fixed::TimezoneOffsetColon
+                | Fixed::TimezoneOffsetDoubleColon
+                | Fixed::TimezoneOffsetTripleColon
+                | Fixed::TimezoneOffsetColonZ
+                | Fixed::TimezoneOffsetZ
+                | Fixed::RFC2822
+                | Fixed::RFC3339
+        ),
+        _ => false,
+    };
+    pattern.ends_with('Z') || StrftimeItems::new(pattern).any(of_zone)
 }
 
 #[cfg(test)]
@@ -152,6 +186,22 @@ mod tests {
         assert_eq!(of("%Y%m%d%H%M"), Granularity::Minute);
         assert_eq!(of("%Y/%m/%d %H:00"), Granularity::Hour);
         assert_eq!(of("%d.%m.%Y"), Granularity::Day);
+    }
+
+    #[test]
+    fn a_pattern_is_written_in_the_zone_of_the_config_unless_it_names_one() {
+        let date = DateTime::from_timestamp(1_716_900_123, 0).expect("a date");
+        for (pattern, expected) in [
+            ("%Y-%m-%d %H:%M:%S", "2024-05-28 08:42:03"),
+            ("%I:%M %p %3f", "08:42 AM 000"),
+            ("%Y-%m-%dT%H:%M:%SZ", "2024-05-28T12:42:03Z"),
+            ("%H:%M%z", "12:42+0000"),
+            ("%s", "1716900123"),
+        ] {
+            let mut format = DateFormat::parse(&format!("'{pattern}'")).expect("a pattern");
+            format.write_in_zone(Zone::parse("America/New_York").expect("a zone"));
+            assert_eq!(format.write(date), expected);
+        }
     }
 
     #[test]

@@ -140,11 +140,11 @@ impl Template {
         self.pieces.iter().map(piece).collect()
     }
 
-    /// Writes start dates that have no format of their own in this one.
-    pub fn write_start_dates(&mut self, format: &DateFormat) {
+    /// Changes its variables.
+    pub fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
         for piece in &mut self.pieces {
-            if let Piece::Variable { variable: Variable::StartDate(own @ DateFormat::Zulu), .. } = piece {
-                own.clone_from(format);
+            if let Piece::Variable { variable, .. } = piece {
+                change(variable);
             }
         }
     }
@@ -273,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_a_date_is_written_in_a_format_and_another_as_it_is() {
+        let token = |json: &str| Position { next_token: Captured::of_json(json), ..Position::default() };
+        check("{next_token:'%Y-%m-%d %H'}", &token("1716900123000000"), Ok(Some("2024-05-28%2012")));
+        check("{next_token:unix}", &token("\"2024-05-28T12:42:03.5Z\""), Ok(Some("1716900123")));
+        check("{next_token:unix}", &token("\"abc\""), Ok(Some("abc")));
+        check("{next_token:unix}", &Position::default(), Ok(None));
+    }
+
+    #[test]
     fn a_variable_without_a_value_is_left_out_alone_and_refused_beside_text() {
         let nowhere = Position::default();
         check("{next_token}", &nowhere, Ok(None));
@@ -281,7 +290,9 @@ mod tests {
 
     #[test]
     fn a_format_that_a_variable_can_not_have_is_refused() {
-        for text in ["{start_date:epoch}", "{page:x}", "{offset:100}", "{next_token:day}", "{now:'%Q'}"] {
+        for text in
+            ["{start_date:epoch}", "{page:x}", "{offset:100}", "{next_token:epoch}", "{cursor:day}", "{now:'%Q'}"]
+        {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }

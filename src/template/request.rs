@@ -13,7 +13,7 @@ use super::{
     VariableError,
 };
 use crate::hosts::HostRule;
-use crate::record::Fingerprint;
+use crate::record::{Fingerprint, Zone};
 use crate::text::Secret;
 
 /// What is asked, page by page.
@@ -148,13 +148,21 @@ impl RequestParts {
 
     /// Writes start dates that have no format of their own in this one.
     pub fn write_start_dates(&mut self, format: &DateFormat) {
+        self.change_variables(&mut |variable| {
+            if let Variable::StartDate(own @ DateFormat::Zulu) = variable {
+                own.clone_from(format);
+            }
+        });
+    }
+
+    fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
         if let UrlTemplate::Filled(template) = &mut self.url {
-            template.write_start_dates(format);
+            template.change_variables(change);
         }
-        self.query.iter_mut().for_each(|field| field.value.write_start_dates(format));
-        self.filled_headers.iter_mut().for_each(|(_, template)| template.write_start_dates(format));
+        self.query.iter_mut().for_each(|field| field.value.change_variables(change));
+        self.filled_headers.iter_mut().for_each(|(_, template)| template.change_variables(change));
         if let Some(body) = &mut self.body {
-            body.write_start_dates(format);
+            body.change_variables(change);
         }
     }
 
@@ -184,6 +192,12 @@ impl RequestParts {
 }
 
 impl RequestTemplate {
+    /// Writes dates whose patterns name no zone as a clock in this one shows them.
+    pub fn write_in_zone(&mut self, zone: Zone) {
+        let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
+        parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_in_zone(zone)));
+    }
+
     /// A GET request of a URL, with nothing else.
     #[cfg(test)]
     pub(crate) fn plain(url: Url) -> Self {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Captured, Variable};
+use crate::record::date;
 
 /// Where a chain of pages stands: what the pages before gave, and nothing else. It is what is saved of a chain; never a
 /// request that was filled in.
@@ -62,7 +63,11 @@ impl Scope<'_> {
             Variable::StartDate(format) => Some(format.write(self.start)),
             Variable::EndDate(format) => Some(format.write(self.end.unwrap_or(self.now))),
             Variable::Now(format) => Some(format.write(self.now)),
-            Variable::NextToken => self.position.next_token.as_ref().map(Captured::text),
+            Variable::NextToken(format) => {
+                let text = self.position.next_token.as_ref()?.text();
+                let date = format.as_ref().and_then(|format| Some(format.write(date::parse(&text)?)));
+                Some(date.unwrap_or(text))
+            }
             Variable::Page { first } => Some(first.saturating_add(self.position.page).to_string()),
             Variable::Offset { plus } => Some(plus.saturating_add(self.position.offset).to_string()),
             Variable::Cursor => self.position.cursor.as_ref().map(Captured::text),
@@ -75,10 +80,13 @@ impl Scope<'_> {
     pub fn json(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         let quoted = |text: String| Cow::Owned(serde_json::Value::from(text).to_string());
         match variable {
-            Variable::NextToken => self.position.next_token.as_ref().map(|token| Cow::Borrowed(token.json())),
+            Variable::NextToken(None) => self.position.next_token.as_ref().map(|token| Cow::Borrowed(token.json())),
             Variable::Cursor => self.position.cursor.as_ref().map(|cursor| Cow::Borrowed(cursor.json())),
             Variable::Page { .. } | Variable::Offset { .. } => self.text(variable).map(Cow::Owned),
-            Variable::StartDate(format) | Variable::EndDate(format) | Variable::Now(format) => {
+            Variable::StartDate(format)
+            | Variable::EndDate(format)
+            | Variable::Now(format)
+            | Variable::NextToken(Some(format)) => {
                 let text = self.text(variable)?;
                 Some(if format.is_number() { Cow::Owned(text) } else { quoted(text) })
             }

@@ -1,6 +1,7 @@
 //! The variables, and how they are written in the config.
 
 use super::DateFormat;
+use crate::record::Zone;
 
 /// What a hole of a template is filled with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub enum Variable {
     EndDate(DateFormat),
     /// The moment of the attempt.
     Now(DateFormat),
-    /// What `json_paths.next_token` found on the page before.
-    NextToken,
+    /// What `json_paths.next_token` found on the page before; a date is written in the format, where there is one.
+    NextToken(Option<DateFormat>),
     /// The number of the page, the first one's as given.
     Page {
         /// The number of the first page.
@@ -54,7 +55,7 @@ impl Variable {
             Self::StartDate(_) => "start_date",
             Self::EndDate(_) => "end_date",
             Self::Now(_) => "now",
-            Self::NextToken => "next_token",
+            Self::NextToken(_) => "next_token",
             Self::Page { .. } => "page",
             Self::Offset { .. } => "offset",
             Self::Cursor => "cursor",
@@ -70,7 +71,19 @@ impl Variable {
     /// Whether it may be without a value.
     #[must_use]
     pub fn is_optional(&self) -> bool {
-        matches!(self, Self::NextToken | Self::Cursor)
+        matches!(self, Self::NextToken(_) | Self::Cursor)
+    }
+}
+
+impl Variable {
+    /// Writes a date whose pattern names no zone as a clock in this one shows it.
+    pub(super) fn write_in_zone(&mut self, zone: Zone) {
+        match self {
+            Self::StartDate(format) | Self::EndDate(format) | Self::Now(format) | Self::NextToken(Some(format)) => {
+                format.write_in_zone(zone);
+            }
+            Self::NextToken(None) | Self::Page { .. } | Self::Offset { .. } | Self::Cursor => {}
+        }
     }
 }
 
@@ -114,7 +127,7 @@ fn of(name: &'static str, format: Option<&str>) -> Result<Variable, VariableErro
         "start_date" => Ok(Variable::StartDate(date()?)),
         "end_date" => Ok(Variable::EndDate(date()?)),
         "now" => Ok(Variable::Now(date()?)),
-        "next_token" => plain(Variable::NextToken),
+        "next_token" => Ok(Variable::NextToken(format.is_some().then(date).transpose()?)),
         "page" => match format.map(number) {
             None => Ok(Variable::Page { first: 1 }),
             Some(Some(first)) => Ok(Variable::Page { first }),
