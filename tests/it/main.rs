@@ -17,6 +17,7 @@ mod catalog_mocks;
 mod chaos;
 mod commands;
 mod config;
+mod coverage;
 mod cursor;
 mod decoding;
 mod demo;
