@@ -9,6 +9,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use super::acceptance::{Acceptance, BatchRefusal, Meaning, meaning};
 use super::gzip::CompressionPool;
+use super::sink::BatchSink;
 use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, unreachable_advice, whole_body};
 use crate::memory::Outage;
@@ -127,7 +128,7 @@ impl ShipError {
 /// The way to the listener.
 #[derive(Debug)]
 pub struct Listener {
-    client: Client,
+    way: ListenerWay,
     /// With the token in its query.
     url: Secret,
     shown_url: String,
@@ -138,6 +139,14 @@ pub struct Listener {
     outage: Outage,
 }
 
+/// Where batches go.
+#[derive(Debug)]
+enum ListenerWay {
+    Http(Client),
+    /// Nowhere: they are kept in this process.
+    Sink(Arc<BatchSink>),
+}
+
 /// A failed attempt: why, and whether another may help.
 type SendError = (ShipError, Verdict);
 
@@ -145,9 +154,19 @@ impl Listener {
     /// To a listener of the config.
     #[must_use]
     pub fn new(client: Client, listener: &plan::Output) -> Self {
+        Self::by(ListenerWay::Http(client), listener)
+    }
+
+    /// In the place of a listener, something in this process that takes everything; no socket is opened.
+    #[must_use]
+    pub fn into_sink(sink: Arc<BatchSink>, listener: &plan::Output) -> Self {
+        Self::by(ListenerWay::Sink(sink), listener)
+    }
+
+    fn by(way: ListenerWay, listener: &plan::Output) -> Self {
         let base = listener.url.as_str().trim_end_matches('/');
         Self {
-            client,
+            way,
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
             shown_url: listener.redactor.url(&listener.url),
             redactor: listener.redactor.clone(),
@@ -295,8 +314,11 @@ impl Listener {
 
     async fn send(&self, body: Bytes, encoding: Option<&'static str>) -> Result<Response, ShipError> {
         let url = Url::parse(self.url.expose()).map_err(|_| self.status_error(StatusCode::BAD_REQUEST, ""))?;
-        let request = self
-            .client
+        let client = match &self.way {
+            ListenerWay::Http(client) => client,
+            ListenerWay::Sink(sink) => return self.sink(sink, &body, encoding),
+        };
+        let request = client
             .post(url)
             .header(CONTENT_TYPE, "application/json")
             .header("Logzio-Shipper", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
@@ -310,6 +332,13 @@ impl Listener {
             cause: cause(&error, &self.redactor),
         };
         request.send().await.map_err(unreachable)
+    }
+
+    /// What a listener answers that takes everything.
+    fn sink(&self, sink: &BatchSink, body: &Bytes, encoding: Option<&str>) -> Result<Response, ShipError> {
+        let kept = if encoding.is_some() { sink.keep(body) } else { Ok(()) };
+        kept.map_err(|cause| ShipError::Local { what: "a batch can't be kept", cause })?;
+        Ok(::http::Response::new(Bytes::new()).into())
     }
 
     fn status_error(&self, status: StatusCode, body: &str) -> ShipError {

@@ -41,7 +41,8 @@ pub struct DeadLetterFile(Arc<Files>);
 
 #[derive(Debug)]
 struct Files {
-    directory: PathBuf,
+    /// Nothing where they are only counted.
+    directory: Option<PathBuf>,
     api_bytes_max: u64,
     /// Held while lines are written, so that those of two APIs don't mix.
     known: Mutex<FileExtent>,
@@ -96,7 +97,13 @@ impl DeadLetterFile {
     /// The same with another limit for each API.
     #[must_use]
     pub fn with_limit(directory: &Path, api_bytes_max: u64) -> Self {
-        Self(Arc::new(Files { directory: directory.to_owned(), api_bytes_max, known: Mutex::default() }))
+        Self(Arc::new(Files { directory: Some(directory.to_owned()), api_bytes_max, known: Mutex::default() }))
+    }
+
+    /// No file: what can't be delivered is counted, and gone.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self(Arc::new(Files { directory: None, api_bytes_max: API_BYTES_MAX, known: Mutex::default() }))
     }
 
     /// Keeps lines of one API, and makes sure that they are on the disk.
@@ -139,10 +146,13 @@ fn without_record(line: &[u8], identity: RecordKey) -> String {
 
 impl Files {
     fn append(&self, api: &str, head: &str, lines: &[(Vec<u8>, RecordKey)]) -> io::Result<Appended> {
+        let Some(directory) = &self.directory else {
+            return Ok(Appended { records: lines.len() as u64, without_record: 0 });
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = self.open()?;
+        let mut file = open(directory)?;
         if !known.is_folder_synced {
-            sync_folder(&self.directory)?;
+            sync_folder(directory)?;
             known.is_folder_synced = true;
         }
         let before = file.metadata()?.len();
@@ -180,20 +190,20 @@ impl Files {
         known.is_line_open = false;
         Ok(kept)
     }
+}
 
-    /// The file, for its owner alone.
-    fn open(&self) -> io::Result<File> {
-        let path = self.directory.join(FILE_NAME);
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
-        let rights = file.metadata()?.permissions().mode() & 0o777;
-        // A file of an earlier version may be open to others. Where its rights can't be changed, they are its owner's wish.
-        if rights & !MODE != 0
-            && let Err(cause) = file.set_permissions(Permissions::from_mode(rights & MODE))
-        {
-            tracing::warn!(%cause, "others may read {FILE_NAME}, and its rights can't be changed");
-        }
-        Ok(file)
+/// The file, for its owner alone.
+fn open(directory: &Path) -> io::Result<File> {
+    let path = directory.join(FILE_NAME);
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+    let rights = file.metadata()?.permissions().mode() & 0o777;
+    // A file of an earlier version may be open to others. Where its rights can't be changed, they are its owner's wish.
+    if rights & !MODE != 0
+        && let Err(cause) = file.set_permissions(Permissions::from_mode(rights & MODE))
+    {
+        tracing::warn!(%cause, "others may read {FILE_NAME}, and its rights can't be changed");
     }
+    Ok(file)
 }
 
 /// Makes sure that a new file's name is on the disk.

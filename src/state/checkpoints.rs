@@ -24,7 +24,8 @@ const GROWN_TIMES: u64 = 4;
 /// The file beside the config.
 #[derive(Debug)]
 pub struct CheckpointFile {
-    path: PathBuf,
+    /// Nothing where it is none: then checkpoints are in the store alone.
+    path: Option<PathBuf>,
     /// Its size when it was compact.
     compact_bytes: u64,
     /// What it said of each API when it was opened, and what was written since. What somebody writes into it meanwhile
@@ -42,7 +43,7 @@ impl CheckpointFile {
         OpenOptions::new().append(true).create(true).open(&path)?;
         // A link is followed once, so that a rewrite replaces the file and not the link.
         let path = path.canonicalize()?;
-        let mut file = Self { path, compact_bytes: 0, said: HashMap::new() };
+        let mut file = Self { path: Some(path), compact_bytes: 0, said: HashMap::new() };
         let checkpoints = file.compact()?;
         file.said = checkpoints.by_name();
         Ok((file, checkpoints))
@@ -54,13 +55,19 @@ impl CheckpointFile {
         self.said.get(name)
     }
 
+    /// No file.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { path: None, compact_bytes: 0, said: HashMap::new() }
+    }
+
     /// Appends checkpoints of APIs and makes sure that they are on the disk.
     ///
     /// # Errors
     /// Where they can't be written; the file says what it said before.
     pub fn append(&mut self, checkpoints: &[(&str, Checkpoint)]) -> io::Result<()> {
         let lines: String = checkpoints.iter().map(|(name, checkpoint)| checkpoint_line(name, checkpoint)).collect();
-        let bytes = append_lines(&self.path, &lines)?;
+        let bytes = self.path.as_ref().map_or(Ok(0), |path| append_lines(path, &lines))?;
         self.said.extend(checkpoints.iter().map(|(name, checkpoint)| ((*name).to_owned(), checkpoint.clone())));
         let has_grown = bytes > GROWN_BYTES_MIN && bytes > self.compact_bytes.saturating_mul(GROWN_TIMES);
         let compacted = if has_grown { self.compact().map(drop) } else { Ok(()) };
@@ -77,20 +84,23 @@ impl CheckpointFile {
     /// # Errors
     /// Where the file can't be written; it says what it said before.
     pub fn set(&mut self, name: &str, checkpoint: &Checkpoint) -> io::Result<()> {
-        let mut checkpoints = Checkpoints::parse(&read(&self.path)?);
-        checkpoints.set(name, checkpoint);
-        replace(&self.path, &checkpoints.compacted())?;
+        if let Some(path) = &self.path {
+            let mut checkpoints = Checkpoints::parse(&read(path)?);
+            checkpoints.set(name, checkpoint);
+            replace(path, &checkpoints.compacted())?;
+        }
         self.said.insert(name.to_owned(), checkpoint.clone());
         Ok(())
     }
 
     /// Rewrites the file as it is on the disk now, where that makes it smaller.
     fn compact(&mut self) -> io::Result<Checkpoints> {
-        let text = read(&self.path)?;
+        let Some(path) = &self.path else { return Ok(Checkpoints::default()) };
+        let text = read(path)?;
         let checkpoints = Checkpoints::parse(&text);
         let compacted = checkpoints.compacted();
         if compacted.len() < text.len() {
-            replace(&self.path, &compacted)?;
+            replace(path, &compacted)?;
         }
         self.compact_bytes = compacted.len() as u64;
         Ok(checkpoints)

@@ -126,6 +126,11 @@ impl Whereabouts {
         Ok(Self { path: directory.canonicalize()?, number: (about.dev(), about.ino()) })
     }
 
+    /// Of a directory that isn't there.
+    pub(super) fn nowhere(path: &Path) -> Self {
+        Self { path: path.to_owned(), number: (0, 0) }
+    }
+
     /// As a query.
     #[must_use]
     pub fn to_query(&self) -> String {

@@ -71,6 +71,9 @@ use writer::{StateWriter, open_or_set_aside};
 /// Where earlier versions kept what didn't fit into the file of undelivered records.
 const OLD_UNDELIVERED_FILE_NAME: &str = "undelivered.ndjson.1";
 
+/// Where no file is.
+const NOWHERE: &str = "/nonexistent";
+
 /// Why the directory can't be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -126,7 +129,8 @@ pub struct LockedStateDir {
 pub struct StateDir {
     path: PathBuf,
     writer: StateWriter,
-    lock: Mutex<Lock>,
+    /// None where the state is in memory.
+    lock: Mutex<Option<Lock>>,
     whereabouts: Whereabouts,
 }
 
@@ -180,7 +184,7 @@ impl LockedStateDir {
     pub fn keep(self) -> io::Result<StateDir> {
         let writer = StateWriter::start(&self.path, self.store, self.copy, self.checkpoints)?;
         let whereabouts = Whereabouts::of(&self.path)?;
-        Ok(StateDir { path: self.path, writer, lock: Mutex::new(self.lock), whereabouts })
+        Ok(StateDir { path: self.path, writer, lock: Mutex::new(Some(self.lock)), whereabouts })
     }
 }
 
@@ -287,13 +291,28 @@ pub fn shown(checkpoint: Option<DateTime<Utc>>) -> String {
 }
 
 impl StateDir {
+    /// A state in memory, which goes with the process: no file is opened.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had, or no store.
+    pub fn in_memory() -> io::Result<Self> {
+        let path = PathBuf::from(NOWHERE);
+        let store = StoreFile::in_memory().map_err(io::Error::other)?;
+        let writer = StateWriter::start(&path, Some(store), None, CheckpointFile::in_memory())?;
+        let whereabouts = Whereabouts::nowhere(&path);
+        Ok(Self { path, writer, lock: Mutex::new(None), whereabouts })
+    }
+
     /// Writes into the lock file where the daemon can be asked how it is, unless that stands there. A file that is gone is
     /// made and locked anew. It waits for the disk.
     ///
     /// # Errors
     /// Where it can't be written, or another process has locked a file of that name since.
     pub fn publish(&self, health: SocketAddr) -> io::Result<()> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).publish(&self.path, health)
+        match self.lock.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(lock) => lock.publish(&self.path, health),
+            None => Ok(()),
+        }
     }
 
     /// Which directory it is.

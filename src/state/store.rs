@@ -117,6 +117,14 @@ impl StoreFile {
         Ok(store)
     }
 
+    /// A store in memory, which goes with the process.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Self::open_by(|builder| Ok(builder.create_with_backend(InMemoryBackend::new())?))
+    }
+
     /// Makes the file smaller, where that is worth the time: more was forgotten than is left.
     ///
     /// # Errors
