@@ -87,6 +87,13 @@ pub enum Command {
     Check,
     /// Fetch one page from each API and check the config against it (dry run)
     Probe(ProbeArgs),
+    /// Run one iteration of an API without shipping, and print its requests and answers as a cassette
+    Record(RecordArgs),
+    /// Run a cassette again, offline: print what would be shipped, and where requests differ
+    Replay {
+        /// The cassette
+        file: PathBuf,
+    },
     /// Show or change checkpoints, also while the fetcher runs
     State {
         /// What to do; without it, show
@@ -181,6 +188,23 @@ pub struct ProbeArgs {
     pub headers: Vec<Secret>,
 }
 
+/// What to record.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// The API
+    #[arg(long, value_name = "NAME")]
+    pub api: String,
+    /// Begin at this date, not where a first iteration begins
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Option<DateTime<Utc>>,
+    /// How many iterations to record, one after each interval
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub iterations: u32,
+    /// Keep the values as they came, without credentials: for yourself alone
+    #[arg(long)]
+    pub verbatim: bool,
+}
+
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
@@ -266,10 +290,10 @@ pub enum UndeliveredCommand {
 
 /// Options of every command that say nothing in some: those accept them, and don't show them.
 const HIDDEN: [(&str, &[&str]); 4] = [
-    ("config", &["catalog", "schema", "completions", "man", "demo"]),
+    ("config", &["replay", "catalog", "schema", "completions", "man", "demo"]),
     ("level", &["check", "catalog", "schema", "completions", "man"]),
     ("log_format", &["check", "catalog", "schema", "completions", "man"]),
-    ("grace", &["health", "check", "probe", "state", "catalog", "schema", "completions", "man"]),
+    ("grace", &["health", "check", "probe", "replay", "state", "catalog", "schema", "completions", "man"]),
 ];
 
 impl Cli {

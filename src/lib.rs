@@ -51,6 +51,7 @@
 //! | [`text`] | what must not be printed, and the redactor for what others print; how numbers and dates look |
 //! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health, and the question for it from outside |
 //! | [`probe`] | asking an API once: a report on its answer, or a config made out of it; nothing is shipped or saved |
+//! | [`cassette`] | iterations in a file: what is kept of them, and how they happen again |
 //! | [`top`] | the status table in a terminal, out of `/status.json`; pure |
 //! | `server`, `runtime` | the small HTTP server behind the status page and the mocks of `demo`; long work beside the runtime's threads |
 //! | [`demo`] | mock APIs and a mock listener for the `demo` command, and the fetcher between them as a child process |
@@ -108,6 +109,7 @@
 //! leads to the next ([`record::Paths`] and [`paging::Pagination`]), what a body may be ([`decode::Format`]), where credentials come from ([`plan::Auth`]), where
 //! state is kept ([`state::Store`]), where batches go ([`ship::Listener`]).
 
+pub mod cassette;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -8,6 +8,8 @@ mod demo;
 mod health;
 mod probe;
 mod progress;
+mod record;
+mod replay;
 mod run;
 mod span;
 mod state;
@@ -86,6 +88,8 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
     match cli.command {
         Some(Command::Demo { serve: true }) => demo::serve(stop).await,
         Some(Command::Demo { serve: false }) => demo::demo(stop).await,
+        Some(Command::Record(arguments)) => record::record(config, arguments, stop).await,
+        Some(Command::Replay { file }) => replay::replay(file, stop).await,
         Some(Command::Top { url }) => top::top(&config, url, stop).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {
@@ -126,6 +130,7 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
             Command::Demo { .. }
                 | Command::Health { .. }
                 | Command::Top { .. }
+                | Command::Replay { .. }
                 | Command::Catalog { .. }
                 | Command::Schema
                 | Command::Completions { shell: CompletionsOf::Shell(_) }

@@ -14,7 +14,8 @@
 //! 4. By the table: `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
 //!    notes to diagnostics), `merge`, `parameters`, `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `marks`), and this module.
+//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `marks`), and this module; `written` (an entry as it stands
+//!    in the file).
 
 mod api;
 pub mod catalog;
@@ -44,6 +45,7 @@ mod slips;
 mod span;
 mod syntax;
 mod value;
+mod written;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -58,6 +60,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
 pub(crate) use secrets::{carries_credentials, is_secret_name};
 pub use span::duration as parse_duration;
+pub use written::written_entry;
 
 use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;

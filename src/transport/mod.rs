@@ -10,7 +10,7 @@ mod tape;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, Url};
 
@@ -88,7 +88,7 @@ impl Transport {
     pub fn request_time(&self) -> DateTime<Utc> {
         match self {
             Self::Http(_) => Utc::now(),
-            Self::Record(_, recording) => recording.clock().set(Utc::now()),
+            Self::Record(_, recording) => recording.clock().set(Utc::now().trunc_subsecs(3)),
             Self::Replay(replay) => replay.request_time(),
         }
     }

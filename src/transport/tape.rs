@@ -105,6 +105,7 @@ impl Recording {
                 None => return read.map(TapedAnswer::into_response),
             },
         };
+        // By the time that the next request is made the clock stands elsewhere.
         self.keep(TapedExchange { at: self.clock.now(), request: Some(request), outcome })?;
         read.map(TapedAnswer::into_response)
     }

@@ -133,12 +133,12 @@ fn names_are_printed_for_scripts_without_anything_that_may_be_secret() {
 #[test]
 fn zsh_and_fish_ask_for_names_where_one_belongs() {
     let zsh = printed("completions", &["zsh"]);
-    // Of once, probe, and the commands of state and undelivered.
-    assert_eq!(zsh.matches(":_logzio_api_fetcher_names'").count(), 8, "{zsh}");
+    // Of once, probe, record, and the commands of state and undelivered.
+    assert_eq!(zsh.matches(":_logzio_api_fetcher_names'").count(), 9, "{zsh}");
     assert_eq!(zsh.matches("\n_logzio_api_fetcher_names() {\n").count(), 1, "{zsh}");
     assert!(zsh.starts_with("#compdef logzio-api-fetcher\n"), "{zsh}");
     let fish = printed("completions", &["fish"]);
-    assert_eq!(fish.matches(" -f -a \"(_logzio_api_fetcher_names)\"").count(), 8, "{fish}");
+    assert_eq!(fish.matches(" -f -a \"(_logzio_api_fetcher_names)\"").count(), 9, "{fish}");
     assert_eq!(fish.matches("\nfunction _logzio_api_fetcher_names\n").count(), 1, "{fish}");
 }
 

@@ -12,6 +12,7 @@ mod about;
 #[path = "../../build.rs"]
 #[expect(dead_code, reason = "cargo runs it; here are its tests")]
 mod build;
+mod cassettes;
 mod catalog;
 mod catalog_mocks;
 mod chaos;
