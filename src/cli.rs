@@ -93,6 +93,9 @@ pub enum Command {
     Replay {
         /// The cassette
         file: PathBuf,
+        /// Print the cassette with the requests that are made now, whatever it has: for whoever writes one
+        #[arg(long)]
+        fill: bool,
     },
     /// Show or change checkpoints, also while the fetcher runs
     State {

@@ -71,7 +71,9 @@ pub struct RecordedIteration {
 #[serde(deny_unknown_fields)]
 pub struct FileExchange {
     at: DateTime<Utc>,
-    request: FileRequest,
+    /// Nothing while a cassette is being written: then it is whatever is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<FileRequest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<FileAnswer>,
     /// Without an answer: why there was none.
@@ -170,6 +172,31 @@ impl Cassette {
         Ok(format!("{HEAD}{text}"))
     }
 
+    /// The same without its requests: each exchange is then whatever is asked for.
+    #[must_use]
+    pub fn without_requests(&self) -> Self {
+        let mut open = self.clone();
+        let exchanges = open.iterations.iter_mut().flat_map(|iteration| &mut iteration.exchanges);
+        exchanges.for_each(|exchange| exchange.request = None);
+        open
+    }
+
+    /// The same with the requests that were made, and what was shipped: how a cassette is written by hand, answers alone.
+    ///
+    /// # Errors
+    /// [`CassetteError`], where an exchange can't be used.
+    pub fn filled(&self, made: &[TapedRequest], shipped: &[u64]) -> Result<Self, CassetteError> {
+        let mut filled = self.clone();
+        let mut pairs = self.exchanges()?.into_iter().zip(made);
+        for (iteration, shipped) in filled.iterations.iter_mut().zip(shipped) {
+            iteration.shipped = *shipped;
+            for (exchange, (taped, made)) in iteration.exchanges.iter_mut().zip(pairs.by_ref()) {
+                exchange.request = FileExchange::of(taped.at, made, &taped.outcome).request;
+            }
+        }
+        Ok(filled)
+    }
+
     /// Every exchange of every iteration.
     pub(super) fn exchanges(&self) -> Result<Vec<TapedExchange>, CassetteError> {
         let all = self.iterations.iter().flat_map(|iteration| &iteration.exchanges);
@@ -193,6 +220,7 @@ impl FileExchange {
             headers: grouped(request.headers.iter().cloned()),
             body: request.body.clone(),
         };
+        let request = Some(request);
         match outcome {
             TapedOutcome::Answer(answer) => Self { at, request, answer: Some(FileAnswer::of(answer)), broken: None },
             TapedOutcome::Failure { cause, is_lost } => {
@@ -203,11 +231,7 @@ impl FileExchange {
     }
 
     fn taped(&self) -> Result<TapedExchange, String> {
-        let url = Url::parse(&self.request.url).map_err(|error| format!("its URL can't be used: {error}"))?;
-        let mut headers = spread(&self.request.headers);
-        headers.sort();
-        let request =
-            TapedRequest { method: self.request.method.clone(), url, headers, body: self.request.body.clone() };
+        let request = self.request.as_ref().map(FileRequest::taped).transpose()?;
         let outcome = match (&self.answer, &self.broken) {
             (Some(answer), None) => TapedOutcome::Answer(answer.taped()?),
             (None, Some(FileFailure { cause, is_lost })) => {
@@ -215,7 +239,16 @@ impl FileExchange {
             }
             _ => return Err("it needs either `answer` or `broken`".to_owned()),
         };
-        Ok(TapedExchange { at: self.at, request: Some(request), outcome })
+        Ok(TapedExchange { at: self.at, request, outcome })
+    }
+}
+
+impl FileRequest {
+    fn taped(&self) -> Result<TapedRequest, String> {
+        let url = Url::parse(&self.url).map_err(|error| format!("its URL can't be used: {error}"))?;
+        let mut headers = spread(&self.headers);
+        headers.sort();
+        Ok(TapedRequest { method: self.method.clone(), url, headers, body: self.body.clone() })
     }
 }
 

@@ -53,6 +53,15 @@ pub struct PlayOutcome {
     pub difference: Option<Difference>,
 }
 
+impl PlayOutcome {
+    /// Whether every iteration made as many requests as there are.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let is_whole = |iteration: &PlayedIteration| iteration.requests == iteration.recorded;
+        self.difference.is_none() && self.iterations.iter().all(is_whole)
+    }
+}
+
 /// What came of an iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlayedIteration {

@@ -89,7 +89,7 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
         Some(Command::Demo { serve: true }) => demo::serve(stop).await,
         Some(Command::Demo { serve: false }) => demo::demo(stop).await,
         Some(Command::Record(arguments)) => record::record(config, arguments, stop).await,
-        Some(Command::Replay { file }) => replay::replay(file, stop).await,
+        Some(Command::Replay { file, fill }) => replay::replay(file, fill, stop).await,
         Some(Command::Top { url }) => top::top(&config, url, stop).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
         Some(Command::Once { api, from, until }) => match from {

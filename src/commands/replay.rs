@@ -5,11 +5,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Exit;
-use crate::cassette::{CASSETTE_BYTES_MAX, Cassette, difference_in_words, play, summary_in_words};
+use crate::cassette::{
+    CASSETTE_BYTES_MAX, Cassette, CassetteError, PlayOutcome, difference_in_words, play, summary_in_words,
+};
 use crate::process::stop::Stop;
 
 /// Plays it: what would be shipped goes to stdout, what happened to stderr.
-pub(super) async fn replay(path: PathBuf, stop: Stop) -> Exit {
+pub(super) async fn replay(path: PathBuf, fill: bool, stop: Stop) -> Exit {
     let shown = path.display().to_string();
     let read = tokio::task::spawn_blocking(move || read(&path)).await;
     let text = match read {
@@ -21,6 +23,7 @@ pub(super) async fn replay(path: PathBuf, stop: Stop) -> Exit {
         Err(_) => return Exit::Failed,
     };
     let cassette = match Cassette::parse(&text) {
+        Ok(cassette) if fill => cassette.without_requests(),
         Ok(cassette) => cassette,
         Err(cause) => {
             tracing::error!(%cause, "{shown} can't be replayed");
@@ -38,16 +41,28 @@ pub(super) async fn replay(path: PathBuf, stop: Stop) -> Exit {
             return Exit::Config;
         }
     };
-    // A reader that has gone away wants no more.
-    let _ = std::io::stdout().lock().write_all(&played.shipped);
+    let printed = if fill { filled(&cassette, &played) } else { Ok(played.shipped.clone()) };
+    match printed {
+        // A reader that has gone away wants no more.
+        Ok(printed) => drop(std::io::stdout().lock().write_all(&printed)),
+        Err(cause) => tracing::error!(%cause, "{shown} can't be written"),
+    }
     let _ = std::io::stderr().lock().write_all(summary_in_words(&cassette, &played).as_bytes());
     match difference_in_words(&cassette, &played) {
+        // What is filled in says how many records there are.
+        _ if fill && played.is_whole() => Exit::Clean,
         None => Exit::Clean,
         Some(difference) => {
             let _ = writeln!(std::io::stderr().lock(), "{difference}");
             Exit::Failed
         }
     }
+}
+
+/// The cassette with the requests that were made.
+fn filled(cassette: &Cassette, played: &PlayOutcome) -> Result<Vec<u8>, CassetteError> {
+    let shipped: Vec<u64> = played.iterations.iter().map(|iteration| iteration.shipped).collect();
+    Ok(cassette.filled(&played.made, &shipped)?.to_text()?.into_bytes())
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

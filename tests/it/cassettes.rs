@@ -1,5 +1,12 @@
 //! Cassettes: what is recorded, what is kept of it, and what happens when it is replayed.
 
+use std::path::Path;
+
+use logzio_api_fetcher::cassette::{Cassette, difference_in_words, play};
+use logzio_api_fetcher::config::{self, Environment, catalog};
+use logzio_api_fetcher::plan::{Auth, Plan};
+use logzio_api_fetcher::record::{CustomFields, Page};
+
 use crate::harness::{Asked, Fetcher, MockServer, Outcome, Reply};
 
 /// Everything that must not be in a cassette. None of it is shorter than four characters: less may be there by chance.
@@ -222,4 +229,89 @@ fn a_failed_iteration_and_a_second_one_are_recorded_too() {
         .assert_says("iteration 1 at ")
         .assert_says("failed: http://host-1.example")
         .assert_says("1 request, 1 record shipped");
+}
+
+/// Types of the catalog that have no cassette yet. The list only shrinks.
+const KNOWN_WITHOUT: &[&str] = &["cloudflare_logs", "proofpoint_tap"];
+/// Types whose API gives everything on one page.
+const KNOWN_OF_ONE_PAGE: &[&str] = &["tailscale"];
+
+/// The records of a cassette's answers, each once, in no order.
+fn records_of_answers(text: &str, plan: &Plan) -> Vec<serde_json::Value> {
+    let cassette: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    let token = match &plan.auth {
+        Auth::Token(request) => Some(request.url.as_str()),
+        _ => None,
+    };
+    let mut records = Vec::new();
+    let iterations = cassette["iterations"].as_sequence().unwrap().iter();
+    for exchange in iterations.flat_map(|iteration| iteration["exchanges"].as_sequence().unwrap()) {
+        if exchange["request"]["url"].as_str() == token {
+            continue;
+        }
+        let body = exchange["answer"]["body"].as_str().unwrap();
+        let page = Page::read(body, &plan.paths, &CustomFields::default()).expect("a page");
+        for record in page.records {
+            let record: serde_json::Value = serde_json::from_str(record.raw.text()).unwrap();
+            if !records.contains(&record) {
+                records.push(record);
+            }
+        }
+    }
+    records
+}
+
+/// The same with the requests that are made now.
+async fn filled(cassette: &Cassette) -> Cassette {
+    let cassette = cassette.without_requests();
+    let played = play(&cassette).await.unwrap();
+    let shipped: Vec<u64> = played.iterations.iter().map(|iteration| iteration.shipped).collect();
+    cassette.filled(&played.made, &shipped).unwrap()
+}
+
+#[test]
+fn every_type_of_the_catalog_has_a_cassette_that_ships_each_record_once() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog/cassettes");
+    let mut without = Vec::new();
+    for named in catalog::types().iter().filter(|named| !named.entry.is_empty()) {
+        let name = named.name.as_str();
+        let Ok(text) = std::fs::read_to_string(directory.join(format!("{name}.yaml"))) else {
+            without.push(name);
+            continue;
+        };
+        let mut cassette = Cassette::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if std::env::var_os("WRITE_CASES").is_some() {
+            cassette = runtime.block_on(filled(&cassette));
+            std::fs::write(directory.join(format!("{name}.yaml")), cassette.to_text().unwrap()).unwrap();
+        }
+        let played = runtime.block_on(play(&cassette)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let difference = difference_in_words(&cassette, &played);
+        let hint = "if the new requests are right, WRITE_CASES=1 cargo test --test it cassettes writes them";
+        assert_eq!(difference, None, "{name}; {hint}");
+        let config = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{}", cassette.config);
+        let environment = Environment { variable: &|_| None, directory: Path::new(".") };
+        let plan = config::compile(&config, &environment).config.expect(name).apis.remove(0);
+        let shipped: Vec<serde_json::Value> = String::from_utf8(played.shipped)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+                let fields = record.as_object_mut().unwrap();
+                fields.shift_remove("type");
+                if let Some(own) = fields.shift_remove("original_type") {
+                    fields.insert("type".to_owned(), own);
+                }
+                record
+            })
+            .collect();
+        let expected = records_of_answers(&text, &plan);
+        assert_eq!(shipped.len(), expected.len(), "{name}: as many as there are, each once: {shipped:#?}");
+        assert!(expected.iter().all(|record| shipped.contains(record)), "{name}: none is missing: {shipped:#?}");
+        let [first, second] = &played.iterations[..] else { panic!("{name}: two iterations") };
+        let is_paged = first.requests > usize::from(matches!(plan.auth, Auth::Token(_))) + 1;
+        assert_eq!(is_paged, !KNOWN_OF_ONE_PAGE.contains(&name), "{name}: {} requests", first.requests);
+        assert!(second.shipped >= 2 && second.checkpoint > first.checkpoint, "{name}: a late record, and a new one");
+    }
+    assert_eq!(without, KNOWN_WITHOUT, "types without a cassette");
 }
