@@ -53,6 +53,12 @@ impl HostRule {
         Ok(Self { scheme: url.scheme().to_owned(), host, port, is_wildcard, credentials })
     }
 
+    /// Whether credentials go there.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        self.credentials
+    }
+
     /// Whether credentials would go there without encryption.
     #[must_use]
     pub fn sends_credentials_openly(&self) -> bool {

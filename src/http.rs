@@ -2,6 +2,7 @@
 
 mod clients;
 mod guard;
+mod identity;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 pub use clients::{ClientChoice, Clients, clients};
 pub use guard::{PrivateAddress, is_public};
+pub use identity::ClientIdentity;
 
 use crate::proxy::{Proxies, ProxyError};
 use crate::text::Redactor;
@@ -74,22 +76,28 @@ pub enum ClientError {
 /// # Errors
 /// Where a certificate is unusable, or a proxy variable of the environment is.
 pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Client, ClientError> {
-    Ok(builder(tls(extra_roots)?, timeouts)?.read_timeout(timeouts.idle).build()?)
+    Ok(builder(tls(extra_roots, None)?, timeouts)?.read_timeout(timeouts.idle).build()?)
 }
 
-/// The certificates that are trusted, and the protocols that are offered.
-fn tls(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, ClientError> {
+/// The certificates that are trusted, the one that is shown, and the protocols that are offered.
+fn tls(
+    extra_roots: &[CertificateDer<'static>],
+    identity: Option<&ClientIdentity>,
+) -> Result<ClientConfig, ClientError> {
     let mut roots = RootCertStore::empty();
     // An image without certificates can still ask plain HTTP, or hosts that the private CA vouches for.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for certificate in extra_roots {
+    for certificate in extra_roots.iter().chain(identity.iter().flat_map(|identity| &identity.roots)) {
         roots.add(certificate.clone())?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut tls = match identity.and_then(ClientIdentity::own) {
+        Some((certificates, key)) => builder.with_client_auth_cert(certificates, key)?,
+        None => builder.with_no_client_auth(),
+    };
     // The server chooses (RFC 7301): HTTP/2 carries the requests of many APIs over one connection.
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)

@@ -38,7 +38,8 @@
 //! | [`transport`] | the one place where a request to an API leaves: over the network, also onto a tape, or answered by one; the clock that goes with it |
 //! | [`template`] | requests as text with variables: compiled once, filled in for each request, encoded once; pure |
 //! | [`hosts`] | which other origins an entry may ask; pure |
-//! | [`fetch`] | requests, tokens, redirects; credentials stay within their origin |
+//! | [`fetch`] | requests, redirects, and in `auth` how they prove who asks, a kind a file; credentials stay within their origin |
+//! | [`assertion`] | signed JWTs that get a token, out of key files; pure |
 //! | [`decode`] | from the bytes of a body to JSON text: NDJSON, CSV, gzip and zip files; pure |
 //! | [`paging`] | how a page leads to the next: links, tokens, counting, cursors; pure |
 //! | [`memory`] | the budget of bytes for pages, records and batches; whether the listener takes anything |
@@ -46,7 +47,7 @@
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
-//! | [`state`] | `last_start_dates.txt`, the store of what was delivered and the claim of an API on it, the lock on the directory, and the socket through which `state` asks |
+//! | [`state`] | `last_start_dates.txt`, `credentials.json`, the store of what was delivered and the claim of an API on it, the lock on the directory, and the socket through which `state` asks |
 //! | [`process`] | from the first signal to the last moment; root given up for the directory's owner; the log; which build this is |
 //! | [`text`] | what must not be printed, and the redactor for what others print; how numbers and dates look |
 //! | [`status`], [`counters`] | what is known of each API now: the page, the metrics, the report on health, and the question for it from outside |
@@ -109,6 +110,7 @@
 //! leads to the next ([`record::Paths`] and [`paging::Pagination`]), what a body may be ([`decode::Format`]), where credentials come from ([`plan::Auth`]), where
 //! state is kept ([`state::Store`]), where batches go ([`ship::Listener`]).
 
+pub mod assertion;
 pub mod cassette;
 pub mod cli;
 pub mod commands;

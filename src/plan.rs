@@ -10,15 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{AUTHORIZATION, HeaderMap};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::AUTHORIZATION;
+use reqwest::{StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 
+use crate::assertion::Assertion;
 use crate::decode::Format;
+use crate::http::ClientIdentity;
 use crate::pace::Rate;
-use crate::paging::Paging;
+use crate::paging::{Locator, Paging};
+use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Fingerprint, Paths};
-use crate::template::{Granularity, RequestTemplate};
+use crate::template::{Granularity, RequestTemplate, Template};
 use crate::text::{Redactor, Secret};
 
 /// The whole config, compiled.
@@ -74,6 +77,8 @@ pub struct Plan {
     pub request: RequestTemplate,
     /// How often its host may be asked with its login, by all entries together (`settings.rate_limit`).
     pub rate: Option<Rate>,
+    /// The certificates of its own (`tls`).
+    pub identity: Option<Arc<ClientIdentity>>,
     /// Where an iteration begins.
     pub start: StartPolicy,
     /// Records dated then or later are left out (`once --until`).
@@ -106,27 +111,33 @@ pub enum Auth {
     /// HTTP Basic (RFC 7617).
     Basic {
         /// The user-id.
-        id: String,
-        /// The password.
-        key: Secret,
+        id: Template,
+        /// The password; it may be the signature of the request.
+        key: Template,
     },
     /// None but what stands among the request's headers: an `Authorization` or a key of the user's own, or nothing at all.
     OwnHeader,
-    /// OAuth 2.0 client credentials (RFC 6749, section 4.4).
+    /// What a token request gives: an access token (RFC 6749), a cookie, or more.
     Token(Box<TokenRequest>),
 }
 
 /// How to get an access token.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TokenRequest {
-    /// POST, unless the config says GET.
-    pub method: Method,
-    /// The token endpoint; by GET the fields stand in its query.
-    pub url: Url,
-    /// Headers, the content type among them.
-    pub headers: HeaderMap,
-    /// The form, for POST.
-    pub body: Option<Secret>,
+    /// What is asked: POST, unless the config says GET. It never leaves its origin.
+    pub request: RequestTemplate,
+    /// Where the answer holds the token.
+    pub token: Locator,
+    /// Whether there must be one: an answer may hold cookies alone.
+    pub is_token_required: bool,
+    /// Where the answer says how many seconds the token lasts.
+    pub expires_in: JsonPath,
+    /// The first refresh token. Servers may give another one with each answer, which counts from then on.
+    pub refresh_token: Option<Secret>,
+    /// How to make the signed JWT that stands in it.
+    pub assertion: Option<Box<Assertion>>,
+    /// Tells the certificates that it shows.
+    pub identity: Option<Fingerprint>,
 }
 
 /// Where an iteration begins.
@@ -209,9 +220,13 @@ impl Plan {
     pub fn host_and_login(&self) -> Fingerprint {
         let origin = self.request.url.origin().ascii_serialization();
         match &self.auth {
-            Auth::Basic { id, key } => {
-                Fingerprint::of(&[origin.as_bytes(), b"basic", id.as_bytes(), key.expose().as_bytes()])
-            }
+            Auth::Basic { id, key } => Fingerprint::of(&[
+                origin.as_bytes(),
+                b"basic",
+                id.written().as_bytes(),
+                key.written().as_bytes(),
+                self.request.sign.as_ref().map_or("", |sign| sign.key.expose()).as_bytes(),
+            ]),
             Auth::OwnHeader => {
                 let headers = &self.request.first.headers;
                 let own = headers.iter().filter(|(_, value)| value.is_sensitive());
@@ -228,14 +243,32 @@ impl TokenRequest {
     /// Tells token requests apart, without what is secret in them.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut parts = vec![self.method.as_str().as_bytes(), self.url.as_str().as_bytes()];
-        parts.extend(self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
-        parts.extend(self.body.as_ref().map(|body| body.expose().as_bytes()));
-        Fingerprint::of(&parts)
+        let where_found = format!("{:?} {:?} {}", self.token, self.expires_in, self.is_token_required);
+        let refresh_token = self.refresh_token.as_ref().map_or("", Secret::expose);
+        let request = self.request.whole_fingerprint();
+        let assertion = self.assertion.as_ref().map(|assertion| assertion.fingerprint());
+        let others = format!("{assertion:?} {:?}", self.identity);
+        Fingerprint::of(&[request.bytes(), where_found.as_bytes(), refresh_token.as_bytes(), others.as_bytes()])
+    }
+
+    /// Tells the refresh tokens apart that the first one leads to, whatever else of the token request is edited; nothing
+    /// where there is none. A new first one has no successors yet.
+    #[must_use]
+    pub fn refresh_source(&self) -> Option<Fingerprint> {
+        let url = &self.request.url;
+        let place = format!("{}{}", url.origin().ascii_serialization(), url.path());
+        let first = self.refresh_token.as_ref()?;
+        Some(Fingerprint::of(&[b"refresh token", place.as_bytes(), first.expose().as_bytes()]))
     }
 }
 
 impl Plan {
+    /// Whether its logins use up refresh tokens.
+    #[must_use]
+    pub fn has_refresh_token(&self) -> bool {
+        matches!(&self.auth, Auth::Token(request) if request.refresh_token.is_some())
+    }
+
     /// What tells whether the requests are still those that a saved place belongs to; credentials may change.
     #[must_use]
     pub fn requests_fingerprint(&self) -> Fingerprint {
@@ -247,16 +280,5 @@ impl Plan {
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("url", &self.redactor.url(&self.url)).field("token", &self.token).finish()
-    }
-}
-
-impl fmt::Debug for TokenRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRequest")
-            .field("method", &self.method)
-            .field("scheme", &self.url.scheme())
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("body", &self.body)
-            .finish()
     }
 }

@@ -12,13 +12,14 @@ use serde_yaml::{Mapping, Value};
 use super::file::{Cassette, CassetteError, CassetteKind, FileExchange, RecordedIteration};
 use super::mask::{Entry, Mask, mask_entry, without_secrets};
 use super::play::{self, PlayError, PlayOutcome, Script, play_exchanges, read_config, services, started};
-use crate::config::is_secret_name;
+use crate::fetch::TokenCache;
 use crate::http::Clients;
-use crate::iteration::Api;
+use crate::iteration::{Api, Services};
 use crate::plan::{Auth, Config, Plan};
 use crate::process::stop::{Stop, Waited};
 use crate::ship::BatchSink;
 use crate::state::ApiState;
+use crate::text::is_secret_name;
 use crate::transport::{ANY, Recording, TapedExchange, TapedOutcome, TapedRequest, Transport};
 
 /// Iterations that were run with a tape beside them. What is in it is secret.
@@ -62,12 +63,12 @@ impl From<CassetteError> for RecordError {
     }
 }
 
-/// Runs iterations of an API, ships nothing and saves nothing.
+/// Runs iterations of an API, ships nothing and saves nothing but a refresh token that comes, in `tokens`.
 ///
 /// # Errors
 /// [`RecordError`]. That an iteration fails is none: that is what is recorded.
 pub async fn record(
-    clients: Clients,
+    (clients, tokens): (Clients, TokenCache),
     config: &Config,
     plan: &Plan,
     from: Option<DateTime<Utc>>,
@@ -78,7 +79,7 @@ pub async fn record(
     let recording = Arc::new(Recording::new(now()));
     let transport = Transport::Record(clients, Arc::clone(&recording));
     let sink = Arc::new(BatchSink::default());
-    let services = services(config, transport, Arc::clone(&sink), stop.clone(), now())?;
+    let services = Services { tokens, ..services(config, transport, Arc::clone(&sink), stop.clone(), now())? };
     let plan = Arc::new(started(plan, from));
     let claim = services.store.claim(&plan.name);
     let mut api = Api::new(Arc::clone(&plan), claim, ApiState::blank());
@@ -282,7 +283,7 @@ fn other_part(made: &TapedRequest, before: &TapedRequest) -> Option<&'static str
 /// The hosts that a plan asks.
 fn hosts(plan: &Plan) -> Vec<String> {
     let token = match &plan.auth {
-        Auth::Token(request) => Some(&request.url),
+        Auth::Token(request) => Some(&request.request.url),
         _ => None,
     };
     let urls = [Some(&plan.request.url), token];
@@ -291,7 +292,10 @@ fn hosts(plan: &Plan) -> Vec<String> {
 
 fn is_token(plan: &Plan, url: &Url) -> bool {
     match &plan.auth {
-        Auth::Token(request) => request.url.origin() == url.origin() && request.url.path() == url.path(),
+        Auth::Token(token) => {
+            let own = &token.request.url;
+            own.origin() == url.origin() && own.path() == url.path()
+        }
         _ => false,
     }
 }

@@ -1,4 +1,5 @@
-//! `probe`: asks once, and says what came of it. Takes no lock, ships nothing, writes no file.
+//! `probe`: asks once, and says what came of it. Ships nothing, writes no file; but a refresh token that comes is kept, for
+//! which the directory is taken as a fetcher takes it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
 
-use super::{Exit, print};
+use super::{Exit, folder_of, print};
 use crate::cli::ProbeArgs;
 use crate::config;
+use crate::fetch::TokenCache;
 use crate::http::{Clients, Timeouts, clients};
 use crate::plan::{Config, Plan};
 use crate::probe::{NoProposal, ProbeTarget, Proposal, TargetAuth, examine, explore, id_and_secret, listener_in_words};
 use crate::ship::Listener;
+use crate::state::{CredentialFile, DirectoryHold};
 use crate::text::Secret;
 use crate::text::humanize::counted;
 use crate::transport::Transport;
@@ -44,6 +47,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
         return ask_unknown(url, &arguments).await;
     }
     // A file may hang (on a dead mount), and a signal must be heard all the same.
+    let directory = folder_of(&path);
     let config = match tokio::task::spawn_blocking(move || read(&path)).await {
         Ok(Ok(config)) => config,
         Ok(Err(exit)) => return exit,
@@ -55,7 +59,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
     };
     match arguments.listener {
         true => ask_listener(client, &config).await,
-        false => ask_apis(client.into(), config, arguments.api).await,
+        false => ask_apis(client.into(), config, arguments.api, &directory).await,
     }
 }
 
@@ -133,8 +137,29 @@ async fn ask_listener(client: Clients, config: &Config) -> Exit {
     if is_right { Exit::Clean } else { Exit::Failed }
 }
 
+/// The APIs that may be asked, where their refresh tokens are kept, and how many may not: a refresh token that is taken once
+/// only is that of the fetcher which runs on the directory.
+fn with_refresh_tokens(
+    asked: Vec<Arc<Plan>>,
+    directory: &Path,
+) -> (Vec<Arc<Plan>>, TokenCache, Option<DirectoryHold>, usize) {
+    if !asked.iter().any(|plan| plan.has_refresh_token()) {
+        return (asked, TokenCache::default(), None, 0);
+    }
+    match DirectoryHold::take(directory) {
+        Ok(hold) => (asked, TokenCache::new(CredentialFile::of(directory)), Some(hold), 0),
+        Err(error) => {
+            let (refused, rest): (Vec<_>, Vec<_>) = asked.into_iter().partition(|plan| plan.has_refresh_token());
+            for plan in &refused {
+                print(&format!("{}\n! token: not asked for, as it needs its refresh token: {error}\n", plan.name));
+            }
+            (rest, TokenCache::default(), None, refused.len())
+        }
+    }
+}
+
 /// Each API, a few at a time; the reports come in the order of the config.
-async fn ask_apis(transport: Transport, config: Config, only: Option<String>) -> Exit {
+async fn ask_apis(transport: Transport, config: Config, only: Option<String>, directory: &Path) -> Exit {
     let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
     let asked: Vec<Arc<Plan>> =
         config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();
@@ -143,13 +168,13 @@ async fn ask_apis(transport: Transport, config: Config, only: Option<String>) ->
         return Exit::Config;
     }
     let count = asked.len();
+    let (asked, tokens, _hold, mut wrong) = with_refresh_tokens(asked, directory);
     let reports = asked.into_iter().map(|plan| {
-        let transport = transport.clone();
+        let (transport, tokens) = (transport.clone(), tokens.clone());
         // A task of its own: a large answer keeps nobody else waiting.
-        tokio::spawn(async move { examine(&transport, &plan, Utc::now()).await })
+        tokio::spawn(async move { examine(&transport, &plan, &tokens, Utc::now()).await })
     });
     let mut reports = stream::iter(reports).buffered(AT_A_TIME);
-    let mut wrong = 0_usize;
     while let Some(report) = reports.next().await {
         match report {
             Ok(report) => {

@@ -1,19 +1,22 @@
-//! `record`: iterations of one API, to stdout as a cassette. Takes no lock, ships nothing, writes no file.
+//! `record`: iterations of one API, to stdout as a cassette. Ships nothing, writes no file; but a refresh token that comes is
+//! kept, for which the directory is taken as a fetcher takes it.
 
 use std::path::{Path, PathBuf};
 
-use super::{Exit, print};
+use super::{Exit, folder_of, print};
 use crate::cassette::{self, CassetteKind, Entry, RecordError};
 use crate::cli::RecordArgs;
 use crate::config::{self, Environment};
+use crate::fetch::TokenCache;
 use crate::http::{Timeouts, clients};
 use crate::plan::Config;
 use crate::process::stop::Stop;
+use crate::state::{CredentialFile, DirectoryHold, StateError};
 use crate::text::humanize::counted;
 
 /// Records, and prints what was recorded.
 pub(super) async fn record(path: PathBuf, arguments: RecordArgs, stop: Stop) -> Exit {
-    let name = arguments.api.clone();
+    let (name, directory) = (arguments.api.clone(), folder_of(&path));
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let read = tokio::task::spawn_blocking(move || read(&path, &name));
     let (config, entry) = tokio::select! {
@@ -24,7 +27,7 @@ pub(super) async fn record(path: PathBuf, arguments: RecordArgs, stop: Stop) -> 
         },
         () = stop.requested() => return Exit::Failed,
     };
-    match record_to_text(&config, &entry, &arguments, stop).await {
+    match record_to_text(&config, &entry, &arguments, (&directory, stop)).await {
         Ok(text) => {
             print(text.trim_end());
             Exit::Clean
@@ -59,12 +62,16 @@ async fn record_to_text(
     config: &Config,
     entry: &Entry,
     arguments: &RecordArgs,
-    stop: Stop,
+    (directory, stop): (&Path, Stop),
 ) -> Result<String, RecordError> {
     let clients = clients(&config.extra_roots, Timeouts::default())
         .map_err(|error| RecordError::Local(std::io::Error::other(error.to_string())))?;
     let plan = config.apis.iter().find(|plan| plan.name == arguments.api);
     let plan = plan.ok_or_else(|| RecordError::Local(std::io::Error::other("there is no such API")))?;
+    // A refresh token may be taken once only: no fetcher must run on the directory meanwhile, and the next one is kept.
+    let local = |error: StateError| RecordError::Local(std::io::Error::other(error.to_string()));
+    let _hold = plan.has_refresh_token().then(|| DirectoryHold::take(directory)).transpose().map_err(local)?;
+    let clients = (clients, TokenCache::new(CredentialFile::of(directory)));
     let recorded = cassette::record(clients, config, plan, arguments.from, arguments.iterations, stop).await?;
     let kind = if arguments.verbatim { CassetteKind::Verbatim } else { CassetteKind::Replaced };
     let cassette = cassette::cassette_of(&recorded, entry, kind).await?;

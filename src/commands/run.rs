@@ -25,8 +25,8 @@ use crate::reload::{self, ConfigDigest};
 use crate::retry;
 use crate::ship::{DeadLetterFile, Listener};
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents, StateDir, StateError,
-    Store, serve_orders,
+    ApiState, CHECKPOINTS_FILE_NAME, CredentialFile, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents,
+    StateDir, StateError, Store, serve_orders,
 };
 use crate::status::{self, StatusRegistry};
 
@@ -178,7 +178,7 @@ pub(super) fn assemble(config: &Config, directory: &Path, stop: Stop, asked_max:
     let services = Services {
         listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
         transport: clients.into(),
-        tokens: TokenCache::default(),
+        tokens: TokenCache::new(CredentialFile::of(directory)),
         gates: Gates::default(),
         asked_max,
         undelivered: DeadLetterFile::new(directory),

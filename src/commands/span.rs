@@ -13,11 +13,13 @@ use indicatif::MultiProgress;
 
 use super::run::{Assembled, apis, assemble, read, run_once};
 use super::{Exit, folder_of};
+use crate::fetch::TokenCache;
 use crate::plan::{Config, Overlap, Plan};
 use crate::process::stop::Stop;
 use crate::record::date;
 use crate::retry;
 use crate::ship::DeadLetterFile;
+use crate::state::{CredentialFile, DirectoryHold};
 
 /// What is shipped again.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,14 @@ pub(super) async fn span(
     };
     let plans = config.apis.iter().map(|plan| Arc::new(of_span(plan, span))).collect();
     config = Config { apis: plans, ..config };
+    // A refresh token may be taken once only: the fetcher that runs here must not take the same one.
+    let needs_hold =
+        |plan: &&Arc<Plan>| plan.has_refresh_token() && only.as_ref().is_none_or(|only| plan.name == *only);
+    let hold = config.apis.iter().find(needs_hold).map(|plan| (plan.name.clone(), DirectoryHold::take(&directory)));
+    if let Some((api, Err(cause))) = &hold {
+        tracing::error!(api, %cause, "its refresh token can't be used");
+        return Exit::Failed;
+    }
     let scratch = match Scratch::make(&directory) {
         Ok(scratch) => scratch,
         Err(cause) => {
@@ -82,6 +92,7 @@ pub(super) async fn span(
     let Some(own) = Arc::get_mut(&mut services) else { return Exit::Failed };
     // What can't be delivered is kept where it is looked for.
     own.undelivered = DeadLetterFile::new(&directory);
+    own.tokens = TokenCache::new(CredentialFile::of(&directory));
     let until = span.until.map_or_else(|| "now".to_owned(), date::format);
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
     let apis = apis(config, accounts, &services);

@@ -1,7 +1,8 @@
 //! One entry of `auth_apis` or `oauth_apis`, compiled into a [`Plan`].
 
+use std::path::Path;
+
 use chrono::TimeDelta;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_yaml::{Mapping, Value};
 
 use super::catalog::{self, NamedType};
@@ -15,7 +16,10 @@ use super::reader::Reader;
 use super::secrets::{self, redactor};
 use super::section::{LIKENESS_MIN, Section};
 use super::value::Found;
-use crate::plan::{AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy};
+use crate::http::ClientIdentity;
+use crate::plan::{
+    AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy, TokenRequest,
+};
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::template::RequestTemplate;
 use crate::text::Redactor;
@@ -36,11 +40,13 @@ const SHOWN_TYPE_CHARS_MAX: usize = 20;
 /// Reads the entries of `auth_apis` and `oauth_apis`.
 pub(super) struct Entries<'v> {
     pub(super) reader: &'v Reader<'v>,
+    /// Where relative file names start from.
+    pub(super) directory: &'v Path,
 }
 
 impl<'v> Entries<'v> {
-    pub(super) fn new(reader: &'v Reader<'v>) -> Self {
-        Self { reader }
+    pub(super) fn new(reader: &'v Reader<'v>, directory: &'v Path) -> Self {
+        Self { reader, directory }
     }
 
     /// One entry, and whether it is to be asked; nothing where it has an error, which is noted.
@@ -55,7 +61,7 @@ impl<'v> Entries<'v> {
         let is_enabled = written.read_or(&keys::ENABLED, true);
         let preset = parameters::filled_in(self.reader, own, &found.spot, named);
         let merged = merge::merged(own, &preset, place);
-        let plan = Entries { reader: self.reader }.plan(&merged, found.spot.clone(), place, named);
+        let plan = Entries { ..*self }.plan(&merged, found.spot.clone(), place, named);
         Some((plan?, is_enabled.unwrap_or(true)))
     }
 
@@ -65,15 +71,8 @@ impl<'v> Entries<'v> {
         let interval = entry.read(&keys::TIME_INTERVAL);
         self.warn_of_marks(entry);
         let request = self.request(entry, named);
-        let headers = request.as_ref().map(|(request, _)| &request.first.headers);
-        let own_header = headers.is_some_and(|headers| headers.contains_key(AUTHORIZATION));
-        let token = (place == Place::OAuth).then(|| self.token_request(entry));
-        let auth = match (own_header, token) {
-            (true, _) => Some(Auth::OwnHeader),
-            (false, Some(token)) => token,
-            (false, None) if needs_no_credentials(entry, headers) => Some(Auth::OwnHeader),
-            (false, None) => self.basic(entry),
-        };
+        let auth = self.auth(entry, request.as_ref().map(|(request, _)| request), place == Place::OAuth);
+        let identity = self.identity(entry);
         let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
         let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
         let paths = self.paths(entry, zone);
@@ -91,6 +90,8 @@ impl<'v> Entries<'v> {
         request.write_in_zone(zone);
         let (auth, (paging, next_url)) = (auth?, paging?);
         let paths = Paths { next_url, ..paths? };
+        let identity = identity?;
+        self.check_proof(entry, &request, &auth);
         let redactor = self.redactor(entry, &request, &auth);
         Some(Plan {
             redactor,
@@ -110,7 +111,8 @@ impl<'v> Entries<'v> {
             paths,
             paging,
             custom_fields: custom_fields?,
-            auth,
+            auth: with_identity(auth, identity.as_deref()),
+            identity,
             request,
             rate,
         })
@@ -120,7 +122,7 @@ impl<'v> Entries<'v> {
     fn redactor(&self, entry: &Section<'_>, request: &RequestTemplate, auth: &Auth) -> Redactor {
         let filled = self.reader.filled(&entry.spot);
         let token_url = match auth {
-            Auth::Token(token) => Some(&token.url),
+            Auth::Token(token) => Some(&token.request.url),
             Auth::Basic { .. } | Auth::OwnHeader => None,
         };
         let urls = [
@@ -177,6 +179,17 @@ impl<'v> Entries<'v> {
     }
 }
 
+/// Token requests show the certificates, too, and those who show others share no token.
+fn with_identity(auth: Auth, identity: Option<&ClientIdentity>) -> Auth {
+    match auth {
+        Auth::Token(request) => {
+            let identity = identity.map(ClientIdentity::fingerprint);
+            Auth::Token(Box::new(TokenRequest { identity, ..*request }))
+        }
+        other => other,
+    }
+}
+
 /// How answers are read.
 fn response(entry: &Section<'_>) -> ResponseRule {
     ResponseRule {
@@ -207,14 +220,6 @@ fn end_policy(entry: &Section<'_>, request: &RequestTemplate, checkpoint: Checkp
         CheckpointKind::WindowEnd => ARRIVAL_DELAY_DEFAULT,
     };
     EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or(delay), longest, written }
-}
-
-/// Whether the entry says that there are none (`credentials: {}`), or leaves them out beside a header that carries a key.
-fn needs_no_credentials(entry: &Section<'_>, headers: Option<&HeaderMap>) -> bool {
-    match entry.top_level("credentials") {
-        Some(credentials) => credentials.as_mapping().is_some_and(Mapping::is_empty),
-        None => headers.is_some_and(|headers| headers.keys().any(|name| secrets::carries_credentials(name.as_str()))),
-    }
 }
 
 /// By an id a record is known again, so that looking back ships nothing twice.

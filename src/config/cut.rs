@@ -2,7 +2,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::reference::shown_key;
-use super::secrets::is_secret_name;
+use crate::text::is_secret_name;
 
 /// How many values that are cut are told of.
 const CUT_MAX: usize = 20;

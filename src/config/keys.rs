@@ -12,7 +12,8 @@ use super::kinds::entry::{
     OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
-use super::kinds::request::{Body, Form, HeaderTemplates, Headers, Hosts, HttpMethod, TokenUrl, Url};
+use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
+use super::kinds::request::{Body, Form, HeaderTemplates, Hosts, HttpMethod, TokenHeaders, TokenUrl, Url};
 use super::kinds::settings::CheckpointChoice;
 use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
@@ -80,6 +81,7 @@ use Need::{Else, OfType, Required, Unless};
 /// Names that mean the same as the first part of a way: the alias, and the name that the table has.
 pub(super) const ALIASES: &[(&str, &str)] = &[("data_http_request", "http_request")];
 
+const TOKEN_SAYS_WHO: &str = "the token request has a `body`, an `Authorization` header or an `assertion` of its own";
 const KEY_OR_NONE: &str = "a header carries a key, or `credentials: {}` says that there are none";
 
 keys! {
@@ -100,7 +102,7 @@ keys! {
     MEMORY: Bytes = Top "limits.memory", Else("`128MiB`");
     /// The APIs that are asked with Basic authentication.
     AUTH_APIS: ApiEntries = Top "auth_apis", Else("none");
-    /// The APIs that are asked with an OAuth 2.0 access token (client credentials).
+    /// The APIs that are asked with a token, which a login gives first: OAuth 2.0, or one of their own.
     OAUTH_APIS: ApiEntries = Top "oauth_apis", Else("none");
 
     TYPE: TypeName = Both "type", Required;
@@ -113,19 +115,46 @@ keys! {
     /// Its password or API key.
     PASSWORD: Credential = Auth "credentials.key", Unless(KEY_OR_NONE);
     /// The client id; sent where `token_http_request.body` is absent.
-    CLIENT_ID: Credential = OAuth "credentials.id", OfType;
+    CLIENT_ID: Credential = OAuth "credentials.id", Unless(TOKEN_SAYS_WHO);
     /// The client secret; sent where `token_http_request.body` is absent.
-    CLIENT_SECRET: Credential = OAuth "credentials.key", OfType;
+    CLIENT_SECRET: Credential = OAuth "credentials.key", Unless(TOKEN_SAYS_WHO);
     /// The token endpoint.
     TOKEN_URL: TokenUrl = OAuth "token_http_request.url", OfType;
     /// `POST`, or `GET` to carry the fields in the query.
     TOKEN_METHOD: HttpMethod = OAuth "token_http_request.method", Else("`POST`");
     /// Headers of the token request.
-    TOKEN_HEADERS: Headers = OAuth "token_http_request.headers", Else("none");
-    /// The form: text like `a=b&c=d`, or names and values. Surrounding whitespace is trimmed.
+    TOKEN_HEADERS: TokenHeaders = OAuth "token_http_request.headers", Else("none");
+    /// The form: text like `a=b&c=d`, or names and values. Surrounding whitespace is trimmed. Where the headers say
+    /// `Content-Type: application/json`, names and values are sent as JSON. `{refresh_token}` is replaced.
     TOKEN_BODY: Form = OAuth "token_http_request.body", Else("made from `credentials`");
     /// The scope to ask for where the body is made from `credentials`.
     TOKEN_SCOPE: OptionalText = OAuth "token_http_request.scope", Else("none");
+    /// How the client's id and secret are sent: `body`, or `basic` for the `Authorization` header.
+    TOKEN_CLIENT_AUTH: ClientAuth = OAuth "token_http_request.client_auth", Else("`body`");
+    /// Where the answer holds the token, a path or `header.NAME`. It goes as `Authorization: Bearer`, unless `{token}`
+    /// stands elsewhere in the request.
+    TOKEN_PATH: ValueLocator = OAuth "token_http_request.token", Else("`access_token`; cookies alone will do, too");
+    /// Where the answer says how long the token lasts: seconds, or a date.
+    TOKEN_EXPIRES_IN: OptionalPath = OAuth "token_http_request.expires_in", Else("`expires_in`");
+    /// The first refresh token. It stands in the token request as `{refresh_token}`. Where an answer brings another one,
+    /// that is kept in `credentials.json` and used from then on.
+    TOKEN_REFRESH: Credential = OAuth "token_http_request.refresh_token", Else("none");
+    /// A key file, to get the token by a signed JWT (RFC 7523): that of a Google service account, Box's config, or a private
+    /// key as PEM for a client of its own (`private_key_jwt`).
+    ASSERTION_FILE: FileName = OAuth "token_http_request.assertion.file", Else("none");
+    /// For whom it speaks: a user of the domain, for a service account.
+    ASSERTION_SUBJECT: OptionalText = OAuth "token_http_request.assertion.subject", Else("by the kind of file");
+    /// For whom it is meant.
+    ASSERTION_AUDIENCE: OptionalText = OAuth "token_http_request.assertion.audience",
+        Else("what the file says, or `token_http_request.url`");
+    /// The name of the key, where the file is a private key.
+    ASSERTION_KEY_ID: OptionalText = OAuth "token_http_request.assertion.key_id", Else("none");
+    /// A PEM file with the certificate that the client shows (mutual TLS), to the API and to the token endpoint.
+    CERT_FILE: FileName = Both "tls.cert_file", Else("none");
+    /// A PEM file with its private key.
+    KEY_FILE: FileName = Both "tls.key_file", Else("`tls.cert_file` holds it, too");
+    /// A PEM file with certificates that this entry trusts besides the others.
+    ENTRY_CA_FILE: FileName = Both "tls.ca_file", Else("none");
     /// The URL that lists the events. `data_http_request` is another name for `http_request`.
     URL: Url = Both "http_request.url", OfType;
     /// `GET` or `POST`.
@@ -144,6 +173,18 @@ keys! {
     NEXT_REQUEST_BODY: Body = Both "next_request.body", Else("as `http_request`");
     /// How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.
     TIMEOUT: Timeout = Both "http_request.timeout", Else("60s");
+    /// Signs each request with an HMAC: `sha1`, `sha256` or `sha512`. The signature stands in the request as
+    /// `{signature}`, in a header, in `credentials`, or as the whole value of a filter or field.
+    SIGN_HMAC: Hash = Both "sign.hmac", Else("none");
+    /// Signs each request with a hash; the key then stands in the text, as `{key}`.
+    SIGN_HASH: Hash = Both "sign.hash", Else("none");
+    /// The key of the signature.
+    SIGN_KEY: Credential = Both "sign.key", Unless("`sign` is absent");
+    /// What is signed, with `{method}`, `{host}`, `{path}`, `{query}`, `{body}`, `{body:sha256}`, `{key}` of exactly what
+    /// is sent, `{nonce}` (64 random characters, also in headers) and `{now}`.
+    SIGN_TEXT: SignedText = Both "sign.text", Unless("`sign` is absent");
+    /// How the signature is written: `hex` or `base64`.
+    SIGN_ENCODING: Encoding = Both "sign.encoding", Else("`hex`");
     /// Other origins that a next link or a redirect may lead to: `host`, `*.host`, `host:8443`, `http://host:8080`, or
     /// `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and
     /// private addresses must be spelled out.

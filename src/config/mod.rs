@@ -20,6 +20,7 @@
 mod api;
 pub mod catalog;
 pub mod catalog_text;
+mod certificates;
 mod cut;
 mod diagnostic;
 mod document;
@@ -29,6 +30,7 @@ mod filters;
 mod keys;
 mod kinds;
 mod locate;
+mod login;
 mod marks;
 mod merge;
 mod paging;
@@ -51,14 +53,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_yaml::{Mapping, Value};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
-pub(crate) use secrets::{carries_credentials, is_secret_name};
+pub(crate) use secrets::carries_credentials;
 pub use span::duration as parse_duration;
 pub use written::written_entry;
 
@@ -72,7 +71,7 @@ use document::{Document, Spot};
 use place::{List, Place};
 use reader::Reader;
 use section::Section;
-use value::{Found, Text};
+use value::Found;
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -189,12 +188,12 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Co
     top.check_keys(None);
     let listener = read_listener(reader, &top);
     let extra_roots = match top.read(&keys::CA_FILE) {
-        Some(file) => read_roots(reader, &file, directory),
+        Some(file) => certificates::roots(reader, &file, directory),
         None => Some(Vec::new()),
     };
     let memory_bytes = top.read(&keys::MEMORY).unwrap_or(BUDGET_BYTES_DEFAULT);
     let status_listen = top.read(&keys::STATUS_LISTEN);
-    let apis = read_apis(reader, &top);
+    let apis = read_apis(reader, &top, directory);
     let (listener, (mut apis, resting)) = (listener?, apis?);
     for plan in &mut apis {
         // No API ever gets it; if one knows it all the same, it isn't shown either.
@@ -235,37 +234,9 @@ fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
     Some(Output { url, token, acknowledge, redactor })
 }
 
-fn read_roots(reader: &Reader<'_>, file: &Text, directory: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    reader.names_file(&file.value);
-    let bytes = match expand::read_small(&directory.join(&file.value)) {
-        Ok(bytes) => bytes,
-        Err(what) => {
-            reader.error(&file.spot, format!("the file {what}"), None);
-            return None;
-        }
-    };
-    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) => {
-            if certificates.is_empty() {
-                reader.error(&file.spot, "the file holds no certificate in PEM form", None);
-            }
-            let mut roots = RootCertStore::empty();
-            if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
-                reader.error(&file.spot, "a certificate in the file can't be used", None);
-            }
-            Some(certificates)
-        }
-        // The error quotes what is in the file, which may be a key.
-        Err(_) => {
-            reader.error(&file.spot, "the file is not in PEM form", None);
-            None
-        }
-    }
-}
-
 /// The APIs to ask, and the names of those that rest.
-fn read_apis(reader: &Reader<'_>, top: &Section<'_>) -> Option<(Vec<Plan>, Vec<String>)> {
-    let entries = Entries::new(reader);
+fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: &Path) -> Option<(Vec<Plan>, Vec<String>)> {
+    let entries = Entries::new(reader, directory);
     let mut names: HashMap<String, Spot> = HashMap::new();
     let (mut plans, mut resting) = (Vec::new(), Vec::new());
     let mut count = 0_usize;

@@ -161,17 +161,21 @@ pub(super) fn canonical(within: &str) -> Cow<'_, str> {
     }
 }
 
-/// The table of docs/config.md: one row per path, for both lists of APIs.
+/// The table of docs/config.md: one row per path, for both lists of APIs; those at the top of the file have rows of their
+/// own.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = "| key | where | meaning | default |\n|---|---|---|---|\n".to_owned();
     for (index, key) in KEYS.iter().enumerate() {
-        if KEYS.iter().take(index).any(|before| before.path == key.path) {
+        // At the top of the file a key is another one than in an entry.
+        let is_same =
+            |other: &&KeyInfo| other.path == key.path && (other.place == Place::Top) == (key.place == Place::Top);
+        if KEYS.iter().take(index).any(|before| is_same(&before)) {
             continue;
         }
         let same: Vec<(&KeyInfo, Place)> = KEYS
             .iter()
-            .filter(|other| other.path == key.path)
+            .filter(is_same)
             .flat_map(|key| key.place.each().iter().map(move |place| (key, *place)))
             .collect();
         let of_each = |of: &dyn Fn(&KeyInfo, Place) -> String| match same.as_slice() {

@@ -1,7 +1,7 @@
 //! The requests of an entry: URL, method, headers, body and credentials.
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_yaml::Value;
 
@@ -13,15 +13,13 @@ use super::section::Section;
 use super::value::{Found, Text};
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
-use crate::plan::{Auth, TokenRequest};
 use crate::template::query::{self, QueryField};
 use crate::template::{
-    BodyTemplate, JsonTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError,
+    BodyTemplate, JsonTemplate, RequestParts, RequestTemplate, Template, UrlTemplate, VariableError, VariableSet,
 };
-use crate::text::Secret;
 
-const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 impl Entries<'_> {
@@ -32,14 +30,7 @@ impl Entries<'_> {
         named: &NamedType,
     ) -> Option<(RequestTemplate, Option<DateTime<Utc>>)> {
         self.refuse_two_names(entry);
-        let url = match entry.has_section_of(&keys::URL) {
-            true => entry.read(&keys::URL),
-            false => {
-                let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
-                self.reader.error(&entry.spot_of(&keys::URL), "a required key is missing", Some(hint));
-                None
-            }
-        };
+        let url = self.url(entry);
         let method = entry.read_or(&keys::METHOD, Method::GET);
         let (mut headers, filled_headers) = entry.read_or(&keys::HEADERS, Default::default()).unwrap_or_default();
         let body = entry.read(&keys::BODY).and_then(|found| data_body(&found, method.as_ref(), &mut headers));
@@ -64,8 +55,38 @@ impl Entries<'_> {
         first.write_start_dates(&start_format);
         let timeout = entry.read(&keys::TIMEOUT).unwrap_or(Timeouts::default().idle);
         let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
+        self.require_hosts(entry, [Some(&first), next.as_deref()], &hosts);
+        let sign = self.sign(entry).map(|mut sign| {
+            sign.text.change_variables(&mut |variable| variable.write_start_date(&start_format));
+            sign
+        });
         let (method, (_, url)) = (method?, url?);
-        Some((RequestTemplate { method, url, first, next, start_format, hosts, timeout }, configured))
+        Some((RequestTemplate { method, url, first, next, start_format, sign, hosts, timeout }, configured))
+    }
+
+    /// The URL of the data request, and the one that fixes the origin.
+    fn url(&self, entry: &Section<'_>) -> Option<(UrlTemplate, Url)> {
+        let (template, url) = match entry.has_section_of(&keys::URL) {
+            true => entry.read(&keys::URL),
+            false => {
+                let hint = "`data_http_request.url` means the same as `http_request.url`".to_owned();
+                self.reader.error(&entry.spot_of(&keys::URL), "a required key is missing", Some(hint));
+                None
+            }
+        }?;
+        // Where the login tells the origin, credentials go to that of the login, and as far as `hosts` says.
+        let login_url = entry
+            .top_level("token_http_request")
+            .and_then(|_| entry.find(&keys::TOKEN_URL))
+            .and_then(|found| found.text());
+        let login_url = login_url.and_then(|text| Url::parse(&text).ok());
+        let Some(url) = url.or(login_url) else {
+            let what = "`{login}` stands in it, and no token request gives it a value";
+            let hint = Some("add `token_http_request`, in an entry of `oauth_apis`".to_owned());
+            self.reader.error(&entry.spot_of(&keys::URL), what, hint);
+            return None;
+        };
+        Some((template, url))
     }
 
     /// The second page's request, where it differs, and its own query.
@@ -85,7 +106,8 @@ impl Entries<'_> {
         }
         let mut next = first.clone();
         if let Some((url, configured)) = entry.read(&keys::NEXT_REQUEST_URL) {
-            if first_url.is_some_and(|first| first.origin() != configured.origin()) {
+            let configured = configured.as_ref();
+            if first_url.zip(configured).is_some_and(|(first, next)| first.origin() != next.origin()) {
                 let what = "it leads to another origin than http_request.url";
                 self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, None);
             }
@@ -114,13 +136,22 @@ impl Entries<'_> {
         filters.into_iter().map(field).collect()
     }
 
-    /// A text with its variables; one with a format that it can't have is an error.
+    /// A text with its variables, without blanks around it; one with a format that it can't have is an error.
     pub(super) fn template(
         &self,
         text: &Text,
         parse: impl FnOnce(&str) -> Result<Template, VariableError>,
     ) -> Template {
-        parse(text.value.trim()).unwrap_or_else(|error| {
+        self.template_as_is(text, |text| parse(text.trim()))
+    }
+
+    /// The same with its blanks.
+    pub(super) fn template_as_is(
+        &self,
+        text: &Text,
+        parse: impl FnOnce(&str) -> Result<Template, VariableError>,
+    ) -> Template {
+        parse(&text.value).unwrap_or_else(|error| {
             self.reader.error(&text.spot, error.to_string(), None);
             Template::default()
         })
@@ -133,6 +164,16 @@ impl Entries<'_> {
                 let what = format!("`{name}` is there, too, and means the same");
                 self.reader.error(&entry.spot.key(alias), what, Some("keep one of them".to_owned()));
             }
+        }
+    }
+
+    /// An origin that an answer tells gets credentials only where the entry says which it may be.
+    fn require_hosts(&self, entry: &Section<'_>, parts: [Option<&RequestParts>; 2], hosts: &[HostRule]) {
+        let is_told = parts.into_iter().flatten().any(|parts| matches!(parts.url, UrlTemplate::Told(_)));
+        if is_told && !hosts.iter().any(HostRule::has_credentials) {
+            let what = "the login tells the host, and no entry of `hosts` says which it may be";
+            let hint = "like hosts: [{host: '*.my.vendor.example', credentials: true}]".to_owned();
+            self.reader.error(&entry.spot_of(&keys::HOSTS), what, Some(hint));
         }
     }
 
@@ -150,56 +191,6 @@ impl Entries<'_> {
         }
         rules
     }
-
-    pub(super) fn basic(&self, entry: &Section<'_>) -> Option<Auth> {
-        let (id, key) = (entry.require(&keys::USER), entry.require(&keys::PASSWORD));
-        Some(Auth::Basic { id: id?, key: Secret::new(key?) })
-    }
-
-    pub(super) fn token_request(&self, entry: &Section<'_>) -> Option<Auth> {
-        let (id, key) = (entry.read(&keys::CLIENT_ID), entry.read(&keys::CLIENT_SECRET));
-        let url = entry.read(&keys::TOKEN_URL);
-        let method = entry.read_or(&keys::TOKEN_METHOD, Method::POST);
-        let mut headers = entry.read_or(&keys::TOKEN_HEADERS, HeaderMap::new()).unwrap_or_default();
-        let form = self.token_form(entry, &headers, id.as_deref(), key.as_deref());
-        let (mut url, method, (form, content_type)) = (url?, method?, form?);
-        if method == Method::GET {
-            let own = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
-            url.set_query(Some(&own.into_iter().chain([form]).collect::<Vec<_>>().join("&")));
-            return Some(Auth::Token(Box::new(TokenRequest { method, url, headers, body: None })));
-        }
-        headers.entry(CONTENT_TYPE).or_insert(content_type);
-        Some(Auth::Token(Box::new(TokenRequest { method, url, headers, body: Some(Secret::new(form)) })))
-    }
-
-    /// The token request's body; made from the credentials where the config gives none.
-    fn token_form(
-        &self,
-        entry: &Section<'_>,
-        headers: &HeaderMap,
-        id: Option<&str>,
-        key: Option<&str>,
-    ) -> Option<(String, HeaderValue)> {
-        let scope = entry.read(&keys::TOKEN_SCOPE);
-        let Some(found) = entry.read(&keys::TOKEN_BODY) else { return own_form(headers, id?, key?, scope.as_deref()) };
-        match found.value {
-            Value::Mapping(_) if headers.get(CONTENT_TYPE).is_some_and(is_json_type) => {
-                Some((found.json()?.to_string(), JSON))
-            }
-            Value::Mapping(_) => {
-                let credential = |text: Text| Found { spot: text.spot, ..found.clone() }.credential(text.value);
-                let pairs = found.pairs().into_iter().map(|(name, text)| Some((name, credential(text)?)));
-                let pairs = pairs.collect::<Option<Vec<(String, String)>>>()?;
-                let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                Some((query::form_from_pairs(pairs), FORM))
-            }
-            _ => {
-                let text = found.text()?;
-                let own_type = headers.get(CONTENT_TYPE).is_some_and(|own| !is_form_type(own));
-                Some(if own_type { (text, FORM) } else { (query::form_from_text(&text), FORM) })
-            }
-        }
-    }
 }
 
 /// The body of a data request, with its content type where the headers have none.
@@ -213,13 +204,13 @@ fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap
         Err(error) => found.refuse(&error.to_string(), None),
     };
     let (body, content_type) = match found.value {
-        Value::Mapping(_) | Value::Sequence(_) => (template(json_body(&found.json()?, None))?, JSON),
+        Value::Mapping(_) | Value::Sequence(_) => (template(json_body(&found.json()?, None, VariableSet::Data))?, JSON),
         _ => {
             let text = found.text()?;
             let is_form = headers.get(CONTENT_TYPE).map_or(text.contains('='), is_form_type);
             match (serde_json::from_str::<serde_json::Value>(&text), is_form) {
-                (Ok(json), _) => (template(json_body(&json, Some(&text)))?, JSON),
-                (Err(_), true) => (template(form_body(&text))?, FORM),
+                (Ok(json), _) => (template(json_body(&json, Some(&text), VariableSet::Data))?, JSON),
+                (Err(_), true) => (template(form_body(&text, VariableSet::Data))?, FORM),
                 (Err(_), false) => (template(Template::parse(&text).map(BodyTemplate::Text))?, PLAIN),
             }
         }
@@ -229,8 +220,12 @@ fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap
 }
 
 /// A JSON body. Without variables it is sent as it was written.
-fn json_body(json: &serde_json::Value, written: Option<&str>) -> Result<BodyTemplate, VariableError> {
-    let template = JsonTemplate::of(json)?;
+pub(super) fn json_body(
+    json: &serde_json::Value,
+    written: Option<&str>,
+    set: VariableSet,
+) -> Result<BodyTemplate, VariableError> {
+    let template = JsonTemplate::of(json, set)?;
     Ok(match template.templates().is_empty() {
         true if written.is_some_and(|text| text.contains("{'{'}")) => BodyTemplate::Json(template),
         true => BodyTemplate::Text(Template::text(written.map_or_else(|| json.to_string(), str::to_owned))),
@@ -239,26 +234,16 @@ fn json_body(json: &serde_json::Value, written: Option<&str>) -> Result<BodyTemp
 }
 
 /// A form. Without variables what is encoded already stays as it is.
-fn form_body(text: &str) -> Result<BodyTemplate, VariableError> {
-    let body = BodyTemplate::form(text)?;
+pub(super) fn form_body(text: &str, set: VariableSet) -> Result<BodyTemplate, VariableError> {
+    let body = BodyTemplate::form(text, set)?;
     let has_variables = body.templates().iter().any(|template| template.variables().next().is_some());
     Ok(if has_variables { body } else { BodyTemplate::Text(Template::text(query::form_from_text(text))) })
 }
 
-/// The form of client credentials.
-fn own_form(headers: &HeaderMap, id: &str, key: &str, scope: Option<&str>) -> Option<(String, HeaderValue)> {
-    let own = [("client_id", id), ("client_secret", key)];
-    // One way of client authentication at a time (RFC 6749, section 2.3).
-    let own = own.into_iter().filter(|_| !headers.contains_key(AUTHORIZATION));
-    let scope = scope.map(|scope| ("scope", scope));
-    let fields = std::iter::once(("grant_type", "client_credentials")).chain(own).chain(scope);
-    Some((query::form_from_pairs(fields), FORM))
-}
-
-fn is_json_type(value: &HeaderValue) -> bool {
+pub(super) fn is_json_type(value: &HeaderValue) -> bool {
     value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("json"))
 }
 
-fn is_form_type(value: &HeaderValue) -> bool {
+pub(super) fn is_form_type(value: &HeaderValue) -> bool {
     value.to_str().is_ok_and(|value| value.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"))
 }

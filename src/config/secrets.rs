@@ -5,9 +5,9 @@ use reqwest::header::HeaderMap;
 use super::expand::without_line_end;
 use super::keys;
 use super::section::Section;
-use crate::plan::Auth;
+use crate::plan::{Auth, TokenRequest};
 use crate::template::{BodyTemplate, RequestParts, RequestTemplate};
-use crate::text::{Redactor, Secret};
+use crate::text::{Redactor, Secret, is_secret_name};
 
 /// Everything of an entry that must not be seen.
 pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'_>, filled: Vec<Secret>) -> Redactor {
@@ -22,10 +22,9 @@ pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'
     }
     secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
     secrets.extend(request.url.password().map(str::to_owned));
+    secrets.extend(request.sign.iter().map(|sign| sign.key.expose().to_owned()));
     if let Auth::Token(token) = auth {
-        let form = token.body.as_ref().map_or_else(|| token.url.query().unwrap_or_default(), Secret::expose);
-        secrets.extend(body_values(form, |name| !PUBLIC_TOKEN_FIELDS.contains(&name)));
-        secrets.extend(header_secrets(&token.headers));
+        secrets.extend(token_secrets(token));
     }
     Redactor::new(secrets.into_iter().map(Secret::new).chain(filled))
 }
@@ -44,6 +43,30 @@ pub(super) fn shown(masked: &str) -> String {
 
 /// Fields of a token request that an error may name, as they help to correct it.
 const PUBLIC_TOKEN_FIELDS: &[&str] = &["grant_type", "scope"];
+
+/// What must not be seen of a token request.
+fn token_secrets(token: &TokenRequest) -> Vec<String> {
+    let RequestParts { query, headers, filled_headers, body, .. } = &token.request.first;
+    let is_hidden = |name: &str| !PUBLIC_TOKEN_FIELDS.contains(&name);
+    let fields = match body {
+        Some(BodyTemplate::Form(fields)) => fields.iter().chain(query),
+        _ => [].iter().chain(query),
+    };
+    let fields = fields.filter(|field| is_hidden(&field.name)).map(|field| field.value.texts());
+    let texts = match body {
+        Some(BodyTemplate::Form(_)) => Vec::new(),
+        Some(body) => body.texts(),
+        None => vec![token.request.url.query().unwrap_or_default().to_owned()],
+    };
+    let mut secrets: Vec<String> = texts.iter().flat_map(|text| body_values(text, is_hidden)).chain(fields).collect();
+    secrets.extend(header_secrets(headers));
+    secrets.extend(filled_headers.iter().map(|(_, template)| template.texts()));
+    let client = token.assertion.iter().filter_map(|assertion| assertion.client.as_ref());
+    secrets.extend(client.map(|(_, secret)| secret.expose().to_owned()));
+    secrets.extend(token.refresh_token.iter().map(|token| token.expose().to_owned()));
+    secrets.retain(|secret| !secret.trim().is_empty());
+    secrets
+}
 
 /// What must not be seen of the parts of a request.
 fn parts_secrets(parts: &RequestParts) -> Vec<String> {
@@ -97,27 +120,3 @@ fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
 pub(crate) fn carries_credentials(header: &str) -> bool {
     is_secret_name(header) || header.eq_ignore_ascii_case("cookie")
 }
-
-/// Names that other systems give to fields with secrets in them.
-pub(crate) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_lowercase();
-    SECRET_NAME_PARTS.iter().any(|part| name.contains(part))
-}
-
-/// What the names of secrets have in them.
-pub(super) const SECRET_NAME_PARTS: [&str; 14] = [
-    "secret",
-    "pass",
-    "pwd",
-    "token",
-    "key",
-    "assertion",
-    "auth",
-    "sig",
-    "cred",
-    "code",
-    "session",
-    "jwt",
-    "hmac",
-    "sas",
-];

@@ -1,11 +1,11 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{StatusCode, Url};
 
 use super::answer::{self, BodyReader, Silence};
-use super::auth::Credentials;
+use super::auth::AuthorizedRequest;
 use super::failure::{Refused, flawed};
 use super::room::Room;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
@@ -14,7 +14,6 @@ use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
 use crate::plan::Plan;
 use crate::runtime::beside_the_runtime;
-use crate::template::Request;
 use crate::text::Redactor;
 use crate::transport::Transport;
 use crate::window::Moment;
@@ -31,7 +30,6 @@ const TIMEOUT_KEY: &str = "http_request.timeout";
 pub(super) struct Attempt<'a> {
     pub(super) transport: &'a Transport,
     pub(super) plan: &'a Plan,
-    pub(super) access: &'a Credentials,
     pub(super) is_http1: bool,
     /// When it is made, by our clock.
     pub(super) at: DateTime<Utc>,
@@ -49,10 +47,15 @@ pub(super) struct Got {
 
 impl Attempt<'_> {
     /// One request, with its redirects. Where many are made at a time, room is taken for the body as it comes in.
-    pub(super) async fn make(self, request: &Request, mut room: Option<&mut Room<'_>>) -> Result<Got, AttemptError> {
-        let (Self { access, .. }, url) = (self, &request.url);
-        let outgoing = self.outgoing(request);
-        let sent = send(&outgoing, url, &access.redactor);
+    pub(super) async fn make(
+        self,
+        authorized: &AuthorizedRequest,
+        mut room: Option<&mut Room<'_>>,
+    ) -> Result<Got, AttemptError> {
+        let AuthorizedRequest { request, redactor, .. } = authorized;
+        let url = &request.url;
+        let outgoing = self.outgoing(authorized);
+        let sent = send(&outgoing, url, redactor);
         let sent = match &mut room {
             Some(room) => room.patiently(0, sent).await,
             None => sent.await,
@@ -62,14 +65,14 @@ impl Attempt<'_> {
         let status = response.status();
         let headers = response.headers().clone();
         let moment = Moment::new(self.at, answer::date(&headers));
-        let secrets = access.redactor.clone();
+        let secrets = redactor.clone();
         let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
         let is_empty = self.plan.response.empty_statuses.contains(&status);
         if is_empty || !status.is_success() {
             let refused = Refused::read(response, url, elsewhere).await;
             return match is_empty && !refused.is_web_page() {
                 true => Ok(Got { answer: without_records, status, flaw: None }),
-                false => Err(refused.failure(self.transport.clock().now(), &access.redactor)),
+                false => Err(refused.failure(self.transport.clock().now(), redactor)),
             };
         }
         let reading = BodyReader {
@@ -78,15 +81,15 @@ impl Attempt<'_> {
             counters: self.counters,
             room: room.as_deref_mut(),
         };
-        let bytes = answer::read(response, url, reading, &access.redactor).await?;
+        let bytes = answer::read(response, url, reading, redactor).await?;
         if status == StatusCode::NO_CONTENT {
             return Ok(Got { answer: without_records, status, flaw: None });
         }
-        let decoded = self.decode(bytes, url, &without_records.headers, room).await?;
+        let decoded = self.decode(bytes, (url, redactor), &without_records.headers, room).await?;
         let Decoded { text, was_lossy, is_made } = decoded;
         // What was made here is whole.
         let flaw = if is_made { None } else { flaw::of(&text) };
-        let flaw = flaw.map(|flaw| flawed(flaw, url, status, &access.redactor));
+        let flaw = flaw.map(|flaw| flawed(flaw, url, status, redactor));
         Ok(Got { answer: Answer { text: Some(text), was_lossy, ..without_records }, status, flaw })
     }
 
@@ -94,7 +97,7 @@ impl Attempt<'_> {
     async fn decode(
         self,
         body: Vec<u8>,
-        url: &Url,
+        (url, redactor): (&Url, &Redactor),
         headers: &HeaderMap,
         mut room: Option<&mut Room<'_>>,
     ) -> Result<Decoded, AttemptError> {
@@ -111,19 +114,18 @@ impl Attempt<'_> {
                 Err(DecodeError::TooLarge { .. }) if limit < PAGE_BYTES_MAX => {
                     limit = limit.saturating_mul(LIMIT_FACTOR)
                 }
-                decoded => return decoded.map_err(|cause| undecoded(cause, url, &self.access.redactor)),
+                decoded => return decoded.map_err(|cause| undecoded(cause, url, redactor)),
             }
         }
     }
 
-    fn outgoing<'o>(&'o self, request: &'o Request) -> Outgoing<'o> {
-        let template = &self.plan.request;
-        let mut headers = request.headers.clone();
-        headers.extend(self.access.authorization.clone().map(|value| (AUTHORIZATION, value)));
+    fn outgoing<'o>(&'o self, authorized: &'o AuthorizedRequest) -> Outgoing<'o> {
+        let (template, request) = (&self.plan.request, &authorized.request);
         Outgoing {
             transport: self.transport,
             method: &request.method,
-            headers,
+            headers: request.headers.clone(),
+            cookies: authorized.cookies.as_ref(),
             body: request.body.as_ref(),
             configured: &template.url,
             beyond: CrossOrigin::Strip(&template.hosts),

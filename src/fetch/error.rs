@@ -11,6 +11,7 @@ use crate::decode::DecodeError;
 use crate::http::{PrivateAddress, cause, unreachable_anchor};
 use crate::record::date;
 use crate::retry::Verdict;
+use crate::state::CredentialError;
 use crate::template::RequestError;
 use crate::text::Redactor;
 use crate::transport::refuses_http2;
@@ -143,12 +144,23 @@ pub enum FetchError {
     #[error("no access token: {0}")]
     Token(Box<FetchError>),
     /// An answer to the token request without a token in it.
-    #[error("{url} answered without an `access_token`{error_body}")]
+    #[error("{url} answered without a token: there is no `{place}` in it{error_body}")]
     NoToken {
         /// What was asked.
         url: String,
+        /// Where the token should stand.
+        place: String,
         /// What the answer says, scrubbed.
         error_body: String,
+    },
+    /// The refresh token that counts isn't known, or the next one can't be kept.
+    #[error("{0}, so no refresh token is used")]
+    Credentials(CredentialError),
+    /// The key of an assertion can't sign.
+    #[error("the assertion can't be signed: {cause}")]
+    Assertion {
+        /// Why not.
+        cause: String,
     },
     /// Pages of other APIs take all the memory that there may be.
     #[error(

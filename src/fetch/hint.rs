@@ -13,13 +13,14 @@ impl FetchError {
     #[must_use]
     pub fn hint(&self, auth: &Auth) -> Option<&'static str> {
         match self {
-            Self::Token(error) => token_hint(error),
+            Self::Token(error) => token_hint(error, auth),
             Self::Status { status, error_body, .. } => of_status(*status, error_body, auth),
             Self::Broken { cause, .. } => unreachable_advice(cause, "http_request.url"),
             Self::Limited { .. } | Self::Held { .. } => Some(
                 "nothing: it is asked again at that time; to need fewer requests, make settings.time_interval longer",
             ),
             Self::Request(_) => Some("check the variables in the entry: each needs a value where it stands"),
+            Self::Credentials(_) => token_hint(self, auth),
             Self::Lost(_) => Some("nothing, if the next iteration goes through"),
             Self::WebPage { .. } => {
                 Some("check http_request.url, and the credentials: gateways and login pages answer so, too")

@@ -30,7 +30,7 @@ pub(crate) use auth::Credentials;
 pub use auth::{TokenCache, TokenSlot};
 pub use error::FetchError;
 pub use gate::{Gate, Gates};
-pub(crate) use once::{Call, RefusedAnswer, access_once, page_once};
+pub(crate) use once::{Call, PageOnce, RefusedAnswer, access_once, page_once};
 pub use waits::Waits;
 
 use crate::counters::Counters;
@@ -170,8 +170,9 @@ impl PageAttempts<'_> {
             room.take_first().await?;
         }
         let (at, clock) = (transport.request_time(), transport.clock());
-        let attempt = Attempt { transport, plan, access: &credentials, is_http1, at, counters };
-        let request = plan.request.build(&Scope { now: at, ..self.scope })?;
+        let scope = Scope { now: at, ..self.scope };
+        let request = credentials.request(plan, &plan.request, &scope)?;
+        let attempt = Attempt { transport, plan, is_http1, at, counters };
         let made = attempt.make(&request, self.room.as_mut()).await;
         let refusal = match &made {
             Ok(got) if got.refuses_token() => Some(Refusal::Clear),
@@ -185,7 +186,7 @@ impl PageAttempts<'_> {
                 gate.note(retry::quota(&answer.headers, clock.now()), clock.instant());
                 return Ok(AttemptOutcome::Done(Answer { permit: self.room.take().map(Room::into_permit), ..answer }));
             }
-            Ok(got) => got.failure(&request.url, &credentials.redactor),
+            Ok(got) => got.failure(&request.request.url, &request.redactor),
             Err(failure) => failure,
         };
         if is_renewed {

@@ -1,17 +1,18 @@
 //! One try each, with its status and time, for whoever sits and waits for it; nothing is asked twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Got};
-use super::auth::{Credentials, try_ask};
+use super::auth::{Credentials, LoginAnswer, TokenCache};
 use super::{Answer, AttemptError, FetchError};
 use crate::counters::Counters;
 use crate::plan::{Auth, Plan};
 use crate::retry::Verdict;
-use crate::template::Request;
+use crate::template::{RequestTemplate, Scope};
 use crate::transport::Transport;
 
 /// A call that was answered well.
@@ -46,30 +47,43 @@ impl RefusedAnswer {
     }
 }
 
-/// What the API's requests need; asks for a token where the plan has one, once.
+/// What the API's requests need; asks for a token where the plan has one, once. `tokens` keeps the refresh token that
+/// comes with it.
 ///
 /// # Errors
 /// Where there is no token.
 pub(crate) async fn access_once(
     transport: &Transport,
     plan: &Plan,
+    tokens: &TokenCache,
 ) -> Result<(Credentials, Option<Call>), RefusedAnswer> {
     let Auth::Token(request) = &plan.auth else { return Ok((Credentials::by_config(plan), None)) };
     let begun = Instant::now();
-    let mut asked = try_ask(transport, request, &plan.redactor, false).await;
+    let slot = tokens.slot(request);
+    let asking = slot.asking(transport, request, &plan.redactor);
+    let mut asked = asking.clone().attempt(false).await;
     if asked.as_ref().is_err_and(|failure| failure.wants_http1) {
-        asked = try_ask(transport, request, &plan.redactor, true).await;
+        asked = asking.attempt(true).await;
     }
     match asked {
-        Ok((token, status)) => {
-            let call = Call { status, took: begun.elapsed(), token_life: token.life };
-            Ok((Credentials::by_token(plan, &token.value), Some(call)))
+        Ok(LoginAnswer { login, life, status, .. }) => {
+            let call = Call { status, took: begun.elapsed(), token_life: life };
+            Ok((Credentials::by_login(plan, Arc::new(login)), Some(call)))
         }
         Err(failure) => {
             let RefusedAnswer { error, took, wait } = RefusedAnswer::after(begun, failure);
             Err(RefusedAnswer { error: error.of_token(), took, wait })
         }
     }
+}
+
+/// A page that is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct PageOnce<'a> {
+    /// The plan's own request, or one that was made of it.
+    pub(crate) template: &'a RequestTemplate,
+    /// Its values, but for what proves who asks.
+    pub(crate) scope: Scope<'a>,
 }
 
 /// One page. What is wrong with its body is for who reads it.
@@ -80,15 +94,16 @@ pub(crate) async fn page_once(
     transport: &Transport,
     plan: &Plan,
     access: &Credentials,
-    request: &Request,
+    page: PageOnce<'_>,
 ) -> Result<(Answer, Call), RefusedAnswer> {
     let begun = Instant::now();
+    let request = access.request(plan, page.template, &page.scope);
+    let request = request.map_err(|error| RefusedAnswer::after(begun, AttemptError::end(error.into())))?;
     let counters = Counters::default();
-    let attempt =
-        Attempt { transport, plan, access, is_http1: false, at: transport.request_time(), counters: &counters };
-    let mut made = attempt.make(request, None).await;
+    let attempt = Attempt { transport, plan, is_http1: false, at: transport.request_time(), counters: &counters };
+    let mut made = attempt.make(&request, None).await;
     if made.as_ref().is_err_and(|failure| failure.wants_http1) {
-        made = Attempt { is_http1: true, ..attempt }.make(request, None).await;
+        made = Attempt { is_http1: true, ..attempt }.make(&request, None).await;
     }
     match made {
         Ok(Got { answer, status, .. }) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),

@@ -1,6 +1,6 @@
 //! One request and its redirects: within the origin as they say, beyond it only where the entry's `hosts` says so.
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::answer::Silence;
@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use super::{AttemptError, FetchError};
 use crate::hosts::{self, AllowedHosts, HostRule};
 use crate::http::ClientChoice;
+use crate::template::Cookies;
 use crate::text::{Redactor, Secret};
 use crate::transport::{Transport, TransportError, WireRequest};
 
@@ -21,6 +22,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) transport: &'a Transport,
     pub(super) method: &'a Method,
     pub(super) headers: HeaderMap,
+    /// Those of the login, which go to its origin alone.
+    pub(super) cookies: Option<&'a Cookies>,
     pub(super) body: Option<&'a Secret>,
     /// The URL of the config, which fixes the origin.
     pub(super) configured: &'a Url,
@@ -69,6 +72,15 @@ fn refused(url: String, why: &'static str) -> AttemptError {
     AttemptError::end(FetchError::Redirect { url, why })
 }
 
+/// The cookies of the login behind those of the config: there is one such header (RFC 6265, section 5.4).
+fn with_own_cookies(cookies: &Cookies, own: Option<&HeaderValue>) -> HeaderValue {
+    let joined = own.map(|own| [own.as_bytes(), b"; ", cookies.header.as_bytes()].concat());
+    let joined = joined.and_then(|joined| HeaderValue::from_bytes(&joined).ok());
+    let mut header = joined.unwrap_or_else(|| cookies.header.clone());
+    header.set_sensitive(true);
+    header
+}
+
 /// No answer.
 fn unanswered(url: &Url, error: TransportError, redactor: &Redactor) -> AttemptError {
     match error {
@@ -115,6 +127,10 @@ impl Hop {
         let (is_http1, idle) = (outgoing.is_http1, outgoing.silence.max);
         let choice = ClientChoice { is_named: self.reach.is_named, is_http1, idle };
         let mut headers = if self.is_bare() { HeaderMap::new() } else { outgoing.headers.clone() };
+        let is_own = |cookies: &&Cookies| !self.is_bare() && cookies.origin.origin() == self.url.origin();
+        if let Some(cookies) = outgoing.cookies.filter(is_own) {
+            headers.insert(COOKIE, with_own_cookies(cookies, headers.get(COOKIE)));
+        }
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         if !self.has_body {
             headers.remove(CONTENT_TYPE);

@@ -1,12 +1,13 @@
 //! The clients, each with connections of its own: a request takes the one that suits it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::guard::{Guard, proxy_hosts};
-use super::{ClientError, PrivateAddress, Timeouts, builder, tls};
+use super::{ClientError, ClientIdentity, PrivateAddress, Timeouts, builder, tls};
 
 /// The clients of the process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Clients {
     guarded: Client,
     limits: Timeouts,
     guard: Guard,
+    /// What is trusted besides the system's.
+    extra_roots: Arc<[CertificateDer<'static>]>,
 }
 
 /// How a request goes.
@@ -39,7 +42,15 @@ pub struct ClientChoice {
 /// # Errors
 /// Where a certificate is unusable, or a proxy variable of the environment is.
 pub fn clients(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Clients, ClientError> {
-    let tls = tls(extra_roots)?;
+    made(extra_roots.into(), None, timeouts)
+}
+
+fn made(
+    extra_roots: Arc<[CertificateDer<'static>]>,
+    identity: Option<&ClientIdentity>,
+    timeouts: Timeouts,
+) -> Result<Clients, ClientError> {
+    let tls = tls(&extra_roots, identity)?;
     let mut http1 = tls.clone();
     http1.alpn_protocols = vec![b"http/1.1".to_vec()];
     let guard = Guard::new(proxy_hosts(|name| std::env::var(name).ok()));
@@ -50,10 +61,19 @@ pub fn clients(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> R
         guarded: builder(http1, timeouts)?.http1_only().dns_resolver(guard.clone()).build()?,
         limits: timeouts,
         guard,
+        extra_roots,
     })
 }
 
 impl Clients {
+    /// Clients of its own for an entry that shows a certificate, or trusts other ones.
+    ///
+    /// # Errors
+    /// As [`clients`].
+    pub fn with_identity(&self, identity: &ClientIdentity) -> Result<Self, ClientError> {
+        made(Arc::clone(&self.extra_roots), Some(identity), self.limits)
+    }
+
     /// The client for a request that goes this way, and how long a whole answer may take then.
     #[must_use]
     pub fn on(&self, way: ClientChoice) -> (&Client, Duration) {

@@ -24,6 +24,7 @@ pub use report::{IterationError, IterationReport};
 
 use crate::counters::Counters;
 use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
+use crate::http::ClientError;
 use crate::memory::MemoryBudget;
 use crate::plan::{Auth, Plan};
 use crate::process::stop::{Recall, Stop};
@@ -106,6 +107,8 @@ pub struct Api {
     claim: Claim,
     account: ApiState,
     counters: Arc<Counters>,
+    /// Its own way to the API, where it shows certificates.
+    transport: Option<Transport>,
     /// Where its access token is kept.
     token: Arc<TokenSlot>,
     /// Where it meets the others with its host and login.
@@ -129,6 +132,7 @@ impl Api {
             claim,
             account,
             counters: Arc::default(),
+            transport: None,
             token: Arc::default(),
             gate: Arc::default(),
             recall: Recall::never(),
@@ -150,6 +154,7 @@ impl Api {
             self.has_told_overrule = false;
         }
         self.plan = plan;
+        self.transport = None;
     }
 
     /// What is to be kept of it where it may never come back; all of it, where it holds what isn't kept anywhere else.
@@ -274,6 +279,18 @@ impl Api {
         Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max, clock)
     }
 
+    /// Sees to a way of its own, where the entry has certificates.
+    fn connect(&mut self, services: &Services, plan: &Plan) -> Result<(), IterationError> {
+        let Some(identity) = plan.identity.as_ref().filter(|_| self.transport.is_none()) else { return Ok(()) };
+        let made = services.transport.with_identity(identity);
+        let broken = |error: ClientError| {
+            let (url, cause) = (plan.redactor.url(&plan.request.url), error.to_string());
+            IterationError::Fetch { page: 1, cause: FetchError::Broken { url, cause } }
+        };
+        self.transport = Some(made.map_err(broken)?);
+        Ok(())
+    }
+
     /// Every page of the window. Gives the checkpoint after it, and since when everything is remembered.
     async fn sweep(
         &mut self,
@@ -286,9 +303,13 @@ impl Api {
         if let Auth::Token(request) = &plan.auth {
             self.token = services.tokens.slot(request);
         }
+        if let Err(error) = self.connect(services, plan) {
+            return (Err(Cut { error, moved: None }), IterationReport::default());
+        }
         let waits = self.waits(services);
         self.gate = services.gates.of(plan);
-        let (transport, token, gate) = (&services.transport, &self.token, &self.gate);
+        let transport = self.transport.as_ref().unwrap_or(&services.transport);
+        let (token, gate) = (&self.token, &self.gate);
         let counters = &*self.counters;
         let (memory, outage) = (&services.memory, services.listener.outage());
         let fetcher = Fetcher { transport, plan, waits, token, gate, memory, outage, counters };

@@ -6,6 +6,8 @@
 
 mod link;
 
+use std::fmt;
+
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
 
@@ -70,6 +72,16 @@ pub enum Locator {
     Body(JsonPath),
     /// In a header.
     Header(HeaderName),
+}
+
+/// As the config writes it.
+impl fmt::Display for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(path) => f.write_str(path.text()),
+            Self::Header(name) => write!(f, "header.{name}"),
+        }
+    }
 }
 
 /// A flag of the answer that says whether more follows.

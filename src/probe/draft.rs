@@ -13,7 +13,7 @@ use crate::config::catalog::List;
 use crate::config::{self, Environment};
 use crate::plan::Plan;
 use crate::record::{Paths, date};
-use crate::template::{Position, Request, RequestError, RequestTemplate, Scope};
+use crate::template::RequestTemplate;
 
 /// A draft of which nothing is known yet; it can be compiled.
 pub(super) fn blank(kind: Kind) -> Draft {
@@ -63,16 +63,13 @@ pub(super) fn type_paths(kind: Kind) -> Option<Paths> {
     compile(&ProbeTarget { url, auth, headers: Vec::new() }, &draft).ok().map(|plan| plan.paths.clone())
 }
 
-/// The request for a page with nothing in it that speaks of a start date, where the API lets it be left out.
-///
-/// # Errors
-/// [`RequestError`], where a variable has no value.
+/// The request for a page with nothing in it that speaks of a start date, where the API lets it be left out, and the start
+/// date that it is filled in with.
 pub(super) fn without_start(
     draft: &Draft,
     template: &RequestTemplate,
-    position: &Position,
     now: DateTime<Utc>,
-) -> Result<Request, RequestError> {
+) -> (RequestTemplate, DateTime<Utc>) {
     let mut template = template.clone();
     let start = match &draft.bounds {
         Some(bounds) => date::before(now, bounds.span()),
@@ -81,7 +78,7 @@ pub(super) fn without_start(
             DateTime::UNIX_EPOCH
         }
     };
-    template.build(&Scope { start, end: Some(now), now, position })
+    (template, start)
 }
 
 /// The window of a plan that one request may ask for: its newest part, where it is longer than that.

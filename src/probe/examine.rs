@@ -9,12 +9,12 @@ use super::draft::newest_part;
 use super::redact;
 use super::report::{ProbeReport, answered};
 use super::suggest;
-use crate::fetch::{Answer, Credentials, access_once, error_words, page_once};
+use crate::fetch::{Answer, Credentials, PageOnce, TokenCache, access_once, error_words, page_once};
 use crate::plan::Plan;
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
-use crate::template::{Position, Request, Scope};
+use crate::template::{Position, ProofScope, Scope};
 use crate::text::Redactor;
 use crate::text::form_decoded;
 use crate::text::humanize::counted;
@@ -28,9 +28,18 @@ const LONG_AGO: DateTime<Utc> = match DateTime::from_timestamp(1_000_000_000, 0)
 };
 
 /// Asks an API once, and says what the config makes of its answer.
-pub async fn examine(transport: &Transport, plan: &Plan, now: DateTime<Utc>) -> ProbeReport {
+/// `tokens` keeps a refresh token that comes.
+pub async fn examine(transport: &Transport, plan: &Plan, tokens: &TokenCache, now: DateTime<Utc>) -> ProbeReport {
     let mut report = ProbeReport::begin(&plan.name, &plan.request.url, &plan.redactor);
-    let access = match access_once(transport, plan).await {
+    let own = plan.identity.as_ref().map(|identity| transport.with_identity(identity)).transpose();
+    let transport = match &own {
+        Ok(own) => own.as_ref().unwrap_or(transport),
+        Err(error) => {
+            report.wrong("tls", &error.to_string());
+            return report;
+        }
+    };
+    let access = match access_once(transport, plan, tokens).await {
         Ok((access, call)) => {
             if let Some(call) = call {
                 let life = call.token_life.map_or("it does not say how long it lasts".to_owned(), |life| {
@@ -48,14 +57,8 @@ pub async fn examine(transport: &Transport, plan: &Plan, now: DateTime<Utc>) -> 
     let wanted = Window::open(&plan.start, &Known::default(), now).start;
     let (start, end) = newest_part(plan, wanted, now);
     let position = Position::default();
-    let request = match plan.request.build(&Scope { start, end: Some(end), now, position: &position }) {
-        Ok(request) => request,
-        Err(error) => {
-            report.wrong("answer", &error.to_string());
-            return report;
-        }
-    };
-    let answer = match page_once(transport, plan, &access, &request).await {
+    let scope = Scope { start, end: Some(end), now, position: &position, proof: ProofScope::None };
+    let answer = match page_once(transport, plan, &access, PageOnce { template: &plan.request, scope }).await {
         Ok((answer, call)) => {
             report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
             answer
@@ -227,9 +230,11 @@ impl Asked<'_> {
         };
         let sent = granularity.sent(tried);
         let (from, end) = newest_part(self.plan, self.from, self.now);
-        let scope = Scope { start: from, end: Some(end), now: self.now, position: &Position::default() };
-        let Ok(control) = request.build(&scope) else { return };
-        let (assessed, came) = match assess_start(self.transport, self.plan, self.access, tried, &dates, &control).await
+        let position = Position::default();
+        let proof = ProofScope::None;
+        let scope = Scope { start: from, end: Some(end), now: self.now, position: &position, proof };
+        let control = PageOnce { template: request, scope };
+        let (assessed, came) = match assess_start(self.transport, self.plan, self.access, tried, &dates, control).await
         {
             Ok(assessed) => assessed,
             Err(Again::Refused(refused)) => {
@@ -314,14 +319,13 @@ pub(super) async fn assess_start(
     access: &Credentials,
     start: DateTime<Utc>,
     before: &[DateTime<Utc>],
-    control: &Request,
+    control: PageOnce<'_>,
 ) -> Result<(Start, usize), Again> {
     let sent = plan.request.granularity().sent(start);
     let (now, position) = (Utc::now(), Position::default());
     let end = date::before(now, plan.start.end.delay).max(start);
-    let request = plan.request.build(&Scope { start, end: Some(end), now, position: &position });
-    let request = request.map_err(|error| Again::Unreadable(error.to_string()))?;
-    let came = again(transport, plan, access, &request).await?;
+    let scope = Scope { start, end: Some(end), now, position: &position, proof: ProofScope::None };
+    let came = again(transport, plan, access, PageOnce { template: &plan.request, scope }).await?;
     let assessed = assess::start(sent, before, &came);
     if !matches!(assessed, Start::Honoured(_)) {
         return Ok((assessed, came.len()));
@@ -335,9 +339,9 @@ async fn again(
     transport: &Transport,
     plan: &Plan,
     access: &Credentials,
-    request: &Request,
+    page: PageOnce<'_>,
 ) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
-    let fetched = page_once(transport, plan, access, request).await;
+    let fetched = page_once(transport, plan, access, page).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
     let Some(text) = answer.text else { return Ok(Vec::new()) };
     let root = RawJson::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;

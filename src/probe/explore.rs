@@ -15,12 +15,12 @@ use super::propose::{Draft, Kind, ProbeTarget};
 use super::report::hint;
 use super::suggest;
 use super::writer::For;
-use crate::fetch::{Answer, Credentials, FetchError, RefusedAnswer, access_once, page_once};
+use crate::fetch::{Answer, Credentials, FetchError, PageOnce, RefusedAnswer, TokenCache, access_once, page_once};
 use crate::plan::Auth;
 use crate::record::date;
 use crate::record::json::{JsonType as JsonKind, RawJson};
 use crate::record::path::JsonPath;
-use crate::template::{DateFormat, Position};
+use crate::template::{DateFormat, Position, ProofScope, Scope};
 use crate::transport::Transport;
 
 /// What the parameter that takes a start date is usually called. With the token, the first page and a control they
@@ -73,7 +73,7 @@ pub enum NoProposal {
 pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<Utc>) -> Result<Proposal, NoProposal> {
     let plan = compile(target, &blank(Kind::General)).map_err(NoProposal::Given)?;
     let token_url = match &plan.auth {
-        Auth::Token(request) => Some(&request.url),
+        Auth::Token(request) => Some(&request.request.url),
         _ => None,
     };
     if [Some(&plan.request.url), token_url]
@@ -89,7 +89,7 @@ pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<
         let hint = hint.unwrap_or_default();
         NoProposal::Answer(format!("{}{hint}", refused.error))
     };
-    let (access, _) = access_once(transport, &plan).await.map_err(failed)?;
+    let (access, _) = access_once(transport, &plan, &TokenCache::default()).await.map_err(failed)?;
     let asking = Asking { transport, target, access: &access, now };
     let (answer, bounds) = asking.first_page().await.map_err(|failure| match failure {
         FirstPageError::Given(what) => NoProposal::Given(what),
@@ -133,9 +133,12 @@ impl Asking<'_> {
         let mut draft = blank(Kind::General);
         for _ in 0..FIRST_PAGES_MAX {
             let plan = compile(self.target, &draft).map_err(FirstPageError::Given)?;
-            let request = without_start(&draft, &plan.request, &Position::default(), self.now);
-            let request = request.map_err(|error| FirstPageError::Given(error.to_string()))?;
-            let refused = match page_once(self.transport, &plan, self.access, &request).await {
+            let (template, start) = without_start(&draft, &plan.request, self.now);
+            let position = Position::default();
+            let (end, now) = (Some(self.now), self.now);
+            let scope = Scope { start, end, now, position: &position, proof: ProofScope::None };
+            let page = PageOnce { template: &template, scope };
+            let refused = match page_once(self.transport, &plan, self.access, page).await {
                 Ok((answer, _)) => return Ok((answer, draft.bounds)),
                 Err(refused) => refused,
             };
@@ -217,10 +220,11 @@ impl Asking<'_> {
             Err(why) => return inconclusive(&why.to_string()),
         };
         let sent = granularity.sent(start);
-        let Ok(control) = without_start(attempt, &plan.request, &Position::default(), self.now) else {
-            return inconclusive("a variable has no value");
-        };
-        let assessed = match assess_start(self.transport, &plan, self.access, start, &dates, &control).await {
+        let (template, control_start) = without_start(attempt, &plan.request, self.now);
+        let (position, proof) = (Position::default(), ProofScope::None);
+        let scope = Scope { start: control_start, end: Some(self.now), now: self.now, position: &position, proof };
+        let control = PageOnce { template: &template, scope };
+        let assessed = match assess_start(self.transport, &plan, self.access, start, &dates, control).await {
             Ok((assessed, _)) => assessed,
             Err(Again::Unreadable(_)) => return Tried::NotThis("answered otherwise"),
             Err(Again::Refused(refused)) => return refusal(&refused),

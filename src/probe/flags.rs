@@ -57,7 +57,7 @@ mod tests {
     use crate::fetch::FetchError;
     use crate::http::unreachable_advice;
     use crate::plan::Auth;
-    use crate::text::Secret;
+    use crate::template::Template;
     use reqwest::StatusCode;
 
     fn target(auth: TargetAuth) -> ProbeTarget {
@@ -74,7 +74,7 @@ mod tests {
             let status = StatusCode::from_u16(status).expect("a status");
             for error_body in ["", "Minimum allowed time is 2024-01-01"] {
                 let error = || FetchError::Status { url: "u".to_owned(), status, error_body: error_body.to_owned() };
-                let auth = Auth::Basic { id: "me".to_owned(), key: Secret::new("k") };
+                let auth = Auth::Basic { id: Template::text("me"), key: Template::text("k") };
                 for auth in [auth, Auth::OwnHeader] {
                     for error in [error(), FetchError::Token(Box::new(error()))] {
                         let Some(hint) = error.hint(&auth) else { continue };

@@ -8,11 +8,11 @@ use super::explore::Asking;
 use super::first_page::FirstPage;
 use super::paging::{LOST, PagingRule, PagingSign, flag};
 use super::propose::Draft;
-use crate::fetch::{Answer, FetchError, page_once};
+use crate::fetch::{Answer, FetchError, PageOnce, page_once};
 use crate::paging::PageFacts;
 use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
-use crate::template::Position;
+use crate::template::{Position, ProofScope, Scope};
 
 /// How many requests may be made to find the way to the next page.
 const TRIES_MAX: usize = 4;
@@ -93,8 +93,11 @@ impl Asking<'_> {
         let Ok(Some(position)) = plan.paging.next(&plan.request, &Position::default(), &facts) else {
             return Followed::Refused;
         };
-        let Ok(request) = without_start(&attempt, &plan.request, &position, self.now) else { return Followed::Refused };
-        let text = match page_once(self.transport, &plan, self.access, &request).await {
+        let (template, start) = without_start(&attempt, &plan.request, self.now);
+        let (end, now) = (Some(self.now), self.now);
+        let scope = Scope { start, end, now, position: &position, proof: ProofScope::None };
+        let page = PageOnce { template: &template, scope };
+        let text = match page_once(self.transport, &plan, self.access, page).await {
             Ok((answer, _)) => answer.text.unwrap_or_default(),
             Err(refused) => {
                 let status = match refused.error {

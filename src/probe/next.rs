@@ -10,7 +10,7 @@ use crate::record::answer::is_link;
 use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Page, Paths};
-use crate::template::{Position, Scope};
+use crate::template::{Position, ProofScope, Scope};
 
 /// The width of the column of lines for the config, so that the reasons stand below each other.
 const LINE_COLUMN: usize = 32;
@@ -84,7 +84,13 @@ impl Asked<'_> {
             PageFacts { headers: &answer.headers, root: Some(root), next_url: None, base, records: records as u64 };
         match plan.paging.next(&plan.request, &Position::default(), &facts) {
             Ok(Some(position)) => {
-                let scope = Scope { start: self.from, end: Some(self.now), now: self.now, position: &position };
+                let scope = Scope {
+                    start: self.from,
+                    end: Some(self.now),
+                    now: self.now,
+                    position: &position,
+                    proof: ProofScope::StandIn,
+                };
                 match plan.request.build(&scope) {
                     Ok(next) => report.well("next", &format!("{how}: {}", self.redactor().url(&next.url))),
                     Err(error) => report.wrong("next", &format!("{how}: {error}")),

@@ -9,9 +9,10 @@ use super::choice::Choice;
 use super::paging::PagingRule;
 use super::writer::{ConfigText, For, placeholder};
 use super::yaml;
+use crate::config::carries_credentials;
 use crate::config::catalog::{self, List, NamedType};
-use crate::config::{carries_credentials, is_secret_name};
 use crate::template::query::START_DATE_MARK;
+use crate::text::is_secret_name;
 
 /// Headers whose values are no secret.
 const PUBLIC_HEADERS: [&str; 3] = ["accept", "accept-language", "content-type"];

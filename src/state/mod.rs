@@ -24,6 +24,7 @@ mod account;
 mod checkpoint_text;
 mod checkpoints;
 mod claim;
+mod credentials;
 mod delivered;
 mod edit;
 mod in_place;
@@ -50,6 +51,7 @@ pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, IterationSu
 pub use checkpoint_text::{Checkpoint, Checkpoints};
 pub use checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
 pub use claim::{Claim, Store};
+pub use credentials::{CredentialError, CredentialFile, FILE_NAME as CREDENTIALS_FILE_NAME};
 pub use edit::Edit;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
@@ -132,6 +134,23 @@ pub struct StateDir {
     /// None where the state is in memory.
     lock: Mutex<Option<Lock>>,
     whereabouts: Whereabouts,
+}
+
+/// The directory, taken for something that needs none of its files but one.
+#[derive(Debug)]
+pub struct DirectoryHold {
+    /// Held until this goes.
+    _lock: Lock,
+}
+
+impl DirectoryHold {
+    /// Takes a directory as a fetcher does, so that none runs on it meanwhile.
+    ///
+    /// # Errors
+    /// Where another fetcher has it, or its lock can't be written.
+    pub fn take(directory: &Path) -> Result<Self, StateError> {
+        Ok(Self { _lock: Lock::take(directory)? })
+    }
 }
 
 /// What was found in the directory.
@@ -389,7 +408,8 @@ fn sync_names(directory: &Path) {
 /// Takes everybody else's rights from the files that hold records or state, as earlier versions left them. The text file
 /// of checkpoints is the user's, and stays as it is.
 fn close_to_others(directory: &Path) {
-    for name in [LOCK_FILE_NAME, STORE_FILE_NAME, DAMAGED_FILE_NAME, UNDELIVERED_FILE_NAME, OLD_UNDELIVERED_FILE_NAME] {
+    let own = [LOCK_FILE_NAME, STORE_FILE_NAME, DAMAGED_FILE_NAME, UNDELIVERED_FILE_NAME, OLD_UNDELIVERED_FILE_NAME];
+    for name in own.into_iter().chain([CREDENTIALS_FILE_NAME]) {
         let path = directory.join(name);
         let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
         if about.is_file() && about.permissions().mode() & OTHERS != 0 {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::query::{encode_component, fields};
-use super::{QueryField, Scope, Template, UnboundVariable, Variable, VariableError};
+use super::{QueryField, Scope, Template, UnboundVariable, Variable, VariableError, VariableSet};
 
 /// A body. It may be secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,10 +34,10 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// [`VariableError`], where a variable has a format that it can't have.
-    pub fn of(value: &Value) -> Result<Self, VariableError> {
+    pub fn of(value: &Value, set: VariableSet) -> Result<Self, VariableError> {
         Ok(match value {
             Value::String(text) => {
-                let template = Template::parse(text)?;
+                let template = Template::parse_with(text, set)?;
                 let (first, is_alone) = (template.variables().next().cloned(), template.as_variable().is_some());
                 match first {
                     // A text that is more than a variable is escaped once, here.
@@ -47,11 +47,11 @@ impl JsonTemplate {
                 }
             }
             Value::Array(values) => {
-                let values: Vec<Self> = values.iter().map(Self::of).collect::<Result<_, _>>()?;
+                let values: Vec<Self> = values.iter().map(|value| Self::of(value, set)).collect::<Result<_, _>>()?;
                 Self::Array(values)
             }
             Value::Object(members) => {
-                let member = |(name, value): (&String, &Value)| Ok((name.clone(), Self::of(value)?));
+                let member = |(name, value): (&String, &Value)| Ok((name.clone(), Self::of(value, set)?));
                 Self::Object(members.iter().map(member).collect::<Result<_, _>>()?)
             }
             plain => Self::Plain(plain.to_string()),
@@ -135,8 +135,8 @@ impl BodyTemplate {
     ///
     /// # Errors
     /// [`VariableError`], where a variable has a format that it can't have.
-    pub fn form(text: &str) -> Result<Self, VariableError> {
-        Ok(Self::Form(fields(text)?))
+    pub fn form(text: &str, set: VariableSet) -> Result<Self, VariableError> {
+        Ok(Self::Form(fields(text, set)?))
     }
 
     /// Its texts, those without variables among them.
@@ -177,6 +177,12 @@ impl BodyTemplate {
         }
     }
 
+    /// The whole of it, to tell it from others; not for people, as it may hold secrets.
+    pub(super) fn whole(&self) -> String {
+        let templates: Vec<String> = self.templates().into_iter().map(Template::written).collect();
+        format!("{}\n{}", self.written(), templates.join("\n"))
+    }
+
     /// The body with its values.
     ///
     /// # Errors
@@ -204,7 +210,7 @@ mod tests {
     #[track_caller]
     fn check(body: &BodyTemplate, position: &Position, expected: &str) {
         let now = DateTime::from_timestamp(1_716_900_000, 0).expect("a date");
-        let scope = Scope { start: now, end: None, now, position };
+        let scope = Scope { start: now, end: None, now, position, proof: super::super::ProofScope::default() };
         assert_eq!(body.render(&scope).expect("bound"), expected);
     }
 
@@ -212,7 +218,7 @@ mod tests {
     fn a_json_body_keeps_kinds_and_leaves_out_what_has_no_value() {
         let json = r#"{"page":"{page}","from":"{start_date}","ms":"{start_date:unix_ms}","q":"say \"{next_token}\" {x}","after":"{cursor}","n":1.50,"list":["{cursor}",null]}"#;
         let value = serde_json::from_str(json).expect("JSON");
-        let body = BodyTemplate::Json(JsonTemplate::of(&value).expect("a template"));
+        let body = BodyTemplate::Json(JsonTemplate::of(&value, VariableSet::Data).expect("a template"));
         let token = Captured::of_text("a\"b");
         let first = Position { next_token: Some(token.clone()), ..Position::default() };
         check(
@@ -232,7 +238,8 @@ mod tests {
     #[test]
     fn a_form_encodes_values_and_leaves_out_what_has_none() {
         let body =
-            BodyTemplate::form("offset={offset}&cursor={cursor} & from={start_date}&kind=a%20b").expect("a form");
+            BodyTemplate::form("offset={offset}&cursor={cursor} & from={start_date}&kind=a%20b", VariableSet::Data)
+                .expect("a form");
         check(
             &body,
             &Position { offset: 50, ..Position::default() },

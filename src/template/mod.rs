@@ -7,9 +7,14 @@
 mod body;
 mod captured;
 mod date_format;
+mod parameter;
+mod proof;
 pub mod query;
 mod request;
 mod scope;
+mod sent;
+mod sign;
+mod url;
 mod variable;
 
 use std::fmt;
@@ -17,10 +22,15 @@ use std::fmt;
 pub use body::{BodyTemplate, JsonTemplate};
 pub use captured::Captured;
 pub use date_format::{DateFormat, Granularity};
+pub use parameter::{HashName, LoginPath, UnsignedPart};
+pub use proof::{Cookies, Login, ProofScope, ProofValues, Unsigned};
 pub use query::QueryField;
-pub use request::{Request, RequestError, RequestParts, RequestTemplate, UrlTemplate};
+pub use request::{RequestParts, RequestTemplate};
 pub use scope::{Position, Scope};
-pub use variable::{NAMES as VARIABLE_NAMES, Variable, VariableError};
+pub use sent::{Request, RequestError};
+pub use sign::{Sign, SignEncoding, SignKind};
+pub use url::UrlTemplate;
+pub use variable::{NAMES as VARIABLE_NAMES, Variable, VariableError, VariableSet};
 
 /// A text with variables. Its text may be secret, so it is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -57,6 +67,14 @@ impl Template {
     /// # Errors
     /// [`VariableError`], where a known variable has a format that it can't have.
     pub fn parse(text: &str) -> Result<Self, VariableError> {
+        Self::parse_with(text, VariableSet::Data)
+    }
+
+    /// The same with the variables of another place.
+    ///
+    /// # Errors
+    /// [`VariableError`], where a known variable has a format that it can't have.
+    pub fn parse_with(text: &str, set: VariableSet) -> Result<Self, VariableError> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -68,7 +86,7 @@ impl Template {
                 rest = after;
                 continue;
             }
-            match variable::parse(from)? {
+            match variable::parse(from, set)? {
                 Some((variable, is_raw, length)) => {
                     if !plain.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -229,7 +247,8 @@ mod tests {
     fn check(text: &str, position: &Position, expected: Result<Option<&str>, &str>) {
         let template = Template::parse(text).expect("a template");
         let now = at("2024-05-28T12:00:00.123456Z");
-        let scope = Scope { start: at("2024-05-01T10:00:00.5Z"), end: Some(now), now, position };
+        let proof = ProofScope::default();
+        let scope = Scope { start: at("2024-05-01T10:00:00.5Z"), end: Some(now), now, position, proof };
         let rendered = template.render(&scope, query::encode_component);
         assert_eq!(
             rendered,
@@ -242,7 +261,18 @@ mod tests {
     #[test]
     fn braces_that_name_no_variable_are_text() {
         let nowhere = Position::default();
-        for text in ["{}", "{ events(first: 10) { id } }", "{\"a\": {\"b\": 1}}", "{tenant}", "{{x}}", "{start", "}{"] {
+        for text in [
+            "{}",
+            "{ events(first: 10) { id } }",
+            "{\"a\": {\"b\": 1}}",
+            "{tenant}",
+            "{{x}}",
+            "{start",
+            "}{",
+            "{key}",
+            "{login}",
+            "{login.x",
+        ] {
             check(text, &nowhere, Ok(Some(text)));
         }
         check("{'{'}page}", &nowhere, Ok(Some("{page}")));

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Scope, Template, UnboundVariable, VariableError};
+use super::{Scope, Template, UnboundVariable, VariableError, VariableSet};
 
 /// One `name=value` of a query or form, percent-encoded already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +68,11 @@ pub(crate) fn query_value(text: &str) -> Result<Template, VariableError> {
 ///
 /// # Errors
 /// [`VariableError`], where a variable has a format that it can't have.
-pub(crate) fn fields(text: &str) -> Result<Vec<QueryField>, VariableError> {
+pub(crate) fn fields(text: &str, set: VariableSet) -> Result<Vec<QueryField>, VariableError> {
     let fields = text.split('&').map(str::trim).filter(|field| !field.is_empty()).map(|field| {
         let (name, value) = field.split_once('=').unwrap_or((field, ""));
         let encode = |text: &str| encode_rest(text, ENCODED, |_| true);
-        Ok(QueryField { name: encode(name.trim()), value: Template::parse(value.trim())?.map_text(encode) })
+        Ok(QueryField { name: encode(name.trim()), value: Template::parse_with(value.trim(), set)?.map_text(encode) })
     });
     fields.collect()
 }

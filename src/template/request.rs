@@ -9,10 +9,11 @@ use reqwest::{Method, Url};
 
 use super::query::encode_component;
 use super::{
-    BodyTemplate, DateFormat, Granularity, Position, QueryField, Scope, Template, UnboundVariable, Variable,
-    VariableError,
+    BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request, RequestError, Scope,
+    Sign, Template, UrlTemplate, Variable,
 };
 use crate::hosts::HostRule;
+use crate::http::Timeouts;
 use crate::record::{Fingerprint, Zone};
 use crate::text::Secret;
 
@@ -30,6 +31,8 @@ pub struct RequestTemplate {
     pub next: Option<Box<RequestParts>>,
     /// How `start_date_name` and OData's clause write the start date.
     pub start_format: DateFormat,
+    /// How requests are signed (`sign`).
+    pub sign: Option<Box<Sign>>,
     /// The other origins that may be asked (`hosts`).
     pub hosts: Vec<HostRule>,
     /// How long the server may be silent, the first byte included (`http_request.timeout`).
@@ -51,90 +54,6 @@ pub struct RequestParts {
     pub body: Option<BodyTemplate>,
 }
 
-/// A URL, perhaps with variables in its path and query.
-#[derive(Clone, PartialEq)]
-pub enum UrlTemplate {
-    /// Without variables.
-    Plain(Url),
-    /// With variables.
-    Filled(Template),
-}
-
-/// A request as it is sent, but for its credentials.
-#[derive(Clone, PartialEq)]
-pub struct Request {
-    /// GET or POST.
-    pub method: Method,
-    /// The whole URL.
-    pub url: Url,
-    /// The user's headers, and the body's content type.
-    pub headers: HeaderMap,
-    /// The body, for POST.
-    pub body: Option<Secret>,
-}
-
-/// Why a request can't be made out of its template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// A variable has no value.
-    #[error(transparent)]
-    Unbound(#[from] UnboundVariable),
-    /// With its values it is no URL, or leads to another origin.
-    #[error("with the values of its variables the URL is not valid, or leads to another origin")]
-    Url,
-    /// A value can't stand in a header.
-    #[error("the value of the header `{0}` can't stand in an HTTP header")]
-    Header(HeaderName),
-}
-
-impl UrlTemplate {
-    /// From a text of the config. Gives the URL that fixes the origin, too.
-    ///
-    /// # Errors
-    /// `Err(None)` where it is no URL, or has a variable in its host; else what is wrong with a variable.
-    pub fn parse(text: &str) -> Result<(Self, Url), Option<VariableError>> {
-        let template = Template::parse(text).map_err(Some)?;
-        if template.variables().next().is_none() {
-            let url = Url::parse(&template.texts()).map_err(|_| None)?;
-            return Ok((Self::Plain(url.clone()), url));
-        }
-        let filled = |by: &str| {
-            let text: String = template
-                .pieces()
-                .iter()
-                .map(|piece| match piece {
-                    super::Piece::Text(text) => text.as_str(),
-                    super::Piece::Variable { .. } => by,
-                })
-                .collect();
-            Url::parse(&text).map_err(|_| None)
-        };
-        let (one, other) = (filled("0")?, filled("1")?);
-        if one.origin() != other.origin() || one.username() != other.username() || one.password() != other.password() {
-            return Err(None);
-        }
-        Ok((Self::Filled(template), one))
-    }
-
-    fn render(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
-        match self {
-            Self::Plain(url) => Ok(url.clone()),
-            Self::Filled(template) => {
-                let text = template.render(scope, encode_component)?.unwrap_or_default();
-                let url = Url::parse(&text).map_err(|_| RequestError::Url)?;
-                if url.origin() == configured.origin() { Ok(url) } else { Err(RequestError::Url) }
-            }
-        }
-    }
-
-    fn template(&self) -> Option<&Template> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Filled(template) => Some(template),
-        }
-    }
-}
-
 impl RequestParts {
     /// The templates in it.
     #[must_use]
@@ -148,17 +67,11 @@ impl RequestParts {
 
     /// Writes start dates that have no format of their own in this one.
     pub fn write_start_dates(&mut self, format: &DateFormat) {
-        self.change_variables(&mut |variable| {
-            if let Variable::StartDate(own @ DateFormat::Zulu) = variable {
-                own.clone_from(format);
-            }
-        });
+        self.change_variables(&mut |variable| variable.write_start_date(format));
     }
 
     fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
-        if let UrlTemplate::Filled(template) = &mut self.url {
-            template.change_variables(change);
-        }
+        self.url.template_mut().into_iter().for_each(|template| template.change_variables(change));
         self.query.iter_mut().for_each(|field| field.value.change_variables(change));
         self.filled_headers.iter_mut().for_each(|(_, template)| template.change_variables(change));
         if let Some(body) = &mut self.body {
@@ -196,6 +109,8 @@ impl RequestTemplate {
     pub fn write_in_zone(&mut self, zone: Zone) {
         let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
         parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_in_zone(zone)));
+        let signed = self.sign.iter_mut().map(|sign| &mut sign.text);
+        signed.for_each(|text| text.change_variables(&mut |variable| variable.write_in_zone(zone)));
     }
 
     /// A GET request of a URL, with nothing else.
@@ -208,8 +123,14 @@ impl RequestTemplate {
             filled_headers: Vec::new(),
             body: None,
         };
-        let timeout = Duration::from_secs(60);
-        Self { method: Method::GET, url, first, next: None, start_format: DateFormat::Zulu, hosts: Vec::new(), timeout }
+        Self::of(Method::GET, url, first)
+    }
+
+    /// A request that is the same for each page.
+    #[must_use]
+    pub fn of(method: Method, url: Url, first: RequestParts) -> Self {
+        let (start_format, timeout) = (DateFormat::Zulu, Timeouts::default().idle);
+        Self { method, url, first, next: None, start_format, sign: None, hosts: Vec::new(), timeout }
     }
 
     /// The request for where a chain stands.
@@ -217,21 +138,41 @@ impl RequestTemplate {
     /// # Errors
     /// [`RequestError`], where a variable has no value, or one that can't stand where it should.
     pub fn build(&self, scope: &Scope<'_>) -> Result<Request, RequestError> {
+        let headers = self.parts(scope.position).headers(scope)?;
+        Ok(Request { headers, ..self.without_filled_headers(scope)? })
+    }
+
+    /// The signature of the request for where a chain stands, if it is to be signed: over the URL and the body without it.
+    ///
+    /// # Errors
+    /// As [`RequestTemplate::build`].
+    pub fn signature(&self, scope: &Scope<'_>) -> Result<Option<String>, RequestError> {
+        let Some(sign) = &self.sign else { return Ok(None) };
+        let proof = match scope.proof {
+            ProofScope::Of(values) => ProofScope::Of(ProofValues { signature: None, ..values }),
+            other => other,
+        };
+        let scope = Scope { proof, ..*scope };
+        Ok(Some(sign.signature(&scope, &self.without_filled_headers(&scope)?)?))
+    }
+
+    fn without_filled_headers(&self, scope: &Scope<'_>) -> Result<Request, RequestError> {
         let parts = self.parts(scope.position);
         let url = match &scope.position.next_url {
             Some(link) => Url::parse(link).map_err(|_| RequestError::Url)?,
             None => parts.url(scope, &self.url)?,
         };
         let body = parts.body.as_ref().map(|body| body.render(scope)).transpose()?;
-        Ok(Request { method: self.method.clone(), url, headers: parts.headers(scope)?, body: body.map(Secret::new) })
+        Ok(Request { method: self.method.clone(), url, headers: parts.headers.clone(), body: body.map(Secret::new) })
     }
 
-    /// The request for the first page of a window that begins at `start`, made at `now`.
+    /// The request for the first page of a window that begins at `start`, made at `now`: to look at, as something stands
+    /// in for what proves who asks.
     ///
     /// # Errors
     /// As [`RequestTemplate::build`].
     pub fn build_first(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Result<Request, RequestError> {
-        self.build(&Scope { start, end: None, now, position: &Position::default() })
+        self.build(&Scope { start, end: None, now, position: &Position::default(), proof: ProofScope::StandIn })
     }
 
     fn parts(&self, position: &Position) -> &RequestParts {
@@ -247,12 +188,29 @@ impl RequestTemplate {
 
     /// The templates in all its parts.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        std::iter::once(&self.first).chain(self.next.as_deref()).flat_map(RequestParts::templates)
+        let parts = std::iter::once(&self.first).chain(self.next.as_deref()).flat_map(RequestParts::templates);
+        parts.chain(self.sign.iter().map(|sign| &sign.text))
+    }
+
+    /// The templates that are signed: URL, query and body.
+    pub fn templates_but_headers(&self) -> impl Iterator<Item = &Template> {
+        let parts = std::iter::once(&self.first).chain(self.next.as_deref());
+        parts.flat_map(|parts| {
+            let query = parts.query.iter().map(|field| &field.value);
+            let body = parts.body.iter().flat_map(BodyTemplate::templates);
+            parts.url.template().into_iter().chain(query).chain(body)
+        })
     }
 
     /// The variables in all its parts.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.templates().flat_map(Template::variables)
+    }
+
+    /// The variables in its URLs, queries not counted.
+    pub fn url_variables(&self) -> impl Iterator<Item = &Variable> {
+        let parts = std::iter::once(&self.first).chain(self.next.as_deref());
+        parts.filter_map(|parts| parts.url.template()).flat_map(Template::variables)
     }
 
     /// How fine the start date is that the API gets to see: as the coarsest of those that are sent.
@@ -283,7 +241,7 @@ impl RequestTemplate {
         let parts = all.map(|parts| {
             let url = match &parts.url {
                 UrlTemplate::Plain(url) => url.as_str().to_owned(),
-                UrlTemplate::Filled(_) => String::new(),
+                UrlTemplate::Filled(_) | UrlTemplate::Told(_) => String::new(),
             };
             let names = parts
                 .query
@@ -305,13 +263,20 @@ impl RequestTemplate {
     }
 }
 
-impl Request {
-    /// Tells requests apart by method, URL and body, and by the headers that variables fill.
+impl RequestTemplate {
+    /// Tells it from others by all that it says, also by what is secret in it.
     #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        let body = self.body.as_ref().map(|body| body.expose().as_bytes()).unwrap_or_default();
-        let mut parts = vec![self.method.as_str().as_bytes(), self.url.as_str().as_bytes(), body];
-        parts.extend(self.headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
+    pub fn whole_fingerprint(&self) -> Fingerprint {
+        let RequestParts { query, headers, filled_headers, body, .. } = &self.first;
+        let (method, url) = (self.method.as_str(), self.url.as_str());
+        let query: String = query.iter().map(|field| format!("{}={}&", field.name, field.value.written())).collect();
+        let filled: String =
+            filled_headers.iter().map(|(name, template)| format!("{name}: {}\n", template.written())).collect();
+        let body = body.as_ref().map(BodyTemplate::whole).unwrap_or_default();
+        let own = self.fingerprint();
+        let mut parts = vec![query.as_bytes(), filled.as_bytes(), body.as_bytes()];
+        parts.extend([own.bytes().as_slice(), method.as_bytes(), url.as_bytes()]);
+        parts.extend(headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]));
         Fingerprint::of(&parts)
     }
 }
@@ -335,23 +300,6 @@ impl fmt::Debug for RequestParts {
             .field("query", &self.query.iter().map(|field| &field.name).collect::<Vec<_>>())
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("has_body", &self.body.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for UrlTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UrlTemplate")
-    }
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("scheme", &self.url.scheme())
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("body", &self.body)
             .finish_non_exhaustive()
     }
 }

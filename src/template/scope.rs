@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Captured, Variable};
+use super::{Captured, ProofScope, Variable};
 use crate::record::date;
 
 /// Where a chain of pages stands: what the pages before gave, and nothing else. It is what is saved of a chain; never a
@@ -53,6 +53,8 @@ pub struct Scope<'s> {
     pub now: DateTime<Utc>,
     /// Where the chain stands.
     pub position: &'s Position,
+    /// What proves who asks.
+    pub proof: ProofScope<'s>,
 }
 
 impl Scope<'_> {
@@ -71,6 +73,7 @@ impl Scope<'_> {
             Variable::Page { first } => Some(first.saturating_add(self.position.page).to_string()),
             Variable::Offset { plus } => Some(plus.saturating_add(self.position.offset).to_string()),
             Variable::Cursor => self.position.cursor.as_ref().map(Captured::text),
+            _ => self.proof.value(variable).map(|value| value.text()),
         }
     }
 
@@ -90,6 +93,7 @@ impl Scope<'_> {
                 let text = self.text(variable)?;
                 Some(if format.is_number() { Cow::Owned(text) } else { quoted(text) })
             }
+            _ => self.proof.value(variable).map(|value| Cow::Owned(value.json().to_owned())),
         }
     }
 }

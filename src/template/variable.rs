@@ -1,6 +1,6 @@
 //! The variables, and how they are written in the config.
 
-use super::DateFormat;
+use super::{DateFormat, HashName, LoginPath, UnsignedPart};
 use crate::record::Zone;
 
 /// What a hole of a template is filled with.
@@ -26,6 +26,75 @@ pub enum Variable {
     },
     /// What `json_paths.cursor` found last, also in the iteration before.
     Cursor,
+    /// The access token that the token request's answer holds.
+    Token,
+    /// Another value of that answer.
+    Login(LoginPath),
+    /// The refresh token: the one that was saved last, else the config's.
+    RefreshToken,
+    /// The signed JWT of a token request. The config can't name it: where it stands is decided by what it is for.
+    Assertion,
+    /// 64 random characters, the same within an attempt.
+    Nonce,
+    /// What `sign` makes of the request.
+    Signature,
+    /// A part of the request, in the text that is signed.
+    Unsigned(UnsignedPart),
+}
+
+/// Which variables there are, by where a text stands; any other brace is text there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableSet {
+    /// In a data request.
+    Data,
+    /// In a token request.
+    Token,
+    /// In `credentials`.
+    Credentials,
+    /// In `sign.text`.
+    Sign,
+}
+
+impl VariableSet {
+    /// Their names.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Data => &[
+                "start_date",
+                "end_date",
+                "now",
+                "next_token",
+                "page",
+                "offset",
+                "cursor",
+                "token",
+                "login",
+                "nonce",
+                "signature",
+            ],
+            Self::Token => &["now", "nonce", "refresh_token"],
+            Self::Credentials => &["now", "nonce", "token", "login", "signature"],
+            Self::Sign => &[
+                "start_date",
+                "end_date",
+                "now",
+                "next_token",
+                "page",
+                "offset",
+                "cursor",
+                "token",
+                "login",
+                "nonce",
+                "method",
+                "host",
+                "path",
+                "query",
+                "body",
+                "key",
+            ],
+        }
+    }
 }
 
 /// A variable with a format that it can't have.
@@ -44,8 +113,24 @@ const DATE_FORMATS: &str =
     "it may be unix, unix_ms, unix_us, unix_ns, day, rfc2822, rfc3339_ms, or a strftime pattern in quotes";
 const NO_FORMATS: &str = "it may be raw, or nothing";
 
-/// All names.
-pub const NAMES: [&str; 7] = ["start_date", "end_date", "now", "next_token", "page", "offset", "cursor"];
+const HASHES: &str = "it may be sha1, sha256 or sha512, like {body:sha256}, or nothing";
+const LOGIN_PATHS: &str = "it is the path of a value in the token request's answer, like {login.instance_url}";
+
+/// All names that may stand in a request.
+pub const NAMES: [&str; 12] = [
+    "start_date",
+    "end_date",
+    "now",
+    "next_token",
+    "page",
+    "offset",
+    "cursor",
+    "token",
+    "login",
+    "refresh_token",
+    "nonce",
+    "signature",
+];
 
 impl Variable {
     /// Its name in the config.
@@ -59,7 +144,25 @@ impl Variable {
             Self::Page { .. } => "page",
             Self::Offset { .. } => "offset",
             Self::Cursor => "cursor",
+            Self::Token => "token",
+            Self::Login(_) => "login",
+            Self::RefreshToken => "refresh_token",
+            Self::Assertion => "assertion",
+            Self::Nonce => "nonce",
+            Self::Signature => "signature",
+            Self::Unsigned(UnsignedPart::Method) => "method",
+            Self::Unsigned(UnsignedPart::Host) => "host",
+            Self::Unsigned(UnsignedPart::Path) => "path",
+            Self::Unsigned(UnsignedPart::Query) => "query",
+            Self::Unsigned(UnsignedPart::Body(_)) => "body",
+            Self::Unsigned(UnsignedPart::Key) => "key",
         }
+    }
+
+    /// Whether its value comes from the token request's answer.
+    #[must_use]
+    pub fn is_of_login(&self) -> bool {
+        matches!(self, Self::Token | Self::Login(_))
     }
 
     /// Whether it counts pages or records, which by itself leads from page to page.
@@ -76,24 +179,34 @@ impl Variable {
 }
 
 impl Variable {
+    /// Writes a start date that has no format of its own in this one.
+    pub fn write_start_date(&mut self, format: &DateFormat) {
+        if let Self::StartDate(own @ DateFormat::Zulu) = self {
+            own.clone_from(format);
+        }
+    }
+
     /// Writes a date whose pattern names no zone as a clock in this one shows it.
     pub(super) fn write_in_zone(&mut self, zone: Zone) {
         match self {
             Self::StartDate(format) | Self::EndDate(format) | Self::Now(format) | Self::NextToken(Some(format)) => {
                 format.write_in_zone(zone);
             }
-            Self::NextToken(None) | Self::Page { .. } | Self::Offset { .. } | Self::Cursor => {}
+            _ => {}
         }
     }
 }
 
 /// Reads a variable at the beginning of a text, from its brace on. Gives it, whether it is raw, and its length in bytes;
-/// `None` where there is no known name.
-pub(super) fn parse(text: &str) -> Result<Option<(Variable, bool, usize)>, VariableError> {
+/// `None` where no name of the set is there.
+pub(super) fn parse(text: &str, set: VariableSet) -> Result<Option<(Variable, bool, usize)>, VariableError> {
     let Some(inside) = text.strip_prefix('{') else { return Ok(None) };
     let length = inside.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(inside.len());
     let (name, rest) = inside.split_at(length);
-    let Some(name) = NAMES.iter().find(|known| **known == name) else { return Ok(None) };
+    let Some(name) = set.names().iter().find(|known| **known == name) else { return Ok(None) };
+    if *name == "login" {
+        return login(rest, length);
+    }
     let (format, end) = match rest.strip_prefix(':') {
         None if rest.starts_with('}') => (None, length + 2),
         None => return Ok(None),
@@ -113,6 +226,16 @@ pub(super) fn parse(text: &str) -> Result<Option<(Variable, bool, usize)>, Varia
     let is_raw = format == Some("raw");
     let variable = of(name, format.filter(|_| !is_raw))?;
     Ok(Some((variable, is_raw, end)))
+}
+
+/// `{login.PATH}`, from behind its name on. Without a path it is text.
+fn login(rest: &str, name_length: usize) -> Result<Option<(Variable, bool, usize)>, VariableError> {
+    let Some((inside, _)) = rest.strip_prefix('.').and_then(|rest| rest.split_once('}')) else { return Ok(None) };
+    let (path, is_raw) = inside.strip_suffix(":raw").map_or((inside, false), |path| (path, true));
+    match LoginPath::parse(path) {
+        Some(path) => Ok(Some((Variable::Login(path), is_raw, name_length + inside.len() + "{.}".len()))),
+        None => Err(VariableError { name: "login", format: path.to_owned(), known: LOGIN_PATHS }),
+    }
 }
 
 fn of(name: &'static str, format: Option<&str>) -> Result<Variable, VariableError> {
@@ -138,6 +261,20 @@ fn of(name: &'static str, format: Option<&str>) -> Result<Variable, VariableErro
             Some(Some(plus)) => Ok(Variable::Offset { plus }),
             Some(None) => Err(refused("it may be what is added, like {offset:+100}")),
         },
-        _ => plain(Variable::Cursor),
+        "cursor" => plain(Variable::Cursor),
+        "token" => plain(Variable::Token),
+        "refresh_token" => plain(Variable::RefreshToken),
+        "nonce" => plain(Variable::Nonce),
+        "signature" => plain(Variable::Signature),
+        "body" => match format.map(HashName::parse) {
+            None => Ok(Variable::Unsigned(UnsignedPart::Body(None))),
+            Some(Some(hash)) => Ok(Variable::Unsigned(UnsignedPart::Body(Some(hash)))),
+            Some(None) => Err(refused(HASHES)),
+        },
+        "method" => plain(Variable::Unsigned(UnsignedPart::Method)),
+        "host" => plain(Variable::Unsigned(UnsignedPart::Host)),
+        "path" => plain(Variable::Unsigned(UnsignedPart::Path)),
+        "query" => plain(Variable::Unsigned(UnsignedPart::Query)),
+        _ => plain(Variable::Unsigned(UnsignedPart::Key)),
     }
 }

@@ -1,9 +1,11 @@
 //! Text that people read: numbers and dates as they read them, and what must not be in it.
 
 pub mod humanize;
+mod names;
 mod redact;
 mod secret;
 
+pub(crate) use names::{SECRET_NAME_PARTS, is_secret_name};
 pub use redact::Redactor;
 pub use secret::Secret;
 

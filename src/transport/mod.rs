@@ -19,7 +19,7 @@ pub use compare::{ANY, PartDifference, differences};
 pub use exchange::{TapedAnswer, TapedExchange, TapedOutcome, TapedRequest};
 pub use tape::{ANSWERS_BYTES_MAX, Difference, EXCHANGES_MAX, Recording, Replay};
 
-use crate::http::{ClientChoice, Clients, PrivateAddress};
+use crate::http::{ClientChoice, ClientError, ClientIdentity, Clients, PrivateAddress};
 use crate::text::Secret;
 
 /// How requests leave. Cheap to clone.
@@ -82,6 +82,18 @@ impl Transport {
             Self::Record(_, recording) => Clock::Tape(Arc::clone(recording.clock())),
             Self::Replay(replay) => Clock::Tape(Arc::clone(replay.clock())),
         }
+    }
+
+    /// The same for an entry with certificates of its own (`tls`).
+    ///
+    /// # Errors
+    /// Where they can't be used.
+    pub fn with_identity(&self, identity: &ClientIdentity) -> Result<Self, ClientError> {
+        Ok(match self {
+            Self::Http(clients) => Self::Http(clients.with_identity(identity)?),
+            Self::Record(clients, recording) => Self::Record(clients.with_identity(identity)?, Arc::clone(recording)),
+            Self::Replay(replay) => Self::Replay(Arc::clone(replay)),
+        })
     }
 
     /// The moment of the request that is about to be made. The clock of a tape moves to it.

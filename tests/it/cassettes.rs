@@ -240,7 +240,7 @@ const KNOWN_OF_ONE_PAGE: &[&str] = &["tailscale"];
 fn records_of_answers(text: &str, plan: &Plan) -> Vec<serde_json::Value> {
     let cassette: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
     let token = match &plan.auth {
-        Auth::Token(request) => Some(request.url.as_str()),
+        Auth::Token(request) => Some(request.request.url.as_str()),
         _ => None,
     };
     let mut records = Vec::new();

@@ -10,7 +10,7 @@ use logzio_api_fetcher::paging::{PageFacts, Pagination};
 use logzio_api_fetcher::plan::{Overlap, Plan, StartPolicy};
 use logzio_api_fetcher::record::json::RawJson;
 use logzio_api_fetcher::record::{Page, date};
-use logzio_api_fetcher::template::{Position, Scope};
+use logzio_api_fetcher::template::{Position, ProofScope, Scope};
 
 use crate::harness::{Fetcher, decoded};
 
@@ -106,7 +106,10 @@ fn requests(named: &NamedType, list: List) -> String {
     let plan = valid(&catalog_text::entry_to_copy(named, list));
     let [start, end] = ["2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z"].map(|text| date::parse(text).unwrap());
     let built = |position: &Position| {
-        let request = plan.request.build(&Scope { start, end: Some(end), now: end, position }).expect("a request");
+        let request = plan
+            .request
+            .build(&Scope { start, end: Some(end), now: end, position, proof: ProofScope::StandIn })
+            .expect("a request");
         let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
         let body = request.body.as_ref().map(|body| format!("{}\n", body.expose())).unwrap_or_default();
         (format!("{} {}\n{}{body}", request.method, request.url, headers.collect::<String>()), request.url)

@@ -15,7 +15,7 @@ use logzio_api_fetcher::http::{self, Timeouts};
 use logzio_api_fetcher::memory::{MemoryBudget, Outage};
 use logzio_api_fetcher::plan::{Plan, ResponseRule};
 use logzio_api_fetcher::process::stop::{self, Recall};
-use logzio_api_fetcher::template::{Position, Scope};
+use logzio_api_fetcher::template::{Position, ProofScope, Scope};
 use logzio_api_fetcher::transport::{Clock, Transport};
 use rawzip::{CompressionMethod, ZipArchiveWriter};
 use reqwest::StatusCode;
@@ -186,7 +186,7 @@ fn page(response: ResponseRule, answer: Reply) -> Result<Answer, FetchError> {
     };
     let position = Position::default();
     let now = Utc::now();
-    let scope = Scope { start: now, end: None, now, position: &position };
+    let scope = Scope { start: now, end: None, now, position: &position, proof: ProofScope::None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(fetcher.page(scope, RequestTurn::First))
 }

@@ -10,7 +10,7 @@ use crate::config::place::Place;
 use crate::config::slips;
 use crate::config::value::{Found, key_text, written};
 use crate::hosts::HostRule;
-use crate::template::{Template, UrlTemplate};
+use crate::template::{Template, UrlTemplate, VariableSet};
 
 /// How a host of `hosts` begins, perhaps with its scheme.
 const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
@@ -26,14 +26,14 @@ const URL_HINT: &str = "like https://host.example/path";
 pub(in crate::config) enum Url {}
 
 impl Kind for Url {
-    /// With the URL that fixes the origin.
-    type Value<'v> = (UrlTemplate, reqwest::Url);
+    /// With the URL that fixes the origin, unless the login tells it.
+    type Value<'v> = (UrlTemplate, Option<reqwest::Url>);
 
-    fn read(found: &Found<'_>) -> Option<(UrlTemplate, reqwest::Url)> {
+    fn read(found: &Found<'_>) -> Option<Self::Value<'static>> {
         let text = found.filled()?;
         let refuse = |what: &str| found.refuse(what, Some(URL_HINT));
         match UrlTemplate::parse(text.trim_end_matches('?')) {
-            Ok((template, url)) => match is_web(&url) {
+            Ok((template, url)) => match url.as_ref().map_or(Ok(()), is_web) {
                 Ok(()) => Some((template, url)),
                 Err(what) => refuse(what),
             },
@@ -85,32 +85,19 @@ impl Kind for HttpMethod {
     }
 }
 
-/// Headers: names and values; a name without a value isn't read.
-pub(in crate::config) enum Headers {}
+/// Headers of token requests: those without variables, and those with.
+pub(in crate::config) enum TokenHeaders {}
 
-impl Kind for Headers {
-    type Value<'v> = HeaderMap;
+impl Kind for TokenHeaders {
+    type Value<'v> = (HeaderMap, Vec<(HeaderName, Template)>);
     const TRAITS: Traits = Traits::OPEN;
 
-    fn read(found: &Found<'_>) -> Option<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        for (name, text) in found.pairs() {
-            let value = HeaderValue::from_str(text.value.trim());
-            match (HeaderName::from_bytes(name.trim().as_bytes()), value) {
-                (Ok(name), Ok(mut value)) => {
-                    value.set_sensitive(true);
-                    headers.append(name, value);
-                }
-                (Err(_), _) => found.reader.error(&text.spot, "it is not a valid HTTP header name", None),
-                (_, Err(_)) => found.reader.error(&text.spot, "its value can't stand in an HTTP header", None),
-            }
-        }
-        Some(headers)
+    fn read(found: &Found<'_>) -> Option<Self::Value<'static>> {
+        Some(header_templates(found, VariableSet::Token))
     }
 
     fn schema(_: Place) -> Value {
-        let values = one_or_more(Some(&or_filled_in(HEADER_VALUE)));
-        json!({ "type": "object", "patternProperties": { HEADER_NAME: values }, "additionalProperties": nothing() })
+        headers_schema()
     }
 }
 
@@ -122,35 +109,45 @@ impl Kind for HeaderTemplates {
     const TRAITS: Traits = Traits::OPEN;
 
     fn read(found: &Found<'_>) -> Option<Self::Value<'static>> {
-        let (mut plain, mut filled) = (HeaderMap::new(), Vec::new());
-        for (name, text) in found.pairs() {
-            let refuse = |what: &str| found.reader.error(&text.spot, what, None);
-            let template = match Template::parse(text.value.trim()) {
-                Ok(template) => template,
-                Err(error) => {
-                    refuse(&error.to_string());
-                    continue;
-                }
-            };
-            let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) else {
-                refuse("it is not a valid HTTP header name");
-                continue;
-            };
-            match HeaderValue::from_str(&template.texts()) {
-                Err(_) => refuse("its value can't stand in an HTTP header"),
-                Ok(_) if template.variables().next().is_some() => filled.push((name, template)),
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    plain.append(name, value);
-                }
-            }
-        }
-        Some((plain, filled))
+        Some(header_templates(found, VariableSet::Data))
     }
 
-    fn schema(place: Place) -> Value {
-        Headers::schema(place)
+    fn schema(_: Place) -> Value {
+        headers_schema()
     }
+}
+
+/// The headers without variables, and those with; a name without a value isn't read.
+fn header_templates(found: &Found<'_>, set: VariableSet) -> (HeaderMap, Vec<(HeaderName, Template)>) {
+    let (mut plain, mut filled) = (HeaderMap::new(), Vec::new());
+    for (name, text) in found.pairs() {
+        let refuse = |what: &str| found.reader.error(&text.spot, what, None);
+        let template = match Template::parse_with(text.value.trim(), set) {
+            Ok(template) => template,
+            Err(error) => {
+                refuse(&error.to_string());
+                continue;
+            }
+        };
+        let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) else {
+            refuse("it is not a valid HTTP header name");
+            continue;
+        };
+        match HeaderValue::from_str(&template.texts()) {
+            Err(_) => refuse("its value can't stand in an HTTP header"),
+            Ok(_) if template.variables().next().is_some() => filled.push((name, template)),
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                plain.append(name, value);
+            }
+        }
+    }
+    (plain, filled)
+}
+
+fn headers_schema() -> Value {
+    let values = one_or_more(Some(&or_filled_in(HEADER_VALUE)));
+    json!({ "type": "object", "patternProperties": { HEADER_NAME: values }, "additionalProperties": nothing() })
 }
 
 /// The body of a data request: how it is sent depends on the headers.

@@ -6,8 +6,9 @@ use super::super::catalog::{List, NamedType, types_of};
 use super::super::keys::ALIASES;
 use super::super::kinds::pattern::{filled, nothing, pattern_of};
 use super::super::reference::{KEYS, Need, Place};
-use super::super::secrets::{SECRET_NAME_PARTS, carries_credentials};
+use super::super::secrets::carries_credentials;
 use crate::template::query::START_DATE_MARK;
+use crate::text::SECRET_NAME_PARTS;
 
 /// The names of the section of the data request.
 const REQUESTS: [&str; 2] = ["http_request", "data_http_request"];
@@ -21,7 +22,8 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
             Map::from_iter([("anyOf".to_owned(), json!(lists))])
         }
         Place::Auth => of_entry(place, Some(credentials_or_header())),
-        Place::OAuth | Place::Both => of_entry(place, None),
+        Place::OAuth => of_entry(place, Some(credentials_or_token_request())),
+        Place::Both => of_entry(place, None),
     }
 }
 
@@ -53,10 +55,28 @@ fn is_type(named: &NamedType) -> Value {
     json!({ "type": "string", "pattern": format!("^\\s*{}\\s*$", named.name) })
 }
 
+/// A client's id and secret, or a token request that says itself who asks.
+fn credentials_or_token_request() -> Value {
+    let client = [["credentials", "id"], ["credentials", "key"]].map(|way| has(&way, &present()));
+    let body = has(&["token_http_request", "body"], &present());
+    let authorization = format!("^\\s*{}\\s*$", pattern_of("authorization"));
+    let header = has(&["token_http_request", "headers"], &header_like(&authorization));
+    let assertion = has(&["token_http_request", "assertion"], &present());
+    let mut ways = vec![json!({ "allOf": client }), body, header, assertion];
+    let filled = ["credentials", "token_http_request.body", "token_http_request.assertion"];
+    let fills = |named: &&NamedType| filled.iter().any(|path| named.fills(path));
+    ways.extend(types_of(List::OauthApis).filter(fills).map(|named| has(&["type"], &is_type(named))));
+    json!({ "anyOf": ways })
+}
+
 /// A header whose name is like a pattern.
 fn has_header(pattern: &str) -> Value {
-    let header = json!({ "type": "object", "not": { "patternProperties": { pattern: nothing() } } });
-    json!({ "anyOf": REQUESTS.map(|request| has(&[request, "headers"], &header)) })
+    json!({ "anyOf": REQUESTS.map(|request| has(&[request, "headers"], &header_like(pattern))) })
+}
+
+/// Headers with a name like a pattern among them.
+fn header_like(pattern: &str) -> Value {
+    json!({ "type": "object", "not": { "patternProperties": { pattern: nothing() } } })
 }
 
 /// What any entry needs, and what each type leaves to it.

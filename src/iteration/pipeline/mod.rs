@@ -25,7 +25,7 @@ use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
 use crate::state::{ApiState, Claim};
-use crate::template::{Captured, Position, Scope};
+use crate::template::{Captured, Position, ProofScope, Scope};
 use crate::window::{ChainStep, Moment, SeenRecord, Sight};
 use resume::Places;
 pub(super) use resume::Resumed;
@@ -143,7 +143,13 @@ impl<'a> Pipeline<'a> {
 
     /// The values for the request at a position.
     fn scope<'s>(&self, position: &'s Position) -> Scope<'s> {
-        Scope { start: self.intake.window.start, end: self.intake.window.end, now: self.now, position }
+        Scope {
+            start: self.intake.window.start,
+            end: self.intake.window.end,
+            now: self.now,
+            position,
+            proof: ProofScope::StandIn,
+        }
     }
 
     /// Reads a page and puts its new records into batches; the next one is fetched meanwhile. Gives what came of that.

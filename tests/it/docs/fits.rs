@@ -32,8 +32,20 @@ const REFRESH: &str = "oauth_apis: [{type: general, name: a, credentials: {id: i
                        token_http_request: {url: 'https://login.example', refresh_token: t}, \
                        settings: {time_interval: 1}, start_date_name: since, http_request: {url: 'https://api.example'}, \
                        json_paths: {data: items, data_date: date, next_url: next}}]";
-const SIGNED: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, sign: {hmac: sha256}, settings: {time_interval: 1}, \
-                      start_date_name: since, http_request: {url: 'https://api.example'}, \
+const LOGIN: &str = "oauth_apis: [{type: general, name: a, token_http_request: {url: 'https://api.example/login', \
+                     headers: {Content-Type: application/json}, body: {user: u, password: p}, token: data.token}, \
+                     settings: {time_interval: 1}, start_date_name: since, \
+                     http_request: {url: 'https://api.example', headers: {X-Auth-Token: '{token}'}}, \
+                     json_paths: {data: items, data_date: date, next_url: next}}]";
+const ASSERTION: &str = "oauth_apis: [{type: general, name: a, credentials: {id: i, key: k}, \
+                         token_http_request: {url: 'https://login.example', assertion: {file: tests/cases/keys/rsa.pem}}, \
+                         settings: {time_interval: 1}, start_date_name: since, http_request: {url: 'https://api.example'}, \
+                         json_paths: {data: items, data_date: date, next_url: next}}]";
+const CERTIFICATE: &str = "auth_apis: [{type: general, name: a, credentials: {}, tls: {cert_file: tests/cases/keys/client.pem}, \
+                           settings: {time_interval: 1}, start_date_name: since, http_request: {url: 'https://api.example'}, \
+                           json_paths: {data: items, data_date: date, next_url: next}}]";
+const SIGNED: &str = "auth_apis: [{type: general, name: a, sign: {hmac: sha256, key: k, text: '{path}'}, settings: {time_interval: 1}, \
+                      start_date_name: since, http_request: {url: 'https://api.example', headers: {X-Sign: '{signature}'}}, \
                       json_paths: {data: items, data_date: date, next_url: next}}]";
 const LINK_HEADER: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                           http_request: {url: 'https://api.example'},  \
@@ -76,8 +88,17 @@ const ROWS: &[Row] = &[
     row("", "a fixed `Authorization` header, such as a bearer token", true, "`http_request.headers`", OWN_HEADER),
     row("", "an API key in another header", true, "the same, without `credentials`", KEY_HEADER),
     row("", "OAuth 2.0 client credentials", true, "`oauth_apis`", OAUTH),
-    row("", "OAuth 2.0 refresh tokens, signed JWTs", false, "", REFRESH),
-    row("", "signed requests, client certificates", false, "", SIGNED),
+    row(
+        "",
+        "a login of its own: a token anywhere in its answer, a cookie",
+        true,
+        "`oauth_apis`, `token_http_request`",
+        LOGIN,
+    ),
+    row("", "OAuth 2.0 refresh tokens", true, "`token_http_request.refresh_token`", REFRESH),
+    row("", "OAuth 2.0 with signed JWTs (service accounts)", true, "`token_http_request.assertion`", ASSERTION),
+    row("", "signed requests (HMAC, hash)", true, "`sign`, `{signature}`", SIGNED),
+    row("", "client certificates", true, "`tls.cert_file`, `tls.key_file`", CERTIFICATE),
     row("paging", "a link to the next page in the answer's body", true, "`json_paths.next_url`", BASIC),
     row("", "a `Link` header", true, "`json_paths.next_url: header.Link`", LINK_HEADER),
     row("", "a token or cursor for the next page", true, "`json_paths.next_token`, `{next_token}`", TOKEN),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::wait_until;
 
@@ -94,6 +95,23 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Self(Arc::new(config))
+    }
+
+    /// One that wants a certificate of this authority from who connects.
+    pub fn asking(certificate_pem: &str, key_pem: &str, ca_pem: &str) -> Self {
+        let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
             .with_single_cert(vec![certificate], key)
             .unwrap();
         Self(Arc::new(config))

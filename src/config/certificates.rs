@@ -1,0 +1,141 @@
+//! The files that hold certificates and keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::api::Entries;
+use super::keys;
+use super::reader::Reader;
+use super::section::Section;
+use super::value::Text;
+use super::{expand, plain};
+use crate::assertion::{Assertion, AssertionOptions};
+use crate::http::ClientIdentity;
+
+/// The authorities that a file names.
+pub(super) fn roots(reader: &Reader<'_>, file: &Text, directory: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates = certificates(reader, file, directory)?;
+    let mut roots = RootCertStore::empty();
+    if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
+        reader.error(&file.spot, "a certificate in the file can't be used", None);
+    }
+    Some(certificates)
+}
+
+/// The certificates in a file; at least one, or an error is noted.
+fn certificates(reader: &Reader<'_>, file: &Text, directory: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let bytes = bytes(reader, file, directory)?;
+    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) => {
+            if certificates.is_empty() {
+                reader.error(&file.spot, format!("{} holds no certificate in PEM form", named(file)), None);
+            }
+            Some(certificates)
+        }
+        // The error quotes what is in the file, which may be a key.
+        Err(_) => {
+            reader.error(&file.spot, format!("{} is not in PEM form", named(file)), None);
+            None
+        }
+    }
+}
+
+/// What is in a file that belongs to the config.
+fn bytes(reader: &Reader<'_>, file: &Text, directory: &Path) -> Option<Vec<u8>> {
+    reader.names_file(&file.value);
+    match expand::read_small(&directory.join(&file.value)) {
+        Ok(bytes) => Some(bytes),
+        Err(what) => {
+            reader.error(&file.spot, format!("{} {what}", named(file)), None);
+            None
+        }
+    }
+}
+
+/// A file by its name. What isn't a path may be the value itself, by a slip.
+fn named(file: &Text) -> String {
+    let is_shown = file.value.contains(['/', '.']) || plain::is_plain(&file.value);
+    if is_shown { format!("the file {}", file.value) } else { "the file".to_owned() }
+}
+
+impl Entries<'_> {
+    /// The certificates of the entry's own; `None` where one of them has an error, which is noted.
+    pub(super) fn identity(&self, entry: &Section<'_>) -> Option<Option<Arc<ClientIdentity>>> {
+        let [cert, key, ca] = [&keys::CERT_FILE, &keys::KEY_FILE, &keys::ENTRY_CA_FILE].map(|key| entry.read(key));
+        if cert.is_none() && key.is_none() && ca.is_none() {
+            return Some(None);
+        }
+        let (reader, directory) = (self.reader, self.directory);
+        let roots = match &ca {
+            Some(file) => roots(reader, file, directory)?,
+            None => Vec::new(),
+        };
+        let own = match (&cert, &key) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                let hint = Some("tls.cert_file names the certificate that belongs to the key".to_owned());
+                reader.error(&entry.spot_of(&keys::CERT_FILE), "a key without its certificate", hint);
+                return None;
+            }
+            (Some(cert), key) => {
+                let key = key.as_ref().unwrap_or(cert);
+                Some((certificates(reader, cert, directory)?, self.private_key(key)?))
+            }
+        };
+        match ClientIdentity::new(own, roots) {
+            Ok(identity) => Some(Some(Arc::new(identity))),
+            Err(_) => {
+                let key = key.as_ref().or(cert.as_ref()).or(ca.as_ref())?;
+                let what = format!("the key in {} is not the certificate's, or can't be used", named(key));
+                reader.error(&key.spot, what, Some("certificate and key must belong together".to_owned()));
+                None
+            }
+        }
+    }
+
+    fn private_key(&self, file: &Text) -> Option<PrivateKeyDer<'static>> {
+        let bytes = bytes(self.reader, file, self.directory)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes);
+        if key.is_err() {
+            let hint = "a key that a password protects can't be used: decrypt it with `openssl pkcs8 -in KEY -out NEW`";
+            let what = format!("{} holds no private key in PEM form", named(file));
+            self.reader.error(&file.spot, what, Some(hint.to_owned()));
+        }
+        key.ok()
+    }
+
+    /// How to make the assertions of the token request; `None` where its file has an error, which is noted.
+    pub(super) fn assertion(&self, entry: &Section<'_>, scope: Option<&str>) -> Option<Option<Box<Assertion>>> {
+        let Some(file) = entry.read(&keys::ASSERTION_FILE) else {
+            if let Some(found) = entry.find(&keys::ASSERTION_SUBJECT).or_else(|| entry.find(&keys::ASSERTION_AUDIENCE))
+            {
+                found.refuse::<()>("there is no file to sign with", Some("set token_http_request.assertion.file"));
+            }
+            return Some(None);
+        };
+        let text = |key| entry.read(key);
+        let (subject, audience) = (text(&keys::ASSERTION_SUBJECT), text(&keys::ASSERTION_AUDIENCE));
+        let (key_id, client_id) = (text(&keys::ASSERTION_KEY_ID), entry.read(&keys::CLIENT_ID));
+        let url = entry.find(&keys::TOKEN_URL).and_then(|found| found.text()).unwrap_or_default();
+        let bytes = bytes(self.reader, &file, self.directory)?;
+        let options = AssertionOptions {
+            subject: subject.as_deref(),
+            audience: audience.as_deref(),
+            scope,
+            client_id: client_id.as_deref(),
+            key_id: key_id.as_deref(),
+            token_url: &url,
+        };
+        match Assertion::read(&bytes, &options) {
+            Ok(assertion) => Some(Some(Box::new(assertion))),
+            Err(what) => {
+                self.reader.error(&file.spot, format!("{} {what}", named(&file)), None);
+                None
+            }
+        }
+    }
+}

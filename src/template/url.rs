@@ -1,0 +1,159 @@
+//! The URL of a request, perhaps with variables in its path and query, or told by the login.
+
+use std::fmt;
+
+use reqwest::Url;
+
+use super::query::encode_component;
+use super::{Piece, ProofScope, RequestError, Scope, Template, Variable, VariableError};
+
+/// What stands in for an origin that the login tells (RFC 6761: nobody has such a name).
+const NOWHERE: &str = "https://login.invalid/";
+
+/// A URL, perhaps with variables.
+#[derive(Clone, PartialEq)]
+pub enum UrlTemplate {
+    /// Without variables.
+    Plain(Url),
+    /// With variables in its path and query.
+    Filled(Template),
+    /// With an origin that the login tells. Only hosts that the entry names are asked there.
+    Told(Template),
+}
+
+impl UrlTemplate {
+    /// From a text of the config. Gives the URL that fixes the origin, too, unless the login tells it.
+    ///
+    /// # Errors
+    /// `Err(None)` where it is no URL, or has another variable in its host; else what is wrong with a variable.
+    pub fn parse(text: &str) -> Result<(Self, Option<Url>), Option<VariableError>> {
+        let template = Template::parse(text).map_err(Some)?;
+        if template.variables().next().is_none() {
+            let url = Url::parse(&template.texts()).map_err(|_| None)?;
+            return Ok((Self::Plain(url.clone()), Some(url)));
+        }
+        if let Some(told) = told(&template) {
+            return Ok((Self::Told(told), None));
+        }
+        let filled = |by: &str| {
+            let text: String = template
+                .pieces()
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => text.as_str(),
+                    Piece::Variable { .. } => by,
+                })
+                .collect();
+            Url::parse(&text).map_err(|_| None)
+        };
+        let (one, other) = (filled("0")?, filled("1")?);
+        if one.origin() != other.origin() || one.username() != other.username() || one.password() != other.password() {
+            return Err(None);
+        }
+        Ok((Self::Filled(template), Some(one)))
+    }
+
+    pub(super) fn render(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+        let rendered = |template: &Template| {
+            let text = template.render(scope, encode_component)?.unwrap_or_default();
+            let url = Url::parse(&text);
+            match (self, scope.proof) {
+                // Only compared, and never sent.
+                (Self::Told(_), ProofScope::StandIn) => url.or_else(|_| Url::parse(&format!("{NOWHERE}{text}"))),
+                _ => url,
+            }
+            .map_err(|_| RequestError::Url)
+        };
+        let is_fine = |url: &Url| match self {
+            Self::Plain(_) => true,
+            Self::Filled(_) => url.origin() == configured.origin(),
+            // An answer has no say in who asks; whether the host may be asked is decided where the request is sent.
+            Self::Told(_) => matches!(url.scheme(), "http" | "https") && url.username().is_empty(),
+        };
+        let url = match self {
+            Self::Plain(url) => url.clone(),
+            Self::Filled(template) | Self::Told(template) => rendered(template)?,
+        };
+        if is_fine(&url) { Ok(url) } else { Err(RequestError::Url) }
+    }
+
+    /// The template, where it has variables.
+    pub(super) fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Filled(template) | Self::Told(template) => Some(template),
+        }
+    }
+
+    pub(super) fn template_mut(&mut self) -> Option<&mut Template> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Filled(template) | Self::Told(template) => Some(template),
+        }
+    }
+}
+
+/// A template whose scheme, host or port are values of the login, and no others; there they stand as they are.
+fn told(template: &Template) -> Option<Template> {
+    let mut shown = String::new();
+    let mut starts = Vec::new();
+    for piece in template.pieces() {
+        starts.push(shown.len());
+        match piece {
+            Piece::Text(text) => shown.push_str(text),
+            Piece::Variable { .. } => shown.push('0'),
+        }
+    }
+    let scheme_end = shown.find("://").map_or(0, |at| at + "://".len());
+    let rest = shown.get(scheme_end..).unwrap_or_default();
+    let origin_end = scheme_end + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let mut has_told = false;
+    let mut pieces = Vec::new();
+    for (piece, start) in template.pieces().iter().zip(starts) {
+        pieces.push(match piece {
+            Piece::Variable { variable: Variable::Login(path), .. } if start < origin_end => {
+                has_told = true;
+                Piece::Variable { variable: Variable::Login(path.clone()), is_raw: true }
+            }
+            Piece::Variable { .. } if start < origin_end => return None,
+            other => other.clone(),
+        });
+    }
+    has_told.then_some(Template { pieces })
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UrlTemplate")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_stands_in_the_host_only_where_the_login_tells_it() {
+        let kind = |text: &str| match UrlTemplate::parse(text) {
+            Ok((UrlTemplate::Plain(_), Some(_))) => "plain",
+            Ok((UrlTemplate::Filled(_), Some(_))) => "filled",
+            Ok((UrlTemplate::Told(_), None)) => "told",
+            Ok(_) => "wrong",
+            Err(_) => "refused",
+        };
+        for (text, expected) in [
+            ("https://a.example/v1", "plain"),
+            ("https://a.example/{login.tenant}/v1", "filled"),
+            ("https://a.example/v1?to={now}", "filled"),
+            ("https://{login.host}/v1", "told"),
+            ("https://{login.region}.a.example/v1", "told"),
+            ("{login.instance_url}/services", "told"),
+            ("{login.instance_url:raw}/services/{page}", "told"),
+            ("https://{page}.a.example/v1", "refused"),
+            ("https://{token}/v1", "refused"),
+            ("{next_token}", "refused"),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+}
