@@ -171,6 +171,8 @@ pub enum CheckpointKind {
     /// The end of the window that was asked for: the API filters by a clock of its own, such as arrival, and event dates say
     /// nothing about what a window holds.
     WindowEnd,
+    /// None: the API keeps the position itself and moves on with each answer, as a queue does.
+    Server,
 }
 
 /// Where a window ends.
@@ -188,7 +190,7 @@ impl StartPolicy {
     /// Whether the API's own clock tells what a window holds, and not the dates of records.
     #[must_use]
     pub fn goes_by_arrival(&self) -> bool {
-        self.checkpoint == CheckpointKind::WindowEnd
+        matches!(self.checkpoint, CheckpointKind::WindowEnd | CheckpointKind::Server)
     }
 }
 

@@ -14,7 +14,7 @@ use indicatif::MultiProgress;
 use super::run::{Assembled, apis, assemble, read, run_once};
 use super::{Exit, folder_of};
 use crate::fetch::TokenCache;
-use crate::plan::{Config, Overlap, Plan};
+use crate::plan::{CheckpointKind, Config, Overlap, Plan};
 use crate::process::stop::Stop;
 use crate::record::date;
 use crate::retry;
@@ -67,7 +67,7 @@ pub(super) async fn span(
         Ok((config, _)) => config,
         Err(exit) => return exit,
     };
-    let plans = config.apis.iter().map(|plan| Arc::new(of_span(plan, span))).collect();
+    let plans = config.apis.iter().filter(|plan| can_repeat(plan)).map(|plan| Arc::new(of_span(plan, span))).collect();
     config = Config { apis: plans, ..config };
     // A refresh token may be taken once only: the fetcher that runs here must not take the same one.
     let needs_hold =
@@ -97,6 +97,15 @@ pub(super) async fn span(
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
     let apis = apis(config, accounts, &services);
     run_once(apis, only, services, progress).await
+}
+
+/// Whether an API gives again what it gave before.
+fn can_repeat(plan: &Plan) -> bool {
+    let can_repeat = plan.start.checkpoint != CheckpointKind::Server;
+    if !can_repeat {
+        tracing::warn!(api = plan.name, "it keeps the position itself and gives nothing twice, so it isn't asked");
+    }
+    can_repeat
 }
 
 /// The same API, asked for the span alone.

@@ -216,7 +216,7 @@ fn end_policy(entry: &Section<'_>, request: &RequestTemplate, checkpoint: Checkp
         );
     }
     let delay = match checkpoint {
-        CheckpointKind::Newest => TimeDelta::zero(),
+        CheckpointKind::Newest | CheckpointKind::Server => TimeDelta::zero(),
         CheckpointKind::WindowEnd => ARRIVAL_DELAY_DEFAULT,
     };
     EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or(delay), longest, written }

@@ -6,8 +6,10 @@ use percent_encoding::percent_decode_str;
 use super::api::Entries;
 use super::catalog::NamedType;
 use super::keys;
+use super::kinds::settings::CheckpointChoice;
 use super::section::Section;
 use super::value::Text;
+use crate::plan::CheckpointKind;
 use crate::record::date;
 use crate::record::path::JsonPath;
 use crate::template::query::{self, QueryField};
@@ -28,7 +30,7 @@ impl Entries<'_> {
         let start_name = match entry.find(&keys::START_DATE_NAME) {
             Some(found) => Some(found.text()?),
             None if named.odata => self.odata_field(entry),
-            None if in_filters || entry.has(&keys::CURSOR) => None,
+            None if in_filters || entry.has(&keys::CURSOR) || keeps_position(entry) => None,
             None => return entry.require(&keys::START_DATE_NAME).and(None),
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
@@ -80,6 +82,12 @@ impl Entries<'_> {
         }
         start
     }
+}
+
+/// Whether the API keeps the position itself, so that no start is sent.
+pub(super) fn keeps_position(entry: &Section<'_>) -> bool {
+    let kind = entry.find(&keys::CHECKPOINT).and_then(|found| CheckpointChoice::named(&found.text()?));
+    kind == Some(CheckpointKind::Server)
 }
 
 fn odata_name(name: String) -> String {

@@ -232,7 +232,8 @@ keys! {
     /// How long before now a window ends, for APIs that list events late or refuse an end that is too new.
     END_DELAY: Span = Both "settings.end_delay", Else("0; with `checkpoint: window` 1 minute");
     /// What the checkpoint is. `newest`: the newest date delivered. `window`: the end of the window, for an API that filters
-    /// by a clock of its own, such as arrival; nothing is left out by its date.
+    /// by a clock of its own, such as arrival; nothing is left out by its date. `server`: the API keeps the position itself, like a queue that
+    /// forgets what it gave; each answer is saved before it is shipped.
     CHECKPOINT: CheckpointChoice = Both "settings.checkpoint", Else("`newest`");
     /// How far back the API lets a start lie, like `7d`: no earlier one is sent. What is older is a gap, and `state` lists it.
     MAX_AGE: Span = Both "settings.max_age", Else("no limit");

@@ -1,6 +1,7 @@
 //! How the pages of an entry lead from one to the next, and what its variables need for it.
 
 use super::api::Entries;
+use super::filters::keeps_position;
 use super::keys;
 use super::kinds::entry::NextLinkValue;
 use super::section::Section;
@@ -25,8 +26,9 @@ impl Entries<'_> {
         let page_size = entry.read(&keys::PAGE_SIZE);
         let leads_on = link.is_some() || token.is_some() || cursor.is_some();
         let is_counted = request.is_some_and(|request| request.variables().any(Variable::is_counter));
-        // An API whose windows must be short mostly answers with a whole one.
-        if !leads_on && !is_counted && !entry.has(&keys::MAX_WINDOW) {
+        // An API whose windows must be short mostly answers with a whole one, and a queue is asked until it is empty.
+        let is_whole = entry.has(&keys::MAX_WINDOW) || keeps_position(entry);
+        if !leads_on && !is_counted && !is_whole {
             self.reader.warn(&entry.spot_of(&keys::NEXT_URL), ONLY_FIRST_PAGE, None);
         }
         let request = request?;

@@ -7,6 +7,7 @@
 
 mod delivery;
 mod intake;
+mod kept;
 mod outcome;
 mod pipeline;
 mod report;
@@ -343,28 +344,36 @@ impl Api {
         if report.pages > 0 {
             self.account.lookback.add(report.pages, observed.back, ended.is_look, now);
         }
-        match read {
-            Err(error) => {
-                let how = How::of(&error, report.pages);
-                let halving = self.account.halving;
-                let moved = outcome::cut(&plan.start, &mut self.account, &ended, how, now);
-                self.tell_halving(halving);
-                if let Some((Some(checkpoint), _)) = moved {
-                    let checkpoint = date::format(checkpoint);
-                    tracing::warn!(
-                        api = plan.name,
-                        checkpoint,
-                        "the pages can't be read to their end; as they come oldest first, the checkpoint moves to what is \
-                         delivered"
-                    );
-                }
-                (Err(Cut { error, moved }), report)
-            }
-            Ok(()) => {
-                self.note_sweep(&ended, &observed, now);
-                (Ok(outcome::complete(&plan.start, &mut self.account, &ended, &observed, now)), report)
-            }
+        let ended = self.conclude(read, &ended, &observed, report.pages, now);
+        (ended.map_err(|cut| *cut), report)
+    }
+
+    /// Notes how an iteration ended. Gives the checkpoint after it, and since when everything is remembered.
+    fn conclude(
+        &mut self,
+        read: Result<(), IterationError>,
+        ended: &EndedChain,
+        observed: &Observed,
+        pages: u64,
+        now: DateTime<Utc>,
+    ) -> Result<Moved, Box<Cut>> {
+        let rule = self.plan.start;
+        let Err(error) = read else {
+            self.note_sweep(ended, observed, now);
+            return Ok(outcome::complete(&rule, &mut self.account, ended, observed, now));
+        };
+        let (how, halving) = (How::of(&error, pages), self.account.halving);
+        let moved = outcome::cut(&rule, &mut self.account, ended, how, now);
+        self.tell_halving(halving);
+        if let Some((Some(checkpoint), _)) = moved {
+            let checkpoint = date::format(checkpoint);
+            tracing::warn!(
+                api = self.plan.name,
+                checkpoint,
+                "the pages can't be read to their end; as they come oldest first, the checkpoint moves to what is delivered"
+            );
         }
+        Err(Box::new(Cut { error, moved }))
     }
 
     /// Whether the API was asked not long ago.

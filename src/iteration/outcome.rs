@@ -164,7 +164,9 @@ pub(super) fn complete(
     let is_held = observed.has_told_error && account.told_errors <= TOLD_ERRORS_MAX;
     let reached = match rule.checkpoint {
         CheckpointKind::Newest => ended.course.checkpoint().max(quiet_until(rule, ended, observed, now)),
-        CheckpointKind::WindowEnd => window_end(rule, ended).filter(|_| !observed.has_left_out),
+        CheckpointKind::WindowEnd | CheckpointKind::Server => {
+            window_end(rule, ended).filter(|_| !observed.has_left_out)
+        }
     };
     let checkpoint = next_checkpoint(account.checkpoint, reached.filter(|_| !is_held));
     // A slice is over where its list was there, and nothing of it may come yet.

@@ -152,6 +152,11 @@ pub enum IterationError {
         "everything was delivered, but the checkpoint can't be saved: {0}; it is tried again after the next iteration"
     )]
     State(io::Error),
+    /// An answer of an API that keeps the position itself can't be kept on the disk, or read from there.
+    #[error(
+        "the answer under way can't be kept on the disk: {0}; nothing else is asked, as the API gives nothing twice"
+    )]
+    Kept(io::Error),
     /// What was delivered can't be looked up, so that nothing may be shipped.
     #[error("what was delivered can't be looked up: {0}; restart the fetcher")]
     Memory(io::Error),
@@ -204,7 +209,7 @@ impl IterationError {
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
             Self::Ship(error) => error.hint(),
-            Self::State(_) => "make room on the disk, or fix the permissions of the config's directory",
+            Self::State(_) | Self::Kept(_) => "make room on the disk, or fix the permissions of the config's directory",
             Self::Memory(_) => "restart the fetcher",
         }
     }
@@ -228,7 +233,7 @@ impl IterationError {
             Self::Pause { .. } => "pause",
             Self::ToldError { .. } => "error-in-answer",
             Self::Ship(error) => error.anchor(),
-            Self::State(_) => "disk-full",
+            Self::State(_) | Self::Kept(_) => "disk-full",
             Self::Memory(_) => "delivered-unknown",
         }
     }
@@ -247,7 +252,7 @@ impl IterationError {
     pub(super) fn is_answer(&self) -> bool {
         match self {
             Self::Fetch { cause, .. } => cause.status().is_some(),
-            Self::Ship(_) | Self::State(_) | Self::Memory(_) => false,
+            Self::Ship(_) | Self::State(_) | Self::Kept(_) | Self::Memory(_) => false,
             _ => true,
         }
     }

@@ -149,6 +149,8 @@ pub enum Anomaly {
     ListLeftOut,
     /// Answers tell of errors beside their records.
     ErrorsBeside,
+    /// An answer got lost that the API won't give again.
+    AnswerLost,
 }
 
 /// When an anomaly was seen.
@@ -265,7 +267,8 @@ impl Anomaly {
             }
             Self::StartIgnored => {
                 "the API sends records from before the start date; they are left out; check start_date_name, and how a \
-                 start date in filters is written; or the API filters by another date than json_paths.data_date"
+                 start date in filters is written; an API that filters by a clock of its own, such as arrival, needs \
+                 checkpoint: window, or records are missing"
             }
             Self::MoreUnread => {
                 "the answer shows that more follows, but only the first page is read, and records may be missing; set \
@@ -282,6 +285,10 @@ impl Anomaly {
             Self::ErrorsBeside => {
                 "the answers tell of errors beside their records, so some may be missing; if that is no error, set \
                  json_paths.error: null"
+            }
+            Self::AnswerLost => {
+                "an answer got lost on its way, and the API, which keeps the position itself, won't give it again: what it \
+                 held may be missing"
             }
             Self::OrderChanged => {
                 "pages came newest first and no longer do, so every page is read each time; ask for that order in filters"

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -67,6 +68,14 @@ impl Store {
 }
 
 impl Claim {
+    /// The directory beside the config, for what is kept there as a file of its own.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        match &self.store {
+            Store::Local(directory) => directory.path(),
+        }
+    }
+
     /// How often each record of an account was delivered.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What a window is, and where the checkpoint goes, against APIs that refuse what lies outside of their limits.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -133,4 +134,52 @@ fn an_api_that_fails_in_long_windows_is_asked_in_halves_that_outlive_a_restart()
     let mut ids = listener.ids();
     ids.sort_unstable();
     assert_eq!(ids, (0..60).collect::<Vec<u64>>(), "nothing lost, nothing twice");
+}
+
+#[test]
+fn a_queue_is_asked_for_nothing_that_the_listener_would_not_take_and_a_kill_loses_no_answer() {
+    let queue = Mutex::new((0..5).collect::<std::collections::VecDeque<u64>>());
+    let api = MockServer::start(move |asked, _| {
+        let mut queue = queue.lock().unwrap();
+        let records: Vec<String> =
+            (0..2).filter_map(|_| queue.pop_front()).map(|id| record(id, "2024-05-28T10:00:00Z")).collect();
+        match (asked.query.as_str(), records.is_empty()) {
+            ("", true) => Reply::status(204, ""),
+            ("", false) => Reply::json(&format!("{{\"data\":[{}]}}", records.join(","))),
+            (query, _) => Reply::status(400, &format!("unknown parameters {query}")),
+        }
+    });
+    // What the listener answers to batches, and whether it answers well to a request that only asks if it is there.
+    let answers = Arc::new(AtomicU16::new(503));
+    let (batches, is_up) = (Arc::clone(&answers), Arc::new(AtomicU16::new(200)));
+    let up = Arc::clone(&is_up);
+    let listener = MockListener::answering(move |text, _| match text.is_empty() {
+        true => Reply::status(up.load(Ordering::SeqCst), ""),
+        false => Reply::status(batches.load(Ordering::SeqCst), ""),
+    });
+    let config = entry(api.url(), listener.url(), "checkpoint: server")
+        .replace("    filters: {from: '{start_date}', to: '{end_date}'}\n", "")
+        .replace("data_date: date, id: id, next_url: next", "data_date: date, id: id");
+    let running = Fetcher::new(&config).start();
+    wait_until("a batch that the listener refuses", || !listener.asked().is_empty());
+    let killed = running.kill();
+    assert_eq!(api.asked().len(), 1, "nothing is asked ahead");
+    assert!(
+        std::fs::read_dir(killed.path())
+            .unwrap()
+            .any(|file| { file.unwrap().file_name().to_string_lossy().starts_with(".logzio-api-fetcher.answer-") })
+    );
+    is_up.store(503, Ordering::SeqCst);
+    let down = Fetcher::again(killed).once().assert_code(1);
+    assert_eq!(api.asked().len(), 1, "nothing is asked while the listener is down: {}", down.stderr);
+    is_up.store(200, Ordering::SeqCst);
+    answers.store(200, Ordering::SeqCst);
+    let last = Fetcher::again(down).once().assert_code(0).assert_says("is shipped first");
+    assert_eq!(listener.ids(), (0..5).collect::<Vec<u64>>(), "nothing lost, nothing twice");
+    assert_eq!(api.asked().len(), 4, "until there is nothing");
+    assert!(
+        std::fs::read_dir(last.path())
+            .unwrap()
+            .all(|file| { !file.unwrap().file_name().to_string_lossy().starts_with(".logzio-api-fetcher.answer-") })
+    );
 }

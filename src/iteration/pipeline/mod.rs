@@ -3,6 +3,7 @@
 mod end;
 mod first;
 mod resume;
+mod server;
 mod shipping;
 
 use std::pin::pin;
@@ -16,8 +17,9 @@ use super::outcome;
 use super::report::{IterationError, IterationReport};
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
+use crate::memory::Permit;
 use crate::paging::{CURSOR_BYTES_MAX, PageFacts, PaginationError, in_header};
-use crate::plan::Plan;
+use crate::plan::{CheckpointKind, Plan};
 use crate::record::answer::{More, more};
 use crate::record::json::{JsonType, RawJson};
 use crate::record::path::what_is_there;
@@ -95,6 +97,9 @@ impl<'a> Pipeline<'a> {
     /// Every page, from the first request on, or from where the last iteration was cut; at the end everything is
     /// delivered.
     pub(super) async fn pages(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
+        if self.plan.start.checkpoint == CheckpointKind::Server {
+            return self.pages_of_server(fetcher).await;
+        }
         self.keep_refused().await?;
         self.lane.places = Places::default();
         // Nothing is fetched for an output where nobody would take it.
@@ -160,46 +165,25 @@ impl<'a> Pipeline<'a> {
         fetcher: &Fetcher<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Position, Result<Answer, FetchError>)>, IterationError> {
-        self.report.pages += 1;
-        self.counters.add_page();
-        let mut permit = answer.permit.take();
+        let mut permit = self.begin_page(&mut answer, now);
         let bytes = answer.text.as_ref().map_or(0, String::len);
         let read = self.read(&answer)?;
         let records = &read.records;
-        if let Some(permit) = &mut permit {
-            permit.count_page(bytes, records.len());
-        }
+        permit.iter_mut().for_each(|permit| permit.count_page(bytes, records.len()));
         let next = self.next(&read, asked, &answer);
-        outcome::arrive(self.account, answer.moment.later.max(now));
         let seen = self.look(records, now).await;
-        let step = self.step(&seen, asked, next.as_ref().ok().and_then(Option::as_ref), answer.moment)?;
-        let (place, next, turn) = match (next, step) {
-            (Ok(Some(next)), ChainStep::On { is_repeated }) => {
-                let turn = match (is_repeated, self.plan.paging.is_counted()) {
-                    (true, _) => RequestTurn::Repeated,
-                    (false, true) => RequestTurn::Counted,
-                    (false, false) => RequestTurn::Next,
-                };
-                (self.place(asked, &next, &seen, &answer, now), next, turn)
-            }
-            (next, step) => {
-                self.note_last(&answer, records.len());
-                self.admit(records, now).await?;
-                self.drop_page(permit);
-                return match (next, step) {
-                    (Err(error), _) => Err(error),
-                    (Ok(_), ChainStep::Circle) => {
-                        Err(IterationError::Circle { page: self.intake.chain.course().pages })
-                    }
-                    (Ok(Some(next)), ChainStep::Pause) => {
-                        let place = self.place(asked, &next, &seen, &answer, now);
-                        self.wait_at(place).await;
-                        Err(IterationError::Pause { page: self.intake.chain.course().pages })
-                    }
-                    (Ok(_), _) => Ok(None),
-                };
-            }
+        let leads_to = next.as_ref().ok().and_then(Option::as_ref);
+        let step = self.step(&seen, asked, leads_to, answer.moment)?;
+        let leads_to = leads_to.filter(|_| matches!(step, ChainStep::On { .. } | ChainStep::Pause));
+        let place = leads_to.and_then(|next| self.place(asked, next, &seen, &answer, now));
+        let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
+            self.note_last(&answer, records.len());
+            self.admit(records, now).await?;
+            self.drop_page(permit);
+            self.wait_at(place).await;
+            return self.ended(step, next);
         };
+        let turn = self.turn(is_repeated);
         drop(seen);
         // Requests are boxed, or the room for each would be part of every iteration.
         if fetcher.memory.is_short() {
@@ -208,16 +192,13 @@ impl<'a> Pipeline<'a> {
             drop(read);
             drop(answer);
             self.drop_page(permit);
-            // Others wait for memory: nothing of this iteration stays there, and it asks when its turn comes.
-            self.ship_rest().await?;
-            self.drop_spare();
-            let fetched = Box::pin(fetcher.page(self.scope(&next), turn)).await;
-            return Ok(Some((next, fetched)));
+            let fetched = self.fetch_alone(next, turn, fetcher).await?;
+            return Ok(Some((next.clone(), fetched)));
         }
         // One page ahead: what earlier pages filled goes first.
         let (is_small, fills_batches) = (bytes < SMALL_PAGE_BYTES, bytes >= BATCH_BYTES_MAX);
         self.ship_until(if is_small || fills_batches { 0 } else { BEHIND_MAX }).await?;
-        let scope = self.scope(&next);
+        let scope = self.scope(next);
         let mut fetch = pin!(maybe_done(Box::pin(fetcher.page(scope, turn))));
         self.batch_alongside(records, now, fetch.as_mut()).await?;
         drop(read);
@@ -235,6 +216,49 @@ impl<'a> Pipeline<'a> {
             None => Box::pin(fetcher.page(scope, turn)).await,
         };
         Ok(Some((next.clone(), fetched)))
+    }
+
+    /// The next page, where others wait for memory: nothing of this iteration stays there, and it asks when its turn comes.
+    async fn fetch_alone(
+        &mut self,
+        next: &Position,
+        turn: RequestTurn,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<Result<Answer, FetchError>, IterationError> {
+        self.ship_rest().await?;
+        self.drop_spare();
+        Ok(Box::pin(fetcher.page(self.scope(next), turn)).await)
+    }
+
+    /// Counts a page, and takes what it holds of the memory budget.
+    fn begin_page(&mut self, answer: &mut Answer, now: DateTime<Utc>) -> Option<Permit> {
+        self.report.pages += 1;
+        self.counters.add_page();
+        outcome::arrive(self.account, answer.moment.later.max(now));
+        answer.permit.take()
+    }
+
+    /// What a page means behind which no other is asked for.
+    fn ended<T>(
+        &self,
+        step: ChainStep,
+        next: Result<Option<Position>, IterationError>,
+    ) -> Result<Option<T>, IterationError> {
+        let page = self.intake.chain.course().pages;
+        match (next?, step) {
+            (_, ChainStep::Circle) => Err(IterationError::Circle { page }),
+            (Some(_), ChainStep::Pause) => Err(IterationError::Pause { page }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where in the chain the next request stands.
+    fn turn(&self, is_repeated: bool) -> RequestTurn {
+        match (is_repeated, self.plan.paging.is_counted()) {
+            (true, _) => RequestTurn::Repeated,
+            (false, true) => RequestTurn::Counted,
+            (false, false) => RequestTurn::Next,
+        }
     }
 
     /// A page's records and what it says beside them; an error where it says that it failed, or lacks its list.
