@@ -180,6 +180,8 @@ keys! {
     SIGN_HASH: Hash = Both "sign.hash", Else("none");
     /// The key of the signature.
     SIGN_KEY: Credential = Both "sign.key", Unless("`sign` is absent");
+    /// Makes the key of the HMAC first: an HMAC of this text with `sign.key`, written as `sign.encoding` says.
+    SIGN_KEY_TEXT: SignedText = Both "sign.key_text", Else("`sign.key` itself");
     /// What is signed, with `{method}`, `{host}`, `{path}`, `{query}`, `{body}`, `{body:sha256}`, `{key}` of exactly what
     /// is sent, `{nonce}` (64 random characters, also in headers) and `{now}`.
     SIGN_TEXT: SignedText = Both "sign.text", Unless("`sign` is absent");

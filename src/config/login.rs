@@ -270,8 +270,18 @@ impl Entries<'_> {
         };
         let (key, text) = (entry.require(&keys::SIGN_KEY), entry.require(&keys::SIGN_TEXT));
         let encoding = entry.read_or(&keys::SIGN_ENCODING, Default::default());
-        let text = self.template_as_is(&text?, |text| Template::parse_with(text, VariableSet::Sign));
-        Some(Box::new(Sign { kind: kind?, key: Secret::new(key?), text, encoding: encoding? }))
+        let parse = |text: &str| Template::parse_with(text, VariableSet::Sign);
+        let text = self.template_as_is(&text?, parse);
+        let key_text = entry.read(&keys::SIGN_KEY_TEXT).map(|text| self.template_as_is(&text, parse));
+        if key_text.is_some() && matches!(kind, Some(SignKind::Hash(_))) {
+            let what = "only an HMAC has a key that can be made of a text";
+            self.reader.error(
+                &entry.spot_of(&keys::SIGN_KEY_TEXT),
+                what,
+                Some("say `hmac` in place of `hash`".to_owned()),
+            );
+        }
+        Some(Box::new(Sign { kind: kind?, key: Secret::new(key?), key_text, text, encoding: encoding? }))
     }
 
     /// Variables whose source is missing are errors, and a signature that nothing carries is a warning.

@@ -189,7 +189,7 @@ impl RequestTemplate {
     /// The templates in all its parts.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         let parts = std::iter::once(&self.first).chain(self.next.as_deref()).flat_map(RequestParts::templates);
-        parts.chain(self.sign.iter().map(|sign| &sign.text))
+        parts.chain(self.sign.iter().flat_map(|sign| std::iter::once(&sign.text).chain(&sign.key_text)))
     }
 
     /// The templates that are signed: URL, query and body.

@@ -17,6 +17,8 @@ pub struct Sign {
     pub kind: SignKind,
     /// The key: of the HMAC, and `{key}` in the text.
     pub key: Secret,
+    /// What the HMAC's own key is made of first, by the same HMAC with [`Self::key`], as Akamai's EdgeGrid does of the time.
+    pub key_text: Option<Template>,
     /// What is signed.
     pub text: Template,
     /// How the signature is written.
@@ -63,11 +65,14 @@ impl Sign {
             ProofScope::Of(values) => ProofScope::Of(ProofValues { unsigned: Some(unsigned), ..values }),
             other => other,
         };
-        let text = self.text.render(&Scope { proof, ..*scope }, str::to_owned)?.unwrap_or_default();
-        Ok(self.of(text.as_bytes()))
+        let scope = Scope { proof, ..*scope };
+        let render = |template: &Template| Ok(template.render(&scope, str::to_owned)?.unwrap_or_default());
+        let made = self.key_text.as_ref().map(render).transpose()?;
+        let made = made.map(|text| Secret::new(self.of(&self.key, text.as_bytes())));
+        Ok(self.of(made.as_ref().unwrap_or(&self.key), render(&self.text)?.as_bytes()))
     }
 
-    fn of(&self, text: &[u8]) -> String {
+    fn of(&self, key: &Secret, text: &[u8]) -> String {
         match self.kind {
             SignKind::Hmac(hash) => {
                 let algorithm = match hash {
@@ -75,7 +80,7 @@ impl Sign {
                     HashName::Sha256 => hmac::HMAC_SHA256,
                     HashName::Sha512 => hmac::HMAC_SHA512,
                 };
-                let key = hmac::Key::new(algorithm, self.key.expose().as_bytes());
+                let key = hmac::Key::new(algorithm, key.expose().as_bytes());
                 self.encoding.write(hmac::sign(&key, text).as_ref())
             }
             SignKind::Hash(hash) => self.encoding.write(digest::digest(hash.digest(), text).as_ref()),
@@ -104,8 +109,9 @@ mod tests {
 
     #[track_caller]
     fn check(kind: SignKind, encoding: SignEncoding, expected: &str) {
-        let sign = Sign { kind, key: Secret::new("Jefe"), text: Template::default(), encoding };
-        assert_eq!(sign.of(b"what do ya want for nothing?"), expected, "{kind:?} {encoding:?}");
+        let key = Secret::new("Jefe");
+        let sign = Sign { kind, key: key.clone(), key_text: None, text: Template::default(), encoding };
+        assert_eq!(sign.of(&key, b"what do ya want for nothing?"), expected, "{kind:?} {encoding:?}");
     }
 
     /// The second case of RFC 2202 and RFC 4231, and the same text's plain hashes.

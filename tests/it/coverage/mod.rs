@@ -34,7 +34,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("14-mimecast-siem-logs", "steps"),
     ("19-tenable-vulnerability-export", "steps"),
     ("23-m365-management-activity", "steps"),
-    ("26-akamai-siem", "sign with a key that is a signature"),
     ("32-digital-guardian-arc", "settings.checkpoint: server"),
     ("33-eset-protect-detections", "response.retry_statuses"),
     ("49-vercel-deployment-events", "steps"),
