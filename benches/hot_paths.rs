@@ -19,7 +19,7 @@ mod records;
 fn paths() -> Paths {
     let path = |text| JsonPath::parse(text).unwrap();
     Paths {
-        id: Some(path("id")),
+        id: Some(path("id").into()),
         next_url: Some(path("metadata.links.next")),
         ..Paths::new(path("data"), path("date"))
     }

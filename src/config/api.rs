@@ -20,6 +20,7 @@ use crate::http::ClientIdentity;
 use crate::plan::{
     AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy, TokenRequest,
 };
+use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::template::RequestTemplate;
 use crate::text::Redactor;
@@ -30,6 +31,9 @@ const DAYS_BACK_DEFAULT: TimeDelta = TimeDelta::days(14);
 /// `settings.end_delay` where it is absent and the API filters by a clock of its own: what arrives just now may not be listed
 /// yet.
 const ARRIVAL_DELAY_DEFAULT: TimeDelta = TimeDelta::minutes(1);
+
+/// The path of the records where the answer itself is the list of them.
+const WHOLE_ANSWER: &str = "$";
 
 /// How many units of the start date a slice has at least: what is sent overlaps by one.
 const SLICE_UNITS_MIN: i32 = 2;
@@ -75,7 +79,8 @@ impl<'v> Entries<'v> {
         let identity = self.identity(entry);
         let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
         let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
-        let paths = self.paths(entry, zone);
+        let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
+        let paths = self.paths(entry, named, checkpoint, zone);
         let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
         let max_age = entry.read(&keys::MAX_AGE);
         // Who says nothing wants what there is.
@@ -85,7 +90,6 @@ impl<'v> Entries<'v> {
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
         let overlap = overlap(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
-        let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
         let (mut request, configured) = request?;
         request.write_in_zone(zone);
         let (auth, (paging, next_url)) = (auth?, paging?);
@@ -165,10 +169,19 @@ impl<'v> Entries<'v> {
         near.or_else(|| here.clone().find(|named| named.entry.is_empty())).or(nearest)
     }
 
-    fn paths(&self, entry: &Section<'_>, zone: Zone) -> Option<Paths> {
-        let data = entry.read(&keys::DATA);
-        let date = entry.read(&keys::DATA_DATE);
-        let id = entry.read(&keys::ID);
+    fn paths(&self, entry: &Section<'_>, named: &NamedType, checkpoint: CheckpointKind, zone: Zone) -> Option<Paths> {
+        let data = match entry.has(&keys::FORMAT) && !entry.has(&keys::DATA) {
+            true => JsonPath::parse(WHOLE_ANSWER).ok().map(|path| (path, false)),
+            false => entry.read(&keys::DATA),
+        };
+        // OData's start date is a clause about the date's field.
+        let has_position = entry.has(&keys::CURSOR) || checkpoint == CheckpointKind::WindowEnd;
+        let needs_date = named.odata || !has_position;
+        let date = match needs_date || entry.has(&keys::DATA_DATE) {
+            true => entry.read(&keys::DATA_DATE).map(Some),
+            false => Some(None),
+        };
+        let id = entry.read(&keys::ID).flatten();
         let error = match (entry.is_null(&keys::ERROR), entry.read(&keys::ERROR)) {
             (true, _) => ErrorRule::Never,
             (false, None) => ErrorRule::Usual,

@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use serde_json::Value;
 
 use super::kinds::entry::{
-    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, Name, NextLink,
-    OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
+    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, IdPathsKind, Name,
+    NextLink, OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
@@ -191,11 +191,12 @@ keys! {
     /// `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and
     /// private addresses must be spelled out.
     HOSTS: Hosts = Both "hosts", Else("none");
-    /// The query parameter that takes the start date. Not needed where a filter holds `{start_date}`.
+    /// The query parameter that takes the start date. Not needed where `{start_date}` or `{cursor}` stands in the request.
     START_DATE_NAME: StartName = Both "start_date_name", OfType;
-    /// Where a page holds its records. With a `?` at the end of the path, a page may come without the list.
+    /// Where a page holds its records; `$` where the answer itself is the list. With a `?` at the end of the path, a page
+    /// may come without the list. Not needed where `response.format` is given: it is `$` then.
     DATA: DataPath = Both "json_paths.data", OfType;
-    /// Where a record holds its date.
+    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window`.
     DATA_DATE: Path = Both "json_paths.data_date", OfType;
     /// Where a page holds the URL of the next one. A path, or `header.Link` for that header's `rel="next"`, `header.NAME`
     /// for another one, or text with `{paths}` in it, to put it together.
@@ -208,8 +209,9 @@ keys! {
     CURSOR: ValueLocator = Both "json_paths.cursor", Else("none");
     /// Where a page says whether more follows; `'!path'` where it says the opposite. Where it says no, it is the last.
     HAS_MORE: FlagPath = Both "json_paths.has_more", Else("the link or token says it");
-    /// Where a record holds its id, which tells it from other records.
-    ID: OptionalPath = Both "json_paths.id", Else("the whole record");
+    /// Where a record holds its id, which tells it from other records. A list of paths: all of them together. A record that
+    /// lacks one of them is known by all that it holds.
+    ID: IdPathsKind = Both "json_paths.id", Else("the whole record");
     /// Where an answer of status 200 holds an error: any value counts but null, false and empty ones. `null`: never look
     /// for one.
     ERROR: ErrorPath = Both "json_paths.error", Else("`error`, `errors`, `success: false`, `status: error`");

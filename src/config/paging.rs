@@ -38,6 +38,11 @@ impl Entries<'_> {
             let what = "the token stands nowhere in the request, so no next page could be asked for";
             self.reader.error(&entry.spot_of(&keys::NEXT_TOKEN), what, Some(hint.to_owned()));
         }
+        if cursor.is_some() && !uses("cursor") {
+            let hint = "put `{cursor}` where the API takes it, like `next_request: {filters: {cursor: '{cursor}'}}`";
+            let what = "the cursor stands nowhere in the request, so nothing could go on with it";
+            self.reader.error(&entry.spot_of(&keys::CURSOR), what, Some(hint.to_owned()));
+        }
         for (is_there, name, key) in
             [(token.is_some(), "next_token", &keys::NEXT_TOKEN), (cursor.is_some(), "cursor", &keys::CURSOR)]
         {

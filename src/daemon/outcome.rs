@@ -191,7 +191,8 @@ impl<'a> Ended<'a> {
         if report.later > 0 {
             tracing::info!(api, records = report.later, "records dated at or after the end of the span are left out");
         }
-        if report.undated > 0 {
+        // Where none is looked for, none is missing.
+        if report.undated > 0 && self.api.plan.paths.date.is_some() {
             tracing::warn!(
                 api,
                 records = report.undated,

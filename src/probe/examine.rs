@@ -152,7 +152,9 @@ impl Asked<'_> {
     }
 
     fn dates(&self, root: RawJson<'_>, records: &[Record<'_>], report: &mut ProbeReport) {
-        let path = &self.plan.paths.date;
+        let Some(path) = &self.plan.paths.date else {
+            return report.well("date", "json_paths.data_date is absent: the cursor says where to go on");
+        };
         let dates = dates(records);
         let Some((oldest, newest)) = dates.iter().min().zip(dates.iter().max()) else {
             let Some(first) = records.first() else { return };
@@ -193,8 +195,13 @@ impl Asked<'_> {
     }
 
     fn ids(&self, records: &[Record<'_>], report: &mut ProbeReport) {
-        let (Some(path), false) = (&self.plan.paths.id, records.is_empty()) else { return };
-        let ids: Vec<&str> = records.iter().filter_map(|record| path.first(record.raw)).map(RawJson::text).collect();
+        let (Some(paths), false) = (&self.plan.paths.id, records.is_empty()) else { return };
+        let all = || std::iter::once(&paths.first).chain(&paths.others);
+        let path = all().map(|path| path.text()).collect::<Vec<_>>().join("`, `");
+        let ids = |record: &Record<'_>| -> Option<Vec<String>> {
+            all().map(|path| Some(path.first(record.raw)?.text().to_owned())).collect()
+        };
+        let ids: Vec<Vec<String>> = records.iter().filter_map(ids).collect();
         let raws = || records.iter().map(|record| record.raw).collect::<Vec<_>>();
         if ids.is_empty() {
             report.wrong("id", &format!("`{path}`: no record has an id there"));

@@ -19,7 +19,7 @@ mod zone;
 pub use fingerprint::{Fingerprint, FingerprintMap, FingerprintSet, FirstBytes};
 pub use line::{CustomFields, FieldError};
 pub use page::{Absent, KEYS_HIDDEN, Page, PageError};
-pub use paths::{ErrorRule, Paths};
+pub use paths::{ErrorRule, IdPaths, Paths};
 pub use zone::Zone;
 
 use chrono::{DateTime, Utc};
@@ -55,20 +55,20 @@ impl<'a> Record<'a> {
     /// Reads what the paths name in a record.
     #[must_use]
     pub fn read(raw: RawJson<'a>, paths: &Paths) -> Self {
-        Self::of(raw, paths.date.first(raw), paths.id.as_ref().and_then(|path| path.first(raw)), paths.zone)
+        let id = paths.id.as_ref().and_then(|id| id.first.first(raw));
+        Self::of(raw, paths.date.as_ref().and_then(|path| path.first(raw)), id, paths)
     }
 
-    fn of(raw: RawJson<'a>, date: Option<RawJson<'a>>, id: Option<RawJson<'a>>, zone: Zone) -> Self {
-        let date = date.and_then(RawJson::scalar).and_then(|text| date::of_event(&text, zone));
+    /// With what stands at the places of its date and of its first id.
+    fn of(raw: RawJson<'a>, date: Option<RawJson<'a>>, id: Option<RawJson<'a>>, paths: &Paths) -> Self {
+        let date = date.and_then(RawJson::scalar).and_then(|text| date::of_event(&text, paths.zone));
+        if let (Some(first), Some(IdPaths { others, .. })) = (id, &paths.id)
+            && !others.is_empty()
+        {
+            return Self { raw, date, fingerprint: of_ids(raw, first, others, date), is_plain: false };
+        }
         let fingerprint = match (id, date) {
-            (Some(id), Some(date)) => {
-                // Beside an id of up to 29 bytes, short enough for one block of SHA-256.
-                let mut moment = [0; 12];
-                let (second, nanosecond) = moment.split_at_mut(8);
-                second.copy_from_slice(&date.timestamp().to_le_bytes());
-                nanosecond.copy_from_slice(&date.timestamp_subsec_nanos().to_le_bytes());
-                Fingerprint::of(&[b"id", id.text().as_bytes(), &moment])
-            }
+            (Some(id), Some(date)) => Fingerprint::of(&[b"id", id.text().as_bytes(), &moment(date)]),
             (Some(id), None) => Fingerprint::of(&[b"id", id.text().as_bytes()]),
             (None, _) => Fingerprint::of(&[b"record", raw.text().as_bytes()]),
         };
@@ -91,6 +91,25 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Beside an id of up to 29 bytes, short enough for one block of SHA-256.
+fn moment(date: DateTime<Utc>) -> [u8; 12] {
+    let mut moment = [0; 12];
+    let (second, nanosecond) = moment.split_at_mut(8);
+    second.copy_from_slice(&date.timestamp().to_le_bytes());
+    nanosecond.copy_from_slice(&date.timestamp_subsec_nanos().to_le_bytes());
+    moment
+}
+
+/// By several ids; by the whole record where one of them is missing.
+fn of_ids(raw: RawJson<'_>, first: RawJson<'_>, others: &[JsonPath], date: Option<DateTime<Utc>>) -> Fingerprint {
+    let found: Option<Vec<RawJson<'_>>> = others.iter().map(|path| path.first(raw)).collect();
+    let Some(found) = found else { return Fingerprint::of(&[b"record", raw.text().as_bytes()]) };
+    let moment = date.map(moment);
+    let ids = std::iter::once(&first).chain(&found).map(|id| id.text().as_bytes());
+    let parts = std::iter::once(b"ids".as_slice()).chain(moment.as_ref().map(<[u8; 12]>::as_slice)).chain(ids);
+    Fingerprint::of(&parts.collect::<Vec<_>>())
+}
+
 /// What is looked for in each record.
 #[derive(Debug)]
 struct RecordReader<'p> {
@@ -103,7 +122,8 @@ struct RecordReader<'p> {
 
 impl<'p> RecordReader<'p> {
     fn new(paths: &'p Paths, fields: &'p CustomFields) -> Self {
-        let (date, id) = (paths.date.head(), paths.id.as_ref().and_then(JsonPath::head));
+        let (date, id) = (paths.date.as_ref(), paths.id.as_ref().map(|id| &id.first));
+        let (date, id) = (date.and_then(JsonPath::head), id.and_then(JsonPath::head));
         let keys = [&date, &id].into_iter().flatten().flat_map(PathMatcher::keys);
         let lengths = Lengths::of(keys.chain(fields.keys()));
         Self { paths, date, id, fields, lengths }
@@ -134,9 +154,12 @@ impl<'p> RecordReader<'p> {
             is_overridden |= self.fields.overrides(&key);
         }
         let raw = scan.since(start);
-        let date = self.date.map_or_else(|| self.paths.date.first(raw), |head| head.first(date));
-        let id = self.paths.id.as_ref().and_then(|path| self.id.map_or_else(|| path.first(raw), |head| head.first(id)));
+        let found = |path: Option<&JsonPath>, head: Option<PathMatcher<'_>>, seen| {
+            path.and_then(|path| head.map_or_else(|| path.first(raw), |head| head.first(seen)))
+        };
+        let date = found(self.paths.date.as_ref(), self.date, date);
+        let id = found(self.paths.id.as_ref().map(|id| &id.first), self.id, id);
         let is_plain = has_members && !is_overridden && !scan.has_breaks;
-        Ok(Record { is_plain, ..Record::of(raw, date, id, self.paths.zone) })
+        Ok(Record { is_plain, ..Record::of(raw, date, id, self.paths) })
     }
 }

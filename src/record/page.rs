@@ -377,7 +377,7 @@ mod tests {
         let fields = CustomFields::new(&[("type".to_owned(), "t".into()), ("x".to_owned(), 1.into())]).expect("plain");
         proptest!(ProptestConfig::with_cases(3_000), |(text in pages(), (data, date, id, next) in paths)| {
             let path = |text| JsonPath::parse(text).expect("a path");
-            let paths = Paths { id: Some(path(id)), next_url: Some(path(next)), ..Paths::new(path(data), path(date)) };
+            let paths = Paths { id: Some(path(id).into()), next_url: Some(path(next)), ..Paths::new(path(data), path(date)) };
             match (Page::read(&text, &paths, &fields), read_slowly(&text, &paths)) {
                 (Ok(page), Ok(slow)) => {
                     prop_assert_eq!(&page.next_url, &slow.next_url);

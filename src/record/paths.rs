@@ -8,10 +8,10 @@ use super::path::JsonPath;
 pub struct Paths {
     /// From the page: the records.
     pub data: JsonPath,
-    /// From a record: the event date.
-    pub date: JsonPath,
+    /// From a record: the event date; `None` where the API is followed by something else, and records need no date.
+    pub date: Option<JsonPath>,
     /// From a record: its id.
-    pub id: Option<JsonPath>,
+    pub id: Option<IdPaths>,
     /// From the page: the next page's URL.
     pub next_url: Option<JsonPath>,
     /// Whether a page may lack the place of the records (`data: items?`).
@@ -20,6 +20,31 @@ pub struct Paths {
     pub error: ErrorRule,
     /// The zone of dates that name none.
     pub zone: Zone,
+}
+
+/// The places in a record whose values tell it from others: together, where there are several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdPaths {
+    /// The first one, which is all there is for most.
+    pub first: JsonPath,
+    /// The others. Where a record lacks one of them it is known by all that it holds, as if it had no id: records that differ
+    /// in nothing but what is missing must not be taken for one.
+    pub others: Vec<JsonPath>,
+}
+
+impl IdPaths {
+    /// Of one place or several; `None` of none.
+    #[must_use]
+    pub fn new(paths: Vec<JsonPath>) -> Option<Self> {
+        let mut paths = paths.into_iter();
+        Some(Self { first: paths.next()?, others: paths.collect() })
+    }
+}
+
+impl From<JsonPath> for IdPaths {
+    fn from(first: JsonPath) -> Self {
+        Self { first, others: Vec::new() }
+    }
 }
 
 /// How an answer of status 200 says that it failed.
@@ -40,7 +65,7 @@ impl Paths {
     pub fn new(data: JsonPath, date: JsonPath) -> Self {
         Self {
             data,
-            date,
+            date: Some(date),
             id: None,
             next_url: None,
             is_data_optional: false,

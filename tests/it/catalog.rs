@@ -137,7 +137,7 @@ fn requests(named: &NamedType, list: List) -> String {
     let mut records = String::new();
     for record in &page.records {
         let date = record.date.unwrap_or_else(|| panic!("{}: a record has no date", named.name));
-        let id = plan.paths.id.as_ref().map(|path| path.first(record.raw).expect("an id").text());
+        let id = plan.paths.id.as_ref().map(|id| id.first.first(record.raw).expect("an id").text());
         records.push_str(&format!("{} {}\n", date.to_rfc3339(), id.unwrap_or("without an id")));
     }
     format!("First page\n{first}\nNext page\n{next}\nRecords\n{records}")

@@ -268,6 +268,53 @@ fn a_long_window_is_asked_slice_by_slice() {
 }
 
 #[test]
+fn several_ids_tell_records_apart_together_and_one_that_lacks_some_is_known_by_all_that_it_holds() {
+    let date = date_of(0);
+    let with = |id: u64, more: &str| format!("{{\"id\":{id},\"date\":\"{date}\"{more}}}");
+    let part = |part: &str, seen: &str| format!(",\"sub\":{{\"part\":\"{part}\"}},\"seen\":{seen}");
+    let first =
+        [with(1, &part("a", "1")), with(1, &part("b", "1")), with(2, ",\"x\":1"), with(2, ",\"x\":2")].join(",");
+    // What is known by its ids may change; one more has another part.
+    let second = [with(1, &part("a", "2")), with(1, &part("c", "2")), with(2, ",\"x\":2")].join(",");
+    let api = MockServer::start(move |_, before| {
+        Reply::json(&format!("{{\"data\":[{}],\"next\":null}}", if before == 0 { &first } else { &second }))
+    });
+    let listener = MockListener::start();
+    let config =
+        entry(api.url(), listener.url(), "", ", next_url: next", ", overlap: 5m", "    start_date_name: since\n")
+            .replace("id: id,", "id: [id, sub.part],");
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(listener.ids(), [1, 1, 2, 2]);
+    Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!(listener.ids(), [1, 1, 1, 2, 2], "the one with part c");
+}
+
+/// By a cursor alone, of NDJSON without a path, from records that have no date.
+#[test]
+fn records_need_no_date_and_answers_no_path_where_a_cursor_and_a_format_do_their_work() {
+    let api = MockServer::start(|asked, _| {
+        let from: u64 = asked.raw_field("after").map_or(0, |at| at.parse().unwrap());
+        let lines: String = (from..(from + 2).min(5)).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+        Reply::json(&lines).with("X-After", &(from + 2).min(5).to_string())
+    });
+    let listener = MockListener::start();
+    let config = format!(
+        "logzio: {{url: '{}', token: shipping-token-1}}\nauth_apis:\n  - type: general\n    name: events\n    \
+         credentials: {{id: i, key: the-key}}\n    settings: {{time_interval: 1s}}\n    http_request: {{url: \
+         '{}/events'}}\n    filters: {{after: '{{cursor}}'}}\n    response: {{format: ndjson}}\n    json_paths: {{id: id, \
+         cursor: header.X-After}}\n",
+        listener.url(),
+        api.url()
+    );
+    let first = Fetcher::new(&config).once().assert_code(0);
+    assert_eq!(listener.ids(), ids(5));
+    assert!(!first.stderr.contains("readable date"), "{}", first.stderr);
+    assert_eq!(first.read("last_start_dates.txt").lines().last(), Some("events: {\"cursor\":\"5\"}"));
+    Fetcher::again(first).once().assert_code(0);
+    assert_eq!(listener.ids(), ids(5), "nothing twice");
+}
+
+#[test]
 fn what_has_no_source_or_no_place_is_an_error_of_the_config() {
     let config = |request: &str, paths: &str, more: &str| {
         entry("https://api.example", "https://listener.example", request, paths, "", more)

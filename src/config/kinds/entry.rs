@@ -12,8 +12,8 @@ use crate::config::place::Place;
 use crate::config::value::{Found, Text};
 use crate::decode::Format;
 use crate::paging::{LinkPart, LinkSource, Locator, MoreFlag};
-use crate::record::CustomFields;
 use crate::record::path::JsonPath;
+use crate::record::{CustomFields, IdPaths};
 
 /// The statuses that may mean that there are no records; a server's own failure never does.
 const EMPTY_STATUSES: std::ops::Range<u16> = 200..500;
@@ -152,7 +152,7 @@ impl Kind for DataPath {
     }
 }
 
-/// A JSON path that may be empty, which is as good as absent; null may say something else.
+/// A JSON path that may be empty, which is as good as absent.
 pub(in crate::config) enum OptionalPath {}
 
 impl Kind for OptionalPath {
@@ -165,6 +165,24 @@ impl Kind for OptionalPath {
 
     fn schema(_: Place) -> Value {
         json!({ "type": SCALAR })
+    }
+}
+
+/// One JSON path, or a list of them; a blank, or an empty list, is as good as absent.
+pub(in crate::config) enum IdPathsKind {}
+
+impl Kind for IdPathsKind {
+    /// `None` for an empty list.
+    type Value<'v> = Option<IdPaths>;
+    const TRAITS: Traits = Traits { is_open: true, ..Traits::BLANK_IS_ABSENT };
+
+    fn read(found: &Found<'_>) -> Option<Option<IdPaths>> {
+        let paths = found.items().into_iter().map(|item| path(&item, &item.text()?));
+        Some(IdPaths::new(paths.collect::<Option<Vec<_>>>()?))
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "anyOf": [{ "type": SCALAR }, { "type": "array", "items": filled() }] })
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn one_or_more(pattern: Option<&str>) -> Value {
 }
 
 /// Words, whatever their case, or values of another kind.
-pub(super) fn spelled_in_any_case(words: &[&str], other: Option<Value>) -> Value {
+pub(in crate::config) fn spelled_in_any_case(words: &[&str], other: Option<Value>) -> Value {
     let spelled: Vec<String> = words.iter().map(|word| pattern_of(word)).collect();
     let any_case = or_filled_in(&format!(r"^\s*({})\s*$", spelled.join("|")));
     let kinds = [json!({ "enum": words }), json!({ "type": "string", "pattern": any_case })].into_iter().chain(other);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::catalog::{List, NamedType, types_of};
 use super::super::keys::ALIASES;
-use super::super::kinds::pattern::{filled, nothing, pattern_of};
+use super::super::kinds::pattern::{filled, nothing, pattern_of, spelled_in_any_case};
 use super::super::reference::{KEYS, Need, Place};
 use super::super::secrets::carries_credentials;
 use crate::template::query::START_DATE_MARK;
@@ -97,6 +97,10 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
     let left = of_type.filter(|key| !named.fills(key.path));
     let left = left.filter_map(|key| match key.path {
         "start_date_name" => (!named.odata && !named.says_start()).then(start),
+        "json_paths.data" if named.fills("response.format") => None,
+        "json_paths.data" => Some(any_way(&["json_paths.data", "response.format"])),
+        "json_paths.data_date" if !named.odata && named.fills("json_paths.cursor") => None,
+        "json_paths.data_date" if !named.odata => Some(date_or_position()),
         path => Some(one_of_the_names(path)),
     });
     let parameters = named.own_parameters().filter(|parameter| !parameter.may_be_absent());
@@ -114,14 +118,32 @@ fn one_of_the_names(path: &str) -> Value {
     if ways.len() > 1 { json!({ "anyOf": ways }) } else { ways.remove(0) }
 }
 
-/// A name for the start date, or a filter that holds it.
+/// One of several keys is there, and filled.
+fn any_way(paths: &[&str]) -> Value {
+    let ways = paths.iter().map(|path| has(&path.split('.').collect::<Vec<_>>(), &filled()));
+    json!({ "anyOf": ways.collect::<Vec<_>>() })
+}
+
+/// The path of the date, or what keeps the place without dates.
+fn date_or_position() -> Value {
+    let window = spelled_in_any_case(&["window"], None);
+    let paths = any_way(&["json_paths.data_date", "json_paths.cursor"]);
+    json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window)] })
+}
+
+/// A name for the start date, a filter that holds it, or a cursor instead of it.
 fn start() -> Value {
     let mark = START_DATE_MARK.replace('{', r"\{").replace('}', r"\}");
     let marked = json!({ "type": "string", "pattern": format!(r"{mark}|\$\{{") });
     let marked_in_a_list = json!({ "type": "array", "contains": marked });
     let unmarked = json!({ "not": { "anyOf": [marked, marked_in_a_list] } });
-    let filters = json!({ "type": "object", "not": { "additionalProperties": unmarked } });
-    json!({ "anyOf": [has(&["start_date_name"], &filled()), has(&["filters"], &filters)] })
+    let one_is_marked = json!({ "type": "object", "not": { "additionalProperties": unmarked } });
+    let ways = [
+        has(&["start_date_name"], &filled()),
+        has(&["json_paths", "cursor"], &filled()),
+        has(&["filters"], &one_is_marked),
+    ];
+    json!({ "anyOf": ways })
 }
 
 /// An object with a key, below it the next one, and a value like `what` at the end.

@@ -343,6 +343,7 @@ impl<'a> Pipeline<'a> {
 
     /// A first page where no record has a date can't be what the config means. `may_show` tells whether keys may be named.
     fn require_dates(&self, records: &[Record<'_>], may_show: impl FnOnce() -> bool) -> Result<(), IterationError> {
+        let Some(path) = &self.plan.paths.date else { return Ok(()) };
         // Behind dated records those without a date are believed, but not something that is no record at all.
         let is_later = self.intake.chain.course().has_dates();
         let is_odd =
@@ -350,7 +351,7 @@ impl<'a> Pipeline<'a> {
         match records.first() {
             Some(first) if records.iter().all(is_odd) => Err(IterationError::Undated {
                 page: self.report.pages,
-                path: self.plan.paths.date.text().to_owned(),
+                path: path.text().to_owned(),
                 there: if may_show() { what_is_there(first.raw) } else { KEYS_HIDDEN.to_owned() },
             }),
             _ => Ok(()),

@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
     let (Some(data), Some(id), Some(page)) = (lines.next(), lines.next(), lines.next()) else { return };
     let (Ok(data), Ok(id)) = (JsonPath::parse(data), JsonPath::parse(id)) else { return };
     let date = JsonPath::parse("date").expect("a path");
-    let paths = Paths { id: Some(id.clone()), next_url: Some(id), ..Paths::new(data, date) };
+    let paths = Paths { id: Some(id.clone().into()), next_url: Some(id), ..Paths::new(data, date) };
     let fields = [("type".to_owned(), "x".into()), ("a".to_owned(), 1.into())];
     let fields = CustomFields::new(&fields).expect("plain values");
     let Ok(read) = Page::read(page, &paths, &fields) else { return };
