@@ -34,12 +34,21 @@ fn number(variable: &str) -> Option<u64> {
 
 fn config(api: &str, listener: &str) -> String {
     let settings = format!("settings: {{time_interval: 0.2s, days_back_fetch: 1, overlap: {OVERLAP_SECONDS}s}}");
+    let slices = settings.replace("days_back_fetch: 1", "days_back_fetch: 0.06, max_window: 2m");
     format!(
         "logzio: {{url: '{listener}', token: shipping-token-1}}\n\
          auth_apis:\n\
          - {{type: cisco_secure_x, name: cisco, credentials: {{id: a, key: b}}, {settings}, http_request: {{url: '{api}/cisco'}}}}\n\
          - {{type: general, name: plain, credentials: {{id: a, key: b}}, {settings}, start_date_name: since, \
              http_request: {{url: '{api}/plain'}}, json_paths: {{data: data, data_date: date, next_url: next}}}}\n\
+         - {{type: general, name: stream, credentials: {{id: a, key: b}}, {settings}, start_date_name: since, \
+             http_request: {{url: '{api}/stream'}}, next_request: {{filters: {{cursor: '{{cursor}}'}}}}, \
+             json_paths: {{data: data, data_date: date, id: id, cursor: cursor}}}}\n\
+         - {{type: general, name: counted, credentials: {{id: a, key: b}}, {settings}, start_date_name: since, \
+             http_request: {{url: '{api}/counted'}}, filters: {{page: '{{page}}'}}, json_paths: {{data: data, data_date: date}}}}\n\
+         - {{type: general, name: sliced, credentials: {{id: a, key: b}}, {slices}, http_request: {{url: '{api}/sliced'}}, \
+             filters: {{from: '{{start_date}}', to: '{{end_date}}', token: '{{next_token}}'}}, \
+             json_paths: {{data: data, data_date: date, id: [id, number], next_token: token}}}}\n\
          oauth_apis:\n\
          - {{type: azure_graph, name: graph, credentials: {{id: a, key: b}}, {settings}, token_http_request: {{url: '{api}/token'}}, \
              data_http_request: {{url: '{api}/graph'}}, json_paths: {{data_date: date}}}}\n"

@@ -33,7 +33,12 @@ const REFUSED_LINES_MAX: usize = 40;
 const NUMBERS: u64 = 1_000_000_000;
 
 /// The APIs of the config, by name.
-pub const APIS: [&str; 3] = ["cisco", "graph", "plain"];
+pub const APIS: [&str; 6] = ["cisco", "graph", "plain", "stream", "counted", "sliced"];
+const STREAM: usize = 3;
+const COUNTED: usize = 4;
+const SLICED: usize = 5;
+/// The longest span that the sliced API answers: two minutes, and a second for how it is written.
+const SPAN_SECONDS_MAX: i64 = 121;
 
 /// Everything outside of the fetcher.
 pub struct World {
@@ -46,8 +51,10 @@ struct Inner {
     /// Nothing goes wrong any more.
     is_calm: bool,
     /// Per API, what has surfaced.
-    events: [BTreeSet<(DateTime<Utc>, u64)>; 3],
-    numbers: [u64; 3],
+    events: [BTreeSet<(DateTime<Utc>, u64)>; APIS.len()],
+    numbers: [u64; APIS.len()],
+    /// What the stream gives, in the order in which it surfaced.
+    stream: Vec<(DateTime<Utc>, u64)>,
     figures: Figures,
     /// How often each number arrived.
     arrived: HashMap<u64, u32>,
@@ -56,7 +63,7 @@ struct Inner {
     /// How often a number may have come twice: it was in a batch whose end the fetcher can't know.
     excused: HashMap<u64, u32>,
     /// Per API, its last batch since the fetcher was started.
-    last: [Vec<u64>; 3],
+    last: [Vec<u64>; APIS.len()],
 }
 
 /// What happened.
@@ -91,7 +98,8 @@ impl World {
             random: Rng::with_seed(seed),
             is_calm: false,
             events: Default::default(),
-            numbers: [0; 3],
+            numbers: [0; APIS.len()],
+            stream: Vec::new(),
             figures: Figures::default(),
             arrived: HashMap::new(),
             refused: HashSet::new(),
@@ -164,7 +172,7 @@ impl World {
             return Reply::status(400, r#"{"error":{"code":"BadRequest","message":"Invalid Skip Token"}}"#);
         }
         let body = inner.page(api, asked).to_string();
-        inner.maybe_broken(body)
+        inner.maybe_broken(api, body)
     }
 
     /// What the listener does with a batch.
@@ -179,7 +187,12 @@ impl World {
             return Reply::status(200, "");
         }
         inner.figures.listener_faults += 1;
-        match inner.random.u32(..FOREIGN_ANSWERS_EVERY) {
+        let answer = inner.random.u32(..FOREIGN_ANSWERS_EVERY);
+        // One record alone that is refused while others are taken is set aside, and rightly.
+        if let (1 | 2, [alone]) = (answer, numbers.as_slice()) {
+            inner.refused.insert(*alone);
+        }
+        match answer {
             0 => return Reply::status(200, "<html>Please sign in</html>"),
             1 => return Reply::status(400, "no"),
             2 => return Reply::status(403, "<html>blocked</html>"),
@@ -219,7 +232,7 @@ impl World {
         Balance {
             figures: inner.figures,
             events: inner.events.iter().map(|events| events.len() as u64).sum(),
-            missing: inner.missing(set_aside).into_iter().map(|number| inner.described(number)).collect(),
+            missing: inner.missing(set_aside).into_iter().map(|number| inner.described(number, set_aside)).collect(),
             doubled: inner.arrived.values().map(|count| u64::from(count - 1)).sum(),
             unexplained: inner
                 .arrived
@@ -241,7 +254,8 @@ impl Inner {
         let at = now - late;
         let at = if self.random.bool() { date::floor_to_second(at) } else { at };
         // The clock of one source is ahead.
-        let ahead = if self.random.u32(..50) == 0 {
+        // An end of now never lists what is ahead.
+        let ahead = if api != SLICED && self.random.u32(..50) == 0 {
             TimeDelta::seconds(self.random.i64(1..AHEAD_SECONDS_MAX))
         } else {
             TimeDelta::zero()
@@ -256,6 +270,9 @@ impl Inner {
         self.numbers[api] += 1;
         let number = api as u64 * NUMBERS + self.numbers[api];
         self.events[api].insert((at, number));
+        if api == STREAM {
+            self.stream.push((at, number));
+        }
     }
 
     fn page(&mut self, api: usize, asked: &Asked) -> Value {
@@ -291,6 +308,12 @@ impl Inner {
                 let value: Vec<Value> = page.into_iter().map(|event| record(*event, false)).collect();
                 json!({"value": value, "@odata.nextLink": next})
             }
+            STREAM => self.stream_page(field("since"), field("cursor")),
+            COUNTED => self.counted_page(&field("since").expect("a start date"), &field("page").expect("a page")),
+            SLICED => {
+                let [from, to] = ["from", "to"].map(|name| date::parse(&field(name).expect(name)).expect("a date"));
+                self.sliced_page(from, to, field("token"))
+            }
             // Oldest first, by pages of which each begins with the last records of the one before.
             _ => {
                 let from = field("since").expect("a start date");
@@ -306,7 +329,47 @@ impl Inner {
         }
     }
 
-    fn maybe_broken(&mut self, body: String) -> Reply {
+    /// As events surface, by a cursor; a start date is where the first of that date or later surfaced.
+    fn stream_page(&self, since: Option<String>, cursor: Option<String>) -> Value {
+        let at: usize = match (cursor, since) {
+            (Some(cursor), None) => {
+                cursor.strip_prefix("at-").and_then(|at| at.parse().ok()).expect("a cursor of ours")
+            }
+            (None, Some(since)) => {
+                let since = date::parse(&since).expect("a date");
+                self.stream.iter().position(|(at, _)| *at >= since).unwrap_or(self.stream.len())
+            }
+            both => panic!("either a cursor or a start date, and not {both:?}"),
+        };
+        let page: Vec<Value> = self.stream[at..].iter().take(PAGE_RECORDS).map(|event| record(*event, false)).collect();
+        json!({"data": page, "cursor": format!("at-{}", at + page.len())})
+    }
+
+    /// Newest first, by page numbers into a list that grows; behind the last page all are empty.
+    fn counted_page(&self, since: &str, page: &str) -> Value {
+        let since = date::parse(since).expect("a date");
+        let skipped =
+            page.parse::<usize>().ok().and_then(|page| page.checked_sub(1)).expect("pages from 1 on") * PAGE_RECORDS;
+        let page = self.events[COUNTED].range((since, 0)..).rev().skip(skipped).take(PAGE_RECORDS);
+        json!({"data": page.map(|event| record(*event, true)).collect::<Vec<_>>()})
+    }
+
+    /// Oldest first, in spans that must be short, by a token that says behind which event to go on.
+    fn sliced_page(&self, from: DateTime<Utc>, to: DateTime<Utc>, token: Option<String>) -> Value {
+        assert!(to - from <= TimeDelta::seconds(SPAN_SECONDS_MAX), "a span of {}", to - from);
+        let behind = token.map(|token| {
+            let (ms, number) = token.split_once('-').expect("a token of ours");
+            let at = DateTime::from_timestamp_millis(ms.parse().expect("a date")).expect("a date");
+            (at, number.parse::<u64>().expect("a number") + 1)
+        });
+        let begin = behind.unwrap_or((from, 0)).max((from, 0));
+        let page: Vec<_> = self.events[SLICED].range(begin..(to.max(begin.0), u64::MAX)).take(PAGE_RECORDS).collect();
+        let next = page.last().filter(|_| page.len() == PAGE_RECORDS);
+        let token = next.map(|(at, number)| format!("{}-{number}", at.timestamp_millis()));
+        json!({"data": page.into_iter().map(|event| record(*event, false)).collect::<Vec<_>>(), "token": token})
+    }
+
+    fn maybe_broken(&mut self, api: usize, body: String) -> Reply {
         if self.is_calm || self.random.u32(..100) >= API_FAULTS_PERCENT {
             return Reply::json(&body);
         }
@@ -319,7 +382,8 @@ impl Inner {
             4 => Reply::status(500 + self.random.u16(..5), ""),
             5 => Reply::json("<html>not now</html>"),
             6 => Reply::json(r#"{"data":17,"value":17}"#),
-            7 => Reply::status(404, ""),
+            // Of counted pages it says that there is none.
+            7 if api != COUNTED => Reply::status(404, ""),
             8 => Reply::json(r#"{"data":[],"value":[],"error":{"code":503,"message":"timed out"}}"#),
             9 => Reply::json(r#"{"data":null,"value":null,"errors":[{"message":"timed out"}]}"#),
             _ => Reply::Late(Duration::from_millis(self.random.u64(200..1_500)), Box::new(Reply::Close)),
@@ -354,11 +418,12 @@ impl Inner {
         }
     }
 
-    fn described(&self, number: u64) -> String {
+    fn described(&self, number: u64, set_aside: &HashSet<u64>) -> String {
         let events = &self.events[(number / NUMBERS) as usize];
         let date = events.iter().find(|(_, known)| *known == number).map(|(at, _)| *at);
         let beside = events.iter().filter(|(at, other)| Some(*at) <= date && self.arrived.contains_key(other)).count();
-        format!("{number} of {date:?}, with {beside} of its API up to then that arrived")
+        let kept = if set_aside.contains(&number) { ", and is set aside" } else { "" };
+        format!("{number} of {date:?}, with {beside} of its API up to then that arrived{kept}")
     }
 
     fn missing(&self, set_aside: &HashSet<u64>) -> Vec<u64> {
