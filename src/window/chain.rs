@@ -241,7 +241,7 @@ impl Chain {
         let Some(next) = page.next else { return ChainStep::Done };
         let counted = || page.records.iter().map(|seen| (seen.fingerprint, seen.date)).collect::<Vec<_>>();
         let begun = self.course.begun.filter(|_| !self.is_by_arrival);
-        if page.is_counted && self.counted.see(&counted(), begun) {
+        if page.is_counted && self.counted.see(&counted(), begun, self.course.order.has_fallen()) {
             return ChainStep::Done;
         }
         let is_repeated = self.asked.contains(&next);
