@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::harness::{Asked, Fetcher, MockListener, MockServer, Reply, decoded};
@@ -107,6 +110,17 @@ impl<'a> Checked<'a> {
         date.ok_or(format!("{name}={text} is not UNIX time"))
     }
 
+    fn unix_ms(&self, name: &str) -> Result<DateTime<Utc>, Refused> {
+        let text = self.field(name).ok_or(format!("{name} is missing"))?;
+        let date = text.parse().ok().and_then(DateTime::from_timestamp_millis);
+        date.ok_or(format!("{name}={text} is not UNIX time in milliseconds"))
+    }
+
+    fn day(&self, name: &str) -> Result<NaiveDate, Refused> {
+        let text = self.field(name).ok_or(format!("{name} is missing"))?;
+        NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("{name}={text} is not a day"))
+    }
+
     fn number(&self, name: &str) -> Result<usize, Refused> {
         let text = self.field(name).unwrap_or("0");
         text.parse().map_err(|_| format!("{name}={text} is not a number"))
@@ -119,7 +133,8 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// Lets a type collect all events of a mock in two iterations, between which two come, one of them late.
+/// Lets a type collect all events of a mock in two iterations, between which two come, one of them late. `MOCK` in the
+/// parameters stands for the mock's address.
 fn collect(
     events: &Events,
     kind: &str,
@@ -137,9 +152,10 @@ fn collect(
     let listener = MockListener::start();
     let config = format!(
         "logzio: {{url: '{}', token: shipping-token-1}}\n{list}:\n- type: {kind}\n  name: it\n  base_url: {}/\n  \
-         settings: {{time_interval: 1s}}\n{parameters}",
+         settings: {{time_interval: 1s}}\n{}",
         listener.url(),
-        api.url()
+        api.url(),
+        parameters.replace("MOCK", api.url())
     );
     let shipped = || {
         let mut numbers: Vec<u64> = listener
@@ -153,7 +169,8 @@ fn collect(
     let first = Fetcher::new(&config).once().assert_code(0);
     assert_eq!(shipped(), (0..events.len()).collect::<Vec<_>>(), "{kind}: the first iteration");
     events.add(events.newest() - TimeDelta::seconds(30));
-    events.add(Utc::now() - TimeDelta::seconds(20));
+    // Old enough for the services that don't list the newest minutes.
+    events.add(Utc::now() - TimeDelta::seconds(150));
     Fetcher::again(first).once().assert_code(0);
     assert_eq!(shipped(), (0..events.len()).collect::<Vec<_>>(), "{kind}: the second iteration");
     api.asked()
@@ -361,5 +378,77 @@ fn jumpcloud_gets_the_array_of_its_header_back() {
             Some(at) => reply.with("x-search_after", &json!([at, "x"]).to_string()),
             None => reply,
         })
+    });
+}
+
+#[test]
+fn duo_takes_each_page_with_a_signature_over_exactly_that_request() {
+    let own = "  integration_key: the-ikey\n  secret_key: the-skey\n";
+    let asked = collect(&Events::new(7), "duo", "auth_apis", own, |asked, events, _| {
+        let known = ["limit", "maxtime", "mintime", "next_offset", "sort"];
+        let checked = Checked::of(asked, "GET", "/admin/v2/logs/authentication", &known)?;
+        let date = asked.header("date").ok_or("no Date")?;
+        let age = Utc::now() - DateTime::parse_from_rfc2822(date).map_err(|error| error.to_string())?.to_utc();
+        if age.abs() > TimeDelta::minutes(5) {
+            return Err(format!("the date is wrong by {age}"));
+        }
+        let mut sorted: Vec<&str> = asked.query.split('&').collect();
+        sorted.sort_unstable();
+        let signed = [date, "GET", asked.header("host").ok_or("no Host")?, &asked.path, &sorted.join("&")].join("\n");
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"the-skey");
+        let signature: String =
+            hmac::sign(&key, signed.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        checked.header("authorization", &format!("Basic {}", STANDARD.encode(format!("the-ikey:{signature}"))))?;
+        checked.must_be("limit", "1000")?;
+        checked.must_be("sort", "ts:asc")?;
+        let (from, to) = (checked.unix_ms("mintime")?, checked.unix_ms("maxtime")?);
+        let to = to.min(Utc::now() - TimeDelta::minutes(2));
+        let all: Vec<_> = events.from(from).into_iter().filter(|(_, date)| *date <= to).collect();
+        let at = match checked.field("next_offset").map(|offset| offset.split_once(',')) {
+            None => 0,
+            Some(Some((_, txid))) => all.iter().position(|(n, _)| format!("t{n}") == txid).ok_or("no such txid")? + 1,
+            Some(None) => return Err("next_offset needs two values".to_owned()),
+        };
+        let (found, next) = part(&all, at, 3);
+        let offset = next.and_then(|_| found.last());
+        let offset = offset.map(|(n, date)| json!([date.timestamp_millis().to_string(), format!("t{n}")]));
+        let logs =
+            found.iter().map(|(n, date)| json!({"txid": format!("t{n}"), "n": n, "timestamp": date.timestamp()}));
+        let logs: Vec<Value> = logs.collect();
+        let answer = json!({"metadata": {"next_offset": offset, "total_objects": all.len()}, "authlogs": logs});
+        Ok(Reply::json(&json!({"stat": "OK", "response": answer}).to_string()))
+    });
+    assert_eq!(asked.iter().filter(|asked| asked.raw_field("next_offset").is_some()).count(), 2);
+}
+
+#[test]
+fn zoom_logs_in_for_its_account_and_is_asked_for_whole_days() {
+    let own = "  account_id: a1\n  login_url: MOCK\n  credentials: {id: the-client, key: the-client-secret}\n";
+    collect(&Events::new(7), "zoom", "oauth_apis", own, |asked, events, _| {
+        if asked.path == "/oauth/token" {
+            let checked = Checked::of(asked, "POST", "/oauth/token", &[])?;
+            checked.header("authorization", "Basic dGhlLWNsaWVudDp0aGUtY2xpZW50LXNlY3JldA==")?;
+            let token = json!({"access_token": "the-access-token", "token_type": "bearer", "expires_in": 3599});
+            return match asked.text() == "grant_type=account_credentials&account_id=a1" {
+                true => Ok(Reply::json(&token.to_string())),
+                false => Err(asked.text()),
+            };
+        }
+        let known = ["from", "to", "page_size", "next_page_token"];
+        let checked = Checked::of(asked, "GET", "/v2/report/operationlogs", &known)?;
+        checked.header("authorization", "Bearer the-access-token")?;
+        checked.must_be("page_size", "300")?;
+        let (from, to) = (checked.day("from")?, checked.day("to")?);
+        if to - from > TimeDelta::days(31) {
+            return Err(format!("{from} to {to} is more than a month"));
+        }
+        let is_asked_for = |date: &DateTime<Utc>| (from..=to).contains(&date.date_naive());
+        let mut all = events.newest_first(DateTime::UNIX_EPOCH);
+        all.retain(|(_, date)| is_asked_for(date));
+        let (found, next) = part(&all, checked.number("next_page_token")?, 3);
+        let logs = found.iter().map(|(n, date)| json!({"time": rfc3339(*date), "n": n, "action": "Update"}));
+        let next = next.map(|at| at.to_string()).unwrap_or_default();
+        let answer = json!({"next_page_token": next, "page_size": 300, "operation_logs": logs.collect::<Vec<_>>()});
+        Ok(Reply::json(&answer.to_string()))
     });
 }
