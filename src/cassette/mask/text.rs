@@ -106,7 +106,11 @@ impl Mask {
         let digits_end = number.find(['e', 'E']).unwrap_or(number.len());
         let (mantissa, exponent) = number.split_at(digits_end);
         let (sign, digits) = mantissa.strip_prefix('-').map_or(("", mantissa), |digits| ("-", digits));
-        format!("{sign}{}{exponent}", self.replaced(digits))
+        let replaced = self.replaced(digits);
+        // Near the end of what readers of JSON take for a number other digits may lie behind it.
+        let is_read = |number: &String| number.parse::<f64>().is_ok_and(f64::is_finite);
+        let forms = [format!("{sign}{replaced}{exponent}"), format!("{sign}{replaced}")];
+        forms.into_iter().find(is_read).unwrap_or_else(|| "0".to_owned())
     }
 
     /// Another text of the same form, always the same for the same text.
@@ -251,6 +255,10 @@ mod tests {
             let masked = mask.number("account", number);
             assert_eq!(form(&masked), form(number), "{number}: {masked}");
             assert!(masked != number && masked.parse::<f64>().is_ok(), "{number}: {masked}");
+        }
+        for number in ["1.797e308", "-1.797e308", &"17".repeat(200)] {
+            let masked = mask.number("account", number);
+            assert!(masked.parse::<f64>().is_ok_and(f64::is_finite), "{number}: {masked}");
         }
         assert_eq!(mask.number("total", "250"), "250");
         assert_eq!(mask.number("id", "4711"), mask.text("4711"), "as a text the same");
