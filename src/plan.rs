@@ -19,9 +19,10 @@ use crate::decode::Format;
 use crate::http::ClientIdentity;
 use crate::pace::Rate;
 use crate::paging::{Locator, Paging};
+use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Fingerprint, Paths};
-use crate::template::{Granularity, RequestTemplate, Template};
+use crate::template::{Granularity, Position, RequestTemplate, Template};
 use crate::text::{Redactor, Secret};
 
 /// The whole config, compiled.
@@ -89,10 +90,45 @@ pub struct Plan {
     pub paths: Paths,
     /// How one page leads to the next.
     pub paging: Paging,
+    /// What is asked for each entry of the answers, in their order; where there is any, the last one's answers hold the
+    /// records.
+    pub steps: Vec<StepPlan>,
+    /// How many entries are asked about at a time (`settings.parallel`).
+    pub parallel: usize,
     /// What is added to every record.
     pub custom_fields: CustomFields,
     /// Hides this API's secrets.
     pub redactor: Redactor,
+}
+
+/// A request for each entry of the answer before (`steps`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepPlan {
+    /// The API's own plan, with this step's request, response, paths and paging in their places, and without steps: a step
+    /// is asked like an API of its own.
+    pub plan: Plan,
+    /// Until when it is asked again; nothing where any answer counts.
+    pub poll: Option<Poll>,
+}
+
+/// How a job is asked whether it is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Poll {
+    /// It is done when all of these hold (`until`).
+    pub until: Vec<Condition>,
+    /// It has failed when one of these holds (`fails`).
+    pub fails: Vec<Condition>,
+    /// How long it may take (`within`).
+    pub within: Duration,
+}
+
+/// A value that an answer should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Where it stands.
+    pub path: JsonPath,
+    /// One of these texts.
+    pub values: Vec<String>,
 }
 
 /// How answers are read.
@@ -275,7 +311,41 @@ impl Plan {
     #[must_use]
     pub fn requests_fingerprint(&self) -> Fingerprint {
         let paths = format!("{:?}", self.paths);
-        Fingerprint::of(&[self.request.fingerprint().bytes(), paths.as_bytes()])
+        let own = Fingerprint::of(&[self.request.fingerprint().bytes(), paths.as_bytes()]);
+        if self.steps.is_empty() {
+            return own;
+        }
+        let steps: Vec<Fingerprint> = self.steps.iter().map(|step| step.plan.requests_fingerprint()).collect();
+        Fingerprint::of(&std::iter::once(&own).chain(&steps).map(|of| of.bytes().as_slice()).collect::<Vec<_>>())
+    }
+
+    /// Whether the answers of its first requests list partitions (tenants, sets) or a job, and no dated entries: then its
+    /// steps are asked in each iteration, and it is their records that lie in the window.
+    #[must_use]
+    pub fn has_partitions(&self) -> bool {
+        !self.steps.is_empty() && self.paths.date.is_none()
+    }
+
+    /// Whether the request at a position says where the window begins, or one of a partition does.
+    #[must_use]
+    pub fn names_start(&self, position: &Position) -> bool {
+        let in_steps = || self.steps.iter().any(|step| step.plan.request.names_start(&Position::default()));
+        self.request.names_start(position) || (self.has_partitions() && in_steps())
+    }
+}
+
+impl Condition {
+    /// What stands there, as text, where it is a single value.
+    #[must_use]
+    pub fn find(&self, root: RawJson<'_>) -> Option<String> {
+        let found = self.path.first(root)?;
+        Some(found.scalar().map_or_else(|| found.text().to_owned(), |text| text.into_owned()))
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self, root: RawJson<'_>) -> bool {
+        self.find(root).is_some_and(|found| self.values.contains(&found))
     }
 }
 

@@ -132,6 +132,12 @@ pub fn limited(headers: &HeaderMap, now: DateTime<Utc>) -> Verdict {
     Verdict::Retry { asked: asked::by_limit(headers, now) }
 }
 
+/// The wait that any answer may ask for (`Retry-After`), as one does that says that a job isn't done.
+#[must_use]
+pub fn asked_wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    asked::by_failure(headers, now)
+}
+
 /// How many requests are left by the headers of any answer, and how long until there are more; nothing where they don't
 /// say both.
 #[must_use]

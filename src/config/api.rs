@@ -8,8 +8,10 @@ use serde_yaml::{Mapping, Value};
 use super::catalog::{self, NamedType};
 use super::document::Spot;
 use super::keys;
+use super::kinds::step::PARALLEL_DEFAULT;
 use super::merge;
 use super::parameters;
+use super::parts::{EntryParts, StepParts, response};
 use super::place::{List, Place};
 use super::plain::is_plain;
 use super::reader::Reader;
@@ -17,12 +19,10 @@ use super::secrets::{self, redactor};
 use super::section::{LIKENESS_MIN, Section};
 use super::value::Found;
 use crate::http::ClientIdentity;
-use crate::plan::{
-    AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, ResponseRule, StartPolicy, TokenRequest,
-};
+use crate::plan::{AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, StartPolicy, TokenRequest};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
-use crate::template::RequestTemplate;
+use crate::template::{Granularity, RequestTemplate};
 use crate::text::Redactor;
 
 /// `settings.days_back_fetch` where it is absent.
@@ -81,49 +81,62 @@ impl<'v> Entries<'v> {
         let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
         let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
         let paths = self.paths(entry, named, checkpoint, zone);
+        let steps = request.as_ref().zip(paths.as_ref()).map(|((request, _), paths)| {
+            let page_size = entry.read(&keys::PAGE_SIZE);
+            self.steps(entry, EntryParts { request, error: &paths.error, zone, page_size })
+        });
+        let parallel = entry.read_or(&keys::PARALLEL, PARALLEL_DEFAULT);
         let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
-        let max_age = entry.read(&keys::MAX_AGE);
-        // Who says nothing wants what there is.
-        let reached =
-            max_age.map_or(DAYS_BACK_DEFAULT, |age| (age - AGE_MARGIN * 2).clamp(TimeDelta::zero(), DAYS_BACK_DEFAULT));
-        let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(reached);
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
-        let overlap = overlap(entry, named, has_id);
+        let start = start_policy(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
         let (mut request, configured) = request?;
         request.write_in_zone(zone);
-        let (auth, (paging, next_url)) = (auth?, paging?);
+        let (auth, (paging, next_url), mut steps) = (auth?, paging?, steps??);
+        steps.iter_mut().for_each(|step| step.request.write_in_zone(zone));
         let paths = Paths { next_url, ..paths? };
         let identity = identity?;
         self.check_proof(entry, &request, &auth);
-        let redactor = self.redactor(entry, &request, &auth);
-        Some(Plan {
+        if start.checkpoint == CheckpointKind::Newest && !entry.has(&keys::CURSOR) {
+            self.require_a_date(entry, &paths, &steps);
+        }
+        let redactor = self.redactor(entry, &request, &steps, &auth);
+        let requests = || std::iter::once(&request).chain(steps.iter().map(|step| &step.request));
+        let granularity = requests().map(RequestTemplate::granularity).max().unwrap_or_default();
+        let end = end_policy(entry, &requests().collect::<Vec<_>>(), start.checkpoint);
+        let plan = Plan {
             redactor,
             name: name?,
             interval: interval?,
-            start: StartPolicy {
-                configured,
-                back,
-                overlap,
-                granularity: request.granularity(),
-                end: end_policy(entry, &request, checkpoint),
-                checkpoint,
-                max_age,
-            },
+            start: StartPolicy { configured, granularity, end, ..start },
             until: None,
             response: response(entry),
             paths,
             paging,
+            steps: Vec::new(),
+            parallel: parallel?,
             custom_fields: custom_fields?,
             auth: with_identity(auth, identity.as_deref()),
             identity,
             request,
             rate,
-        })
+        };
+        let steps = steps.into_iter().map(|step| step.of_plan(&plan)).collect();
+        Some(Plan { steps, ..plan })
+    }
+
+    /// Something must say when records took place: the first list, or the records of the last step.
+    fn require_a_date(&self, entry: &Section<'_>, paths: &Paths, steps: &[StepParts]) {
+        if paths.date.is_none() && steps.last().is_some_and(|step| !step.has_date()) {
+            let hint = "set it here, where the first list has dates, or in the last step, where only its records have"
+                .to_owned();
+            let what = "a required key is missing: no checkpoint could move";
+            self.reader.error(&entry.spot_of(&keys::DATA_DATE), what, Some(hint));
+        }
     }
 
     /// Hides the entry's secrets, also where they stand in its URLs.
-    fn redactor(&self, entry: &Section<'_>, request: &RequestTemplate, auth: &Auth) -> Redactor {
+    fn redactor(&self, entry: &Section<'_>, request: &RequestTemplate, steps: &[StepParts], auth: &Auth) -> Redactor {
         let filled = self.reader.filled(&entry.spot);
         let token_url = match auth {
             Auth::Token(token) => Some(&token.request.url),
@@ -133,7 +146,8 @@ impl<'v> Entries<'v> {
             self.reader.masked(&entry.spot_of(&keys::URL)).map(|masked| (&request.url, masked)),
             token_url.zip(self.reader.masked(&entry.spot_of(&keys::TOKEN_URL))),
         ];
-        let redactor = redactor(request, auth, entry, filled);
+        let requests = std::iter::once(request).chain(steps.iter().map(|step| &step.request));
+        let redactor = redactor(requests, auth, entry, filled);
         urls.into_iter()
             .flatten()
             .fold(redactor, |redactor, (url, masked)| redactor.and_url(url, secrets::shown(&masked)))
@@ -176,7 +190,8 @@ impl<'v> Entries<'v> {
         };
         // OData's start date is a clause about the date's field.
         let has_position = entry.has(&keys::CURSOR) || checkpoint == CheckpointKind::WindowEnd;
-        let needs_date = named.odata || !has_position;
+        // Partitions and jobs have none.
+        let needs_date = named.odata || !(has_position || entry.has(&keys::STEPS));
         let date = match needs_date || entry.has(&keys::DATA_DATE) {
             true => entry.read(&keys::DATA_DATE).map(Some),
             false => Some(None),
@@ -203,25 +218,30 @@ fn with_identity(auth: Auth, identity: Option<&ClientIdentity>) -> Auth {
     }
 }
 
-/// How answers are read.
-fn response(entry: &Section<'_>) -> ResponseRule {
-    ResponseRule {
-        format: entry.read(&keys::FORMAT).unwrap_or_default(),
-        empty_statuses: entry.read(&keys::EMPTY_STATUSES).unwrap_or_default(),
-    }
+/// Where an iteration begins, as far as the settings say it.
+fn start_policy(entry: &Section<'_>, named: &NamedType, has_id: bool) -> StartPolicy {
+    let max_age = entry.read(&keys::MAX_AGE);
+    // Who says nothing wants what there is.
+    let reached =
+        max_age.map_or(DAYS_BACK_DEFAULT, |age| (age - AGE_MARGIN * 2).clamp(TimeDelta::zero(), DAYS_BACK_DEFAULT));
+    let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(reached);
+    let overlap = overlap(entry, named, has_id);
+    let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
+    let (granularity, end) = (Granularity::default(), EndPolicy::default());
+    StartPolicy { configured: None, back, overlap, granularity, end, checkpoint, max_age }
 }
 
 /// Where a window ends.
-fn end_policy(entry: &Section<'_>, request: &RequestTemplate, checkpoint: CheckpointKind) -> EndPolicy {
+fn end_policy(entry: &Section<'_>, requests: &[&RequestTemplate], checkpoint: CheckpointKind) -> EndPolicy {
     let longest = entry.read(&keys::MAX_WINDOW);
-    let unit = request.granularity().unit();
+    let unit = requests.iter().map(|request| request.granularity()).max().unwrap_or_default().unit();
     if let (Some(span), Some(found)) = (longest, entry.find(&keys::MAX_WINDOW))
         && span < unit * SLICE_UNITS_MIN
     {
         let what = format!("it should be at least {SLICE_UNITS_MIN} times the smallest difference of two start dates");
         found.refuse::<()>(&what, Some("use a longer span, or a finer format of the start date"));
     }
-    let written = request.end_granularity();
+    let written = requests.iter().filter_map(|request| request.end_granularity()).max();
     if let (true, Some(found)) = (written.is_none(), entry.find(&keys::MAX_WINDOW)) {
         found.refuse::<()>(
             "the request says no end",

@@ -15,6 +15,7 @@ use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, 
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
 use super::kinds::request::{Body, Form, HeaderTemplates, Hosts, HttpMethod, TokenHeaders, TokenUrl, Url};
 use super::kinds::settings::CheckpointChoice;
+use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
 use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
 };
@@ -243,13 +244,63 @@ keys! {
     MAX_AGE: Span = Both "settings.max_age", Else("no limit");
     /// How many records a full page has, where pages are counted by `{page}` or `{offset}`: a shorter one is the last.
     PAGE_SIZE: PageSize = Both "settings.page_size", Else("three pages without a new record are the end");
+    /// How many entries `steps` ask about at a time.
+    PARALLEL: Parallel = Both "settings.parallel", Else("4");
     /// How often the host may be asked with this login, by all entries together: requests per `s`, `min`, `h` or `day`,
     /// like `30/min`.
     RATE_LIMIT: RateLimit = Both "settings.rate_limit", Else("as fast as the API answers and its limits allow");
     /// Query parameters: names and values, encoded or not. The one called `start_date_name` says where the first
     /// iteration begins. `{start_date}` in a value is replaced.
     FILTERS: Filters = Both "filters", Else("none");
+    /// A request for each entry of the answer before it: a list of steps. The answers of the last one hold the records.
+    STEPS: StepEntries = Both "steps", Else("the answers to `http_request` hold the records");
     /// Fields added to every record; they win over the record's own. A record's own `type` is then kept as
     /// `original_type`. `type: null` adds no type and leaves the record's own alone.
     CUSTOM_FIELDS: CustomFieldsKind = Both "custom_fields", Else("`type: api_fetcher`");
+
+    /// The URL, with `{item.PATH}` for a value of the entry, or `{item.PATH:raw}` where that is a URL. Another origin must
+    /// be named in `hosts`.
+    STEP_URL: StepUrl = Step "http_request.url", Required;
+    /// `GET` or `POST`.
+    STEP_METHOD: HttpMethod = Step "http_request.method", Else("`GET`");
+    /// Headers besides those of the API's entry, or in their place.
+    STEP_HEADERS: HeaderTemplates = Step "http_request.headers", Else("those of the API's entry");
+    /// The body of a POST request.
+    STEP_BODY: Body = Step "http_request.body", Else("none");
+    /// How long the API may be silent.
+    STEP_TIMEOUT: Timeout = Step "http_request.timeout", Else("as in the API's entry");
+    /// Query parameters: names and values, encoded or not.
+    STEP_FILTERS: Filters = Step "filters", Else("none");
+    /// Where an answer holds its records, or in the steps before the last one, what the next step asks about.
+    STEP_DATA: DataPath = Step "json_paths.data", Else("the whole answer, `$`");
+    /// Where a record holds its date. Needed in the last step where the first list has no dates.
+    STEP_DATE: Path = Step "json_paths.data_date", Else("records need no date");
+    /// Where a record holds its id.
+    STEP_ID: OptionalPath = Step "json_paths.id", Else("the whole record");
+    /// Where an answer holds the URL of the next page.
+    STEP_NEXT_URL: NextLink = Step "json_paths.next_url", Else("an answer is one page, unless something else leads on");
+    /// Where an answer holds the token of the next page.
+    STEP_NEXT_TOKEN: ValueLocator = Step "json_paths.next_token", Else("none");
+    /// Where an answer says whether more follows.
+    STEP_HAS_MORE: FlagPath = Step "json_paths.has_more", Else("the link or token says it");
+    /// Where an answer of status 200 holds an error.
+    STEP_ERROR: ErrorPath = Step "json_paths.error", Else("as in the API's entry");
+    /// What the body is.
+    STEP_FORMAT: FormatName = Step "response.format", Else("its content type or its first bytes tell");
+    /// Statuses that mean "nothing here".
+    STEP_EMPTY_STATUSES: Statuses = Step "response.empty_statuses", Else("204");
+    /// The URL of an answer's second page and those after it.
+    STEP_NEXT_REQUEST_URL: StepUrl = Step "next_request.url", Else("as `http_request`");
+    /// Filters in the place of those of an answer's first page.
+    STEP_NEXT_REQUEST_FILTERS: Filters = Step "next_request.filters", Else("as `filters`");
+    /// Headers in the place of those of an answer's first page.
+    STEP_NEXT_REQUEST_HEADERS: HeaderTemplates = Step "next_request.headers", Else("as `http_request`");
+    /// A body in the place of that of an answer's first page.
+    STEP_NEXT_REQUEST_BODY: Body = Step "next_request.body", Else("as `http_request`");
+    /// A job is asked again until its answer has these values: paths and values, or lists of them.
+    UNTIL: Conditions = Step "until", Else("the first answer counts");
+    /// The job has failed where its answer has one of these values.
+    FAILS: Conditions = Step "fails", Else("only `within` ends the wait");
+    /// How long a job may take: minutes, or text like `30m`; an hour at most.
+    WITHIN: Within = Step "within", Else("`1h`");
 }

@@ -9,11 +9,12 @@ use super::value::key_text;
 use crate::template::{VARIABLE_NAMES, VariableSet};
 
 /// Where variables may stand, and which.
-const PLACES: [(&str, VariableSet); 7] = [
+const PLACES: [(&str, VariableSet); 8] = [
     ("http_request", VariableSet::Data),
     ("data_http_request", VariableSet::Data),
     ("filters", VariableSet::Data),
     ("next_request", VariableSet::Data),
+    ("steps", VariableSet::Data),
     ("token_http_request", VariableSet::Token),
     ("credentials", VariableSet::Credentials),
     ("sign", VariableSet::Sign),

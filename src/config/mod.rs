@@ -12,9 +12,10 @@
 //! 3. The table: `place` (lists, and where keys stand), `catalog` (types as data), `kinds` (how values are read), `keys` (one
 //!    row a key), `reference` (what the table says).
 //! 4. By the table: `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
-//!    notes to diagnostics), `merge`, `parameters`, `schema`, `catalog_text`
+//!    notes to diagnostics), `merge`, `parameters`, `parts` (what entries and steps have
+//!    alike), `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `marks`), and this module; `written` (an entry as it stands
+//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
 //!    in the file).
 
 mod api;
@@ -35,6 +36,7 @@ mod marks;
 mod merge;
 mod paging;
 mod parameters;
+mod parts;
 mod place;
 mod plain;
 mod reader;
@@ -45,6 +47,7 @@ mod secrets;
 mod section;
 mod slips;
 mod span;
+mod steps;
 mod syntax;
 mod value;
 mod written;

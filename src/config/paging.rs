@@ -4,6 +4,7 @@ use super::api::Entries;
 use super::filters::keeps_position;
 use super::keys;
 use super::kinds::entry::NextLinkValue;
+use super::kinds::step;
 use super::section::Section;
 use crate::paging::{LinkSource, Pagination, Paging};
 use crate::record::path::JsonPath;
@@ -19,19 +20,44 @@ impl Entries<'_> {
         entry: &Section<'_>,
         request: Option<&RequestTemplate>,
     ) -> Option<(Paging, Option<JsonPath>)> {
+        let page_size = entry.read(&keys::PAGE_SIZE);
+        let found = self.paging_of(entry, request, page_size);
+        let leads_on = match &found {
+            Some((paging, _)) => paging.kind != Pagination::None || paging.cursor.is_some(),
+            None => entry.has(&keys::NEXT_URL) || entry.has(&keys::NEXT_TOKEN) || entry.has(&keys::CURSOR),
+        };
+        let is_counted = request.is_some_and(|request| request.variables().any(Variable::is_counter));
+        // What begins a job has one answer, an API whose windows must be short mostly answers with a whole one, and a queue is
+        // asked until it is empty.
+        let has_job = entry.top_level("steps").is_some_and(step::begins_with_job);
+        let is_whole = has_job || entry.has(&keys::MAX_WINDOW) || keeps_position(entry);
+        if !leads_on && !is_counted && !is_whole {
+            self.reader.warn(&entry.spot_of(&keys::NEXT_URL), ONLY_FIRST_PAGE, None);
+        }
+        if let Some(variable) = request?.variables().find(|variable| variable.is_of_entry()) {
+            let what = format!(
+                "`{{{}}}` stands in the request of the first list, and nothing gives it a value",
+                variable.name()
+            );
+            let hint = "it belongs into `steps`, which ask about each entry of that list".to_owned();
+            self.reader.error(&entry.spot_of(&keys::URL), what, Some(hint));
+        }
+        found
+    }
+
+    /// The same of an entry or a step; one page is all where nothing leads on.
+    pub(super) fn paging_of(
+        &self,
+        entry: &Section<'_>,
+        request: Option<&RequestTemplate>,
+        page_size: Option<u64>,
+    ) -> Option<(Paging, Option<JsonPath>)> {
         let link = entry.read(&keys::NEXT_URL);
         let token = entry.read(&keys::NEXT_TOKEN);
         let cursor = entry.read(&keys::CURSOR);
         let has_more = entry.read(&keys::HAS_MORE);
-        let page_size = entry.read(&keys::PAGE_SIZE);
-        let leads_on = link.is_some() || token.is_some() || cursor.is_some();
-        let is_counted = request.is_some_and(|request| request.variables().any(Variable::is_counter));
-        // An API whose windows must be short mostly answers with a whole one, and a queue is asked until it is empty.
-        let is_whole = entry.has(&keys::MAX_WINDOW) || keeps_position(entry);
-        if !leads_on && !is_counted && !is_whole {
-            self.reader.warn(&entry.spot_of(&keys::NEXT_URL), ONLY_FIRST_PAGE, None);
-        }
         let request = request?;
+        let is_counted = request.variables().any(Variable::is_counter);
         let uses = |name: &str| request.variables().any(|variable| variable.name() == name);
         if token.is_some() && !uses("next_token") {
             let hint = "put `{next_token}` where the API takes it, like `filters: {cursor: '{next_token}'}`";

@@ -37,6 +37,8 @@ pub enum Place {
     OAuth,
     /// In an entry of either.
     Both,
+    /// In a step of an entry.
+    Step,
 }
 
 impl Place {
@@ -45,7 +47,7 @@ impl Place {
         match self {
             Self::Auth => Some(List::AuthApis),
             Self::OAuth => Some(List::OauthApis),
-            Self::Top | Self::Both => None,
+            Self::Top | Self::Both | Self::Step => None,
         }
     }
 
@@ -65,6 +67,7 @@ impl Place {
             Self::Auth => &[Self::Auth],
             Self::OAuth => &[Self::OAuth],
             Self::Both => &[Self::Auth, Self::OAuth],
+            Self::Step => &[Self::Step],
         }
     }
 }

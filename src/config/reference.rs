@@ -68,7 +68,7 @@ pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
         })
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    if within.is_empty() && place != Place::Top {
+    if within.is_empty() && !matches!(place, Place::Top | Place::Step) {
         names.extend(ALIASES.iter().map(|(alias, _)| *alias));
     }
     names.dedup();
@@ -127,6 +127,8 @@ pub(super) fn meaning(path: &str) -> Option<String> {
         (_, Some(rest)) => (Place::OAuth, rest),
         (None, None) => (Place::Top, path),
     };
+    let step = within.strip_prefix("steps[").and_then(|rest| rest.split_once(']'));
+    let (place, within) = step.map_or((place, within), |(_, rest)| (Place::Step, rest.trim_start_matches('.')));
     let mut way: &str = &canonical(within);
     loop {
         if let Some(key) = key_at(place, way) {
@@ -168,9 +170,12 @@ pub fn markdown() -> String {
     let mut text = "| key | where | meaning | default |\n|---|---|---|---|\n".to_owned();
     for (index, key) in KEYS.iter().enumerate() {
         // At the top of the file a key is another one than in an entry.
-        let is_same =
-            |other: &&KeyInfo| other.path == key.path && (other.place == Place::Top) == (key.place == Place::Top);
-        if KEYS.iter().take(index).any(|before| is_same(&before)) {
+        let is_same = |other: &&KeyInfo| {
+            other.path == key.path
+                && other.place != Place::Step
+                && (other.place == Place::Top) == (key.place == Place::Top)
+        };
+        if key.place == Place::Step || KEYS.iter().take(index).any(|before| is_same(&before)) {
             continue;
         }
         let same: Vec<(&KeyInfo, Place)> = KEYS
@@ -191,6 +196,17 @@ pub fn markdown() -> String {
             _ => "both",
         };
         let _ = writeln!(text, "| `{}` | {where_it_stands} | {meaning} | {without} |", key.path);
+    }
+    text
+}
+
+/// The table of the keys of a step in docs/config.md.
+#[must_use]
+pub fn markdown_of_steps() -> String {
+    let mut text = "| key of a step | meaning | default |\n|---|---|---|\n".to_owned();
+    for key in at(Place::Step) {
+        let (meaning, without) = (key.meaning(Place::Step), key.without(Place::Step));
+        let _ = writeln!(text, "| `{}` | {meaning} | {without} |", key.path);
     }
     text
 }

@@ -9,6 +9,7 @@ use super::api::Entries;
 use super::catalog::NamedType;
 use super::keys::{self, ALIASES};
 use super::kinds::request::HOST_HINT;
+use super::kinds::step;
 use super::section::Section;
 use super::value::{Found, Text};
 use crate::hosts::HostRule;
@@ -44,7 +45,8 @@ impl Entries<'_> {
         };
         let next = self.next_request(entry, &first, method.as_ref(), url.as_ref().map(|(_, url)| url));
         let has_start = |parts: &RequestParts| parts.templates().iter().any(|template| template.has_start_date());
-        let has_source = has_start(&first) || next.as_ref().is_some_and(|(next, _)| has_start(next));
+        let in_steps = entry.top_level("steps").is_some_and(step::holds_start);
+        let has_source = in_steps || has_start(&first) || next.as_ref().is_some_and(|(next, _)| has_start(next));
         let (query, configured, start_format) = self.window(entry, named, has_source)?;
         first.query = query;
         let next = next.map(|(mut next, own_query)| {
@@ -97,7 +99,24 @@ impl Entries<'_> {
         method: Option<&Method>,
         first_url: Option<&Url>,
     ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
-        let is_there = entry.has(&keys::NEXT_REQUEST_URL)
+        let url = entry.read(&keys::NEXT_REQUEST_URL);
+        let next_url = url.as_ref().and_then(|(_, configured)| configured.as_ref());
+        if next_url.zip(first_url).is_some_and(|(next, first)| first.origin() != next.origin()) {
+            let what = "it leads to another origin than http_request.url";
+            self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, None);
+        }
+        self.next_parts(entry, first, method, url.map(|(url, _)| url))
+    }
+
+    /// The parts of `next_request`, of an entry or a step, and its own query; nothing where it says nothing.
+    pub(super) fn next_parts(
+        &self,
+        entry: &Section<'_>,
+        first: &RequestParts,
+        method: Option<&Method>,
+        url: Option<UrlTemplate>,
+    ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
+        let is_there = url.is_some()
             || entry.has(&keys::NEXT_REQUEST_FILTERS)
             || entry.has(&keys::NEXT_REQUEST_HEADERS)
             || entry.has(&keys::NEXT_REQUEST_BODY);
@@ -105,12 +124,7 @@ impl Entries<'_> {
             return None;
         }
         let mut next = first.clone();
-        if let Some((url, configured)) = entry.read(&keys::NEXT_REQUEST_URL) {
-            let configured = configured.as_ref();
-            if first_url.zip(configured).is_some_and(|(first, next)| first.origin() != next.origin()) {
-                let what = "it leads to another origin than http_request.url";
-                self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, None);
-            }
+        if let Some(url) = url {
             next.url = url;
         }
         if let Some((headers, filled)) = entry.read(&keys::NEXT_REQUEST_HEADERS) {
@@ -194,7 +208,7 @@ impl Entries<'_> {
 }
 
 /// The body of a data request, with its content type where the headers have none.
-fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<BodyTemplate> {
+pub(super) fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<BodyTemplate> {
     if method == Some(&Method::GET) {
         found.warn("a GET request carries no body, ignored", "method: POST");
         return None;

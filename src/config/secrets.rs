@@ -10,19 +10,26 @@ use crate::template::{BodyTemplate, RequestParts, RequestTemplate};
 use crate::text::{Redactor, Secret, is_secret_name};
 
 /// Everything of an entry that must not be seen.
-pub(super) fn redactor(request: &RequestTemplate, auth: &Auth, entry: &Section<'_>, filled: Vec<Secret>) -> Redactor {
+pub(super) fn redactor<'r>(
+    requests: impl Iterator<Item = &'r RequestTemplate>,
+    auth: &Auth,
+    entry: &Section<'_>,
+    filled: Vec<Secret>,
+) -> Redactor {
     // In both lists they stand at the same place.
     let [id, key] = [&keys::USER, &keys::PASSWORD]
         .map(|key| entry.find(key).and_then(|found| found.as_is()).map(|text| without_line_end(&text).to_owned()));
     // An id is half of a credential; nobody misses it in a message that names the API.
     let mut secrets: Vec<String> = id.iter().chain(&key).cloned().collect();
     secrets.extend(id.zip(key).map(|(id, key)| format!("{id}:{key}")));
-    for parts in std::iter::once(&request.first).chain(request.next.as_deref()) {
-        secrets.extend(parts_secrets(parts));
+    for request in requests {
+        for parts in std::iter::once(&request.first).chain(request.next.as_deref()) {
+            secrets.extend(parts_secrets(parts));
+        }
+        secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
+        secrets.extend(request.url.password().map(str::to_owned));
+        secrets.extend(request.sign.iter().map(|sign| sign.key.expose().to_owned()));
     }
-    secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
-    secrets.extend(request.url.password().map(str::to_owned));
-    secrets.extend(request.sign.iter().map(|sign| sign.key.expose().to_owned()));
     if let Auth::Token(token) = auth {
         secrets.extend(token_secrets(token));
     }

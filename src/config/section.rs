@@ -111,6 +111,11 @@ impl<'v> Section<'v> {
         }
     }
 
+    /// The value of a key, or `Some(None)` where it is absent; `None` where it has an error.
+    pub(super) fn read_or_none<K: Kind>(&self, key: &ConfigKey<K>) -> Option<Option<K::Value<'v>>> {
+        self.find(key).map_or(Some(None), |found| K::read(&found).map(Some))
+    }
+
     /// What stands there, as it is; null is absent.
     pub(super) fn find<K: Kind>(&self, key: &ConfigKey<K>) -> Option<Found<'v>> {
         let mut value: Option<&'v Value> = None;

@@ -105,7 +105,13 @@ pub struct Fetcher<'a> {
     pub counters: &'a Counters,
 }
 
-impl Fetcher<'_> {
+impl<'a> Fetcher<'a> {
+    /// The same for the requests of a step, by its plan.
+    #[must_use]
+    pub fn for_step(&self, plan: &'a Plan) -> Self {
+        let Self { transport, token, gate, memory, outage, counters, .. } = *self;
+        Self { transport, plan, waits: self.waits.clone(), token, gate, memory, outage, counters }
+    }
     /// One page: tries, waits and tries again as the verdicts say.
     ///
     /// # Errors

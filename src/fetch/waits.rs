@@ -1,5 +1,6 @@
 //! The waits of one iteration: bounded, ended by a stop or a recall, and seen by whoever has something in hand meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,23 +13,31 @@ use crate::transport::Clock;
 /// A longer wait is worth shipping everything before it.
 const LONG: Duration = Duration::from_secs(1);
 
-/// How an iteration waits.
-#[derive(Debug)]
+/// How an iteration waits. Its clones are those of requests that are made at the same time.
+#[derive(Clone, Debug)]
 pub struct Waits {
     stop: Stop,
     recall: Recall,
     /// The longest wait within the iteration; a longer one ends it.
     longest: Duration,
     clock: Clock,
-    is_long: watch::Sender<bool>,
+    /// How many long waits are under way.
+    long_waits: Arc<watch::Sender<usize>>,
 }
 
-/// Lowers the flag, also where the wait is given up from outside.
-struct WaitFlag<'a>(&'a watch::Sender<bool>);
+/// Counts a long wait while it lasts, also where it is given up from outside.
+struct LongWait<'a>(&'a watch::Sender<usize>);
 
-impl Drop for WaitFlag<'_> {
+impl<'a> LongWait<'a> {
+    fn begin(waits: &'a watch::Sender<usize>) -> Self {
+        waits.send_modify(|count| *count = count.saturating_add(1));
+        Self(waits)
+    }
+}
+
+impl Drop for LongWait<'_> {
     fn drop(&mut self) {
-        self.0.send_replace(false);
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
@@ -36,7 +45,7 @@ impl Waits {
     /// Until a stop or a recall, and for so long within the iteration, by this clock.
     #[must_use]
     pub fn new(stop: Stop, recall: Recall, longest: Duration, clock: Clock) -> Self {
-        Self { stop, recall, longest, clock, is_long: watch::Sender::new(false) }
+        Self { stop, recall, longest, clock, long_waits: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Ends everything in the end.
@@ -47,7 +56,7 @@ impl Waits {
     /// Returns when a wait begins, or is under way, that is longer than a second: then everything in hand is to be shipped.
     pub async fn long_one(&self) {
         // The sender is this one's own, so there is no end before.
-        let _ = self.is_long.subscribe().wait_for(|is_long| *is_long).await;
+        let _ = self.long_waits.subscribe().wait_for(|count| *count > 0).await;
     }
 
     /// Returns when the iteration is to end at the next batch border.
@@ -88,10 +97,7 @@ impl Waits {
     }
 
     async fn during<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, FetchError> {
-        let _flag = (span > LONG).then(|| {
-            self.is_long.send_replace(true);
-            WaitFlag(&self.is_long)
-        });
+        let _long = (span > LONG).then(|| LongWait::begin(&self.long_waits));
         let ended = tokio::select! {
             biased;
             () = self.stop.requested() => Waited::Stopped,
@@ -151,7 +157,28 @@ mod tests {
         };
         assert!(!seen(Duration::from_millis(20)).await);
         assert!(seen(Duration::from_secs(2)).await);
-        assert!(!seen(Duration::from_millis(20)).await, "the flag of a wait that was given up is lowered");
+        assert!(!seen(Duration::from_millis(20)).await, "a wait that was given up is none any more");
+    }
+
+    #[tokio::test]
+    async fn a_long_wait_is_seen_as_long_as_one_of_several_lasts() {
+        let (waits, ..) = waits(Duration::from_secs(300));
+        let other = waits.clone();
+        tokio::select! {
+            biased;
+            _ = async { tokio::join!(other.wait(Duration::from_secs(100)), async {
+                tokio::select! {
+                    biased;
+                    _ = waits.wait(Duration::from_secs(2)) => {}
+                    () = tokio::task::yield_now() => {}
+                }
+            }) } => panic!("it waits"),
+            () = async {
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+                waits.long_one().await;
+            } => {}
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::report::IterationReport;
 use super::watch::Observed;
 use crate::plan::Plan;
-use crate::record::{Fingerprint, Record, date};
+use crate::record::{Fingerprint, Record, RecordKey, date};
 use crate::state::ApiState;
 use crate::template::Captured;
 use crate::window::{Chain, ChainStep, InFlight, SeenRecord, Sight, Window, is_future};
@@ -27,15 +27,6 @@ pub(super) struct Intake {
     /// Whether the API filters by arrival: then the dates of records say nothing about what belongs to a window.
     is_by_arrival: bool,
     in_flight: InFlight,
-}
-
-/// What is done with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// It is new, and goes to the listener.
-    Ship,
-    /// It was delivered before, or is under way.
-    Duplicate,
 }
 
 impl Intake {
@@ -107,15 +98,13 @@ impl Intake {
         inside
     }
 
-    /// What is done with each record of a page, given how often it was delivered before.
-    pub(super) fn admit(&mut self, records: &[Record<'_>], delivered: &[u32]) -> Vec<Admission> {
-        let page = records.iter().map(|record| record.fingerprint).zip(delivered.iter().copied());
-        let admission = |is_new| if is_new { Admission::Ship } else { Admission::Duplicate };
-        let admissions: Vec<Admission> = self.in_flight.admit(page).into_iter().map(admission).collect();
-        let is_known = |admission: &Admission| *admission == Admission::Duplicate;
-        let is_back = self.is_by_arrival && !records.is_empty() && admissions.iter().all(is_known);
+    /// For each of these keys, the records or entries of one page, whether it is new: neither delivered before nor under
+    /// way. `delivered` tells how often it was delivered.
+    pub(super) fn admit_keys(&mut self, keys: &[RecordKey], delivered: &[u32]) -> Vec<bool> {
+        let is_new = self.in_flight.admit(keys.iter().map(|key| key.fingerprint).zip(delivered.iter().copied()));
+        let is_back = self.is_by_arrival && !keys.is_empty() && !is_new.contains(&true);
         self.observed.back += u64::from(is_back);
-        admissions
+        is_new
     }
 
     /// Counts what a record tells of the API.
@@ -222,11 +211,12 @@ mod tests {
         let text = page(&["2026-05-28T11:00:00Z", "2026-05-28T11:00:01Z"]);
         let read = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
         let twins = [read.records[0], read.records[0], read.records[1]];
-        assert_eq!(intake.admit(&twins, &[0, 0, 1]), [Admission::Ship, Admission::Ship, Admission::Duplicate]);
+        let twins = twins.map(|record| record.identity());
+        assert_eq!(intake.admit_keys(&twins, &[0, 0, 1]), [true, true, false]);
         intake.send(read.records[0].fingerprint);
-        assert_eq!(intake.admit(&twins, &[0, 0, 0]), [Admission::Duplicate, Admission::Ship, Admission::Ship]);
+        assert_eq!(intake.admit_keys(&twins, &[0, 0, 0]), [false, true, true]);
         intake.acknowledge(read.records[0].fingerprint);
-        assert_eq!(intake.admit(&twins, &[1, 1, 0]), [Admission::Duplicate, Admission::Ship, Admission::Ship]);
+        assert_eq!(intake.admit_keys(&twins, &[1, 1, 0]), [false, true, true]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod pipeline;
 mod report;
 #[cfg(test)]
 mod simulation;
+mod steps;
 mod watch;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 pub use report::{IterationError, IterationReport};
+pub use steps::{JobProgress, job_progress};
 
 use crate::counters::Counters;
 use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
@@ -330,14 +332,16 @@ impl Api {
         let parts = (&self.claim, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
         let read = pipeline.pages(&fetcher).await;
-        let Pipeline { intake, lane, resumed, report, .. } = pipeline;
+        let Pipeline { intake, entries, lane, resumed, report, .. } = pipeline;
         let (chain, observed) = (&intake.chain, intake.observed);
         let ended = EndedChain {
             window: intake.window,
             course: chain.course(),
             is_newest_first: chain.is_newest_first(),
             is_look: is_wide && resumed.is_none(),
-            is_delivered: !lane.has_failed,
+            is_delivered: !lane.has_failed && (entries.is_settled() || !entries.has_undone()),
+            undone: entries.undone(),
+            are_entries_settled: entries.is_settled(),
         };
         self.refused = lane.refused;
         undelivered.tell(&plan.name);
@@ -365,6 +369,10 @@ impl Api {
         let (how, halving) = (How::of(&error, pages), self.account.halving);
         let moved = outcome::cut(&rule, &mut self.account, ended, how, now);
         self.tell_halving(halving);
+        if ended.are_entries_settled {
+            let moved = moved.or_else(|| outcome::entries_failed(&rule, &mut self.account, ended, now));
+            return Err(Box::new(Cut { error, moved }));
+        }
         if let Some((Some(checkpoint), _)) = moved {
             let checkpoint = date::format(checkpoint);
             tracing::warn!(

@@ -40,6 +40,17 @@ pub(super) struct EndedChain {
     pub(super) is_look: bool,
     /// Whether everything that was read is delivered.
     pub(super) is_delivered: bool,
+    /// Up to where every entry of a list is done, where one isn't.
+    pub(super) undone: Option<DateTime<Utc>>,
+    /// Whether the list was read to its end, and every entry of it was asked about.
+    pub(super) are_entries_settled: bool,
+}
+
+impl EndedChain {
+    /// A date, or the one up to where every entry is done; nothing where that may be any.
+    fn no_later_than_undone(&self, date: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Some(self.undone.map_or(date, |undone| undone.min(date))).filter(|date| *date > DateTime::<Utc>::MIN_UTC)
+    }
 }
 
 /// How an iteration was cut.
@@ -61,7 +72,8 @@ impl How {
         Self {
             is_answer,
             voids_place,
-            has_tried: pages > 0 && !error.is_stop() && !error.is_recall(),
+            // Where entries failed the pages of the list came to their end.
+            has_tried: pages > 0 && !error.is_stop() && !error.is_recall() && !error.is_of_entry(),
             until: error.until(),
         }
     }
@@ -137,7 +149,7 @@ pub(super) fn cover(rule: &StartPolicy, account: &mut ApiState, ended: &EndedCha
         true => window_end(rule, ended).unwrap_or(window.start),
         false => window.end.filter(|_| window.has_more).unwrap_or(newest),
     };
-    let gap = account.coverage.add(window.start, until, window.gap_cause);
+    let gap = account.coverage.add(window.start, ended.no_later_than_undone(until)?, window.gap_cause);
     gap.or_else(|| account.coverage.leave_out(window.out_of_reach?, window.start))
 }
 
@@ -168,9 +180,13 @@ pub(super) fn complete(
             window_end(rule, ended).filter(|_| !observed.has_left_out)
         }
     };
-    let checkpoint = next_checkpoint(account.checkpoint, reached.filter(|_| !is_held));
+    let reached = reached.filter(|_| !is_held).and_then(|reached| ended.no_later_than_undone(reached));
+    let checkpoint = next_checkpoint(account.checkpoint, reached);
     // A slice is over where its list was there, and nothing of it may come yet.
-    if !is_held && !observed.has_left_out {
+    if ended.undone.is_some() {
+        // Where an entry is not done the next iteration begins with it.
+        account.slice_from = None;
+    } else if !is_held && !observed.has_left_out {
         account.slice_from = ended.window.end.filter(|_| ended.window.has_more);
         account.halving = account.halving.and_then(|halving| halving.after(&ended.window));
     }
@@ -234,6 +250,21 @@ pub(super) fn cut(
     }
     let may_reach = is_stalled && ended.is_delivered && course.is_rising() && !rule.goes_by_arrival();
     let reached = course.rising_before_last.filter(|_| may_reach);
+    let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
+    (account.progress, account.stall) = (None, Stall::default());
+    Some((Some(checkpoint), remembered_since(rule, account, &ended.window, Some(checkpoint), now)))
+}
+
+/// Notes that the list was read to its end and entries of it failed. Gives where the checkpoint moves all the same: up to
+/// the first that isn't done.
+pub(super) fn entries_failed(
+    rule: &StartPolicy,
+    account: &mut ApiState,
+    ended: &EndedChain,
+    now: DateTime<Utc>,
+) -> Option<Moved> {
+    let newest = ended.course.checkpoint().filter(|_| ended.is_delivered && !ended.is_look);
+    let reached = newest.and_then(|newest| ended.no_later_than_undone(newest));
     let checkpoint = reached.filter(|reached| Some(*reached) > account.checkpoint)?;
     (account.progress, account.stall) = (None, Stall::default());
     Some((Some(checkpoint), remembered_since(rule, account, &ended.window, Some(checkpoint), now)))

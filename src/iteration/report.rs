@@ -144,6 +144,32 @@ pub enum IterationError {
         /// What it says, scrubbed.
         error_body: String,
     },
+    /// What was asked about an entry of a list came to nothing; the others are delivered.
+    #[error("step {step}, entry {entry}: {cause}{}", and_others(*.others))]
+    Entry {
+        /// Which step, from 1.
+        step: usize,
+        /// The entry's id, or what else tells which it is.
+        entry: String,
+        /// Why.
+        cause: Box<IterationError>,
+        /// How many entries failed besides.
+        others: u64,
+    },
+    /// A job says that it failed.
+    #[error("the job has failed: its answer says `{found}`")]
+    JobFailed {
+        /// What its answer says, scrubbed.
+        found: String,
+    },
+    /// A job takes too long.
+    #[error("the job isn't done after {} s, the limit that `within` sets: its answer says `{found}`", within.as_secs())]
+    JobLate {
+        /// How long it may take.
+        within: Duration,
+        /// What its answer says, scrubbed.
+        found: String,
+    },
     /// A batch could not be delivered.
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -208,6 +234,13 @@ impl IterationError {
                 "check json_paths.next_url: it must name the link to the next page, which the last page lacks"
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
+            Self::Entry { cause, .. } => cause.hint(auth),
+            Self::JobFailed { .. } => {
+                "nothing, if the next iteration goes through: it starts another one; else look at the job in the API's own console"
+            }
+            Self::JobLate { .. } => {
+                "the next iteration starts another one; ask for less at once, by settings.max_window, or compare `until` with the answer"
+            }
             Self::Ship(error) => error.hint(),
             Self::State(_) | Self::Kept(_) => "make room on the disk, or fix the permissions of the config's directory",
             Self::Memory(_) => "restart the fetcher",
@@ -232,6 +265,9 @@ impl IterationError {
             Self::Circle { .. } => "circle",
             Self::Pause { .. } => "pause",
             Self::ToldError { .. } => "error-in-answer",
+            Self::Entry { cause, .. } => cause.anchor(),
+            Self::JobFailed { .. } => "job-failed",
+            Self::JobLate { .. } => "job-late",
             Self::Ship(error) => error.anchor(),
             Self::State(_) | Self::Kept(_) => "disk-full",
             Self::Memory(_) => "delivered-unknown",
@@ -252,6 +288,7 @@ impl IterationError {
     pub(super) fn is_answer(&self) -> bool {
         match self {
             Self::Fetch { cause, .. } => cause.status().is_some(),
+            Self::Entry { cause, .. } => cause.is_answer(),
             Self::Ship(_) | Self::State(_) | Self::Kept(_) | Self::Memory(_) => false,
             _ => true,
         }
@@ -264,8 +301,23 @@ impl IterationError {
             Self::Fetch { cause, .. } | Self::StaleLink { cause, .. } | Self::RefusedStart { cause, .. } => {
                 cause.until()
             }
+            Self::Entry { cause, .. } => cause.until(),
             _ => None,
         }
+    }
+
+    /// Whether a job that was started is of no use any more.
+    pub(super) fn ends_job(&self) -> bool {
+        match self {
+            Self::JobFailed { .. } | Self::JobLate { .. } => true,
+            Self::Fetch { cause, .. } => status_of(cause).is_some_and(is_refusal),
+            _ => false,
+        }
+    }
+
+    /// Whether it is that of an entry of a list; the pages of the list itself are good.
+    pub(super) fn is_of_entry(&self) -> bool {
+        matches!(self, Self::Entry { .. })
     }
 
     /// Whether it is only that the API was called back, as its entry or its checkpoint has changed.
@@ -278,5 +330,22 @@ impl IterationError {
     #[must_use]
     pub fn is_stop(&self) -> bool {
         matches!(self, Self::Fetch { cause: FetchError::Stopped, .. } | Self::Ship(ShipError::Stopped))
+    }
+}
+
+/// How many entries failed besides the one that is named.
+fn and_others(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        1 => "; another entry failed, too".to_owned(),
+        others => format!("; {others} other entries failed, too"),
+    }
+}
+
+/// The status of an answer, whoever gave it.
+pub(super) fn status_of(cause: &FetchError) -> Option<StatusCode> {
+    match cause {
+        FetchError::Elsewhere { status, .. } => Some(*status),
+        other => other.status(),
     }
 }

@@ -57,7 +57,7 @@ pub async fn examine(transport: &Transport, plan: &Plan, tokens: &TokenCache, no
     let wanted = Window::open(&plan.start, &Known::default(), now).start;
     let (start, end) = newest_part(plan, wanted, now);
     let position = Position::default();
-    let scope = Scope { start, end: Some(end), now, position: &position, proof: ProofScope::None };
+    let scope = Scope { start, end: Some(end), now, position: &position, entry: None, proof: ProofScope::None };
     let answer = match page_once(transport, plan, &access, PageOnce { template: &plan.request, scope }).await {
         Ok((answer, call)) => {
             report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
@@ -70,13 +70,14 @@ pub async fn examine(transport: &Transport, plan: &Plan, tokens: &TokenCache, no
     };
     let asked = Asked { transport, plan, access: &access, now, from: start };
     asked.look_at(&answer, &mut report).await;
+    asked.ask_steps(&answer, &mut report).await;
     report
 }
 
 pub(super) struct Asked<'a> {
-    transport: &'a Transport,
+    pub(super) transport: &'a Transport,
     pub(super) plan: &'a Plan,
-    access: &'a Credentials,
+    pub(super) access: &'a Credentials,
     pub(super) now: DateTime<Utc>,
     /// The start date of the first request.
     pub(super) from: DateTime<Utc>,
@@ -112,7 +113,10 @@ impl Asked<'_> {
         let count = records.as_ref().map_or(0, Vec::len);
         self.next(root, answer, count, report);
         let Some(records) = records.filter(|records| !records.is_empty()) else { return };
-        self.start(&records, report).await;
+        // To ask for partitions or a job again tells nothing of a start date.
+        if !self.plan.has_partitions() {
+            self.start(&records, report).await;
+        }
         if let Some(first) = records.first() {
             report.well("sample", "a record, without its values");
             redact::sample(first.raw, self.redactor(), self.now).iter().for_each(|line| report.more(line));
@@ -239,7 +243,7 @@ impl Asked<'_> {
         let (from, end) = newest_part(self.plan, self.from, self.now);
         let position = Position::default();
         let proof = ProofScope::None;
-        let scope = Scope { start: from, end: Some(end), now: self.now, position: &position, proof };
+        let scope = Scope { start: from, end: Some(end), now: self.now, position: &position, entry: None, proof };
         let control = PageOnce { template: request, scope };
         let (assessed, came) = match assess_start(self.transport, self.plan, self.access, tried, &dates, control).await
         {
@@ -331,7 +335,7 @@ pub(super) async fn assess_start(
     let sent = plan.request.granularity().sent(start);
     let (now, position) = (Utc::now(), Position::default());
     let end = date::before(now, plan.start.end.delay).max(start);
-    let scope = Scope { start, end: Some(end), now, position: &position, proof: ProofScope::None };
+    let scope = Scope { start, end: Some(end), now, position: &position, entry: None, proof: ProofScope::None };
     let came = again(transport, plan, access, PageOnce { template: &plan.request, scope }).await?;
     let assessed = assess::start(sent, before, &came);
     if !matches!(assessed, Start::Honoured(_)) {

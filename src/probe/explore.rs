@@ -136,7 +136,7 @@ impl Asking<'_> {
             let (template, start) = without_start(&draft, &plan.request, self.now);
             let position = Position::default();
             let (end, now) = (Some(self.now), self.now);
-            let scope = Scope { start, end, now, position: &position, proof: ProofScope::None };
+            let scope = Scope { start, end, now, position: &position, entry: None, proof: ProofScope::None };
             let page = PageOnce { template: &template, scope };
             let refused = match page_once(self.transport, &plan, self.access, page).await {
                 Ok((answer, _)) => return Ok((answer, draft.bounds)),
@@ -222,7 +222,8 @@ impl Asking<'_> {
         let sent = granularity.sent(start);
         let (template, control_start) = without_start(attempt, &plan.request, self.now);
         let (position, proof) = (Position::default(), ProofScope::None);
-        let scope = Scope { start: control_start, end: Some(self.now), now: self.now, position: &position, proof };
+        let scope =
+            Scope { start: control_start, end: Some(self.now), now: self.now, position: &position, entry: None, proof };
         let control = PageOnce { template: &template, scope };
         let assessed = match assess_start(self.transport, &plan, self.access, start, &dates, control).await {
             Ok((assessed, _)) => assessed,

@@ -95,7 +95,7 @@ impl Asking<'_> {
         };
         let (template, start) = without_start(&attempt, &plan.request, self.now);
         let (end, now) = (Some(self.now), self.now);
-        let scope = Scope { start, end, now, position: &position, proof: ProofScope::None };
+        let scope = Scope { start, end, now, position: &position, entry: None, proof: ProofScope::None };
         let page = PageOnce { template: &template, scope };
         let text = match page_once(self.transport, &plan, self.access, page).await {
             Ok((answer, _)) => answer.text.unwrap_or_default(),

@@ -19,6 +19,7 @@ mod paging;
 mod propose;
 mod redact;
 mod report;
+mod steps;
 mod suggest;
 mod value_path;
 mod writer;

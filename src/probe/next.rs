@@ -89,6 +89,7 @@ impl Asked<'_> {
                     end: Some(self.now),
                     now: self.now,
                     position: &position,
+                    entry: None,
                     proof: ProofScope::StandIn,
                 };
                 match plan.request.build(&scope) {

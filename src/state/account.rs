@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::steps::StepsState;
 use crate::template::Captured;
 use crate::window::{
     ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
@@ -68,6 +69,8 @@ pub struct ApiState {
     pub cursor_since: Option<DateTime<Utc>>,
     /// The cursor that the text file said when this was saved; it is about to say the one above.
     pub written_cursor: Option<Captured>,
+    /// What is known of the entries that steps ask about.
+    pub steps: StepsState,
     /// Where the next slice of the window begins, where others of it are complete.
     pub slice_from: Option<DateTime<Utc>>,
     /// How long a window may be, where iterations came no further in longer ones.

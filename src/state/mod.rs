@@ -32,6 +32,7 @@ mod lock;
 mod order;
 mod pulse;
 mod socket;
+mod steps;
 mod store;
 mod unsaved;
 mod words;
@@ -57,6 +58,7 @@ pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
 pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
+pub use steps::{StartedJob, StepsState};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile,
     Write as StoreWrite,

@@ -210,7 +210,8 @@ mod tests {
     #[track_caller]
     fn check(body: &BodyTemplate, position: &Position, expected: &str) {
         let now = DateTime::from_timestamp(1_716_900_000, 0).expect("a date");
-        let scope = Scope { start: now, end: None, now, position, proof: super::super::ProofScope::default() };
+        let scope =
+            Scope { start: now, end: None, now, position, entry: None, proof: super::super::ProofScope::default() };
         assert_eq!(body.render(&scope).expect("bound"), expected);
     }
 

@@ -7,6 +7,7 @@
 mod body;
 mod captured;
 mod date_format;
+mod entry;
 mod parameter;
 mod proof;
 pub mod query;
@@ -22,6 +23,7 @@ use std::fmt;
 pub use body::{BodyTemplate, JsonTemplate};
 pub use captured::Captured;
 pub use date_format::{DateFormat, Granularity};
+pub use entry::{EntryPath, ListEntry};
 pub use parameter::{HashName, LoginPath, UnsignedPart};
 pub use proof::{Cookies, Login, ProofScope, ProofValues, Unsigned};
 pub use query::QueryField;
@@ -248,7 +250,7 @@ mod tests {
         let template = Template::parse(text).expect("a template");
         let now = at("2024-05-28T12:00:00.123456Z");
         let proof = ProofScope::default();
-        let scope = Scope { start: at("2024-05-01T10:00:00.5Z"), end: Some(now), now, position, proof };
+        let scope = Scope { start: at("2024-05-01T10:00:00.5Z"), end: Some(now), now, position, entry: None, proof };
         let rendered = template.render(&scope, query::encode_component);
         assert_eq!(
             rendered,

@@ -9,8 +9,8 @@ use reqwest::{Method, Url};
 
 use super::query::encode_component;
 use super::{
-    BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request, RequestError, Scope,
-    Sign, Template, UrlTemplate, Variable,
+    BodyTemplate, DateFormat, EntryPath, Granularity, Position, ProofScope, ProofValues, QueryField, Request,
+    RequestError, Scope, Sign, Template, UrlTemplate, Variable,
 };
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
@@ -172,7 +172,14 @@ impl RequestTemplate {
     /// # Errors
     /// As [`RequestTemplate::build`].
     pub fn build_first(&self, start: DateTime<Utc>, now: DateTime<Utc>) -> Result<Request, RequestError> {
-        self.build(&Scope { start, end: None, now, position: &Position::default(), proof: ProofScope::StandIn })
+        self.build(&Scope {
+            start,
+            end: None,
+            now,
+            position: &Position::default(),
+            entry: None,
+            proof: ProofScope::StandIn,
+        })
     }
 
     fn parts(&self, position: &Position) -> &RequestParts {
@@ -213,6 +220,16 @@ impl RequestTemplate {
         parts.filter_map(|parts| parts.url.template()).flat_map(Template::variables)
     }
 
+    /// What it names of the answer that held an entry, as `{parent.PATH}`.
+    #[must_use]
+    pub fn parent_paths(&self) -> Vec<EntryPath> {
+        let path = |variable: &Variable| match variable {
+            Variable::Parent(path) => Some(path.clone()),
+            _ => None,
+        };
+        self.variables().filter_map(path).collect()
+    }
+
     /// How fine the start date is that the API gets to see: as the coarsest of those that are sent.
     #[must_use]
     pub fn granularity(&self) -> Granularity {
@@ -241,7 +258,7 @@ impl RequestTemplate {
         let parts = all.map(|parts| {
             let url = match &parts.url {
                 UrlTemplate::Plain(url) => url.as_str().to_owned(),
-                UrlTemplate::Filled(_) | UrlTemplate::Told(_) => String::new(),
+                UrlTemplate::Filled(_) | UrlTemplate::Told(_) | UrlTemplate::Open(_) => String::new(),
             };
             let names = parts
                 .query

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Captured, ProofScope, Variable};
+use super::{Captured, ListEntry, ProofScope, Variable};
 use crate::record::date;
 
 /// Where a chain of pages stands: what the pages before gave, and nothing else. It is what is saved of a chain; never a
@@ -53,6 +53,8 @@ pub struct Scope<'s> {
     pub now: DateTime<Utc>,
     /// Where the chain stands.
     pub position: &'s Position,
+    /// The entry of a list that is asked about, in a step.
+    pub entry: Option<&'s ListEntry>,
     /// What proves who asks.
     pub proof: ProofScope<'s>,
 }
@@ -73,6 +75,8 @@ impl Scope<'_> {
             Variable::Page { first } => Some(first.saturating_add(self.position.page).to_string()),
             Variable::Offset { plus } => Some(plus.saturating_add(self.position.offset).to_string()),
             Variable::Cursor => self.position.cursor.as_ref().map(Captured::text),
+            Variable::Item(path) => self.entry?.item(path.as_ref()).map(|value| value.text()),
+            Variable::Parent(path) => self.entry?.parent(path).map(Captured::text),
             _ => self.proof.value(variable).map(|value| value.text()),
         }
     }
@@ -85,6 +89,8 @@ impl Scope<'_> {
         match variable {
             Variable::NextToken(None) => self.position.next_token.as_ref().map(|token| Cow::Borrowed(token.json())),
             Variable::Cursor => self.position.cursor.as_ref().map(|cursor| Cow::Borrowed(cursor.json())),
+            Variable::Item(path) => self.entry?.item(path.as_ref()).map(|value| Cow::Owned(value.json().to_owned())),
+            Variable::Parent(path) => self.entry?.parent(path).map(|value| Cow::Borrowed(value.json())),
             Variable::Page { .. } | Variable::Offset { .. } => self.text(variable).map(Cow::Owned),
             Variable::StartDate(format)
             | Variable::EndDate(format)

@@ -19,6 +19,8 @@ pub enum UrlTemplate {
     Filled(Template),
     /// With an origin that the login tells. Only hosts that the entry names are asked there.
     Told(Template),
+    /// Of a step: the entry that is asked about may name the origin, which is held to the API's `hosts` when it is asked.
+    Open(Template),
 }
 
 impl UrlTemplate {
@@ -69,9 +71,11 @@ impl UrlTemplate {
             Self::Filled(_) => url.origin() == configured.origin(),
             // An answer has no say in who asks; whether the host may be asked is decided where the request is sent.
             Self::Told(_) => matches!(url.scheme(), "http" | "https") && url.username().is_empty(),
+            Self::Open(_) => true,
         };
         let url = match self {
             Self::Plain(url) => url.clone(),
+            Self::Open(template) => of_entry(template, scope, configured)?,
             Self::Filled(template) | Self::Told(template) => rendered(template)?,
         };
         if is_fine(&url) { Ok(url) } else { Err(RequestError::Url) }
@@ -81,16 +85,29 @@ impl UrlTemplate {
     pub(super) fn template(&self) -> Option<&Template> {
         match self {
             Self::Plain(_) => None,
-            Self::Filled(template) | Self::Told(template) => Some(template),
+            Self::Filled(template) | Self::Told(template) | Self::Open(template) => Some(template),
         }
     }
 
     pub(super) fn template_mut(&mut self) -> Option<&mut Template> {
         match self {
             Self::Plain(_) => None,
-            Self::Filled(template) | Self::Told(template) => Some(template),
+            Self::Filled(template) | Self::Told(template) | Self::Open(template) => Some(template),
         }
     }
+}
+
+/// A URL that an entry may name: a relative one refers to the configured one.
+fn of_entry(template: &Template, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+    let text = template.render(scope, encode_component)?.unwrap_or_default();
+    let mut url = configured.join(text.trim()).map_err(|_| RequestError::Url)?;
+    let is_own = url.origin() == configured.origin();
+    // Who asks isn't for the answer to say.
+    let (user, password) = if is_own { (configured.username(), configured.password()) } else { ("", None) };
+    let kept = url.set_username(user).and_then(|()| url.set_password(password));
+    kept.map_err(|()| RequestError::Url)?;
+    url.set_fragment(None);
+    Ok(url)
 }
 
 /// A template whose scheme, host or port are values of the login, and no others; there they stand as they are.

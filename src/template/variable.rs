@@ -1,6 +1,6 @@
 //! The variables, and how they are written in the config.
 
-use super::{DateFormat, HashName, LoginPath, UnsignedPart};
+use super::{DateFormat, EntryPath, HashName, LoginPath, UnsignedPart};
 use crate::record::Zone;
 
 /// What a hole of a template is filled with.
@@ -26,6 +26,10 @@ pub enum Variable {
     },
     /// What `json_paths.cursor` found last, also in the iteration before.
     Cursor,
+    /// The entry of a list that is asked about, or a value in it.
+    Item(Option<EntryPath>),
+    /// A value of the answer that held the entry.
+    Parent(EntryPath),
     /// The access token that the token request's answer holds.
     Token,
     /// Another value of that answer.
@@ -68,6 +72,8 @@ impl VariableSet {
                 "page",
                 "offset",
                 "cursor",
+                "item",
+                "parent",
                 "token",
                 "login",
                 "nonce",
@@ -117,7 +123,7 @@ const HASHES: &str = "it may be sha1, sha256 or sha512, like {body:sha256}, or n
 const LOGIN_PATHS: &str = "it is the path of a value in the token request's answer, like {login.instance_url}";
 
 /// All names that may stand in a request.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 14] = [
     "start_date",
     "end_date",
     "now",
@@ -125,12 +131,16 @@ pub const NAMES: [&str; 12] = [
     "page",
     "offset",
     "cursor",
+    "item",
+    "parent",
     "token",
     "login",
     "refresh_token",
     "nonce",
     "signature",
 ];
+/// Those that a path into JSON may follow, like `{item.id}`.
+const WITH_PATH: [&str; 2] = ["item", "parent"];
 
 impl Variable {
     /// Its name in the config.
@@ -144,6 +154,8 @@ impl Variable {
             Self::Page { .. } => "page",
             Self::Offset { .. } => "offset",
             Self::Cursor => "cursor",
+            Self::Item(_) => "item",
+            Self::Parent(_) => "parent",
             Self::Token => "token",
             Self::Login(_) => "login",
             Self::RefreshToken => "refresh_token",
@@ -195,6 +207,12 @@ impl Variable {
             _ => {}
         }
     }
+
+    /// Whether only the requests of a step give it a value.
+    #[must_use]
+    pub fn is_of_entry(&self) -> bool {
+        matches!(self, Self::Item(_) | Self::Parent(_))
+    }
 }
 
 /// Reads a variable at the beginning of a text, from its brace on. Gives it, whether it is raw, and its length in bytes;
@@ -206,6 +224,10 @@ pub(super) fn parse(text: &str, set: VariableSet) -> Result<Option<(Variable, bo
     let Some(name) = set.names().iter().find(|known| **known == name) else { return Ok(None) };
     if *name == "login" {
         return login(rest, length);
+    }
+    if WITH_PATH.contains(name) {
+        return with_path(name, rest)
+            .map(|found| found.map(|(what, is_raw, behind)| (what, is_raw, length + 1 + behind)));
     }
     let (format, end) = match rest.strip_prefix(':') {
         None if rest.starts_with('}') => (None, length + 2),
@@ -277,4 +299,45 @@ fn of(name: &'static str, format: Option<&str>) -> Result<Variable, VariableErro
         "query" => plain(Variable::Unsigned(UnsignedPart::Query)),
         _ => plain(Variable::Unsigned(UnsignedPart::Key)),
     }
+}
+
+/// Reads what follows a name that may have a path. Gives the variable, whether it is raw, and the length of what follows.
+fn with_path(name: &'static str, rest: &str) -> Result<Option<(Variable, bool, usize)>, VariableError> {
+    let Some(end) = closing_brace(rest) else { return Ok(None) };
+    let inside = rest.get(..end).unwrap_or_default();
+    let (path, is_raw) = inside.strip_suffix(":raw").map_or((inside, false), |path| (path, true));
+    let written = match path.strip_prefix('.') {
+        Some(path) => Some(path),
+        None if path.starts_with('[') => Some(path),
+        None if path.is_empty() => None,
+        // Braces around something else that begins so.
+        None => return Ok(None),
+    };
+    let refused = |path: &str| VariableError {
+        name,
+        format: path.to_owned(),
+        known: "it may be followed by the path of a value, like {item.id}, and by :raw",
+    };
+    let path = written.map(|path| EntryPath::parse(path).map_err(|_| refused(path))).transpose()?;
+    let variable = match (name, path) {
+        ("item", path) => Variable::Item(path),
+        (_, Some(path)) => Variable::Parent(path),
+        (_, None) => return Ok(None),
+    };
+    Ok(Some((variable, is_raw, end + 1)))
+}
+
+/// Where the brace stands that ends a variable; not one in quotes.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, char) in text.char_indices() {
+        match (quote, char) {
+            (None, '}') => return Some(at),
+            (None, '{') => return None,
+            (None, '\'' | '"') => quote = Some(char),
+            (Some(open), _) if open == char => quote = None,
+            _ => {}
+        }
+    }
+    None
 }

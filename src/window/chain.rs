@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::counted::Counted;
 use super::moment::Moment;
 use super::order::{ChainOrder, Direction};
+use super::sight::{SeenRecord, Sight};
 use crate::record::date::before;
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
 
@@ -82,32 +83,6 @@ impl Course {
         let most = self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier));
         self.rising = self.rising.max(Some(date.min(most)));
     }
-}
-
-/// A page, as far as the chain looks at it.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight<'s> {
-    /// What was asked for.
-    pub request: Fingerprint,
-    /// When.
-    pub moment: Moment,
-    /// Its records in their order: which they are, their dates, and whether they lie below the window.
-    pub records: &'s [SeenRecord],
-    /// What it names as the next request.
-    pub next: Option<Fingerprint>,
-    /// Whether pages are counted, so that there is always a next one to ask for.
-    pub is_counted: bool,
-}
-
-/// A record of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenRecord {
-    /// Which one.
-    pub fingerprint: Fingerprint,
-    /// Its date.
-    pub date: Option<DateTime<Utc>>,
-    /// Whether it lies below the window, and is left out.
-    pub is_below: bool,
 }
 
 /// What follows a page.
@@ -194,6 +169,14 @@ impl Chain {
     #[must_use]
     pub fn course(&self) -> Course {
         self.course
+    }
+
+    /// Takes over what another chain of the same iteration has shown, one of a partition. Nobody knows their common order, so
+    /// the checkpoint moves no further than the first request of all.
+    pub fn absorb(&mut self, other: &Course) {
+        self.course.newest = self.course.newest.max(other.newest);
+        self.course.begun = [self.course.begun, other.begun].into_iter().flatten().min();
+        self.course.order = ChainOrder::mixed();
     }
 
     /// Pages that were read in this iteration.

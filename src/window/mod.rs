@@ -14,12 +14,13 @@ mod moment;
 mod order;
 mod progress;
 mod reach;
+mod sight;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use arrival_delay::ArrivalDelay;
-pub use chain::{Chain, ChainStep, Course, EMPTY_PAGES_MAX, PAGES_MAX, SeenRecord, Sight};
+pub use chain::{Chain, ChainStep, Course, EMPTY_PAGES_MAX, PAGES_MAX};
 pub use coverage::{Coverage, Gap, GapCause};
 pub use halving::Halving;
 pub use in_flight::InFlight;
@@ -28,6 +29,7 @@ pub use moment::Moment;
 pub use order::{ChainOrder, Direction};
 pub use progress::{Progress, Proof, Stall};
 pub use reach::{RetentionLimit, RetentionSearch, is_too_old};
+pub use sight::{SeenRecord, Sight};
 
 use crate::plan::{AGE_MARGIN, Overlap, StartPolicy};
 use crate::record::date::{before, floor_to_second};

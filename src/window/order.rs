@@ -29,6 +29,12 @@ pub struct ChainOrder {
 }
 
 impl ChainOrder {
+    /// That of several chains together, which tells nothing.
+    #[must_use]
+    pub fn mixed() -> Self {
+        Self { fell: true, rose: true, ..Self::default() }
+    }
+
     /// Sees the next date.
     pub fn see(&mut self, date: DateTime<Utc>) {
         if let Some(last) = self.last.filter(|_| !std::mem::take(&mut self.begins_again)) {

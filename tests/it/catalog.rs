@@ -108,7 +108,7 @@ fn requests(named: &NamedType, list: List) -> String {
     let built = |position: &Position| {
         let request = plan
             .request
-            .build(&Scope { start, end: Some(end), now: end, position, proof: ProofScope::StandIn })
+            .build(&Scope { start, end: Some(end), now: end, position, entry: None, proof: ProofScope::StandIn })
             .expect("a request");
         let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
         let body = request.body.as_ref().map(|body| format!("{}\n", body.expose())).unwrap_or_default();

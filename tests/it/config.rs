@@ -39,6 +39,8 @@ fn docs_config_shows_the_reference_as_it_is() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md")).unwrap();
     let table = reference::markdown();
     assert!(page.contains(table.trim()), "put this into docs/config.md:\n\n{table}");
+    let steps = reference::markdown_of_steps();
+    assert!(page.contains(steps.trim()), "put this into docs/config.md:\n\n{steps}");
 }
 
 #[test]

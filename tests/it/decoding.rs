@@ -186,7 +186,7 @@ fn page(response: ResponseRule, answer: Reply) -> Result<Answer, FetchError> {
     };
     let position = Position::default();
     let now = Utc::now();
-    let scope = Scope { start: now, end: None, now, position: &position, proof: ProofScope::None };
+    let scope = Scope { start: now, end: None, now, position: &position, entry: None, proof: ProofScope::None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(fetcher.page(scope, RequestTurn::First))
 }

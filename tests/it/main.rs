@@ -51,6 +51,7 @@ mod span;
 mod state;
 mod state_command;
 mod status;
+mod steps;
 mod stopping;
 mod store;
 mod structure;

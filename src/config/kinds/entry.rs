@@ -401,7 +401,7 @@ impl Kind for PageSize {
     }
 }
 
-fn path(found: &Found<'_>, text: &str) -> Option<JsonPath> {
+pub(super) fn path(found: &Found<'_>, text: &str) -> Option<JsonPath> {
     match JsonPath::parse(text) {
         Ok(path) => Some(path),
         Err(error) => found.refuse(&format!("it is not a valid JSON path: {error}"), None),

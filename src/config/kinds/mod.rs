@@ -8,6 +8,7 @@ pub(super) mod pattern;
 pub(super) mod proof;
 pub(super) mod request;
 pub(super) mod settings;
+pub(super) mod step;
 pub(super) mod text;
 
 use serde_json::Value;

@@ -243,7 +243,7 @@ impl Kind for RateLimit {
     }
 }
 
-fn minutes(found: &Found<'_>) -> Option<Duration> {
+pub(super) fn minutes(found: &Found<'_>) -> Option<Duration> {
     let hint = "minutes like 5 or 0.5, or text like 30s, 5m, 1h";
     found.or_refuse(duration(&found.text()?), hint)
 }

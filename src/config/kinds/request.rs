@@ -20,7 +20,7 @@ const HEADER_NAME: &str = r"^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*$";
 const HEADER_VALUE: &str = r"^\s*[^\x00-\x08\x0a-\x1f\x7f]*\s*$";
 
 /// What a URL looks like.
-const URL_HINT: &str = "like https://host.example/path";
+pub(super) const URL_HINT: &str = "like https://host.example/path";
 
 /// The URL of a data request, perhaps with variables in its path and query.
 pub(in crate::config) enum Url {}
@@ -241,7 +241,7 @@ pub(super) fn web_url(text: &str) -> Result<reqwest::Url, &'static str> {
     Ok(url)
 }
 
-fn is_web(url: &reqwest::Url) -> Result<(), &'static str> {
+pub(super) fn is_web(url: &reqwest::Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err("it should begin with https://");
     }

@@ -96,6 +96,9 @@ fn of_key(key: &KeyInfo, place: Place) -> Value {
 
 /// The place of the entries below a key, where it is a list of them.
 fn list_of(key: &KeyInfo) -> Option<Place> {
+    if key.path == "steps" {
+        return Some(Place::Step);
+    }
     let lists = super::catalog::List::ALL.into_iter().find(|list| list.key() == key.path);
     lists.filter(|_| key.place == Place::Top).map(Place::of)
 }

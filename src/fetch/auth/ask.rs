@@ -186,7 +186,14 @@ impl TokenAsker {
             unsigned: None,
             signature: None,
         };
-        let scope = Scope { start: now, end: None, now, position: &Position::default(), proof: ProofScope::Of(proof) };
+        let scope = Scope {
+            start: now,
+            end: None,
+            now,
+            position: &Position::default(),
+            entry: None,
+            proof: ProofScope::Of(proof),
+        };
         Ok(self.request.request.build(&scope)?)
     }
 

@@ -5,6 +5,7 @@ mod first;
 mod resume;
 mod server;
 mod shipping;
+mod steps;
 
 use std::pin::pin;
 
@@ -12,9 +13,10 @@ use chrono::{DateTime, Utc};
 use futures_util::future::maybe_done;
 
 use super::delivery::{BatchSender, cant_remember};
-use super::intake::{Admission, Intake};
+use super::intake::Intake;
 use super::outcome;
 use super::report::{IterationError, IterationReport};
+use super::steps::EntryLedger;
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
 use crate::memory::Permit;
@@ -49,6 +51,8 @@ pub(super) struct Pipeline<'a> {
     account: &'a mut ApiState,
     now: DateTime<Utc>,
     pub(super) intake: Intake,
+    /// The entries that steps ask about.
+    pub(super) entries: EntryLedger,
     pub(super) lane: Lane,
     /// How it went on where the last iteration was cut, if it did.
     pub(super) resumed: Option<Resumed>,
@@ -91,7 +95,8 @@ impl<'a> Pipeline<'a> {
         lane: Lane,
     ) -> Self {
         let report = IterationReport::default();
-        Self { plan, claim, counters, account, now, intake, lane, resumed: None, report }
+        let entries = EntryLedger::default();
+        Self { plan, claim, counters, account, now, intake, entries, lane, resumed: None, report }
     }
 
     /// Every page, from the first request on, or from where the last iteration was cut; at the end everything is
@@ -104,11 +109,16 @@ impl<'a> Pipeline<'a> {
         self.lane.places = Places::default();
         // Nothing is fetched for an output where nobody would take it.
         self.lane.delivery.shipper.require_listener().await?;
+        match Box::pin(self.go_on_with_job(fetcher)).await {
+            Ok(false) => {}
+            Ok(true) => return self.end().await,
+            Err(error) => return self.ship_rest_before(error).await,
+        }
         let (mut asked, mut fetched) = match self.resume(fetcher).await {
             Some(resumed) => resumed,
             None => {
                 let first = self.first_position();
-                self.intake.names_start = self.plan.request.names_start(&first);
+                self.intake.names_start = self.plan.names_start(&first);
                 let fetched = self.first_page(fetcher).await;
                 (self.first_position(), fetched)
             }
@@ -117,6 +127,9 @@ impl<'a> Pipeline<'a> {
         loop {
             let page = self.intake.chain.course().pages + 1;
             let taken = match fetched {
+                Ok(answer) if !self.plan.steps.is_empty() => {
+                    Box::pin(self.process_list(answer, &asked, fetcher, fetcher.transport.clock().now())).await
+                }
                 Ok(answer) => self.process_page(answer, &asked, fetcher, fetcher.transport.clock().now()).await,
                 Err(cause) if self.ends_before(fetcher, before.as_ref(), &asked, &cause).await => Ok(None),
                 Err(cause) => Err(IterationError::of_fetch(page, cause, self.intake.window.start, self.now)),
@@ -126,24 +139,34 @@ impl<'a> Pipeline<'a> {
                     before = Some(std::mem::replace(&mut asked, next));
                     fetched = answer;
                 }
-                Ok(None) => {
-                    self.ship_rest().await?;
-                    // It moves only over lists that were there.
-                    let cursor = self.intake.cursor.take().filter(|_| !self.intake.observed.has_left_out);
-                    if let Some(cursor) = cursor {
-                        self.account.keep_cursor(Some(cursor), Utc::now());
-                    }
-                    return Ok(());
-                }
-                Err(error) => {
-                    // What is in hand is good, whatever happened after it; but a listener that failed is left alone.
-                    if !self.lane.has_failed {
-                        self.ship_rest().await?;
-                    }
-                    return Err(error);
-                }
+                Ok(None) => return self.end().await,
+                Err(error) => return self.ship_rest_before(error).await,
             }
         }
+    }
+
+    /// Gives an error that ends the chain. What is in hand is good, whatever happened after it; but a listener that failed
+    /// is left alone.
+    async fn ship_rest_before(&mut self, error: IterationError) -> Result<(), IterationError> {
+        if !self.lane.has_failed {
+            self.ship_rest().await?;
+        }
+        Err(error)
+    }
+
+    /// Ships the rest, and ends the chain.
+    async fn end(&mut self) -> Result<(), IterationError> {
+        self.ship_rest().await?;
+        self.settle_entries().await?;
+        // What an entry that isn't done holds is listed from here on alone.
+        if self.entries.undone().is_none() {
+            // It moves only over lists that were there.
+            let cursor = self.intake.cursor.take().filter(|_| !self.intake.observed.has_left_out);
+            if let Some(cursor) = cursor {
+                self.account.keep_cursor(Some(cursor), Utc::now());
+            }
+        }
+        Ok(())
     }
 
     /// The values for the request at a position.
@@ -153,6 +176,7 @@ impl<'a> Pipeline<'a> {
             end: self.intake.window.end,
             now: self.now,
             position,
+            entry: None,
             proof: ProofScope::StandIn,
         }
     }
@@ -411,34 +435,43 @@ impl<'a> Pipeline<'a> {
     async fn admit(&mut self, records: &[Record<'_>], now: DateTime<Utc>) -> Result<(), IterationError> {
         let in_window = self.intake.in_window(self.plan, records, &mut self.report);
         let keys: Vec<RecordKey> = in_window.iter().map(Record::identity).collect();
-        let delivered = self.claim.counts(self.account.ledger, keys).await.map_err(IterationError::Memory)?;
-        let admissions = self.intake.admit(&in_window, &delivered);
-        let undated_again = in_window
-            .iter()
-            .zip(&admissions)
-            .filter(|(record, admission)| **admission == Admission::Duplicate && record.date.is_none());
-        let again: Vec<RecordKey> = undated_again.map(|(record, _)| record.identity()).collect();
+        self.admit_as(&in_window, keys, Some(now)).await
+    }
+
+    /// Leaves out duplicates, and puts the rest into batches. Each record is known by its key; what it tells of the API is
+    /// counted where a moment is given.
+    async fn admit_as(
+        &mut self,
+        records: &[Record<'_>],
+        keys: Vec<RecordKey>,
+        observed_at: Option<DateTime<Utc>>,
+    ) -> Result<(), IterationError> {
+        let delivered = self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::Memory)?;
+        let is_new = self.intake.admit_keys(&keys, &delivered);
+        let undated_again = keys.iter().zip(&is_new).filter(|(key, is_new)| !**is_new && key.date.is_none());
+        let again: Vec<RecordKey> = undated_again.map(|(key, _)| *key).collect();
         if !again.is_empty() {
             self.claim.see_again(self.account.ledger, self.account.iteration, again).await;
         }
-        let duplicates = admissions.iter().filter(|admission| **admission == Admission::Duplicate).count() as u64;
+        let duplicates = is_new.iter().filter(|is_new| !**is_new).count() as u64;
         self.report.known += duplicates;
         self.counters.add_known(duplicates);
-        for (record, admission) in in_window.iter().zip(admissions) {
-            let is_new = admission == Admission::Ship;
-            self.intake.observe(self.account, record, is_new, &mut self.report, now);
+        for ((record, key), is_new) in records.iter().zip(keys).zip(is_new) {
+            if let Some(now) = observed_at {
+                self.intake.observe(self.account, record, is_new, &mut self.report, now);
+            }
             if is_new {
-                self.batch(record).await?;
+                self.batch(record, key).await?;
             }
         }
         Ok(())
     }
 
     /// Puts a record into the batch that is being filled; a full one is on its way.
-    async fn batch(&mut self, record: &Record<'_>) -> Result<(), IterationError> {
-        self.intake.send(record.fingerprint);
+    async fn batch(&mut self, record: &Record<'_>, key: RecordKey) -> Result<(), IterationError> {
+        self.intake.send(key.fingerprint);
         let append = |line: &mut Vec<u8>| record.append_line(&self.plan.custom_fields, line);
-        match self.lane.batcher.push(append, record.identity()) {
+        match self.lane.batcher.push(append, key) {
             Ok(full) => {
                 self.lane.places.batched += 1;
                 if full.is_some() {
@@ -447,8 +480,8 @@ impl<'a> Pipeline<'a> {
                 }
             }
             Err(TooLong { line }) => {
-                self.lane.delivery.shipper.keep_too_long(&line, record.identity(), self.now).await?;
-                self.remember(vec![record.identity()]).await.end().await.map_err(cant_remember)?;
+                self.lane.delivery.shipper.keep_too_long(&line, key, self.now).await?;
+                self.remember(vec![key]).await.end().await.map_err(cant_remember)?;
                 self.report.shipped.set_aside += 1;
                 self.counters.add_set_aside(1);
             }

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::super::outcome;
 use super::super::report::is_refusal;
+use super::super::steps::entry_key;
 use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::paging::{Pagination, next_link};
 use crate::record::date::before;
-use crate::record::{Fingerprint, Page, Record};
+use crate::record::{Fingerprint, Page, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
 use crate::template::{Position, Scope};
 use crate::window::{Progress, Proof, SeenRecord};
@@ -29,9 +30,23 @@ pub(super) struct Places {
     pub(super) waiting: VecDeque<(u64, Progress)>,
     pub(super) batched: u64,
     pub(super) delivered: u64,
+    /// Entries of a list that are answered to their end, by the number of records that were put into batches before.
+    entries: VecDeque<(u64, RecordKey)>,
 }
 
 impl Places {
+    /// Notes that all of an entry was answered. Gives the entries that are done, where all their records are delivered.
+    pub(super) fn finish_entry(&mut self, key: RecordKey) -> Option<Vec<RecordKey>> {
+        self.entries.push_back((self.batched, key));
+        Some(self.take_entries()).filter(|done| !done.is_empty())
+    }
+
+    /// The entries all of whose records are delivered; each is given once.
+    pub(super) fn take_entries(&mut self) -> Vec<RecordKey> {
+        let complete = self.entries.partition_point(|(batched, _)| *batched <= self.delivered);
+        self.entries.drain(..complete).map(|(_, key)| key).collect()
+    }
+
     /// Notes that records were delivered. Gives the last place that they complete.
     pub(super) fn deliver(&mut self, records: u64) -> Option<Progress> {
         self.delivered = self.delivered.saturating_add(records);
@@ -70,7 +85,7 @@ impl Pipeline<'_> {
         let chain = outcome::chain(&self.plan.start, self.account, self.now);
         self.intake.chain = chain.resumed(progress.course, is_proof);
         self.intake.window = progress.window;
-        self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.request.names_start(asked));
+        self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.names_start(asked));
         self.resumed = Some(Resumed { is_proof });
         tracing::debug!(
             api = self.plan.name,
@@ -113,7 +128,8 @@ impl Pipeline<'_> {
                 progress.is_proved(&records, self.leads_on(answer, &page, progress))
             }
             Proof::Behind(_) => {
-                let identities = page.records.iter().map(Record::identity).collect();
+                let key = if self.plan.steps.is_empty() { Record::identity } else { entry_key };
+                let identities = page.records.iter().map(key).collect();
                 let delivered = self.claim.counts(self.account.ledger, identities).await.unwrap_or_default();
                 delivered.contains(&0)
             }

@@ -17,7 +17,9 @@ use crate::state::Durable;
 
 impl Pipeline<'_> {
     /// Begins to remember that records were delivered, or set aside: from now on the store knows of them.
-    pub(super) async fn remember(&mut self, identities: Vec<RecordKey>) -> Durable {
+    pub(super) async fn remember(&mut self, mut identities: Vec<RecordKey>) -> Durable {
+        // With the last record of an entry the entry is done.
+        identities.extend(self.lane.places.take_entries());
         identities.iter().for_each(|identity| self.intake.acknowledge(identity.fingerprint));
         match self.lane.places.deliver(0) {
             None => self.claim.remember(self.account.ledger, self.account.iteration, identities).await,

@@ -244,7 +244,9 @@ impl Fetcher {
         let (window, pages, now) = (*window, *pages, self.own());
         let (course, is_newest_first) = (chain.course(), chain.is_newest_first());
         let is_look = iteration.is_wide && !iteration.is_resumed;
-        let ended = EndedChain { window, course, is_newest_first, is_look, is_delivered: true };
+        let (undone, are_entries_settled) = (None, false);
+        let is_delivered = true;
+        let ended = EndedChain { window, course, is_newest_first, is_look, is_delivered, undone, are_entries_settled };
         self.account.lookback.add(pages, observed.back, is_look, now);
         let moved = match &result {
             Ok(()) => {

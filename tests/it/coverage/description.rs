@@ -39,6 +39,9 @@ pub struct Mock {
     /// Whether events share a moment.
     #[serde(default = "yes")]
     pub ties: bool,
+    /// Whether what was begun before a kill is finished first: what surfaced meanwhile comes in the iteration after.
+    #[serde(default)]
+    pub goes_on: bool,
     /// Whether what surfaces is listed only after a moment.
     #[serde(default)]
     pub waits: bool,

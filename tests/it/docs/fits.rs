@@ -80,8 +80,13 @@ const FORMAT: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, 
 const LIST: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                     http_request: {url: 'https://api.example'}, json_paths: {data: $, data_date: date, next_url: header.Link}}]";
 const STEPS: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
-                     http_request: {url: 'https://api.example'}, steps: [{http_request: {url: 'https://api.example/1'}}], \
+                     http_request: {url: 'https://api.example'}, steps: [{http_request: {url: 'https://api.example/{item.id}'}}], \
                      json_paths: {data: items, data_date: date, next_url: next}}]";
+
+const JOB: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, \
+                   http_request: {url: 'https://api.example', method: POST, body: {since: '{start_date}'}}, json_paths: {data: $}, \
+                   steps: [{http_request: {url: 'https://api.example/{item.id}'}, until: {status: done}, \
+                   json_paths: {data: items, data_date: date}}]}]";
 
 const ROWS: &[Row] = &[
     row("login", "user and password, or user and API key (Basic)", true, "`auth_apis`, `credentials`", BASIC),
@@ -112,7 +117,8 @@ const ROWS: &[Row] = &[
     row("answer", "JSON with a list of records", true, "`json_paths.data`", BASIC),
     row("", "NDJSON (one JSON object per line), CSV; gzip and zip files", true, "`json_paths.data: $`", LIST),
     row("", "XML", false, "", FORMAT),
-    row("", "a list of ids, and a request for each", false, "", STEPS),
+    row("", "a list of ids, and a request for each", true, "`steps`", STEPS),
+    row("", "an export job that is started and polled", true, "`steps`, `until`", JOB),
 ];
 
 fn table() -> String {

@@ -62,7 +62,7 @@ fn flow(pairs: &[(&str, &str)]) -> String {
             .collect();
         match pairs.iter().find(|(way, _)| way == name) {
             Some((_, value)) => format!("{name}: {value}"),
-            None if name.ends_with("_apis") => format!("{name}: [{}]", flow(&below)),
+            None if name.ends_with("_apis") || *name == "steps" => format!("{name}: [{}]", flow(&below)),
             None => format!("{name}: {}", flow(&below)),
         }
     };

@@ -106,6 +106,9 @@ const FAULTS: &[(&str, &str)] = &[
     ("auth_apis.enabled", "maybe"),
     ("limits.memory", "much"),
     ("limits.memory", "1.5GiB"),
+    ("auth_apis.settings.parallel", "33"),
+    ("auth_apis.steps", "[{http_request: {}}]"),
+    ("auth_apis.steps", "[{http_request: {url: x}}]"),
     ("auth_apis.settings.rate_limit", "30"),
     ("auth_apis.settings.rate_limit", "0/s"),
     ("auth_apis.settings.rate_limit", "5/week"),
@@ -170,9 +173,14 @@ fn it_refuses_a_key_that_check_calls_unknown_wherever_it_stands() {
             Place::Auth => &["auth_apis."],
             Place::OAuth => &["oauth_apis."],
             Place::Both => &["auth_apis.", "oauth_apis."],
+            Place::Step => &["auth_apis.steps."],
         };
         for list in lists {
-            let text = Draft::new().put(&format!("{list}{}x", key.path), "1").text();
+            let draft = match key.place {
+                Place::Step => Draft::new().put("auth_apis.steps.http_request.url", "https://api.example/1"),
+                _ => Draft::new(),
+            };
+            let text = draft.put(&format!("{list}{}x", key.path), "1").text();
             let warnings = compile(&text).diagnostics.warnings;
             assert!(warnings.iter().any(|warning| warning.what.contains("unknown key")), "{warnings:#?}\n{text}");
             assert!(!validator.is_valid(&seen(&text).unwrap()), "{text}");

@@ -80,6 +80,7 @@ fn keys(properties: &Value, place: Place, within: &str, found: &mut BTreeMap<(St
         let entry = match path.as_str() {
             "auth_apis" => Place::Auth,
             "oauth_apis" => Place::OAuth,
+            "steps" => Place::Step,
             _ => continue,
         };
         keys(&schema["items"]["properties"], entry, "", found);

@@ -95,6 +95,17 @@ const SPELLINGS: &[(&str, &[&str])] = &[
     ("auth_apis.settings.overlap", &["", "null", "0", "0s", "auto", "' AUTO '", "'${AUTO}'", "90s", "2.5", "1 h"]),
     ("auth_apis.enabled", &["", "null", "true", "false", "' false '"]),
     ("limits.memory", &["", "null", "64MB", "16777216", "' 1 gi '", "'${INTERVAL}GiB'"]),
+    ("auth_apis.settings.parallel", &["", "null", "1", "'32'"]),
+    (
+        "auth_apis.steps",
+        &[
+            "",
+            "null",
+            "[{http_request: {url: '{item.url:raw}'}}]",
+            "[{http_request: {url: 'https://{item.host}/x'}, until: {a: [1, b]}, within: 5m}]",
+            "[{http_request: {url: '{item.url:raw}'}, json_paths: {data_date: d}}]",
+        ],
+    ),
     ("auth_apis.settings.rate_limit", &["", "null", "30/min", "' 5 / s '", "'${INTERVAL}/h'"]),
     (
         "auth_apis.settings.timezone",
