@@ -1,7 +1,7 @@
 //! Cassettes: iterations of one API in one readable file, its requests and answers, and what makes them happen again.
 //!
 //! Enters: a tape ([`crate::transport`]) and the entry of the config, or the text of a file. Leaves: the text of a file, or
-//! what the pipeline would ship. What always holds: the file keeps by permission ([`mask`]); a replay opens no other file
+//! what the pipeline would ship. What always holds: the file keeps by permission (`mask`); a replay opens no other file
 //! and no socket, expands no `${…}`, and goes by the recorded clock; it asks as was recorded, or it says where it doesn't.
 
 mod file;
