@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::Overlap;
 use crate::template::Granularity;
 
-use fetcher::Fetcher;
-use servers::{Order, PAGE, Paging, Record, Server, Stale, at, record, records};
+use fetcher::PlayedFetcher;
+use servers::{Order, PAGE, PlayedPaging, PlayedRecord, Server, Stale, at, record, records};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -20,17 +20,17 @@ const DAY: i64 = 24 * HOUR;
 #[test]
 fn an_iteration_that_was_cut_goes_on_and_loses_nothing_whatever_became_of_its_place() {
     let pagings = [
-        Paging::Offset,
-        Paging::Keyset,
-        Paging::Scroll,
-        Paging::Session(i64::MAX, Stale::Refused),
-        Paging::Session(300, Stale::Refused),
-        Paging::Session(300, Stale::Empty),
-        Paging::Session(300, Stale::FirstPage),
+        PlayedPaging::Offset,
+        PlayedPaging::Keyset,
+        PlayedPaging::Scroll,
+        PlayedPaging::Session(i64::MAX, Stale::Refused),
+        PlayedPaging::Session(300, Stale::Refused),
+        PlayedPaging::Session(300, Stale::Empty),
+        PlayedPaging::Session(300, Stale::FirstPage),
     ];
     for (paging, order) in pagings.iter().flat_map(|p| [Order::NewestFirst, Order::OldestFirst].map(|o| (*p, o))) {
         for (pause, gone) in [60, 2_400, 2 * DAY].iter().flat_map(|pause| [0, 5, 12].map(|gone| (*pause, gone))) {
-            let mut fetcher = Fetcher::new(Server::new(records(50, -5_000, -100), order, paging));
+            let mut fetcher = PlayedFetcher::new(Server::new(records(50, -5_000, -100), order, paging));
             fetcher.server.fails_from = Some(2);
             fetcher.iterate();
             assert!(fetcher.last.is_err(), "the third page fails");
@@ -50,13 +50,18 @@ fn an_iteration_that_was_cut_goes_on_and_loses_nothing_whatever_became_of_its_pl
 
 #[test]
 fn a_kill_at_any_request_or_batch_loses_nothing_and_doubles_a_page_at_most() {
-    for paging in [Paging::Session(i64::MAX, Stale::Refused), Paging::Offset, Paging::Scroll, Paging::Keyset] {
+    for paging in [
+        PlayedPaging::Session(i64::MAX, Stale::Refused),
+        PlayedPaging::Offset,
+        PlayedPaging::Scroll,
+        PlayedPaging::Keyset,
+    ] {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             for (pause, at) in [60, 2_400, 2 * DAY].iter().flat_map(|pause| (1..9).map(|at| (*pause, at))) {
                 for is_request in [true, false] {
                     let mut all = records(55, -5_000, -100);
                     all.extend((0..30).map(|n| record(1_000 + n, 20 * n as i64)));
-                    let mut fetcher = Fetcher::new(Server::new(all, order, paging));
+                    let mut fetcher = PlayedFetcher::new(Server::new(all, order, paging));
                     let kill = if is_request { &mut fetcher.kill_at_request } else { &mut fetcher.kill_at_ship };
                     *kill = Some(at);
                     fetcher.iterate();
@@ -72,7 +77,8 @@ fn a_kill_at_any_request_or_batch_loses_nothing_and_doubles_a_page_at_most() {
 
 #[test]
 fn an_answer_that_is_lost_while_the_server_keeps_the_place_is_asked_for_from_the_beginning() {
-    let mut fetcher = Fetcher::new(Server::new(records(60, -5_000, -100), Order::NewestFirst, Paging::Scroll));
+    let mut fetcher =
+        PlayedFetcher::new(Server::new(records(60, -5_000, -100), Order::NewestFirst, PlayedPaging::Scroll));
     fetcher.server.loses = Some(20);
     fetcher.iterate_for(5);
     fetcher.check("scroll", 0, 0);
@@ -84,7 +90,7 @@ fn empty_pages_are_followed_also_over_a_pause() {
         let start = -100 * pages;
         let mut all = vec![record(1, -50), record(2, -60)];
         all.extend((0..6).map(|n| record(10 + n, start + 40 - 10 * n as i64)));
-        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Sparse(100)));
+        let mut fetcher = PlayedFetcher::new(Server::new(all, Order::NewestFirst, PlayedPaging::Sparse(100)));
         fetcher.rule.configured = Some(at(start - 500));
         fetcher.iterate_for(6);
         fetcher.check(&format!("{pages} empty pages"), 0, 0);
@@ -95,9 +101,12 @@ fn empty_pages_are_followed_also_over_a_pause() {
 fn a_quota_smaller_than_the_backlog_is_worked_off_in_the_fewest_windows() {
     for (most, period, tells) in [(3, HOUR, true), (3, HOUR, false), (3, DAY, true), (3, 900, true), (20, 1_800, true)]
     {
-        let server =
-            Server::new(records(80, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
-        let mut fetcher = Fetcher::new(Server { quota: Some((most, period, tells)), ..server });
+        let server = Server::new(
+            records(80, -50_000, -100),
+            Order::NewestFirst,
+            PlayedPaging::Session(i64::MAX, Stale::Refused),
+        );
+        let mut fetcher = PlayedFetcher::new(Server { quota: Some((most, period, tells)), ..server });
         fetcher.interval = 300;
         let mut iterations = 0;
         while fetcher.last.is_err() || fetcher.shipped.len() < 80 {
@@ -115,16 +124,18 @@ fn a_quota_smaller_than_the_backlog_is_worked_off_in_the_fewest_windows() {
 
 #[test]
 fn a_quota_of_one_request_gets_on_by_asking_behind_the_place() {
-    let server = Server::new(records(80, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
-    let mut fetcher = Fetcher::new(Server { quota: Some((1, 900, true)), ..server });
+    let server =
+        Server::new(records(80, -50_000, -100), Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = PlayedFetcher::new(Server { quota: Some((1, 900, true)), ..server });
     fetcher.iterate_for(400);
     fetcher.check("one request each", 0, 0);
 }
 
 #[test]
 fn pages_that_never_come_to_an_end_move_the_checkpoint_where_they_come_oldest_first() {
-    let server = Server::new(records(80, -50_000, -100), Order::OldestFirst, Paging::Session(300, Stale::Refused));
-    let mut fetcher = Fetcher::new(Server { quota: Some((3, 600, true)), ..server });
+    let server =
+        Server::new(records(80, -50_000, -100), Order::OldestFirst, PlayedPaging::Session(300, Stale::Refused));
+    let mut fetcher = PlayedFetcher::new(Server { quota: Some((3, 600, true)), ..server });
     fetcher.interval = 300;
     fetcher.iterate_for(150);
     fetcher.check("tokens live shorter than the quota's period", 0, 0);
@@ -136,7 +147,8 @@ fn clocks_that_differ_lose_nothing() {
     for (own, api) in clocks.into_iter().chain([(45, None), (150, None), (-600, None)]) {
         for order in [Order::NewestFirst, Order::OldestFirst] {
             let all = (0..900).map(|n| record(n, 7 * n as i64)).collect();
-            let mut fetcher = Fetcher::new(Server::new(all, order, Paging::Session(i64::MAX, Stale::Refused)));
+            let mut fetcher =
+                PlayedFetcher::new(Server::new(all, order, PlayedPaging::Session(i64::MAX, Stale::Refused)));
             (fetcher.clock, fetcher.server.clock, fetcher.rule.overlap) = (own, api, Overlap::Unit);
             fetcher.iterate_for(110);
             // What lies between the clocks is asked for later.
@@ -148,10 +160,12 @@ fn clocks_that_differ_lose_nothing() {
 #[test]
 fn a_source_whose_clock_is_ahead_pushes_nobody_out_of_the_window() {
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Arrival] {
-        for paging in [Paging::Tail, Paging::Session(i64::MAX, Stale::Refused), Paging::Offset] {
-            let mut all: Vec<Record> = (0..1_200).map(|n| record(n, 2 * n as i64)).collect();
-            all.extend((0..80).map(|n| Record { surfaces: 30 * n as i64, ..record(5_000 + n, 30 * n as i64 + 240) }));
-            let mut fetcher = Fetcher::new(Server::new(all, order, paging));
+        for paging in [PlayedPaging::Tail, PlayedPaging::Session(i64::MAX, Stale::Refused), PlayedPaging::Offset] {
+            let mut all: Vec<PlayedRecord> = (0..1_200).map(|n| record(n, 2 * n as i64)).collect();
+            all.extend(
+                (0..80).map(|n| PlayedRecord { surfaces: 30 * n as i64, ..record(5_000 + n, 30 * n as i64 + 240) }),
+            );
+            let mut fetcher = PlayedFetcher::new(Server::new(all, order, paging));
             fetcher.rule.overlap = Overlap::Unit;
             fetcher.iterate_for(60);
             fetcher.check(&format!("{order:?} {paging:?}"), 0, 0);
@@ -163,9 +177,10 @@ fn a_source_whose_clock_is_ahead_pushes_nobody_out_of_the_window() {
 fn starts_that_are_exclusive_or_coarse_lose_nothing() {
     for (unit, granularity) in [(1, Granularity::Second), (DAY, Granularity::Day)] {
         for is_exclusive in [true, false] {
-            let all = (0..300).map(|n| Record { surfaces: 388 * n as i64 + 1, ..record(n, 388 * n as i64) }).collect();
-            let server = Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
-            let mut fetcher = Fetcher::new(Server { unit, is_exclusive, ..server });
+            let all =
+                (0..300).map(|n| PlayedRecord { surfaces: 388 * n as i64 + 1, ..record(n, 388 * n as i64) }).collect();
+            let server = Server::new(all, Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused));
+            let mut fetcher = PlayedFetcher::new(Server { unit, is_exclusive, ..server });
             (fetcher.rule.granularity, fetcher.interval) = (granularity, 600);
             fetcher.iterate_for(200);
             fetcher.check(&format!("units of {unit} s, exclusive: {is_exclusive}"), 0, 0);
@@ -177,8 +192,9 @@ fn starts_that_are_exclusive_or_coarse_lose_nothing() {
 fn late_records_are_found_within_the_wide_look() {
     for (late, every) in [(1_200, 200), (1_200, 10), (10_000, 200)] {
         let surfaces = |n: u64| 100 * n as i64 + if n.is_multiple_of(every) { late } else { 0 };
-        let all = (0..800).map(|n| Record { surfaces: surfaces(n), ..record(n, 100 * n as i64) }).collect();
-        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused)));
+        let all = (0..800).map(|n| PlayedRecord { surfaces: surfaces(n), ..record(n, 100 * n as i64) }).collect();
+        let mut fetcher =
+            PlayedFetcher::new(Server::new(all, Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused)));
         fetcher.interval = 120;
         fetcher.iterate_for(780);
         fetcher.check(&format!("one of {every} is late by {late} s"), 4 * HOUR, 0);
@@ -190,8 +206,10 @@ fn late_records_are_found_within_the_wide_look() {
 #[test]
 fn a_source_that_is_late_throughout_costs_no_more_pages_than_one_that_is_not() {
     let requests = |late: i64| {
-        let all = (0..2_000).map(|n| Record { surfaces: 30 * n as i64 + late, ..record(n, 30 * n as i64) }).collect();
-        let mut fetcher = Fetcher::new(Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused)));
+        let all =
+            (0..2_000).map(|n| PlayedRecord { surfaces: 30 * n as i64 + late, ..record(n, 30 * n as i64) }).collect();
+        let mut fetcher =
+            PlayedFetcher::new(Server::new(all, Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused)));
         fetcher.now = late;
         fetcher.iterate_for(900);
         fetcher.check(&format!("late by {late} s"), 0, 0);
@@ -205,8 +223,8 @@ fn a_source_that_is_late_throughout_costs_no_more_pages_than_one_that_is_not() {
 fn a_server_that_ignores_the_start_costs_its_whole_history_once_a_day() {
     let mut all = records(300, -20 * DAY, -100);
     all.extend((0..600).map(|n| record(900 + n, 60 * n as i64)));
-    let server = Server::new(all, Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
-    let mut fetcher = Fetcher::new(Server { ignores_start: true, ..server });
+    let server = Server::new(all, Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = PlayedFetcher::new(Server { ignores_start: true, ..server });
     fetcher.rule.configured = Some(at(-DAY));
     fetcher.iterate_for(400);
     let shipped: BTreeSet<u64> = fetcher.shipped.iter().copied().collect();
@@ -221,7 +239,7 @@ fn a_last_page_that_names_a_next_one_is_the_last_one() {
     for order in [Order::OldestFirst, Order::NewestFirst, Order::Arrival] {
         let mut all = records(55, -5_000, -100);
         all.extend((0..100).map(|n| record(1_000 + n, 20 * n as i64)));
-        let mut fetcher = Fetcher::new(Server::new(all, order, Paging::Tail));
+        let mut fetcher = PlayedFetcher::new(Server::new(all, order, PlayedPaging::Tail));
         fetcher.iterate_for(40);
         fetcher.check(&format!("{order:?}"), 0, 0);
     }
@@ -230,8 +248,8 @@ fn a_last_page_that_names_a_next_one_is_the_last_one() {
 #[test]
 fn a_kill_half_way_asks_for_no_page_twice_but_the_last_one_and_the_one_under_way() {
     let server =
-        Server::new(records(500, -50_000, -100), Order::NewestFirst, Paging::Session(i64::MAX, Stale::Refused));
-    let mut fetcher = Fetcher::new(server);
+        Server::new(records(500, -50_000, -100), Order::NewestFirst, PlayedPaging::Session(i64::MAX, Stale::Refused));
+    let mut fetcher = PlayedFetcher::new(server);
     fetcher.kill_at_request = Some(25);
     fetcher.iterate_for(2);
     fetcher.check("killed half-way", 0, 0);

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::outcome::{self, EndedChain, How};
 use super::super::watch::{self, Observed};
-use super::servers::{Page, Record, Server, Trouble, at, by, print, second};
+use super::servers::{PlayedPage, PlayedRecord, Server, Trouble, at, by, print, second};
 use crate::plan::{CheckpointKind, EndPolicy, Overlap, StartPolicy};
 use crate::record::Fingerprint;
 use crate::state::ApiState;
@@ -14,7 +14,7 @@ use crate::template::Granularity;
 use crate::window::{Chain, ChainStep, Moment, Progress, Proof, SeenRecord, Sight, Window, is_future};
 
 /// A fetcher, its disk, and the time.
-pub(super) struct Fetcher {
+pub(super) struct PlayedFetcher {
     pub(super) server: Server,
     pub(super) rule: StartPolicy,
     pub(super) account: ApiState,
@@ -47,9 +47,9 @@ struct ChainRun {
     pages: u64,
 }
 
-type Answered = Result<(Page, Moment), Trouble>;
+type Answered = Result<(PlayedPage, Moment), Trouble>;
 
-impl Fetcher {
+impl PlayedFetcher {
     pub(super) fn new(server: Server) -> Self {
         let rule = StartPolicy {
             configured: None,
@@ -198,7 +198,7 @@ impl Fetcher {
     }
 
     /// Reads a page and delivers what is new. Gives whether another one follows.
-    fn take_page(&mut self, iteration: &mut ChainRun, page: Page, moment: Moment) -> Result<bool, Trouble> {
+    fn take_page(&mut self, iteration: &mut ChainRun, page: PlayedPage, moment: Moment) -> Result<bool, Trouble> {
         iteration.pages += 1;
         let arrived = moment.later.max(self.own());
         outcome::arrive(&mut self.account, arrived);
@@ -206,8 +206,8 @@ impl Fetcher {
         if !is_by_arrival {
             iteration.window.see_dates(page.records.iter().map(|record| at(record.date)), self.own());
         }
-        let is_below = |record: &Record| !is_by_arrival && iteration.window.is_below(at(record.date));
-        let seen = |record: &Record| SeenRecord {
+        let is_below = |record: &PlayedRecord| !is_by_arrival && iteration.window.is_below(at(record.date));
+        let seen = |record: &PlayedRecord| SeenRecord {
             fingerprint: print(&record.id.to_string()),
             date: Some(at(record.date)),
             is_below: is_below(record),
@@ -217,9 +217,9 @@ impl Fetcher {
         let next = page.next.as_ref().map(|_| request(&page.next));
         let sight = Sight { request: request(&iteration.link), moment, records: &seen, next, is_counted: false };
         let step = iteration.chain.see(&sight);
-        let inside: Vec<Record> = page.records.iter().filter(|record| !is_below(record)).copied().collect();
-        let is_known = |record: &Record| self.delivered.contains_key(&record.id);
-        let is_early = |r: &Record| self.account.checkpoint.is_some_and(|point| at(r.date + 1) < point);
+        let inside: Vec<PlayedRecord> = page.records.iter().filter(|record| !is_below(record)).copied().collect();
+        let is_known = |record: &PlayedRecord| self.delivered.contains_key(&record.id);
+        let is_early = |r: &PlayedRecord| self.account.checkpoint.is_some_and(|point| at(r.date + 1) < point);
         let is_back = page.records.iter().all(|record| if is_by_arrival { is_known(record) } else { is_early(record) });
         iteration.observed.back += u64::from(!page.records.is_empty() && is_back);
         iteration.observed.records = page.records.len() as u64;
@@ -271,8 +271,9 @@ impl Fetcher {
         result
     }
 
-    fn deliver(&mut self, inside: Vec<Record>) -> Result<(), Trouble> {
-        let new: Vec<Record> = inside.into_iter().filter(|record| !self.delivered.contains_key(&record.id)).collect();
+    fn deliver(&mut self, inside: Vec<PlayedRecord>) -> Result<(), Trouble> {
+        let new: Vec<PlayedRecord> =
+            inside.into_iter().filter(|record| !self.delivered.contains_key(&record.id)).collect();
         if new.is_empty() {
             return Ok(());
         }

@@ -23,19 +23,19 @@ pub(super) fn print(text: &str) -> Fingerprint {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
+pub(super) struct PlayedRecord {
     pub(super) id: u64,
     pub(super) date: i64,
     pub(super) surfaces: i64,
     pub(super) gone: i64,
 }
 
-pub(super) fn record(id: u64, date: i64) -> Record {
-    Record { id, date, surfaces: date, gone: i64::MAX }
+pub(super) fn record(id: u64, date: i64) -> PlayedRecord {
+    PlayedRecord { id, date, surfaces: date, gone: i64::MAX }
 }
 
 /// So many records, evenly between two seconds.
-pub(super) fn records(count: u64, from: i64, until: i64) -> Vec<Record> {
+pub(super) fn records(count: u64, from: i64, until: i64) -> Vec<PlayedRecord> {
     (0..count).map(|id| record(id, from + (until - from) * id as i64 / count as i64)).collect()
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Order {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Paging {
+pub(super) enum PlayedPaging {
     /// A place in the list as it is now.
     Offset,
     /// Behind a record; page 1 where that is gone.
@@ -72,9 +72,9 @@ pub(super) enum Stale {
 
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<PlayedRecord>,
     pub(super) order: Order,
-    pub(super) paging: Paging,
+    pub(super) paging: PlayedPaging,
     pub(super) is_exclusive: bool,
     pub(super) ignores_start: bool,
     /// The start has whole units of so many seconds.
@@ -106,13 +106,13 @@ pub(super) enum Trouble {
     Waiting,
 }
 
-pub(super) struct Page {
-    pub(super) records: Vec<Record>,
+pub(super) struct PlayedPage {
+    pub(super) records: Vec<PlayedRecord>,
     pub(super) next: Option<String>,
 }
 
 impl Server {
-    pub(super) fn new(records: Vec<Record>, order: Order, paging: Paging) -> Self {
+    pub(super) fn new(records: Vec<PlayedRecord>, order: Order, paging: PlayedPaging) -> Self {
         Self {
             records,
             order,
@@ -132,16 +132,17 @@ impl Server {
         }
     }
 
-    pub(super) fn list(&self, (start, end): (i64, Option<i64>), now: i64) -> Vec<Record> {
+    pub(super) fn list(&self, (start, end): (i64, Option<i64>), now: i64) -> Vec<PlayedRecord> {
         let start = start.div_euclid(self.unit) * self.unit;
-        let clock =
-            |record: &Record| if self.is_by_arrival { record.surfaces + self.clock.unwrap_or(0) } else { record.date };
-        let key = |record: &Record| clock(record).div_euclid(self.unit) * self.unit;
-        let is_in = |record: &&Record| {
+        let clock = |record: &PlayedRecord| {
+            if self.is_by_arrival { record.surfaces + self.clock.unwrap_or(0) } else { record.date }
+        };
+        let key = |record: &PlayedRecord| clock(record).div_euclid(self.unit) * self.unit;
+        let is_in = |record: &&PlayedRecord| {
             let is_there = record.surfaces <= now && record.gone > now && end.is_none_or(|end| clock(record) <= end);
             is_there && (self.ignores_start || key(record) > start || (!self.is_exclusive && key(record) == start))
         };
-        let mut list: Vec<Record> = self.records.iter().filter(is_in).copied().collect();
+        let mut list: Vec<PlayedRecord> = self.records.iter().filter(is_in).copied().collect();
         list.sort_by_key(|record| match self.order {
             Order::NewestFirst => (-record.date, u64::MAX - record.id),
             Order::OldestFirst => (record.date, record.id),
@@ -150,7 +151,12 @@ impl Server {
         list
     }
 
-    pub(super) fn answer(&mut self, span: (i64, Option<i64>), link: Option<&str>, now: i64) -> Result<Page, Trouble> {
+    pub(super) fn answer(
+        &mut self,
+        span: (i64, Option<i64>),
+        link: Option<&str>,
+        now: i64,
+    ) -> Result<PlayedPage, Trouble> {
         self.count(now)?;
         let is_long = span.1.zip(self.span_max).is_some_and(|(end, most)| end - span.0 > most);
         if is_long && link.is_some() {
@@ -159,15 +165,17 @@ impl Server {
         let list = self.list(span, now);
         let place = link.and_then(|link| link.split_once('/'));
         match self.paging {
-            Paging::Offset => self.page_at(&list, place.map_or(0, |(from, _)| number(from) as usize), ""),
-            Paging::Keyset | Paging::Tail => self.page_behind(&list, place.map(|(id, _)| number(id) as u64)),
-            Paging::Session(life, stale) => self.page_of_session(list, place, (life, stale), now),
-            Paging::Scroll => self.page_of_scroll(&list, place.map(|(session, _)| number(session) as usize)),
-            Paging::Sparse(width) => {
+            PlayedPaging::Offset => self.page_at(&list, place.map_or(0, |(from, _)| number(from) as usize), ""),
+            PlayedPaging::Keyset | PlayedPaging::Tail => {
+                self.page_behind(&list, place.map(|(id, _)| number(id) as u64))
+            }
+            PlayedPaging::Session(life, stale) => self.page_of_session(list, place, (life, stale), now),
+            PlayedPaging::Scroll => self.page_of_scroll(&list, place.map(|(session, _)| number(session) as usize)),
+            PlayedPaging::Sparse(width) => {
                 let until = place.map_or(now, |(until, _)| number(until));
                 let from = span.0.max(until - width);
                 let records = list.into_iter().filter(|record| (from..until).contains(&record.date)).collect();
-                Ok(Page { records, next: (from > span.0).then(|| format!("{from}/")) })
+                Ok(PlayedPage { records, next: (from > span.0).then(|| format!("{from}/")) })
             }
         }
     }
@@ -184,33 +192,33 @@ impl Server {
         Ok(())
     }
 
-    fn of_ids(&self, ids: &[u64]) -> Vec<Record> {
+    fn of_ids(&self, ids: &[u64]) -> Vec<PlayedRecord> {
         ids.iter().filter_map(|id| self.records.iter().find(|record| record.id == *id).copied()).collect()
     }
 
-    fn page_at(&self, list: &[Record], from: usize, session: &str) -> Result<Page, Trouble> {
+    fn page_at(&self, list: &[PlayedRecord], from: usize, session: &str) -> Result<PlayedPage, Trouble> {
         self.fail(from)?;
         let next = (from + PAGE < list.len()).then(|| format!("{}/{session}", from + PAGE));
-        Ok(Page { records: page(list, from), next })
+        Ok(PlayedPage { records: page(list, from), next })
     }
 
-    fn page_behind(&self, list: &[Record], behind: Option<u64>) -> Result<Page, Trouble> {
+    fn page_behind(&self, list: &[PlayedRecord], behind: Option<u64>) -> Result<PlayedPage, Trouble> {
         let found = behind.map(|id| list.iter().position(|record| record.id == id).map_or(0, |at| at + 1));
         let from = found.unwrap_or_default();
         self.fail(from)?;
         let records = page(list, from);
-        let last = records.last().map(|record| record.id).or(behind.filter(|_| self.paging == Paging::Tail));
-        let has_more = from + PAGE < list.len() || self.paging == Paging::Tail;
-        Ok(Page { records, next: last.filter(|_| has_more).map(|id| format!("{id}/")) })
+        let last = records.last().map(|record| record.id).or(behind.filter(|_| self.paging == PlayedPaging::Tail));
+        let has_more = from + PAGE < list.len() || self.paging == PlayedPaging::Tail;
+        Ok(PlayedPage { records, next: last.filter(|_| has_more).map(|id| format!("{id}/")) })
     }
 
     fn page_of_session(
         &mut self,
-        list: Vec<Record>,
+        list: Vec<PlayedRecord>,
         place: Option<(&str, &str)>,
         (life, stale): (i64, Stale),
         now: i64,
-    ) -> Result<Page, Trouble> {
+    ) -> Result<PlayedPage, Trouble> {
         let Some((from, session)) = place else {
             self.sessions.push((list.iter().map(|record| record.id).collect(), now));
             return self.page_at(&list, 0, &(self.sessions.len() - 1).to_string());
@@ -218,13 +226,13 @@ impl Server {
         let (ids, made) = &self.sessions[number(session) as usize];
         match (now - made > life, stale) {
             (true, Stale::Refused) => Err(Trouble::Status(400, None)),
-            (true, Stale::Empty) => Ok(Page { records: Vec::new(), next: None }),
+            (true, Stale::Empty) => Ok(PlayedPage { records: Vec::new(), next: None }),
             (true, Stale::FirstPage) => self.page_at(&self.of_ids(ids), 0, session),
             (false, _) => self.page_at(&self.of_ids(ids), number(from) as usize, session),
         }
     }
 
-    fn page_of_scroll(&mut self, list: &[Record], session: Option<usize>) -> Result<Page, Trouble> {
+    fn page_of_scroll(&mut self, list: &[PlayedRecord], session: Option<usize>) -> Result<PlayedPage, Trouble> {
         let session = session.unwrap_or(self.scrolled.len());
         let ids = || (list.iter().map(|record| record.id).collect(), 0);
         let (ids, from) = self.scrolled.entry(session).or_insert_with(ids).clone();
@@ -236,7 +244,7 @@ impl Server {
             return Err(Trouble::Lost);
         }
         let next = (!records.is_empty()).then(|| format!("{session}/"));
-        Ok(Page { records, next })
+        Ok(PlayedPage { records, next })
     }
 
     pub(super) fn fail(&self, from: usize) -> Result<(), Trouble> {
@@ -251,7 +259,7 @@ fn number(text: &str) -> i64 {
     text.parse().expect("a number")
 }
 
-fn page(list: &[Record], from: usize) -> Vec<Record> {
+fn page(list: &[PlayedRecord], from: usize) -> Vec<PlayedRecord> {
     list.iter().skip(from).take(PAGE).copied().collect()
 }
 
