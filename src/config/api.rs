@@ -189,7 +189,7 @@ impl<'v> Entries<'v> {
             false => entry.read(&keys::DATA),
         };
         // OData's start date is a clause about the date's field.
-        let has_position = entry.has(&keys::CURSOR) || checkpoint == CheckpointKind::WindowEnd;
+        let has_position = entry.has(&keys::CURSOR) || checkpoint != CheckpointKind::Newest;
         // Partitions and jobs have none.
         let needs_date = named.odata || !(has_position || entry.has(&keys::STEPS));
         let date = match needs_date || entry.has(&keys::DATA_DATE) {

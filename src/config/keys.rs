@@ -197,7 +197,7 @@ keys! {
     /// Where a page holds its records; `$` where the answer itself is the list. With a `?` at the end of the path, a page
     /// may come without the list. Not needed where `response.format` is given: it is `$` then.
     DATA: DataPath = Both "json_paths.data", OfType;
-    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window`.
+    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window` or `server`.
     DATA_DATE: Path = Both "json_paths.data_date", OfType;
     /// Where a page holds the URL of the next one. A path, or `header.Link` for that header's `rel="next"`, `header.NAME`
     /// for another one, or text with `{paths}` in it, to put it together.

@@ -127,7 +127,7 @@ fn any_way(paths: &[&str]) -> Value {
 
 /// The path of the date, or what keeps the place without dates.
 fn date_or_position() -> Value {
-    let window = spelled_in_any_case(&["window"], None);
+    let window = spelled_in_any_case(&["window", "server"], None);
     let paths = any_way(&["json_paths.data_date", "json_paths.cursor"]);
     json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window)] })
 }

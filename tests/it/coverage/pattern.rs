@@ -224,6 +224,7 @@ fn understand(role: &str, form: Option<&str>, text: &str, said: &mut Said) -> Re
         "token" => said.token = Some(text.to_owned()),
         "item" => said.item = Some(number()? as u64),
         "chunk" => said.chunk = Some(number()?),
+        "assertion" => return super::assertion::check(text),
         "any" => {}
         _ => panic!("`{role}` is no role"),
     }
