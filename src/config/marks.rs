@@ -6,7 +6,7 @@ use super::api::Entries;
 use super::document::Spot;
 use super::section::{LIKENESS_MIN, Section};
 use super::value::key_text;
-use crate::template::{VARIABLE_NAMES, VariableSet};
+use crate::template::{VariableSet, is_of_request};
 
 /// Where variables may stand, and which.
 const PLACES: [(&str, VariableSet); 8] = [
@@ -67,13 +67,14 @@ fn slips_of(text: &str, set: VariableSet) -> Vec<(String, String)> {
         if !is_word || word.len() > WORD_CHARS_MAX {
             continue;
         }
-        let is_known = VARIABLE_NAMES.contains(&word) || set.names().contains(&word);
+        let is_here = set.name(word).is_some();
+        let is_known = is_here || is_of_request(word);
         if is_known && before.ends_with('{') && after.starts_with('}') {
             let what = format!("`{{{{{word}}}}}` is sent with braces around its value");
             slips.push((what, format!("write `{{{word}}}` for the value alone")));
-        } else if is_known && !set.names().contains(&word) {
+        } else if is_known && !is_here {
             let what = format!("`{{{word}}}` is not understood here, and is sent as it stands");
-            let here: Vec<String> = set.names().iter().map(|name| format!("{{{name}}}")).collect();
+            let here: Vec<String> = set.names().map(|name| format!("{{{name}}}")).collect();
             slips.push((what, format!("what can stand here: {}", here.join(", "))));
         } else if let Some(near) = near(word, set).filter(|_| !is_known) {
             let what = format!("`{{{word}}}` is not a variable, and is sent as it stands");
@@ -85,7 +86,7 @@ fn slips_of(text: &str, set: VariableSet) -> Vec<(String, String)> {
 
 /// The variable that a word is likely meant to be.
 fn near(word: &str, set: VariableSet) -> Option<&'static str> {
-    let likeness = |name: &&&str| strsim::jaro_winkler(word, name);
-    let near = set.names().iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&near) >= LIKENESS_MIN).then_some(*near)
+    let likeness = |name: &&str| strsim::jaro_winkler(word, name);
+    let near = set.names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&near) >= LIKENESS_MIN).then_some(near)
 }

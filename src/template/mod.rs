@@ -32,7 +32,7 @@ pub use scope::{Position, Scope};
 pub use sent::{Request, RequestError};
 pub use sign::{Sign, SignEncoding, SignKind};
 pub use url::UrlTemplate;
-pub use variable::{NAMES as VARIABLE_NAMES, Variable, VariableError, VariableSet};
+pub use variable::{Variable, VariableError, VariableSet, is_of_request, is_variable};
 
 /// A text with variables. Its text may be secret, so it is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -59,47 +59,56 @@ pub enum VariableSet {
     Sign,
 }
 
+/// Every variable that a config may name, and where.
+const VARIABLES: [(&str, &[VariableSet]); 20] = {
+    use VariableSet::{Credentials, Data, Sign, Token};
+    [
+        ("start_date", &[Data, Sign]),
+        ("end_date", &[Data, Sign]),
+        ("now", &[Data, Token, Credentials, Sign]),
+        ("next_token", &[Data, Sign]),
+        ("page", &[Data, Sign]),
+        ("offset", &[Data, Sign]),
+        ("cursor", &[Data, Sign]),
+        ("item", &[Data]),
+        ("parent", &[Data]),
+        ("token", &[Data, Credentials, Sign]),
+        ("login", &[Data, Credentials, Sign]),
+        ("refresh_token", &[Token]),
+        ("nonce", &[Data, Token, Credentials, Sign]),
+        ("signature", &[Data, Credentials]),
+        ("method", &[Sign]),
+        ("host", &[Sign]),
+        ("path", &[Sign]),
+        ("query", &[Sign]),
+        ("body", &[Sign]),
+        ("key", &[Sign]),
+    ]
+};
+
+/// Whether a variable has this name, wherever it may stand.
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    VARIABLES.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether a variable of this name may stand in some request: not only in a text that is signed, where common words are
+/// variables.
+#[must_use]
+pub fn is_of_request(name: &str) -> bool {
+    VARIABLES.iter().any(|(known, sets)| *known == name && *sets != [VariableSet::Sign])
+}
+
 impl VariableSet {
     /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        VARIABLES.iter().filter(move |(_, sets)| sets.contains(&self)).map(|(name, _)| *name)
+    }
+
+    /// Its own name for one of them.
     #[must_use]
-    pub fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Data => &[
-                "start_date",
-                "end_date",
-                "now",
-                "next_token",
-                "page",
-                "offset",
-                "cursor",
-                "item",
-                "parent",
-                "token",
-                "login",
-                "nonce",
-                "signature",
-            ],
-            Self::Token => &["now", "nonce", "refresh_token"],
-            Self::Credentials => &["now", "nonce", "token", "login", "signature"],
-            Self::Sign => &[
-                "start_date",
-                "end_date",
-                "now",
-                "next_token",
-                "page",
-                "offset",
-                "cursor",
-                "token",
-                "login",
-                "nonce",
-                "method",
-                "host",
-                "path",
-                "query",
-                "body",
-                "key",
-            ],
-        }
+    pub fn name(self, name: &str) -> Option<&'static str> {
+        self.names().find(|known| *known == name)
     }
 }
 
@@ -122,23 +131,6 @@ const NO_FORMATS: &str = "it may be raw, or nothing";
 const HASHES: &str = "it may be sha1, sha256 or sha512, like {body:sha256}, or nothing";
 const LOGIN_PATHS: &str = "it is the path of a value in the token request's answer, like {login.instance_url}";
 
-/// All names that may stand in a request.
-pub const NAMES: [&str; 14] = [
-    "start_date",
-    "end_date",
-    "now",
-    "next_token",
-    "page",
-    "offset",
-    "cursor",
-    "item",
-    "parent",
-    "token",
-    "login",
-    "refresh_token",
-    "nonce",
-    "signature",
-];
 /// Those that a path into JSON may follow, like `{item.id}`.
 const WITH_PATH: [&str; 2] = ["item", "parent"];
 
@@ -221,11 +213,11 @@ pub(super) fn parse(text: &str, set: VariableSet) -> Result<Option<(Variable, bo
     let Some(inside) = text.strip_prefix('{') else { return Ok(None) };
     let length = inside.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(inside.len());
     let (name, rest) = inside.split_at(length);
-    let Some(name) = set.names().iter().find(|known| **known == name) else { return Ok(None) };
-    if *name == "login" {
+    let Some(name) = set.name(name) else { return Ok(None) };
+    if name == "login" {
         return login(rest, length);
     }
-    if WITH_PATH.contains(name) {
+    if WITH_PATH.contains(&name) {
         return with_path(name, rest)
             .map(|found| found.map(|(what, is_raw, behind)| (what, is_raw, length + 1 + behind)));
     }

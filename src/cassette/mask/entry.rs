@@ -7,6 +7,7 @@ use serde_yaml::{Mapping, Value};
 use super::Mask;
 use super::words;
 use crate::config::catalog::{self, NamedType};
+use crate::template::is_variable;
 use crate::text::Redactor;
 
 /// What the API of a cassette is called.
@@ -18,29 +19,6 @@ const KEPT: [&str; 8] =
 const KEPT_OF_REQUEST: [&str; 4] = ["method", "timeout", "token", "expires_in"];
 /// The keys that name files, which a replay must not open.
 const LEFT_OUT: [&str; 2] = ["tls", "assertion"];
-/// What the first name of a variable may be.
-const VARIABLES: [&str; 20] = [
-    "start_date",
-    "end_date",
-    "now",
-    "next_token",
-    "page",
-    "offset",
-    "cursor",
-    "token",
-    "login",
-    "refresh_token",
-    "method",
-    "host",
-    "path",
-    "query",
-    "body",
-    "key",
-    "nonce",
-    "signature",
-    "item",
-    "parent",
-];
 /// How deep an entry is looked into.
 const DEPTH_MAX: usize = 32;
 
@@ -258,7 +236,7 @@ fn next_variable(text: &str) -> Option<(&str, &str, &str)> {
         let end = inner.find('}')?;
         let name = inner.get(..end)?.split([':', '.']).next()?;
         let is_brace = inner.starts_with("'{'}");
-        (is_brace || VARIABLES.contains(&name)).then_some(())?;
+        (is_brace || is_variable(name)).then_some(())?;
         let end = at + 2 + if is_brace { 3 } else { end };
         Some((text.get(..at)?, text.get(at..end)?, text.get(end..)?))
     })
