@@ -7,9 +7,10 @@
 mod answer;
 mod ask;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::super::delivery::cant_remember;
+use super::super::outcome;
 use super::super::report::IterationError;
 use super::super::steps::{EntryFailure, Settled, entry_key, shown};
 use super::{BEHIND_MAX, Pipeline, Position, beside_the_runtime};
@@ -18,7 +19,7 @@ use crate::record::json::{JsonType, RawJson};
 use crate::record::{Fingerprint, Record, RecordKey, date};
 use crate::state::StartedJob;
 use crate::template::ListEntry;
-use crate::window::{Chain, ChainStep};
+use crate::window::ChainStep;
 use ask::{Ask, Inquiries, WindowValues};
 
 impl Pipeline<'_> {
@@ -28,7 +29,8 @@ impl Pipeline<'_> {
         let Some(job) = self.account.steps.job(None, requests, self.now).cloned() else { return Ok(false) };
         tracing::debug!(api = self.plan.name, "going on with the job that was started before");
         self.intake.window = job.window;
-        self.intake.chain = Chain::new(self.account.sorted, TimeDelta::zero(), self.now).resumed(job.course, false);
+        let chain = outcome::chain(&self.plan.start, self.account, self.now);
+        self.intake.chain = chain.resumed(job.course, false);
         let asks = job.entries.into_iter().map(|entry| self.first_ask(None, entry, job.begun)).collect();
         self.ask_about(asks, fetcher).await?;
         Ok(true)
@@ -42,9 +44,7 @@ impl Pipeline<'_> {
         fetcher: &Fetcher<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Position, Result<Answer, FetchError>)>, IterationError> {
-        self.report.pages += 1;
-        self.counters.add_page();
-        let permit = answer.permit.take();
+        let permit = self.begin_page(&mut answer, now);
         let read = self.read(&answer)?;
         let next = self.next(&read, asked, &answer);
         let seen = self.look(&read.records, now).await;
@@ -63,22 +63,15 @@ impl Pipeline<'_> {
         let of_page = self.lane.batcher.finish();
         self.enqueue(of_page);
         let place = place.filter(|_| !self.entries.has_undone());
-        let page = self.intake.chain.course().pages;
-        match (next?, step) {
-            (_, ChainStep::Circle) => Err(IterationError::Circle { page }),
-            (Some(_), ChainStep::Pause) => {
-                self.wait_at(place).await;
-                Err(IterationError::Pause { page })
-            }
-            (Some(next), ChainStep::On { is_repeated }) => {
-                self.wait_at(place).await;
-                let turn = self.turn(is_repeated);
-                let scope = self.scope(&next);
-                let fetched = self.ship_alongside(Box::pin(fetcher.page(scope, turn)), fetcher).await?;
-                Ok(Some((next, fetched)))
-            }
-            _ => Ok(None),
-        }
+        let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
+            self.wait_at(place.filter(|_| step == ChainStep::Pause)).await;
+            return self.ended(step, next);
+        };
+        self.wait_at(place).await;
+        let turn = self.turn(is_repeated);
+        let scope = self.scope(next);
+        let fetched = self.ship_alongside(Box::pin(fetcher.page(scope, turn)), fetcher).await?;
+        Ok(Some((next.clone(), fetched)))
     }
 
     /// At the end of the list: those that are set aside, and whether the iteration failed.
