@@ -15,7 +15,7 @@ use super::play::{self, PlayError, PlayOutcome, Script, play_exchanges, read_con
 use crate::fetch::TokenCache;
 use crate::http::Clients;
 use crate::iteration::{Api, Services};
-use crate::plan::{Auth, Config, Plan};
+use crate::plan::{Auth, CheckpointKind, Config, Plan};
 use crate::process::stop::{Stop, Waited};
 use crate::ship::BatchSink;
 use crate::state::ApiState;
@@ -46,6 +46,11 @@ pub enum RecordError {
     /// The parts can't be put together.
     #[error("{0}")]
     Local(#[from] std::io::Error),
+    /// What is recorded would be missing from what is shipped.
+    #[error(
+        "the API keeps the position (settings.checkpoint: server): what it gives here it would not give to the fetcher again"
+    )]
+    KeepsPosition,
     /// More than a cassette holds.
     #[error("the iteration has more requests or larger answers than a cassette holds; begin later, by --from")]
     Full,
@@ -75,6 +80,9 @@ pub async fn record(
     iterations: u32,
     stop: Stop,
 ) -> Result<Recorded, RecordError> {
+    if plan.start.checkpoint == CheckpointKind::Server {
+        return Err(RecordError::KeepsPosition);
+    }
     let now = || Utc::now().trunc_subsecs(3);
     let recording = Arc::new(Recording::new(now()));
     let transport = Transport::Record(clients, Arc::clone(&recording));

@@ -97,9 +97,7 @@ impl<'v> Entries<'v> {
         let paths = Paths { next_url, ..paths? };
         let identity = identity?;
         self.check_proof(entry, &request, &auth);
-        if start.checkpoint == CheckpointKind::Newest && !entry.has(&keys::CURSOR) {
-            self.require_a_date(entry, &paths, &steps);
-        }
+        self.check_steps(entry, start.checkpoint, &paths, &steps);
         let redactor = self.redactor(entry, &request, &steps, &auth);
         let requests = || std::iter::once(&request).chain(steps.iter().map(|step| &step.request));
         let granularity = requests().map(RequestTemplate::granularity).max().unwrap_or_default();
@@ -125,13 +123,22 @@ impl<'v> Entries<'v> {
         Some(Plan { steps, ..plan })
     }
 
-    /// Something must say when records took place: the first list, or the records of the last step.
-    fn require_a_date(&self, entry: &Section<'_>, paths: &Paths, steps: &[StepParts]) {
-        if paths.date.is_none() && steps.last().is_some_and(|step| !step.has_date()) {
+    /// With steps something must say when records took place: the first list, or the records of the last step. And what the
+    /// API gives only once can't be asked about again where a step fails.
+    fn check_steps(&self, entry: &Section<'_>, checkpoint: CheckpointKind, paths: &Paths, steps: &[StepParts]) {
+        let Some(last) = steps.last() else { return };
+        let is_by_date = checkpoint == CheckpointKind::Newest && !entry.has(&keys::CURSOR);
+        if is_by_date && paths.date.is_none() && !last.has_date() {
             let hint = "set it here, where the first list has dates, or in the last step, where only its records have"
                 .to_owned();
             let what = "a required key is missing: no checkpoint could move";
             self.reader.error(&entry.spot_of(&keys::DATA_DATE), what, Some(hint));
+        }
+        if checkpoint == CheckpointKind::Server {
+            let what =
+                "with `steps` the position can't be the API's: what it gives once would be lost where a step fails";
+            let hint = "leave it out, or set it to `newest` or `window`".to_owned();
+            self.reader.error(&entry.spot_of(&keys::CHECKPOINT), what, Some(hint));
         }
     }
 

@@ -10,7 +10,7 @@ use super::redact;
 use super::report::{ProbeReport, answered};
 use super::suggest;
 use crate::fetch::{Answer, Credentials, PageOnce, TokenCache, access_once, error_words, page_once};
-use crate::plan::Plan;
+use crate::plan::{CheckpointKind, Plan};
 use crate::record::json::RawJson;
 use crate::record::path::{JsonPath, what_is_there};
 use crate::record::{CustomFields, Page, PageError, Paths, Record, date};
@@ -54,6 +54,10 @@ pub async fn examine(transport: &Transport, plan: &Plan, tokens: &TokenCache, no
             return report;
         }
     };
+    if plan.start.checkpoint == CheckpointKind::Server {
+        report.well("answer", "not asked for: the API keeps the position, and would not give it to the fetcher again");
+        return report;
+    }
     let wanted = Window::open(&plan.start, &Known::default(), now).start;
     let (start, end) = newest_part(plan, wanted, now);
     let position = Position::default();

@@ -183,3 +183,17 @@ fn a_queue_is_asked_for_nothing_that_the_listener_would_not_take_and_a_kill_lose
             .all(|file| { !file.unwrap().file_name().to_string_lossy().starts_with(".logzio-api-fetcher.answer-") })
     );
 }
+
+#[test]
+fn nothing_is_taken_off_a_queue_but_to_ship_it() {
+    let api = MockServer::start(|_, _| Reply::json(r#"{"data":[]}"#)).may_be_idle();
+    let config = entry(api.url(), "http://127.0.0.1:1", "checkpoint: server")
+        .replace("    filters: {from: '{start_date}', to: '{end_date}'}\n", "")
+        .replace("data_date: date, id: id, next_url: next", "data_date: date, id: id");
+    let probed = Fetcher::new(&config).run("probe").assert_code(0);
+    let probed = probed.assert_says("not asked for: the API keeps the position");
+    let recorded = Fetcher::again(probed).arguments(&["--api", "events"]).run("record").assert_code(1);
+    let recorded = recorded.assert_says("what it gives here it would not give to the fetcher again");
+    let spanned = Fetcher::again(recorded).arguments(&["--from", "2024-05-28"]).run("once");
+    assert!(api.asked().is_empty(), "{:?}: {}", api.asked(), spanned.stderr);
+}
