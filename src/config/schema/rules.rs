@@ -7,11 +7,14 @@ use super::super::keys::ALIASES;
 use super::super::kinds::pattern::{filled, nothing, pattern_of, spelled_in_any_case};
 use super::super::reference::{KEYS, Need, Place};
 use super::super::secrets::carries_credentials;
-use crate::template::query::START_DATE_MARK;
 use crate::text::SECRET_NAME_PARTS;
 
 /// The names of the section of the data request.
 const REQUESTS: [&str; 2] = ["http_request", "data_http_request"];
+/// The start date in a text, perhaps with a format.
+const START: &str = r"\{start_date[:}]";
+/// How deep in a body the start date is looked for.
+const BODY_LEVELS: u8 = 3;
 
 /// The rules of the top of the file, or of an entry.
 pub(super) fn of_place(place: Place) -> Map<String, Value> {
@@ -88,7 +91,17 @@ fn of_entry(place: Place, more: Option<Value>) -> Map<String, Value> {
         let left = Some(left_to_the_entry(named, place)).filter(|left| !left.is_empty())?;
         Some(json!({ "if": has(&["type"], &is_type(named)), "then": { "allOf": left } }))
     });
-    let rules = [json!({ "not": { "allOf": both } })].into_iter().chain(more).chain(of_types);
+    // One rule for all types that leave the start date to the entry, as it is a long one.
+    let needs_start = place.list().into_iter().flat_map(types_of).filter(|named| !named.odata && !named.says_start());
+    let names: Vec<&str> =
+        needs_start.filter(|named| !named.fills("start_date_name")).map(|named| named.name.as_str()).collect();
+    let needs_start = json!({ "type": "string", "pattern": format!("^\\s*({})\\s*$", names.join("|")) });
+    let of_start = (!names.is_empty()).then(|| json!({ "if": has(&["type"], &needs_start), "then": start() }));
+    // What a queue gives once can't be asked about again.
+    let queue = has(&["settings", "checkpoint"], &spelled_in_any_case(&["server"], None));
+    let queue = [has(&["steps"], &json!({ "type": "array", "minItems": 1 })), queue];
+    let rules = [both.to_vec(), queue.to_vec()].map(|together| json!({ "not": { "allOf": together } }));
+    let rules = rules.into_iter().chain(more).chain(of_start).chain(of_types);
     Map::from_iter([("allOf".to_owned(), rules.collect::<Vec<_>>().into())])
 }
 
@@ -97,7 +110,7 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
     let of_type = KEYS.iter().filter(|key| key.need == Need::OfType && key.place.each().contains(&place));
     let left = of_type.filter(|key| !named.fills(key.path));
     let left = left.filter_map(|key| match key.path {
-        "start_date_name" => (!named.odata && !named.says_start()).then(start),
+        "start_date_name" => None,
         "json_paths.data" if named.fills("response.format") => None,
         "json_paths.data" => Some(any_way(&["json_paths.data", "response.format"])),
         "json_paths.data_date" if !named.odata && named.fills("json_paths.cursor") => None,
@@ -132,19 +145,40 @@ fn date_or_position() -> Value {
     json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window)] })
 }
 
-/// A name for the start date, a filter that holds it, or a cursor instead of it.
+/// A name for the start date, a request that holds it, or what keeps the place without one.
 fn start() -> Value {
-    let mark = START_DATE_MARK.replace('{', r"\{").replace('}', r"\}");
-    let marked = json!({ "type": "string", "pattern": format!(r"{mark}|\$\{{") });
-    let marked_in_a_list = json!({ "type": "array", "contains": marked });
-    let unmarked = json!({ "not": { "anyOf": [marked, marked_in_a_list] } });
-    let one_is_marked = json!({ "type": "object", "not": { "additionalProperties": unmarked } });
-    let ways = [
+    let server = spelled_in_any_case(&["server"], None);
+    let in_a_step = json!({ "type": "array", "contains": { "anyOf": requests_hold_start() } });
+    let mut ways = vec![
         has(&["start_date_name"], &filled()),
         has(&["json_paths", "cursor"], &filled()),
-        has(&["filters"], &one_is_marked),
+        has(&["settings", "checkpoint"], &server),
+        has(&["steps"], &in_a_step),
     ];
+    ways.extend(requests_hold_start());
     json!({ "anyOf": ways })
+}
+
+/// The places of an entry, or of a step, where the start date may stand.
+fn requests_hold_start() -> Vec<Value> {
+    let requests = REQUESTS.into_iter().chain(["next_request"]);
+    let parts = |request| {
+        [("url", 0), ("headers", 1), ("body", BODY_LEVELS)].map(|(part, levels)| (vec![request, part], levels))
+    };
+    let parts = requests.flat_map(parts).map(|(way, levels)| has(&way, &holds_start(levels, START)));
+    // A list of values is the same name several times; and what is filled in there may hold the start date.
+    let filters = [vec!["filters"], vec!["next_request", "filters"]];
+    let filled_in = format!("{START}|\\$\\{{");
+    parts.chain(filters.map(|way| has(&way, &holds_start(2, &filled_in)))).collect()
+}
+
+/// A value with a text like the pattern in it, or so many levels below it.
+fn holds_start(levels: u8, pattern: &str) -> Value {
+    let text = json!({ "type": "string", "pattern": pattern });
+    let Some(below) = levels.checked_sub(1).map(|levels| holds_start(levels, pattern)) else { return text };
+    let in_a_list = json!({ "type": "array", "contains": below });
+    let in_a_mapping = json!({ "type": "object", "not": { "additionalProperties": { "not": below } } });
+    json!({ "anyOf": [text, in_a_list, in_a_mapping] })
 }
 
 /// An object with a key, below it the next one, and a value like `what` at the end.
