@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Captured;
+use super::{Captured, VariablePath};
 use crate::record::json::RawJson;
-use crate::record::path::{JsonPath, PathError};
-
-/// Where a value stands in an entry, or in the answer that held it.
-#[derive(Clone, Debug)]
-pub struct EntryPath(Arc<JsonPath>);
 
 /// What `{item}` and `{parent.PATH}` stand for: an entry of a list, and what the answer that held it says beside it.
 ///
@@ -26,42 +20,11 @@ pub struct ListEntry {
     parent: BTreeMap<String, Captured>,
 }
 
-impl EntryPath {
-    /// By its text, as JSON paths are written.
-    ///
-    /// # Errors
-    /// Where the text is no path.
-    pub fn parse(text: &str) -> Result<Self, PathError> {
-        JsonPath::parse(text).map(|path| Self(Arc::new(path)))
-    }
-
-    /// The value there, where it says something.
-    #[must_use]
-    pub fn find(&self, root: RawJson<'_>) -> Option<Captured> {
-        Captured::of_json(self.0.first(root)?.text())
-    }
-
-    /// As it was written.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        self.0.text()
-    }
-}
-
-/// Paths are equal where they are written in the same way.
-impl PartialEq for EntryPath {
-    fn eq(&self, other: &Self) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for EntryPath {}
-
 impl ListEntry {
     /// An entry, and the answer that held it. Of the answer those values are kept that requests name by `paths`.
     #[must_use]
-    pub fn of(item: RawJson<'_>, answer: RawJson<'_>, paths: &[EntryPath]) -> Self {
-        let value = |path: &EntryPath| Some((path.text().to_owned(), path.find(answer)?));
+    pub fn of(item: RawJson<'_>, answer: RawJson<'_>, paths: &[VariablePath]) -> Self {
+        let value = |path: &VariablePath| Some((path.text().to_owned(), path.find(answer)?));
         Self { item: item.text().into(), parent: paths.iter().filter_map(value).collect() }
     }
 
@@ -78,7 +41,7 @@ impl ListEntry {
 
     /// The value of `{item}` or `{item.PATH}`.
     #[must_use]
-    pub fn item(&self, path: Option<&EntryPath>) -> Option<Captured> {
+    pub fn item(&self, path: Option<&VariablePath>) -> Option<Captured> {
         match path {
             None => Captured::of_json(&self.item),
             Some(path) => path.find(RawJson::parse(&self.item).ok()?),
@@ -87,7 +50,7 @@ impl ListEntry {
 
     /// The value of `{parent.PATH}`.
     #[must_use]
-    pub fn parent(&self, path: &EntryPath) -> Option<&Captured> {
+    pub fn parent(&self, path: &VariablePath) -> Option<&Captured> {
         self.parent.get(path.text())
     }
 }
@@ -102,8 +65,8 @@ impl fmt::Debug for ListEntry {
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> EntryPath {
-        EntryPath::parse(text).expect("a path")
+    fn path(text: &str) -> VariablePath {
+        VariablePath::parse(text).expect("a path")
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! What stands behind the names of some variables: a path, a hash, a part of the request.
 
+use std::sync::Arc;
+
 use ring::digest;
 
-use crate::record::path::JsonPath;
+use super::Captured;
+use crate::record::json::RawJson;
+use crate::record::path::{JsonPath, PathError};
 
 /// A part of the request that is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +36,9 @@ pub enum HashName {
     Sha512,
 }
 
-/// The path in `{login.PATH}`.
+/// The path in `{login.PATH}`, `{item.PATH}` or `{parent.PATH}`. Paths are equal where they are written in the same way.
 #[derive(Clone, Debug)]
-pub struct LoginPath(JsonPath);
+pub struct VariablePath(Arc<JsonPath>);
 
 impl HashName {
     /// By its name in the config.
@@ -57,15 +61,19 @@ impl HashName {
     }
 }
 
-impl LoginPath {
-    /// From the text behind `login.`; `None` where that is no path.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        JsonPath::parse(text).ok().map(Self)
+impl VariablePath {
+    /// By its text, as JSON paths are written.
+    ///
+    /// # Errors
+    /// Where the text is no path.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        JsonPath::parse(text).map(|path| Self(Arc::new(path)))
     }
 
-    pub(super) fn path(&self) -> &JsonPath {
-        &self.0
+    /// The value there, where it says something.
+    #[must_use]
+    pub fn find(&self, root: RawJson<'_>) -> Option<Captured> {
+        Captured::of_json(self.0.first(root)?.text())
     }
 
     /// As it was written.
@@ -75,10 +83,10 @@ impl LoginPath {
     }
 }
 
-impl PartialEq for LoginPath {
+impl PartialEq for VariablePath {
     fn eq(&self, other: &Self) -> bool {
         self.text() == other.text()
     }
 }
 
-impl Eq for LoginPath {}
+impl Eq for VariablePath {}

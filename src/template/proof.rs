@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use ring::digest;
 
-use super::{Captured, LoginPath, UnsignedPart, Variable};
+use super::{Captured, UnsignedPart, Variable, VariablePath};
 use crate::record::json::RawJson;
 use crate::text::Secret;
 
@@ -109,9 +109,8 @@ impl ProofValues<'_> {
 impl Login {
     /// A value of the answer.
     #[must_use]
-    pub fn find(&self, path: &LoginPath) -> Option<Captured> {
-        let root = RawJson::parse(self.answer.expose()).ok()?;
-        Captured::of_json(path.path().first(root)?.text())
+    pub fn find(&self, path: &VariablePath) -> Option<Captured> {
+        path.find(RawJson::parse(self.answer.expose()).ok()?)
     }
 }
 

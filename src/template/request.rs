@@ -9,8 +9,8 @@ use reqwest::{Method, Url};
 
 use super::query::encode_component;
 use super::{
-    BodyTemplate, DateFormat, EntryPath, Granularity, Position, ProofScope, ProofValues, QueryField, Request,
-    RequestError, Scope, Sign, Template, UrlTemplate, Variable,
+    BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request, RequestError, Scope,
+    Sign, Template, UrlTemplate, Variable, VariablePath,
 };
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
@@ -222,7 +222,7 @@ impl RequestTemplate {
 
     /// What it names of the answer that held an entry, as `{parent.PATH}`.
     #[must_use]
-    pub fn parent_paths(&self) -> Vec<EntryPath> {
+    pub fn parent_paths(&self) -> Vec<VariablePath> {
         let path = |variable: &Variable| match variable {
             Variable::Parent(path) => Some(path.clone()),
             _ => None,

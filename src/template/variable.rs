@@ -1,6 +1,6 @@
 //! The variables, and how they are written in the config.
 
-use super::{DateFormat, EntryPath, HashName, LoginPath, UnsignedPart};
+use super::{DateFormat, HashName, UnsignedPart, VariablePath};
 use crate::record::Zone;
 
 /// What a hole of a template is filled with.
@@ -27,13 +27,13 @@ pub enum Variable {
     /// What `json_paths.cursor` found last, also in the iteration before.
     Cursor,
     /// The entry of a list that is asked about, or a value in it.
-    Item(Option<EntryPath>),
+    Item(Option<VariablePath>),
     /// A value of the answer that held the entry.
-    Parent(EntryPath),
+    Parent(VariablePath),
     /// The access token that the token request's answer holds.
     Token,
     /// Another value of that answer.
-    Login(LoginPath),
+    Login(VariablePath),
     /// The refresh token: the one that was saved last, else the config's.
     RefreshToken,
     /// The signed JWT of a token request. The config can't name it: where it stands is decided by what it is for.
@@ -246,9 +246,9 @@ pub(super) fn parse(text: &str, set: VariableSet) -> Result<Option<(Variable, bo
 fn login(rest: &str, name_length: usize) -> Result<Option<(Variable, bool, usize)>, VariableError> {
     let Some((inside, _)) = rest.strip_prefix('.').and_then(|rest| rest.split_once('}')) else { return Ok(None) };
     let (path, is_raw) = inside.strip_suffix(":raw").map_or((inside, false), |path| (path, true));
-    match LoginPath::parse(path) {
-        Some(path) => Ok(Some((Variable::Login(path), is_raw, name_length + inside.len() + "{.}".len()))),
-        None => Err(VariableError { name: "login", format: path.to_owned(), known: LOGIN_PATHS }),
+    match VariablePath::parse(path) {
+        Ok(path) => Ok(Some((Variable::Login(path), is_raw, name_length + inside.len() + "{.}".len()))),
+        Err(_) => Err(VariableError { name: "login", format: path.to_owned(), known: LOGIN_PATHS }),
     }
 }
 
@@ -310,7 +310,7 @@ fn with_path(name: &'static str, rest: &str) -> Result<Option<(Variable, bool, u
         format: path.to_owned(),
         known: "it may be followed by the path of a value, like {item.id}, and by :raw",
     };
-    let path = written.map(|path| EntryPath::parse(path).map_err(|_| refused(path))).transpose()?;
+    let path = written.map(|path| VariablePath::parse(path).map_err(|_| refused(path))).transpose()?;
     let variable = match (name, path) {
         ("item", path) => Variable::Item(path),
         (_, Some(path)) => Variable::Parent(path),

@@ -154,7 +154,7 @@ fn is_header_text(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::LoginPath;
+    use crate::template::VariablePath;
 
     fn request(token: &str, is_token_required: bool) -> TokenRequest {
         let url = Url::parse("https://login.example/token").expect("a URL");
@@ -256,7 +256,8 @@ mod tests {
     fn further_values_of_the_answer_are_there() {
         let body = r#"{"access_token":"a","instance_url":"https://x.example","t":{"n":[7]}}"#;
         let answer = read_with(body, &HeaderMap::new(), &request("access_token", true)).expect("an answer");
-        let find = |path: &str| answer.login.find(&LoginPath::parse(path).expect("a path")).map(|value| value.text());
+        let find =
+            |path: &str| answer.login.find(&VariablePath::parse(path).expect("a path")).map(|value| value.text());
         assert_eq!(find("instance_url").as_deref(), Some("https://x.example"));
         assert_eq!((find("t.n[0]").as_deref(), find("none")), (Some("7"), None));
     }

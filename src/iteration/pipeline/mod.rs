@@ -163,7 +163,7 @@ impl<'a> Pipeline<'a> {
             // It moves only over lists that were there.
             let cursor = self.intake.cursor.take().filter(|_| !self.intake.observed.has_left_out);
             if let Some(cursor) = cursor {
-                self.account.keep_cursor(Some(cursor), Utc::now());
+                self.account.keep_cursor(Some(cursor), self.now);
             }
         }
         Ok(())

@@ -165,7 +165,7 @@ impl Pipeline<'_> {
     /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
     pub(super) fn take_place(&mut self, place: Progress) {
         if self.plan.paging.kind == Pagination::Cursor && !self.intake.observed.has_left_out {
-            self.account.keep_cursor(place.next().cursor.clone(), Utc::now());
+            self.account.keep_cursor(place.next().cursor.clone(), self.now);
         }
         self.account.progress = Some(place);
     }
