@@ -1,7 +1,9 @@
 //! Counts what is done for one API, while it is done, and when something was done last.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
 
 /// Running totals of one API, since the process began.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub struct Counters {
     known: AtomicU64,
     set_aside: AtomicU64,
     gaps: AtomicU64,
+    clock_behind_s: AtomicI64,
 }
 
 /// The totals at one moment.
@@ -45,6 +48,7 @@ impl Default for Counters {
             known: AtomicU64::default(),
             set_aside: AtomicU64::default(),
             gaps: AtomicU64::default(),
+            clock_behind_s: AtomicI64::default(),
         }
     }
 }
@@ -89,6 +93,18 @@ impl Counters {
 
     pub(crate) fn add_gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how far the API's clock was behind ours at its last answer.
+    pub(crate) fn note_clock(&self, behind: TimeDelta) {
+        self.clock_behind_s.store(behind.num_seconds(), Ordering::Relaxed);
+    }
+
+    /// How far the API's clock was behind ours at its last answer, in whole seconds; zero where it was not, or nothing is
+    /// known.
+    #[must_use]
+    pub fn clock_behind(&self) -> TimeDelta {
+        TimeDelta::try_seconds(self.clock_behind_s.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
     /// The totals now.

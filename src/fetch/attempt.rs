@@ -65,6 +65,9 @@ impl Attempt<'_> {
         let status = response.status();
         let headers = response.headers().clone();
         let moment = Moment::new(self.at, answer::date(&headers));
+        if base.origin() == self.plan.request.url.origin() {
+            self.counters.note_clock(moment.behind);
+        }
         let secrets = redactor.clone();
         let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
         let is_empty = self.plan.response.empty_statuses.contains(&status);

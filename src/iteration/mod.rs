@@ -238,7 +238,7 @@ impl Api {
         if !std::mem::replace(&mut self.is_saved, true) {
             self.claim.save(self.account.clone()).await;
         }
-        let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now);
+        let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now, self.counters.clock_behind());
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let (result, mut report) = self.sweep(services, &plan, window, is_wide, now).await;

@@ -11,7 +11,7 @@ use super::watch::{Observed, STRANGE_EDGES_MIN};
 use crate::plan::{CheckpointKind, Overlap, StartPolicy};
 use crate::record::date::{before, floor_to_second};
 use crate::state::{ApiState, CompleteIteration};
-use crate::window::{Chain, Course, Gap, Halving, InitialWindow, Progress, Stall, Window, next_checkpoint};
+use crate::window::{Chain, Course, Gap, Halving, InitialWindow, Known, Progress, Stall, Window, next_checkpoint};
 
 /// For so many iterations in a row a checkpoint stays where errors came beside the records.
 const TOLD_ERRORS_MAX: u32 = 3;
@@ -107,11 +107,18 @@ pub(super) fn chain(rule: &StartPolicy, account: &ApiState, now: DateTime<Utc>) 
     Chain::new(account.sorted, overlap(rule, account), now).by_arrival(rule.goes_by_arrival())
 }
 
-/// The window of an iteration that begins anew, and whether it looks back as far as it can.
-pub(super) fn open(rule: &StartPolicy, account: &mut ApiState, now: DateTime<Utc>) -> (Window, bool) {
+/// The window of an iteration that begins anew, and whether it looks back as far as it can. `clock_behind` is how far the
+/// API's clock is behind ours, as far as its answers told.
+pub(super) fn open(
+    rule: &StartPolicy,
+    account: &mut ApiState,
+    now: DateTime<Utc>,
+    clock_behind: TimeDelta,
+) -> (Window, bool) {
     let is_wide = is_wide(rule, account, now);
     let overlap = if is_wide { rule.overlap.retention() } else { overlap(rule, account) };
-    (Window::open(rule, &account.known(overlap, now), now), is_wide)
+    let known = Known { clock_behind, ..account.known(overlap, now) };
+    (Window::open(rule, &known, now), is_wide)
 }
 
 /// Whether this iteration looks back as far as a measured overlap can.
@@ -281,7 +288,7 @@ fn remembered_since(
     let cutoff = window.cutoff().filter(|_| !rule.goes_by_arrival()).unwrap_or(window.start);
     // What was remembered from before the window still is.
     let until_now = account.remembered_since.map_or(cutoff, |since| since.min(cutoff));
-    let known = crate::window::Known { checkpoint, slice_from: None, ..account.known(rule.overlap.retention(), now) };
+    let known = Known { checkpoint, slice_from: None, ..account.known(rule.overlap.retention(), now) };
     let needed = Window::open(rule, &known, now).start;
     // The edge is always needed, wherever filters and limits let the next window begin.
     needed.max(until_now).min(checkpoint.map_or(DateTime::<Utc>::MAX_UTC, floor_to_second))

@@ -183,6 +183,7 @@ impl ApiState {
             reach: self.reach.and_then(|reach| reach.span(now)),
             slice_from: self.slice_from,
             longest: self.halving.map(Halving::longest),
+            clock_behind: TimeDelta::zero(),
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Known {
     pub slice_from: Option<DateTime<Utc>>,
     /// How long a window may be, where longer ones failed.
     pub longest: Option<TimeDelta>,
+    /// How far the API's clock is behind ours.
+    pub clock_behind: TimeDelta,
 }
 
 /// The window of an API that has no checkpoint. It stays the same until an iteration succeeds; else a window that fails
@@ -203,7 +205,9 @@ impl Window {
         let asked = slice.map_or(asked, |slice| slice.max(asked)).max(oldest.unwrap_or(asked));
         // As it is sent, where that is what the checkpoint will be.
         let sent = |end| rule.end.written.filter(|_| rule.goes_by_arrival()).map_or(end, |written| written.sent(end));
-        let latest = sent(before(now, rule.end.delay)).max(asked);
+        // An API that goes by its own clock may refuse an end that its clock hasn't reached.
+        let reached_by_clock = if rule.goes_by_arrival() { before(now, known.clock_behind) } else { now };
+        let latest = sent(before(reached_by_clock, rule.end.delay)).max(asked);
         let halved = known.longest.filter(|_| rule.end.written.is_some());
         let longest = [rule.end.longest, halved].into_iter().flatten().min();
         let end = longest

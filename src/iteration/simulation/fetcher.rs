@@ -21,6 +21,8 @@ pub(super) struct PlayedFetcher {
     pub(super) now: i64,
     /// How far our clock is ahead.
     pub(super) clock: i64,
+    /// How far the server's is behind ours, as its answers told.
+    clock_behind: TimeDelta,
     pub(super) interval: i64,
     /// What is remembered, and the date by which it is forgotten.
     delivered: BTreeMap<u64, i64>,
@@ -66,6 +68,7 @@ impl PlayedFetcher {
             account: ApiState::default(),
             now: 0,
             clock: 0,
+            clock_behind: TimeDelta::zero(),
             interval: 60,
             delivered: BTreeMap::new(),
             shipped: Vec::new(),
@@ -93,11 +96,11 @@ impl PlayedFetcher {
             if self.kill_at_request == Some(self.requests) {
                 return Err(Trouble::Killed);
             }
-            match self.server.answer((second(window.start), end), link, self.now) {
-                Ok(page) => {
-                    let of_api = self.server.clock.map(|clock| at(self.now + clock));
-                    return Ok((page, Moment::new(asked_at, of_api)));
-                }
+            let answer = self.server.answer((second(window.start), end), link, self.now);
+            let moment = Moment::new(asked_at, self.server.clock.map(|clock| at(self.now + clock)));
+            self.clock_behind = moment.behind;
+            match answer {
+                Ok(page) => return Ok((page, moment)),
                 Err(Trouble::Lost) if is_repeated => return Err(Trouble::Status(410, None)),
                 Err(Trouble::Status(429 | 503, Some(wait))) if wait > 300 => {
                     self.account.not_before = Some(self.own() + TimeDelta::seconds(wait));
@@ -136,7 +139,7 @@ impl PlayedFetcher {
         }
         self.account.not_before = None;
         outcome::begin(&self.rule, &mut self.account, now);
-        let (window, is_wide) = outcome::open(&self.rule, &mut self.account, now);
+        let (window, is_wide) = outcome::open(&self.rule, &mut self.account, now, self.clock_behind);
         let mut iteration = ChainRun {
             window,
             is_wide,

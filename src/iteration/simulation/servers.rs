@@ -85,6 +85,8 @@ pub(super) struct Server {
     pub(super) span_max: Option<i64>,
     /// Whether it filters by when records surfaced, and not by their dates.
     pub(super) is_by_arrival: bool,
+    /// Whether it refuses an end that its clock hasn't reached.
+    pub(super) refuses_end_ahead: bool,
     /// Fails every next page from this one on, until it is healed.
     pub(super) fails_from: Option<usize>,
     /// Of the scroll's place with this number the answer gets lost, once.
@@ -123,6 +125,7 @@ impl Server {
             quota: None,
             span_max: None,
             is_by_arrival: false,
+            refuses_end_ahead: false,
             fails_from: None,
             loses: None,
             clock: Some(0),
@@ -158,6 +161,10 @@ impl Server {
         now: i64,
     ) -> Result<PlayedPage, Trouble> {
         self.count(now)?;
+        let is_ahead = span.1.is_some_and(|end| end > now + self.clock.unwrap_or(0));
+        if is_ahead && self.refuses_end_ahead {
+            return Err(Trouble::Status(400, None));
+        }
         let is_long = span.1.zip(self.span_max).is_some_and(|(end, most)| end - span.0 > most);
         if is_long && link.is_some() {
             return Err(Trouble::Status(503, None));

@@ -1,6 +1,7 @@
 //! Servers that filter by when records surfaced, and slices.
 
 use chrono::TimeDelta;
+use proptest::prelude::*;
 
 use super::fetcher::PlayedFetcher;
 use super::servers::{Order, PAGE, PlayedPaging, PlayedRecord, Server, Stale, at, record};
@@ -60,6 +61,60 @@ fn clocks_that_differ_lose_and_double_nothing_where_arrival_counts() {
         (fetcher.clock, fetcher.server.clock, fetcher.rule.overlap) = (own, api, Overlap::Unit);
         fetcher.iterate_for(200);
         fetcher.check(&format!("ours {own} s, the API's {api:?}, names its end: {names_end}"), 900, 0);
+    }
+}
+
+#[test]
+fn an_end_that_the_api_s_clock_has_not_reached_is_refused_once_at_most() {
+    for (own, api) in [(0, -600), (600, 0), (300, -300), (0, 600), (0, 0)] {
+        let mut fetcher = by_arrival(late_records(100, 23), Order::Arrival, PlayedPaging::Offset, true);
+        (fetcher.clock, fetcher.server.clock, fetcher.server.refuses_end_ahead) = (own, Some(api), true);
+        fetcher.iterate();
+        let is_behind = own > api;
+        let what = format!("ours {own} s, the API's {api} s");
+        assert_eq!(fetcher.last.is_err(), is_behind, "{what}: nobody told of its clock before the first answer");
+        for _ in 0..80 {
+            fetcher.iterate();
+            assert_eq!(fetcher.last, Ok(()), "{what}: its answers told of its clock");
+        }
+        fetcher.check(&what, 900, 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn slices_by_arrival_lose_nothing_and_double_a_page_at_most_whatever_comes_when(
+        gaps in prop::collection::vec((0_i64..9_000, 0_i64..3 * DAY), 1..70),
+        (slice_s, delay_s, interval_s) in (600_i64..2 * DAY, 1_i64..900, 300_i64..4_000),
+        (own, api) in (-900_i64..900, -900_i64..900),
+        (order, paging) in (0_usize..3, 0_usize..3),
+        is_measured in any::<bool>(),
+        (kill_at_request, kill_at_ship) in (prop::option::of(1_usize..60), prop::option::of(1_usize..12)),
+        fails_from in prop::option::of(1_usize..4),
+    ) {
+        let mut surfaces = 0;
+        let numbered = gaps.iter().zip(0_u64..);
+        let records = numbered.map(|((pause, late), n)| {
+            surfaces += pause;
+            PlayedRecord { surfaces, ..record(n, surfaces - late) }
+        }).collect();
+        let order = [Order::NewestFirst, Order::OldestFirst, Order::Arrival][order];
+        let paging = [PlayedPaging::Session(i64::MAX, Stale::Refused), PlayedPaging::Offset, PlayedPaging::Tail][paging];
+        let mut fetcher = by_arrival(records, order, paging, true);
+        (fetcher.rule.end.longest, fetcher.rule.end.delay) = (Some(TimeDelta::seconds(slice_s)), TimeDelta::seconds(delay_s));
+        (fetcher.clock, fetcher.server.clock, fetcher.interval) = (own, Some(api), interval_s);
+        fetcher.rule.overlap = if is_measured { Overlap::Measured { until_measured: TimeDelta::minutes(1) } } else { Overlap::Unit };
+        fetcher.rule.configured = Some(at(-HOUR));
+        fetcher.now = surfaces / 2;
+        (fetcher.kill_at_request, fetcher.kill_at_ship, fetcher.server.fails_from) = (kill_at_request, kill_at_ship, fails_from);
+        fetcher.iterate_for(4);
+        (fetcher.kill_at_request, fetcher.kill_at_ship, fetcher.server.fails_from) = (None, None, None);
+        while fetcher.now < surfaces + 3 * interval_s + 3_600 {
+            fetcher.iterate();
+        }
+        fetcher.check("slices by arrival", 3_600, 2 * PAGE);
     }
 }
 
