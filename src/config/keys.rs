@@ -13,7 +13,7 @@ use super::kinds::entry::{
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
-use super::kinds::request::{Body, Form, HeaderTemplates, Hosts, HttpMethod, TokenHeaders, TokenUrl, Url};
+use super::kinds::request::{Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url};
 use super::kinds::settings::CheckpointChoice;
 use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
 use super::kinds::text::{
@@ -164,8 +164,9 @@ keys! {
     HEADERS: HeaderTemplates = Both "http_request.headers", Else("none");
     /// The body of POST requests: names and values are sent as JSON, text as it is, text like `a=b&c=d` as a form.
     BODY: Body = Both "http_request.body", Else("none");
-    /// The URL of the second page and those after it; with a `{cursor}` of the first one, too.
-    NEXT_REQUEST_URL: Url = Both "next_request.url", Else("as `http_request`");
+    /// The URL of the second page and those after it; with a `{cursor}` of the first one, too. `{res.PATH}` is a value of the
+    /// page before, and may be all of the URL: a link that the answer gives. A relative one refers to `http_request.url`.
+    NEXT_REQUEST_URL: NextUrl = Both "next_request.url", Else("as `http_request`");
     /// Filters in the place of those of the first page.
     NEXT_REQUEST_FILTERS: Filters = Both "next_request.filters", Else("as `filters`");
     /// Headers in the place of those of the first page.

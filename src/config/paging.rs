@@ -78,20 +78,27 @@ impl Entries<'_> {
                 self.reader.error(&entry.spot_of(key), what, Some(hint));
             }
         }
+        let values = request.answer_values();
         let (kind, next_url) = match (token, link) {
             (Some(token), _) => (Pagination::Token(token), None),
             (None, Some(NextLinkValue::Body(path))) => (Pagination::Link(LinkSource::Body), Some(path)),
             (None, Some(NextLinkValue::Other(source))) => (Pagination::Link(source), None),
             (None, None) if is_counted => (Pagination::Counted { page_size }, None),
             (None, None) if cursor.is_some() && uses("cursor") => (Pagination::Cursor, None),
+            (None, None) if !values.is_empty() => (Pagination::Values, None),
             (None, None) => (Pagination::None, None),
         };
         self.require_values(entry, request);
-        Some((Paging { kind, has_more, cursor }, next_url))
+        Some((Paging { kind, has_more, cursor, values }, next_url))
     }
 
     /// In the first request a variable that may have no value must stand alone, so that its field is left out then.
     fn require_values(&self, entry: &Section<'_>, request: &RequestTemplate) {
+        if let Some(value) = request.first.answer_values().into_iter().next() {
+            let what =
+                format!("`{{res.{}}}` stands in the first request, and no page before gives it a value", value.text());
+            self.reader.error(&entry.spot_of(&keys::URL), what, Some("move it into `next_request`".to_owned()));
+        }
         let is_mixed = |template: &&Template| template.as_variable().is_none();
         let templates = request.first.templates();
         let mixed = templates.iter().filter(|template| is_mixed(template)).flat_map(|template| template.variables());

@@ -12,7 +12,7 @@ use super::kinds::request::HOST_HINT;
 use super::kinds::step;
 use super::section::Section;
 use super::value::{Found, Text};
-use crate::hosts::HostRule;
+use crate::hosts::{self, HostRule};
 use crate::http::Timeouts;
 use crate::template::query::{self, QueryField};
 use crate::template::{
@@ -43,7 +43,8 @@ impl Entries<'_> {
             filled_headers,
             body,
         };
-        let next = self.next_request(entry, &first, method.as_ref(), url.as_ref().map(|(_, url)| url));
+        let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
+        let next = self.next_request(entry, &first, method.as_ref(), (url.as_ref().map(|(_, url)| url), &hosts));
         let has_start = |parts: &RequestParts| parts.templates().iter().any(|template| template.has_start_date());
         let in_steps = entry.top_level("steps").is_some_and(step::holds_start);
         let has_source = in_steps || has_start(&first) || next.as_ref().is_some_and(|(next, _)| has_start(next));
@@ -56,7 +57,6 @@ impl Entries<'_> {
         });
         first.write_start_dates(&start_format);
         let timeout = entry.read(&keys::TIMEOUT).unwrap_or(Timeouts::default().idle);
-        let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
         self.require_hosts(entry, [Some(&first), next.as_deref()], &hosts);
         let sign = self.sign(entry).map(|mut sign| {
             sign.text.change_variables(&mut |variable| variable.write_start_date(&start_format));
@@ -97,15 +97,22 @@ impl Entries<'_> {
         entry: &Section<'_>,
         first: &RequestParts,
         method: Option<&Method>,
-        first_url: Option<&Url>,
+        (first_url, hosts): (Option<&Url>, &[HostRule]),
     ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
-        let url = entry.read(&keys::NEXT_REQUEST_URL);
-        let next_url = url.as_ref().and_then(|(_, configured)| configured.as_ref());
-        if next_url.zip(first_url).is_some_and(|(next, first)| first.origin() != next.origin()) {
-            let what = "it leads to another origin than http_request.url";
-            self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, None);
-        }
-        self.next_parts(entry, first, method, url.map(|(url, _)| url))
+        let url = entry.read(&keys::NEXT_REQUEST_URL).map(|(url, origin)| {
+            let origins = origin.as_ref().zip(first_url);
+            match origins.filter(|(next, first)| first.origin() != next.origin()) {
+                Some((next, first)) if hosts::reach(next, first, hosts).is_none() => {
+                    let what = "it leads to another origin than http_request.url";
+                    let hint = format!("add `{}` to the entry", hosts::line_for(next));
+                    self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, Some(hint));
+                    url
+                }
+                Some(_) => url.opened(),
+                None => url,
+            }
+        });
+        self.next_parts(entry, first, method, url)
     }
 
     /// The parts of `next_request`, of an entry or a step, and its own query; nothing where it says nothing.
@@ -210,8 +217,7 @@ impl Entries<'_> {
 /// The body of a data request, with its content type where the headers have none.
 pub(super) fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mut HeaderMap) -> Option<BodyTemplate> {
     if method == Some(&Method::GET) {
-        found.warn("a GET request carries no body, ignored", "method: POST");
-        return None;
+        found.warn("a GET request carries this body, which many servers ignore or refuse", "method: POST");
     }
     let template = |made: Result<BodyTemplate, VariableError>| match made {
         Ok(body) => Some(body),
@@ -224,6 +230,7 @@ pub(super) fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mu
             let is_form = headers.get(CONTENT_TYPE).map_or(text.contains('='), is_form_type);
             match (serde_json::from_str::<serde_json::Value>(&text), is_form) {
                 (Ok(json), _) => (template(json_body(&json, Some(&text), VariableSet::Data))?, JSON),
+                (Err(_), _) if json_text(&text).is_some() => (json_text(&text)?, JSON),
                 (Err(_), true) => (template(form_body(&text, VariableSet::Data))?, FORM),
                 (Err(_), false) => (template(Template::parse(&text).map(BodyTemplate::Text))?, PLAIN),
             }
@@ -231,6 +238,11 @@ pub(super) fn data_body(found: &Found<'_>, method: Option<&Method>, headers: &mu
     };
     headers.entry(CONTENT_TYPE).or_insert(content_type);
     Some(body)
+}
+
+/// A body that is JSON with any values of the page before in the places of its variables.
+fn json_text(text: &str) -> Option<BodyTemplate> {
+    BodyTemplate::json_text(&Template::parse(text).ok()?)
 }
 
 /// A JSON body. Without variables it is sent as it was written.

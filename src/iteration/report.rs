@@ -7,10 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
 use crate::fetch::FetchError;
-use crate::paging::{CURSOR_BYTES_MAX, NextLinkError};
+use crate::paging::{CURSOR_BYTES_MAX, NextLinkError, PaginationError};
 use crate::plan::Auth;
+use crate::record::path::JsonPath;
 use crate::record::{PageError, date};
 use crate::ship::{ShipError, Shipped};
+use crate::template::AnswerValueError;
 use crate::window::{EMPTY_PAGES_MAX, PAGES_MAX};
 
 /// A refused request that begins further back than this may have been refused for that.
@@ -122,6 +124,14 @@ pub enum IterationError {
         /// How many, as JSON.
         bytes: usize,
     },
+    /// A value of the page can't stand in the next request.
+    #[error("page {page}: {cause}")]
+    AnswerValue {
+        /// Which, from 1.
+        page: u64,
+        /// Why.
+        cause: AnswerValueError,
+    },
     /// The pages go in a circle.
     #[error("page {page}: the same request was answered by the same records before, so the pages would never end")]
     Circle {
@@ -195,6 +205,17 @@ pub(super) fn is_refusal(status: StatusCode) -> bool {
 }
 
 impl IterationError {
+    /// A page whose next one can't be asked for. `path` is that of `json_paths.next_url`.
+    pub(super) fn of_paging(page: u64, cause: PaginationError, path: Option<&JsonPath>) -> Self {
+        match cause {
+            PaginationError::Link(cause) => Self::NextLink { page, cause },
+            PaginationError::Token => {
+                Self::NextToken { page, path: path.map(|path| path.text().to_owned()).unwrap_or_default() }
+            }
+            PaginationError::Value(cause) => Self::AnswerValue { page, cause },
+        }
+    }
+
     /// A page that could not be fetched. `start` is where the iteration begins.
     pub(super) fn of_fetch(page: u64, cause: FetchError, start: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         let is_long_ago = now.signed_duration_since(start) > LONG_AGO;
@@ -226,6 +247,9 @@ impl IterationError {
             }
             Self::CursorTooLong { .. } => {
                 "check json_paths.cursor: it must name the cursor alone, not an object or a list that holds it"
+            }
+            Self::AnswerValue { .. } => {
+                "compare the paths in next_request with what the API answers: `logzio-api-fetcher probe --api NAME` shows it"
             }
             Self::ToldError { .. } => {
                 "read what the API says; where that is no error, set json_paths.error to null, or to the path of its errors"
@@ -262,6 +286,7 @@ impl IterationError {
             Self::NextLink { cause, .. } => cause.anchor(),
             Self::NextToken { .. } => "next-token",
             Self::CursorTooLong { .. } => "cursor-too-long",
+            Self::AnswerValue { .. } => "answer-value",
             Self::Circle { .. } => "circle",
             Self::Pause { .. } => "pause",
             Self::ToldError { .. } => "error-in-answer",

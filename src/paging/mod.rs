@@ -16,7 +16,7 @@ pub use link::{NextLinkError, in_header, next_link};
 use crate::record::answer::is_link;
 use crate::record::json::{JsonType, RawJson};
 use crate::record::path::JsonPath;
-use crate::template::{Captured, Position, RequestTemplate};
+use crate::template::{AnswerValue, AnswerValueError, AnswerValues, Captured, Position, RequestTemplate};
 
 /// The longest cursor that is kept, as JSON: it stands on a line of a file that people read and edit, and is written there
 /// with each page. Those of APIs have less than 4 KiB; what is longer is something else.
@@ -41,6 +41,8 @@ pub enum Pagination {
     },
     /// By the cursor itself, which stands in the request as `{cursor}`.
     Cursor,
+    /// By values of the page, which stand in the next request as `{res.PATH}`.
+    Values,
 }
 
 /// Where the link to the next page stands.
@@ -102,6 +104,8 @@ pub struct Paging {
     pub has_more: Option<MoreFlag>,
     /// What is kept over iterations (`json_paths.cursor`).
     pub cursor: Option<Locator>,
+    /// The values of a page that stand in the next request (`{res.PATH}`). Where one is missing, the page is the last.
+    pub values: Vec<AnswerValue>,
 }
 
 /// A page, as far as paging looks at it.
@@ -126,6 +130,8 @@ pub enum PaginationError {
     Link(NextLinkError),
     /// What stands at the link's place is no link.
     Token,
+    /// A value can't stand in the next request.
+    Value(AnswerValueError),
 }
 
 impl Locator {
@@ -159,19 +165,23 @@ impl Paging {
     /// Nothing beside the records is looked at, and one page is all.
     #[must_use]
     pub fn none() -> Self {
-        Self { kind: Pagination::None, has_more: None, cursor: None }
+        Self { kind: Pagination::None, has_more: None, cursor: None, values: Vec::new() }
     }
 
     /// By links at `json_paths.next_url`.
     #[must_use]
     pub fn by_links() -> Self {
-        Self { kind: Pagination::Link(LinkSource::Body), has_more: None, cursor: None }
+        Self { kind: Pagination::Link(LinkSource::Body), ..Self::none() }
     }
 
-    /// Whether pages are counted.
+    /// Whether pages are counted, so that there is always a next one to ask for.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        matches!(self.kind, Pagination::Counted { .. })
+        match self.kind {
+            Pagination::Counted { .. } => true,
+            Pagination::Values => self.values.iter().any(AnswerValue::counts),
+            Pagination::None | Pagination::Link(_) | Pagination::Token(_) | Pagination::Cursor => false,
+        }
     }
 
     /// Whether the answer's body is looked at beside its records and its link.
@@ -185,7 +195,7 @@ impl Paging {
             }
             _ => false,
         };
-        by_kind || self.has_more.is_some() || self.cursor.as_ref().is_some_and(in_body)
+        by_kind || self.has_more.is_some() || !self.values.is_empty() || self.cursor.as_ref().is_some_and(in_body)
     }
 
     /// The cursor after a page: the one that it gives, else the one before.
@@ -205,17 +215,20 @@ impl Paging {
         position: &Position,
         page: &PageFacts<'_>,
     ) -> Result<Option<Position>, PaginationError> {
+        let says = self.has_more.as_ref().zip(page.root).and_then(|(flag, root)| flag.read(root));
+        if says == Some(false) {
+            return Ok(None);
+        }
+        let values = AnswerValues::of(&self.values, page.root).map_err(PaginationError::Value)?;
+        let Some(values) = values else { return Ok(None) };
         let on = Position {
             next_url: None,
             next_token: None,
             page: position.page.saturating_add(1),
             offset: position.offset.saturating_add(page.records),
             cursor: self.cursor_after(position.cursor.as_ref(), page),
+            values,
         };
-        let says = self.has_more.as_ref().zip(page.root).and_then(|(flag, root)| flag.read(root));
-        if says == Some(false) {
-            return Ok(None);
-        }
         match &self.kind {
             Pagination::None => Ok(None),
             Pagination::Link(source) => match source.find(page) {
@@ -238,6 +251,11 @@ impl Paging {
             Pagination::Cursor => {
                 let found = self.cursor.as_ref().and_then(|cursor| cursor.find(page.headers, page.root));
                 Ok(found.is_some().then_some(on))
+            }
+            // Where there is nothing yet, the number of a next page says nothing.
+            Pagination::Values => {
+                let is_bare = self.is_counted() && position.is_first() && page.records == 0;
+                Ok((!is_bare).then_some(on))
             }
         }
     }
@@ -339,6 +357,34 @@ mod tests {
         assert!(goes_on(&by_flag, "{}", 100) && !goes_on(&by_flag, "{}", 99), "without the flag the size tells");
         let by_opposite = Paging { has_more: flag("is_last", true), ..counted };
         assert!(!goes_on(&by_opposite, r#"{"is_last":true}"#, 100) && goes_on(&by_opposite, r#"{"is_last":false}"#, 1));
+    }
+
+    fn by_values(paths: &[&str]) -> Paging {
+        let values = paths.iter().map(|path| AnswerValue::parse(path, false).expect("a path"));
+        Paging { values: values.collect(), ..of(Pagination::Values) }
+    }
+
+    #[test]
+    fn values_of_the_page_lead_on_until_one_is_missing() {
+        let none = HeaderMap::new();
+        let paging = by_values(&["next", "meta.page+1"]);
+        let body = r#"{"next":"n/2","meta":{"page":1}}"#;
+        let found = next(&paging, &Position::default(), &none, body, 2).expect("a page");
+        let saved = serde_json::to_string(&found.values).expect("JSON");
+        assert_eq!((saved.as_str(), found.page), (r#"{"meta.page":"1","next":"\"n/2\""}"#, 1));
+        for body in [r#"{"next":null,"meta":{"page":1}}"#, r#"{"next":"n"}"#, "[]"] {
+            assert_eq!(next(&paging, &Position::default(), &none, body, 2), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_empty_first_page_is_followed_where_it_names_what_follows_and_not_where_it_counts() {
+        let none = HeaderMap::new();
+        let second = Position { page: 1, ..Position::default() };
+        let body = r#"{"next":"n","page":1}"#;
+        assert!(next(&by_values(&["next"]), &Position::default(), &none, body, 0).is_some());
+        assert!(next(&by_values(&["page+1"]), &Position::default(), &none, body, 0).is_none());
+        assert!(next(&by_values(&["page+1"]), &second, &none, body, 0).is_some(), "one in the middle");
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Asked<'_> {
             Err(PaginationError::Token) => {
                 report.wrong("next", &format!("{how}: a token, not a link to the next page"))
             }
+            Err(PaginationError::Value(error)) => report.wrong("next", &format!("{how}: {error}")),
         }
     }
 
@@ -161,5 +162,6 @@ fn in_words(kind: &Pagination) -> String {
         Pagination::Token(Locator::Body(path)) => format!("`{path}`"),
         Pagination::Counted { .. } => "by counting".to_owned(),
         Pagination::Cursor => "json_paths.cursor".to_owned(),
+        Pagination::Values => "`{res.…}` in next_request".to_owned(),
     }
 }

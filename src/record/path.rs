@@ -8,13 +8,14 @@
 mod parse;
 mod walk;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
 use parse::{form, parts, query};
-use walk::{ask, below, element, keeps, walk};
+use walk::{ask, below, below_texts, element, keeps, walk};
 
 pub use walk::what_is_there;
 
@@ -202,6 +203,16 @@ impl JsonPath {
             JsonType::Number | JsonType::Bool => false,
         };
         is_empty && !is_root
+    }
+
+    /// The first value at the path that is not `null`, as JSON text. A text on the way is stepped into where it holds JSON.
+    #[must_use]
+    pub fn first_unfolded<'a>(&self, root: RawJson<'a>) -> Option<Cow<'a, str>> {
+        match (self.first(root), &self.form) {
+            (Some(found), _) => Some(Cow::Borrowed(found.text())),
+            (None, PathForm::Steps { steps, .. }) => below_texts(root, steps).map(Cow::Owned),
+            (None, _) => None,
+        }
     }
 
     /// The first value at the path that is not `null`.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::query::{encode_component, fields};
-use super::{QueryField, Scope, Template, UnboundVariable, Variable, VariableError, VariableSet};
+use super::query::fields;
+use super::{Piece, QueryField, Scope, Template, UnboundVariable, Variable, VariableError, VariableSet};
 
 /// A body. It may be secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum BodyTemplate {
     Text(Template),
     /// JSON; values are escaped for where they stand.
     Json(JsonTemplate),
+    /// JSON that was written as one text, with values in its strings and in places of their own.
+    JsonText(Template),
     /// A form; values are percent-encoded.
     Form(Vec<QueryField>),
 }
@@ -124,6 +126,48 @@ impl JsonTemplate {
     }
 }
 
+/// The beginning of a JSON text, as far as it tells whether a string is open.
+#[derive(Clone, Copy, Default)]
+struct OpenString {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl OpenString {
+    fn pass(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_open,
+                b'"' => self.is_open = !self.is_open,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// JSON text with its values: escaped inside of a string, JSON of their own kind elsewhere.
+fn json_text(template: &Template, scope: &Scope<'_>) -> Result<String, UnboundVariable> {
+    let (mut out, mut string) = (String::new(), OpenString::default());
+    for piece in template.pieces() {
+        let (variable, is_raw) = match piece {
+            Piece::Text(text) => {
+                string.pass(text);
+                out.push_str(text);
+                continue;
+            }
+            Piece::Variable { variable, is_raw } => (variable, *is_raw),
+        };
+        let value = match (is_raw, string.is_open) {
+            (true, _) => scope.text(variable),
+            (false, true) => scope.text(variable).map(|text| escaped(&text)),
+            (false, false) => scope.json(variable).map(std::borrow::Cow::into_owned),
+        };
+        out.push_str(&value.ok_or(UnboundVariable { name: variable.name() })?);
+    }
+    Ok(out)
+}
+
 /// A text as it stands inside of a JSON string, without its quotes.
 fn escaped(text: &str) -> String {
     let quoted = Value::from(text).to_string();
@@ -139,11 +183,28 @@ impl BodyTemplate {
         Ok(Self::Form(fields(text, set)?))
     }
 
+    /// JSON that was written as one text, where it is JSON with any values; `None` where it isn't, or holds no value of a
+    /// page (`{res.PATH}`).
+    #[must_use]
+    pub fn json_text(template: &Template) -> Option<Self> {
+        template.variables().find_map(Variable::as_answer_value)?;
+        let filled: String = template
+            .pieces()
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Variable { .. } => "0",
+            })
+            .collect();
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&filled).is_ok();
+        is_json.then(|| Self::JsonText(template.clone()))
+    }
+
     /// Its texts, those without variables among them.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         match self {
-            Self::Text(template) => vec![template.texts()],
+            Self::Text(template) | Self::JsonText(template) => vec![template.texts()],
             Self::Json(json) => json.texts(),
             Self::Form(fields) => fields.iter().map(|field| field.value.texts()).collect(),
         }
@@ -152,7 +213,7 @@ impl BodyTemplate {
     /// Changes the variables in it.
     pub(super) fn change_variables(&mut self, change: &mut dyn FnMut(&mut Variable)) {
         match self {
-            Self::Text(template) => template.change_variables(change),
+            Self::Text(template) | Self::JsonText(template) => template.change_variables(change),
             Self::Json(json) => json.change_variables(change),
             Self::Form(fields) => fields.iter_mut().for_each(|field| field.value.change_variables(change)),
         }
@@ -162,7 +223,7 @@ impl BodyTemplate {
     #[must_use]
     pub fn templates(&self) -> Vec<&Template> {
         match self {
-            Self::Text(template) => vec![template],
+            Self::Text(template) | Self::JsonText(template) => vec![template],
             Self::Json(json) => json.templates(),
             Self::Form(fields) => fields.iter().map(|field| &field.value).collect(),
         }
@@ -171,7 +232,7 @@ impl BodyTemplate {
     /// Its text that has no variables, to tell it from others; not for people, as it may hold secrets.
     pub(super) fn written(&self) -> String {
         match self {
-            Self::Text(_) => String::new(),
+            Self::Text(_) | Self::JsonText(_) => String::new(),
             Self::Json(json) => json.written(),
             Self::Form(fields) => fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join("&"),
         }
@@ -191,9 +252,10 @@ impl BodyTemplate {
         match self {
             Self::Text(template) => Ok(template.render(scope, str::to_owned)?.unwrap_or_default()),
             Self::Json(json) => Ok(json.render(scope)?.unwrap_or_default()),
+            Self::JsonText(template) => json_text(template, scope),
             Self::Form(fields) => {
                 let fields: Vec<Option<String>> =
-                    fields.iter().map(|field| field.render(scope, encode_component)).collect::<Result<_, _>>()?;
+                    fields.iter().map(|field| field.render(scope)).collect::<Result<_, _>>()?;
                 Ok(fields.into_iter().flatten().collect::<Vec<_>>().join("&"))
             }
         }
@@ -204,7 +266,9 @@ impl BodyTemplate {
 mod tests {
     use chrono::DateTime;
 
-    use super::super::{Captured, Position};
+    use crate::record::json::RawJson;
+
+    use super::super::{AnswerValue, AnswerValues, Captured, Position};
     use super::*;
 
     #[track_caller]
@@ -234,6 +298,41 @@ mod tests {
             &later,
             "{\"page\":5,\"from\":\"2024-05-28T12:40:00Z\",\"ms\":1716900000000,\"q\":\"say \\\"a\\\"b\\\" {x}\",\"after\":[1716900000000,\"x\"],\"n\":1.5,\"list\":[[1716900000000,\"x\"],null]}",
         );
+    }
+
+    fn with_values(answer: &str) -> Position {
+        let paths = ["page+1", "q", "list"].map(|path| AnswerValue::parse(path, false).expect("a path"));
+        let root = RawJson::parse(answer).expect("JSON");
+        let values = AnswerValues::of(&paths, Some(root)).expect("usable").expect("all there");
+        Position { values, page: 1, ..Position::default() }
+    }
+
+    #[test]
+    fn values_of_a_page_keep_their_kind_alone_and_are_texts_where_that_is_said() {
+        let value = serde_json::json!({"page": "{res.page+1}", "as_text": "{res.page+1:text}", "q": "{res.q}",
+            "list": ["{res.list}"], "all": "{res.list:text}", "said": "say \"{res.q}\""});
+        let body = BodyTemplate::Json(JsonTemplate::of(&value, VariableSet::Data).expect("a template"));
+        check(
+            &body,
+            &with_values(r#"{"page":2,"q":"a\"b","list":[1,"x"]}"#),
+            r#"{"page":3,"as_text":"3","q":"a\"b","list":[[1,"x"]],"all":"[1,\"x\"]","said":"say \"a\"b\""}"#,
+        );
+    }
+
+    #[test]
+    fn json_that_is_written_as_text_is_escaped_in_its_strings_alone() {
+        let template = |text: &str| {
+            BodyTemplate::json_text(&Template::parse(text).expect("a template")).expect("JSON with any value")
+        };
+        let position = with_values(r#"{"page":2,"q":"a\"b\\","list":[1,"x"]}"#);
+        check(
+            &template(r#"{"page": {res.page+1}, "q": "\"{res.q}\"", "r": {res.q}, "l": {res.list}}"#),
+            &position,
+            r#"{"page": 3, "q": "\"a\"b\\\"", "r": "a\"b\\", "l": [1,"x"]}"#,
+        );
+        for text in [r#"{"page": {page}}"#, "page={res.page}", r#"{"page": }{res.page}"#] {
+            assert!(BodyTemplate::json_text(&Template::parse(text).expect("a template")).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -11,10 +11,16 @@ impl Captured {
     /// From JSON text. `None` where it says nothing: null, false, an empty text, array or object.
     #[must_use]
     pub fn of_json(json: &str) -> Option<Self> {
+        Self::of_value(json).filter(|value| value.json() != "false")
+    }
+
+    /// The same where false says something.
+    #[must_use]
+    pub fn of_value(json: &str) -> Option<Self> {
         let json = json.trim();
         let value = serde_json::from_str::<serde_json::Value>(json).ok()?;
         let is_empty = match &value {
-            serde_json::Value::Null | serde_json::Value::Bool(false) => true,
+            serde_json::Value::Null => true,
             serde_json::Value::String(text) => text.is_empty(),
             serde_json::Value::Array(values) => values.is_empty(),
             serde_json::Value::Object(members) => members.is_empty(),
@@ -33,6 +39,32 @@ impl Captured {
     #[must_use]
     pub fn json(&self) -> &str {
         &self.0
+    }
+
+    /// As text: a string without its quotes, anything else as JSON writes it.
+    #[must_use]
+    pub fn as_written(&self) -> String {
+        serde_json::from_str::<String>(&self.0).unwrap_or_else(|_| self.0.to_string())
+    }
+
+    /// The same with a number added, where it is a number or digits.
+    #[must_use]
+    pub fn plus(&self, plus: i64) -> Option<Self> {
+        let text = self.as_written();
+        let text = text.trim();
+        let whole = text.parse::<i128>().ok().and_then(|number| number.checked_add(plus.into()));
+        let sum = match whole {
+            Some(whole) => whole.to_string(),
+            None => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "what is added is small, and the other one is a fraction"
+                )]
+                let sum = text.parse::<f64>().ok()? + plus as f64;
+                serde_json::Number::from_f64(sum)?.to_string()
+            }
+        };
+        Some(Self(sum.into()))
     }
 
     /// As text: a string without its quotes, an array's values joined by commas, anything else as it is written.

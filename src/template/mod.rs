@@ -4,6 +4,7 @@
 //! encoded once for where it stands. What always holds: braces that name no variable are text, a value is encoded whole,
 //! and a text that *is* one variable without a value is left out.
 
+mod answer_value;
 mod body;
 mod captured;
 mod date_format;
@@ -20,6 +21,7 @@ mod variable;
 
 use std::fmt;
 
+pub use answer_value::{ANSWER_VALUE_BYTES_MAX, AnswerValue, AnswerValueError, AnswerValues};
 pub use body::{BodyTemplate, JsonTemplate};
 pub use captured::Captured;
 pub use date_format::{DateFormat, Granularity};
@@ -210,13 +212,28 @@ impl Template {
         scope: &Scope<'_>,
         encode: impl Fn(&str) -> String,
     ) -> Result<Option<String>, UnboundVariable> {
+        self.render_in_place(scope, |_, _, value| encode(value))
+    }
+
+    /// The same where the place decides: `encode` gets the variable, the text before it, and its value.
+    ///
+    /// # Errors
+    /// [`UnboundVariable`], where a variable without a value stands beside other text.
+    pub(super) fn render_in_place(
+        &self,
+        scope: &Scope<'_>,
+        encode: impl Fn(&Variable, &str, &str) -> String,
+    ) -> Result<Option<String>, UnboundVariable> {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Variable { variable, is_raw } => match scope.text(variable) {
                     Some(value) if *is_raw => out.push_str(&value),
-                    Some(value) => out.push_str(&encode(&value)),
+                    Some(value) => {
+                        let encoded = encode(variable, &out, &value);
+                        out.push_str(&encoded);
+                    }
                     None if self.pieces.len() == 1 => return Ok(None),
                     None => return Err(UnboundVariable { name: variable.name() }),
                 },

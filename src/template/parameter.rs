@@ -1,5 +1,6 @@
 //! What stands behind the names of some variables: a path, a hash, a part of the request.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ring::digest;
@@ -36,7 +37,7 @@ pub enum HashName {
     Sha512,
 }
 
-/// The path in `{login.PATH}`, `{item.PATH}` or `{parent.PATH}`. Paths are equal where they are written in the same way.
+/// The path in `{login.PATH}`, `{item.PATH}`, `{parent.PATH}` or `{res.PATH}`. Paths are equal where they are written in the same way.
 #[derive(Clone, Debug)]
 pub struct VariablePath(Arc<JsonPath>);
 
@@ -74,6 +75,12 @@ impl VariablePath {
     #[must_use]
     pub fn find(&self, root: RawJson<'_>) -> Option<Captured> {
         Captured::of_json(self.0.first(root)?.text())
+    }
+
+    /// The value there as JSON text, also where a text on the way holds JSON.
+    #[must_use]
+    pub fn find_unfolded<'a>(&self, root: RawJson<'a>) -> Option<Cow<'a, str>> {
+        self.0.first_unfolded(root)
     }
 
     /// As it was written.

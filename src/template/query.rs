@@ -1,8 +1,8 @@
 //! Queries and forms, percent-encoded once: what is encoded already stays as it is, what isn't gets encoded.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Scope, Template, UnboundVariable, VariableError, VariableSet};
+use super::{Scope, Template, UnboundVariable, Variable, VariableError, VariableSet};
 
 /// One `name=value` of a query or form, percent-encoded already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,9 @@ impl QueryField {
     ///
     /// # Errors
     /// [`UnboundVariable`], where a variable without a value stands beside other text.
-    pub fn render(
-        &self,
-        scope: &Scope<'_>,
-        encode: impl Fn(&str) -> String,
-    ) -> Result<Option<String>, UnboundVariable> {
-        Ok(self.value.render(scope, encode)?.map(|value| format!("{}={value}", self.name)))
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Option<String>, UnboundVariable> {
+        let value = self.value.render_in_place(scope, |variable, _, value| encode_value(variable, value))?;
+        Ok(value.map(|value| format!("{}={value}", self.name)))
     }
 }
 
@@ -39,6 +36,9 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'\'');
 /// A name keeps the `$` of OData, too.
 const ENCODED_IN_NAME: &AsciiSet = &ENCODED.remove(b'$');
+/// What would break a value behind a `=`: it would end there, or mean something else. What an answer gives for the next
+/// request is mostly encoded as it should be, and may be a query in itself.
+const BREAKING: &AsciiSet = &CONTROLS.add(b' ').add(b'+').add(b'&').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
 
 /// How the start date stands in a filter's value, where it has no format of its own.
 pub(crate) const START_DATE_MARK: &str = "{start_date}";
@@ -47,6 +47,24 @@ pub(crate) const START_DATE_MARK: &str = "{start_date}";
 #[must_use]
 pub fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// Encodes the value of a variable for a place behind a `=`.
+pub(super) fn encode_value(variable: &Variable, value: &str) -> String {
+    match variable {
+        Variable::Answer(_) => encode_rest(value, BREAKING, |_| false),
+        _ => encode_component(value),
+    }
+}
+
+/// Encodes the value of a variable for its place in a URL, behind the text before it. A value of an answer that stands
+/// behind no `=` is a link or a part of one, and stands as it is.
+pub(super) fn encode_in_url(variable: &Variable, before: &str, value: &str) -> String {
+    let field = before.split_once('?').and_then(|(_, query)| query.rsplit('&').next());
+    match variable {
+        Variable::Answer(_) if !field.is_some_and(|field| field.contains('=')) => value.to_owned(),
+        _ => encode_value(variable, value),
+    }
 }
 
 /// The name of a filter.

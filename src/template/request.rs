@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::query::encode_component;
 use super::{
-    BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request, RequestError, Scope,
-    Sign, Template, UrlTemplate, Variable, VariablePath,
+    AnswerValue, BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request,
+    RequestError, Scope, Sign, Template, UrlTemplate, Variable, VariablePath,
 };
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
@@ -65,6 +64,20 @@ impl RequestParts {
         all
     }
 
+    /// The values of the page before that stand in it, each once.
+    #[must_use]
+    pub fn answer_values(&self) -> Vec<AnswerValue> {
+        let mut values: Vec<AnswerValue> = Vec::new();
+        for template in self.templates() {
+            for value in template.variables().filter_map(Variable::as_answer_value) {
+                if !values.contains(value) {
+                    values.push(value.clone());
+                }
+            }
+        }
+        values
+    }
+
     /// Writes start dates that have no format of their own in this one.
     pub fn write_start_dates(&mut self, format: &DateFormat) {
         self.change_variables(&mut |variable| variable.write_start_date(format));
@@ -84,7 +97,7 @@ impl RequestParts {
         let own = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
         let mut fields: Vec<String> = own.into_iter().collect();
         for field in &self.query {
-            fields.extend(field.render(scope, encode_component)?);
+            fields.extend(field.render(scope)?);
         }
         let query = fields.join("&");
         url.set_query((!query.is_empty()).then_some(query.as_str()));
@@ -212,6 +225,12 @@ impl RequestTemplate {
     /// The variables in all its parts.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.templates().flat_map(Template::variables)
+    }
+
+    /// The values of the page before that stand in the next pages' request, each once.
+    #[must_use]
+    pub fn answer_values(&self) -> Vec<AnswerValue> {
+        self.next.as_deref().map(RequestParts::answer_values).unwrap_or_default()
     }
 
     /// The variables in its URLs, queries not counted.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::query::encode_component;
+use super::query::encode_in_url;
 use super::{Piece, ProofScope, RequestError, Scope, Template, Variable, VariableError};
 
 /// What stands in for an origin that the login tells (RFC 6761: nobody has such a name).
@@ -19,7 +19,8 @@ pub enum UrlTemplate {
     Filled(Template),
     /// With an origin that the login tells. Only hosts that the entry names are asked there.
     Told(Template),
-    /// Of a step: the entry that is asked about may name the origin, which is held to the API's `hosts` when it is asked.
+    /// Of a step or a next page: the entry that is asked about, or the page before, may name the origin, which is held to the
+    /// API's `hosts` when it is asked.
     Open(Template),
 }
 
@@ -55,9 +56,19 @@ impl UrlTemplate {
         Ok((Self::Filled(template), Some(one)))
     }
 
+    /// The same where it may lead to another origin, as far as `hosts` says so when it is asked.
+    #[must_use]
+    pub fn opened(self) -> Self {
+        match self {
+            Self::Plain(url) => Self::Open(Template::text(url)),
+            Self::Filled(template) => Self::Open(template),
+            other => other,
+        }
+    }
+
     pub(super) fn render(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
         let rendered = |template: &Template| {
-            let text = template.render(scope, encode_component)?.unwrap_or_default();
+            let text = template.render_in_place(scope, encode_in_url)?.unwrap_or_default();
             let url = Url::parse(&text);
             match (self, scope.proof) {
                 // Only compared, and never sent.
@@ -75,7 +86,7 @@ impl UrlTemplate {
         };
         let url = match self {
             Self::Plain(url) => url.clone(),
-            Self::Open(template) => of_entry(template, scope, configured)?,
+            Self::Open(template) => of_answer(template, scope, configured)?,
             Self::Filled(template) | Self::Told(template) => rendered(template)?,
         };
         if is_fine(&url) { Ok(url) } else { Err(RequestError::Url) }
@@ -97,9 +108,9 @@ impl UrlTemplate {
     }
 }
 
-/// A URL that an entry may name: a relative one refers to the configured one.
-fn of_entry(template: &Template, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
-    let text = template.render(scope, encode_component)?.unwrap_or_default();
+/// A URL that an answer may name: a relative one refers to the configured one.
+fn of_answer(template: &Template, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+    let text = template.render_in_place(scope, encode_in_url)?.unwrap_or_default();
     let mut url = configured.join(text.trim()).map_err(|_| RequestError::Url)?;
     let is_own = url.origin() == configured.origin();
     // Who asks isn't for the answer to say.

@@ -1,6 +1,6 @@
 //! The variables, and how they are written in the config.
 
-use super::{DateFormat, HashName, UnsignedPart, VariablePath};
+use super::{AnswerValue, DateFormat, HashName, UnsignedPart, VariablePath};
 use crate::record::Zone;
 
 /// What a hole of a template is filled with.
@@ -26,6 +26,8 @@ pub enum Variable {
     },
     /// What `json_paths.cursor` found last, also in the iteration before.
     Cursor,
+    /// A value of the page before.
+    Answer(AnswerValue),
     /// The entry of a list that is asked about, or a value in it.
     Item(Option<VariablePath>),
     /// A value of the answer that held the entry.
@@ -60,7 +62,7 @@ pub enum VariableSet {
 }
 
 /// Every variable that a config may name, and where.
-const VARIABLES: [(&str, &[VariableSet]); 20] = {
+const VARIABLES: [(&str, &[VariableSet]); 21] = {
     use VariableSet::{Credentials, Data, Sign, Token};
     [
         ("start_date", &[Data, Sign]),
@@ -70,6 +72,7 @@ const VARIABLES: [(&str, &[VariableSet]); 20] = {
         ("page", &[Data, Sign]),
         ("offset", &[Data, Sign]),
         ("cursor", &[Data, Sign]),
+        ("res", &[Data]),
         ("item", &[Data]),
         ("parent", &[Data]),
         ("token", &[Data, Credentials, Sign]),
@@ -130,6 +133,7 @@ const NO_FORMATS: &str = "it may be raw, or nothing";
 
 const HASHES: &str = "it may be sha1, sha256 or sha512, like {body:sha256}, or nothing";
 const LOGIN_PATHS: &str = "it is the path of a value in the token request's answer, like {login.instance_url}";
+const ANSWER_PATHS: &str = "it is the path of a value in the page before, like {res.meta.next}, perhaps with a number added, like {res.page+1}";
 
 /// Those that a path into JSON may follow, like `{item.id}`.
 const WITH_PATH: [&str; 2] = ["item", "parent"];
@@ -146,6 +150,7 @@ impl Variable {
             Self::Page { .. } => "page",
             Self::Offset { .. } => "offset",
             Self::Cursor => "cursor",
+            Self::Answer(_) => "res",
             Self::Item(_) => "item",
             Self::Parent(_) => "parent",
             Self::Token => "token",
@@ -200,6 +205,15 @@ impl Variable {
         }
     }
 
+    /// Where the page before holds it, if it is a value of that.
+    #[must_use]
+    pub fn as_answer_value(&self) -> Option<&AnswerValue> {
+        match self {
+            Self::Answer(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether only the requests of a step give it a value.
     #[must_use]
     pub fn is_of_entry(&self) -> bool {
@@ -216,6 +230,9 @@ pub(super) fn parse(text: &str, set: VariableSet) -> Result<Option<(Variable, bo
     let Some(name) = set.name(name) else { return Ok(None) };
     if name == "login" {
         return login(rest, length);
+    }
+    if name == "res" {
+        return answer_value(rest, length);
     }
     if WITH_PATH.contains(&name) {
         return with_path(name, rest)
@@ -249,6 +266,23 @@ fn login(rest: &str, name_length: usize) -> Result<Option<(Variable, bool, usize
     match VariablePath::parse(path) {
         Ok(path) => Ok(Some((Variable::Login(path), is_raw, name_length + inside.len() + "{.}".len()))),
         Err(_) => Err(VariableError { name: "login", format: path.to_owned(), known: LOGIN_PATHS }),
+    }
+}
+
+/// `{res.PATH}`, from behind its name on. Without a path it is text.
+fn answer_value(rest: &str, name_length: usize) -> Result<Option<(Variable, bool, usize)>, VariableError> {
+    let Some(end) = closing_brace(rest) else { return Ok(None) };
+    let inside = rest.get(..end).unwrap_or_default();
+    let written = match inside.strip_prefix('.') {
+        Some(path) => path,
+        None if inside.starts_with('[') => inside,
+        None => return Ok(None),
+    };
+    let (written, is_raw) = written.strip_suffix(":raw").map_or((written, false), |path| (path, true));
+    let (written, is_text) = written.strip_suffix(":text").map_or((written, false), |path| (path, true));
+    match AnswerValue::parse(written, is_text) {
+        Ok(value) => Ok(Some((Variable::Answer(value), is_raw, name_length + end + "{}".len()))),
+        Err(_) => Err(VariableError { name: "res", format: written.to_owned(), known: ANSWER_PATHS }),
     }
 }
 

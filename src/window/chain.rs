@@ -231,8 +231,9 @@ impl Chain {
         if is_repeated && (is_empty || is_equal) {
             return ChainStep::Done;
         }
+        // A number that comes again is the server's way to say that there is no higher one.
         if !is_empty && self.is_circle(page.request, records) {
-            return ChainStep::Circle;
+            return if page.is_counted { ChainStep::Done } else { ChainStep::Circle };
         }
         if self.has_passed_its_beginning(page.records) || self.has_ended_early() {
             return ChainStep::Done;

@@ -9,6 +9,7 @@
 )]
 
 mod about;
+mod answer_values;
 mod backfill;
 #[path = "../../build.rs"]
 #[expect(dead_code, reason = "cargo runs it; here are its tests")]

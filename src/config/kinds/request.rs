@@ -10,7 +10,7 @@ use crate::config::place::Place;
 use crate::config::slips;
 use crate::config::value::{Found, key_text, written};
 use crate::hosts::HostRule;
-use crate::template::{Template, UrlTemplate, VariableSet};
+use crate::template::{Piece, Template, UrlTemplate, VariableSet};
 
 /// How a host of `hosts` begins, perhaps with its scheme.
 const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
@@ -44,6 +44,46 @@ impl Kind for Url {
 
     fn schema(_: Place) -> Value {
         json!({ "type": "string", "pattern": or_filled_in(ORIGIN) })
+    }
+}
+
+/// The URL of the next pages, perhaps a link that the page before gives, or relative to the first one.
+pub(in crate::config) enum NextUrl {}
+
+impl Kind for NextUrl {
+    /// With the URL that fixes the origin, unless the answer tells it.
+    type Value<'v> = (UrlTemplate, Option<reqwest::Url>);
+
+    fn read(found: &Found<'_>) -> Option<Self::Value<'static>> {
+        let text = found.filled()?;
+        match Template::parse(&text) {
+            Ok(template) if begins_in_answer(&template) => Some((UrlTemplate::Open(template), None)),
+            _ => Url::read(found),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        let of_answer = r"^\s*[/?]|^\s*([Hh][Tt][Tt][Pp][Ss]?://)?[^/?#{]*\{res[.\[]";
+        json!({ "type": "string", "pattern": or_filled_in(&format!("{ORIGIN}|{of_answer}")) })
+    }
+}
+
+/// Whether the page before tells the origin of a URL, or it is relative.
+fn begins_in_answer(template: &Template) -> bool {
+    match template.pieces() {
+        [Piece::Variable { variable, .. }, ..] => variable.as_answer_value().is_some(),
+        [Piece::Text(text), rest @ ..] => {
+            let is_relative = text.starts_with(['/', '?']) && !text.starts_with("//");
+            let scheme_end = ["https://", "http://"]
+                .iter()
+                .find(|scheme| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
+            let host = scheme_end.and_then(|scheme| text.get(scheme.len()..));
+            let is_in_host = host.is_some_and(|host| !host.contains(['/', '?', '#']));
+            let is_next =
+                matches!(rest.first(), Some(Piece::Variable { variable, .. }) if variable.as_answer_value().is_some());
+            is_relative || (is_in_host && is_next)
+        }
+        [] => false,
     }
 }
 

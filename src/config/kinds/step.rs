@@ -93,7 +93,7 @@ impl Kind for StepUrl {
     }
 
     fn schema(_: Place) -> Value {
-        let of_entry = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?[^/?#{]*\{(item|parent)[.\[}:]";
+        let of_entry = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?[^/?#{]*\{(item|parent|res)[.\[}:]";
         json!({ "type": "string", "pattern": or_filled_in(&format!("{ORIGIN}|{of_entry}")) })
     }
 }
@@ -103,6 +103,7 @@ fn origin_of_entry(template: &Template) -> Result<(), (&'static str, &'static st
     let not_valid = ("it is not a valid URL", URL_HINT);
     match template.pieces().first() {
         None => Err(not_valid),
+        Some(Piece::Variable { variable, .. }) if variable.as_answer_value().is_some() => Ok(()),
         Some(Piece::Variable { variable, .. }) if !variable.is_of_entry() => {
             Err(("scheme, host and port can hold no variable but `{item.PATH}`", URL_HINT))
         }
@@ -118,7 +119,11 @@ fn origin_of_entry(template: &Template) -> Result<(), (&'static str, &'static st
             // The path begins behind the entry's value: what stands before it is part of the host.
             let of_host = template.pieces().get(1);
             match (host.contains(['/', '?', '#']), of_host) {
-                (false, Some(Piece::Variable { variable, .. })) if variable.is_of_entry() => Ok(()),
+                (false, Some(Piece::Variable { variable, .. }))
+                    if variable.is_of_entry() || variable.as_answer_value().is_some() =>
+                {
+                    Ok(())
+                }
                 (false, Some(Piece::Variable { .. })) => {
                     Err(("scheme, host and port can hold no variable but `{item.PATH}`", URL_HINT))
                 }
@@ -222,6 +227,8 @@ mod tests {
         check("{parent.base:raw}/x", Ok(()));
         check("https://{item.host}/v1/{start_date}", Ok(()));
         check("https://a{item.region}.host.example/v1", Ok(()));
+        check("{res.next}", Ok(()));
+        check("https://{res.host}/v1", Ok(()));
         check("{item.url}", Err("encoded"));
         check("{next_token:raw}", Err("no variable but"));
         check("https://{page}.example/", Err("no variable but"));

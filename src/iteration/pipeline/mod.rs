@@ -20,7 +20,7 @@ use super::steps::EntryLedger;
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
 use crate::memory::Permit;
-use crate::paging::{CURSOR_BYTES_MAX, PageFacts, PaginationError, in_header};
+use crate::paging::{CURSOR_BYTES_MAX, PageFacts, in_header};
 use crate::plan::{CheckpointKind, Plan};
 use crate::record::answer::{More, more};
 use crate::record::json::{JsonType, RawJson};
@@ -403,13 +403,8 @@ impl<'a> Pipeline<'a> {
         {
             return Err(IterationError::CursorTooLong { page, bytes });
         }
-        let next = self.plan.paging.next(&self.plan.request, asked, &facts).map_err(|cause| match cause {
-            PaginationError::Link(cause) => IterationError::NextLink { page, cause },
-            PaginationError::Token => {
-                let path = self.plan.paths.next_url.as_ref().map(|path| path.text().to_owned()).unwrap_or_default();
-                IterationError::NextToken { page, path }
-            }
-        })?;
+        let next = self.plan.paging.next(&self.plan.request, asked, &facts);
+        let next = next.map_err(|cause| IterationError::of_paging(page, cause, self.plan.paths.next_url.as_ref()))?;
         self.note_cursor(cursor, answer);
         if next.is_some() {
             (self.account.has_found_next, self.intake.observed.has_followed) = (true, true);

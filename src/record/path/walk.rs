@@ -57,6 +57,34 @@ pub(super) fn below<'a>(root: RawJson<'a>, steps: &[PathSegment]) -> Option<RawJ
     end.filter(|value| !value.is_null())
 }
 
+/// The same through texts that hold JSON, as JSON text. It ends, as what a text holds is shorter than the text.
+pub(super) fn below_texts(root: RawJson<'_>, steps: &[PathSegment]) -> Option<String> {
+    let (mut held, mut rest) = text_on_the_way(root, steps)?;
+    loop {
+        let root = RawJson::parse(held.trim()).ok()?;
+        if let Some(found) = below(root, rest) {
+            return Some(found.text().to_owned());
+        }
+        (held, rest) = text_on_the_way(root, rest)?;
+    }
+}
+
+/// The first text that stands in the way of steps, and the steps that are left there.
+fn text_on_the_way<'s>(root: RawJson<'_>, steps: &'s [PathSegment]) -> Option<(String, &'s [PathSegment])> {
+    let mut here = root;
+    for (at, step) in steps.iter().enumerate() {
+        if here.kind() == JsonType::Text {
+            return Some((here.scalar()?.into_owned(), steps.get(at..)?));
+        }
+        here = match step {
+            PathSegment::Key(key) => here.member(key)?,
+            PathSegment::Index(index) => element(here, *index)?,
+            PathSegment::Each => return None,
+        };
+    }
+    None
+}
+
 /// Follows steps; the error tells what stands where the way ends.
 pub(super) fn walk<'a>(root: RawJson<'a>, steps: &[PathSegment]) -> Result<Vec<RawJson<'a>>, String> {
     let mut here = vec![root];

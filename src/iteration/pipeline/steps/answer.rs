@@ -9,7 +9,7 @@ use super::{Pipeline, beside_the_runtime};
 use crate::fetch::{Answer, RequestTurn, error_words};
 use crate::iteration::report::IterationError;
 use crate::iteration::steps::record_key;
-use crate::paging::{PageFacts, PaginationError};
+use crate::paging::PageFacts;
 use crate::plan::{Plan, StepPlan};
 use crate::record::json::RawJson;
 use crate::record::path::what_is_there;
@@ -138,13 +138,8 @@ impl Pipeline<'_> {
             base: &answer.base,
             records: read.records.len() as u64,
         };
-        let next = plan.paging.next(&plan.request, &ask.position, &facts).map_err(|cause| match cause {
-            PaginationError::Link(cause) => IterationError::NextLink { page, cause },
-            PaginationError::Token => {
-                let path = plan.paths.next_url.as_ref().map(|path| path.text().to_owned()).unwrap_or_default();
-                IterationError::NextToken { page, path }
-            }
-        })?;
+        let next = plan.paging.next(&plan.request, &ask.position, &facts);
+        let next = next.map_err(|cause| IterationError::of_paging(page, cause, plan.paths.next_url.as_ref()))?;
         let window = self.window_values();
         let request = |position: &Position| {
             let scope = Scope { position, ..window.scope(ask) };
