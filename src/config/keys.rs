@@ -13,9 +13,12 @@ use super::kinds::entry::{
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
-use super::kinds::request::{Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url};
+use super::kinds::request::{
+    Append, Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url,
+};
 use super::kinds::settings::CheckpointChoice;
 use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
+use super::kinds::stop::{PagesMax, StopConditionName, StopValue};
 use super::kinds::text::{
     AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
 };
@@ -173,6 +176,20 @@ keys! {
     NEXT_REQUEST_HEADERS: HeaderTemplates = Both "next_request.headers", Else("as `http_request`");
     /// A body in the place of that of the first page.
     NEXT_REQUEST_BODY: Body = Both "next_request.body", Else("as `http_request`");
+    /// Text that is put behind the first page's URL, its filters included: fields of a query, or what begins with `/` behind its
+    /// path. It can't stand beside `next_request.url`.
+    NEXT_REQUEST_APPEND: Append = Both "next_request.append", Else("nothing");
+    /// Where an answer says that it is the last one, the first among them: a path. `stop` is asked of each answer before the next
+    /// one is asked for.
+    STOP_FIELD: Path = Both "next_request.stop.field", Unless("`next_request.stop` is absent");
+    /// What stands there then: `empty` (missing, null, 0, false, or an empty text, list or object), `equals`, or `contains`
+    /// (a part of a text, an element of a list, or a key of an object).
+    STOP_CONDITION: StopConditionName = Both "next_request.stop.condition", Else("empty, or with a `value` equals");
+    /// The text, number or boolean that it is compared with. `3` equals `3.0`, and `true` equals 1; a text equals only a text.
+    STOP_VALUE: StopValue = Both "next_request.stop.value", Unless("`condition` is `empty` or absent");
+    /// How many pages behind the first one are read; 0: none. With `stop` it is what one iteration reads: the next one goes on
+    /// from there, and the checkpoint moves at the end of the pages. Without `stop` it is their end.
+    PAGES_MAX: PagesMax = Both "next_request.max_pages", Else("no limit but 100,000 in one iteration");
     /// How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.
     TIMEOUT: Timeout = Both "http_request.timeout", Else("60s");
     /// Signs each request with an HMAC: `sha1`, `sha256` or `sha512`. The signature stands in the request as

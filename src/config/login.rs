@@ -102,6 +102,7 @@ impl Entries<'_> {
             headers,
             filled_headers,
             body: None,
+            append: None,
         };
         match (method == Method::GET, body) {
             (true, BodyTemplate::Form(fields)) => parts.query = fields,

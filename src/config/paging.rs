@@ -5,8 +5,9 @@ use super::filters::keeps_position;
 use super::keys;
 use super::kinds::entry::NextLinkValue;
 use super::kinds::step;
+use super::kinds::stop::StopConditionKind;
 use super::section::Section;
-use crate::paging::{LinkSource, Pagination, Paging};
+use crate::paging::{LinkSource, Pagination, Paging, StopCondition, StopRule};
 use crate::record::path::JsonPath;
 use crate::template::{RequestTemplate, Template, Variable};
 
@@ -21,7 +22,12 @@ impl Entries<'_> {
         request: Option<&RequestTemplate>,
     ) -> Option<(Paging, Option<JsonPath>)> {
         let page_size = entry.read(&keys::PAGE_SIZE);
+        let (stop, pages_max) = (self.stop_rule(entry), entry.read(&keys::PAGES_MAX));
         let found = self.paging_of(entry, request, page_size);
+        let found = found.map(|(paging, path)| (Paging { stop, pages_max, ..paging }, path));
+        if let Some((paging, _)) = &found {
+            self.warn_of_counting(entry, paging);
+        }
         let leads_on = match &found {
             Some((paging, _)) => paging.kind != Pagination::None || paging.cursor.is_some(),
             None => entry.has(&keys::NEXT_URL) || entry.has(&keys::NEXT_TOKEN) || entry.has(&keys::CURSOR),
@@ -43,6 +49,49 @@ impl Entries<'_> {
             self.reader.error(&entry.spot_of(&keys::URL), what, Some(hint));
         }
         found
+    }
+
+    /// What the last page says; nothing where the entry doesn't say it.
+    fn stop_rule(&self, entry: &Section<'_>) -> Option<StopRule> {
+        if !entry.has_section_of(&keys::STOP_FIELD) {
+            return None;
+        }
+        let (field, value) = (entry.require(&keys::STOP_FIELD), entry.read(&keys::STOP_VALUE));
+        let absent = if value.is_some() { StopConditionKind::Equals } else { StopConditionKind::Empty };
+        let condition = match (entry.read_or(&keys::STOP_CONDITION, absent)?, value) {
+            (StopConditionKind::Empty, None) => StopCondition::Empty,
+            (StopConditionKind::Equals, Some(value)) => StopCondition::Equals(value),
+            (StopConditionKind::Contains, Some(value)) => StopCondition::Contains(value),
+            (StopConditionKind::Empty, Some(_)) => {
+                let hint = "leave it out, or write `condition: equals`".to_owned();
+                self.reader.warn(&entry.spot_of(&keys::STOP_VALUE), "it says nothing with `empty`", Some(hint));
+                StopCondition::Empty
+            }
+            (StopConditionKind::Equals | StopConditionKind::Contains, None) => {
+                if !entry.has(&keys::STOP_VALUE) {
+                    let hint =
+                        "it is what `condition` compares with; for a value that is missing write `condition: empty`";
+                    self.reader.error(
+                        &entry.spot_of(&keys::STOP_VALUE),
+                        "a required key is missing",
+                        Some(hint.to_owned()),
+                    );
+                }
+                return None;
+            }
+        };
+        Some(StopRule { field: field?, condition })
+    }
+
+    /// Pages that only count have no end of their own.
+    fn warn_of_counting(&self, entry: &Section<'_>, paging: &Paging) {
+        let says_end = paging.says_end() || paging.has_more.is_some();
+        if paging.kind == Pagination::Values && paging.is_counted() && !says_end {
+            let what =
+                "absent: the next request counts, so the pages end with the third in a row that brings nothing new";
+            let hint = "if an answer says which is the last: next_request.stop".to_owned();
+            self.reader.warn(&entry.spot_of(&keys::STOP_FIELD), what, Some(hint));
+        }
     }
 
     /// The same of an entry or a step; one page is all where nothing leads on.
@@ -89,7 +138,7 @@ impl Entries<'_> {
             (None, None) => (Pagination::None, None),
         };
         self.require_values(entry, request);
-        Some((Paging { kind, has_more, cursor, values }, next_url))
+        Some((Paging { kind, has_more, cursor, values, ..Paging::none() }, next_url))
     }
 
     /// In the first request a variable that may have no value must stand alone, so that its field is left out then.
@@ -98,6 +147,22 @@ impl Entries<'_> {
             let what =
                 format!("`{{res.{}}}` stands in the first request, and no page before gives it a value", value.text());
             self.reader.error(&entry.spot_of(&keys::URL), what, Some("move it into `next_request`".to_owned()));
+        }
+        let next = request.next.as_deref();
+        let has_cursor = next.is_some_and(|next| {
+            next.templates()
+                .iter()
+                .flat_map(|template| template.variables())
+                .any(|variable| *variable == Variable::Cursor)
+        });
+        if let Some(value) = next.filter(|_| has_cursor).and_then(|next| next.answer_values().into_iter().next()) {
+            let what = format!(
+                "`{{res.{}}}` stands beside `{{cursor}}`, with which the first page is asked for, too; no page before gives it \
+                 a value then",
+                value.text()
+            );
+            let hint = "use one of them: `json_paths.cursor` can find the same value".to_owned();
+            self.reader.error(&entry.spot.key("next_request"), what, Some(hint));
         }
         let is_mixed = |template: &&Template| template.as_variable().is_none();
         let templates = request.first.templates();

@@ -42,6 +42,7 @@ impl Entries<'_> {
             headers,
             filled_headers,
             body,
+            append: None,
         };
         let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
         let next = self.next_request(entry, &first, method.as_ref(), (url.as_ref().map(|(_, url)| url), &hosts));
@@ -112,7 +113,12 @@ impl Entries<'_> {
                 None => url,
             }
         });
-        self.next_parts(entry, first, method, url)
+        let append = entry.read(&keys::NEXT_REQUEST_APPEND);
+        if append.is_some() && url.is_some() {
+            let what = "`next_request.url` is there, too, and says all of the URL";
+            self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_APPEND), what, Some("keep one of them".to_owned()));
+        }
+        self.next_parts(entry, first, method, (url, append))
     }
 
     /// The parts of `next_request`, of an entry or a step, and its own query; nothing where it says nothing.
@@ -121,16 +127,17 @@ impl Entries<'_> {
         entry: &Section<'_>,
         first: &RequestParts,
         method: Option<&Method>,
-        url: Option<UrlTemplate>,
+        (url, append): (Option<UrlTemplate>, Option<Template>),
     ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
         let is_there = url.is_some()
+            || append.is_some()
             || entry.has(&keys::NEXT_REQUEST_FILTERS)
             || entry.has(&keys::NEXT_REQUEST_HEADERS)
             || entry.has(&keys::NEXT_REQUEST_BODY);
         if !is_there {
             return None;
         }
-        let mut next = first.clone();
+        let mut next = RequestParts { append, ..first.clone() };
         if let Some(url) = url {
             next.url = url;
         }

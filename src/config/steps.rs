@@ -50,11 +50,11 @@ impl Entries<'_> {
         let query = self.query(step.read_or(&keys::STEP_FILTERS, Vec::new()).unwrap_or_default());
         let (url, origin) = url?;
         self.require_host(step, &keys::STEP_URL, origin.as_ref(), of.request);
-        let mut first = RequestParts { url, query, headers, filled_headers, body };
+        let mut first = RequestParts { url, query, headers, filled_headers, body, append: None };
         let next_url = step.read(&keys::STEP_NEXT_REQUEST_URL);
         let next_origin = next_url.as_ref().and_then(|(_, origin)| origin.as_ref());
         self.require_host(step, &keys::STEP_NEXT_REQUEST_URL, next_origin, of.request);
-        let next = self.next_parts(step, &first, method.as_ref(), next_url.map(|(url, _)| url));
+        let next = self.next_parts(step, &first, method.as_ref(), (next_url.map(|(url, _)| url), None));
         let mut next =
             next.map(|(next, query)| RequestParts { query: query.unwrap_or_else(|| first.query.clone()), ..next });
         let start_format: &DateFormat = &of.request.start_format;

@@ -248,10 +248,18 @@ impl Api {
             seconds: (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
             records: report.shipped.records,
             pages: report.pages,
-            error: result.as_ref().err().map(|cut| plan.redactor.redact(&cut.error.to_string())),
+            error: result
+                .as_ref()
+                .err()
+                .filter(|cut| !cut.error.is_cap())
+                .map(|cut| plan.redactor.redact(&cut.error.to_string())),
         });
         let (failure, moved) = match result {
             Ok(settled) => (None, Some(settled)),
+            Err(Cut { error, moved }) if error.is_cap() => {
+                tracing::info!(api = plan.name, "{error}");
+                (None, moved)
+            }
             Err(Cut { error, moved }) => (Some(error), moved),
         };
         let Some((checkpoint, remembered_since)) = moved else {

@@ -146,6 +146,14 @@ pub enum IterationError {
         /// Which, from 1.
         page: u64,
     },
+    /// As many pages as `next_request.max_pages` lets an iteration read: no failure, the next one goes on.
+    #[error(
+        "more pages follow page {page} than next_request.max_pages lets an iteration read; the next one goes on from here"
+    )]
+    Capped {
+        /// Which, from 1.
+        page: u64,
+    },
     /// An answer of status 200 says that it failed.
     #[error("page {page}: the answer has status 200 and tells of an error{error_body}")]
     ToldError {
@@ -258,6 +266,7 @@ impl IterationError {
                 "check json_paths.next_url: it must name the link to the next page, which the last page lacks"
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
+            Self::Capped { .. } => "nothing: the next iteration goes on",
             Self::Entry { cause, .. } => cause.hint(auth),
             Self::JobFailed { .. } => {
                 "nothing, if the next iteration goes through: it starts another one; else look at the job in the API's own console"
@@ -288,7 +297,7 @@ impl IterationError {
             Self::CursorTooLong { .. } => "cursor-too-long",
             Self::AnswerValue { .. } => "answer-value",
             Self::Circle { .. } => "circle",
-            Self::Pause { .. } => "pause",
+            Self::Pause { .. } | Self::Capped { .. } => "pause",
             Self::ToldError { .. } => "error-in-answer",
             Self::Entry { cause, .. } => cause.anchor(),
             Self::JobFailed { .. } => "job-failed",
@@ -343,6 +352,11 @@ impl IterationError {
     /// Whether it is that of an entry of a list; the pages of the list itself are good.
     pub(super) fn is_of_entry(&self) -> bool {
         matches!(self, Self::Entry { .. })
+    }
+
+    /// Whether it is only that the config lets an iteration read no more pages.
+    pub(super) fn is_cap(&self) -> bool {
+        matches!(self, Self::Capped { .. })
     }
 
     /// Whether it is only that the API was called back, as its entry or its checkpoint has changed.

@@ -5,6 +5,7 @@
 //! never that a page which came is the last, which the chain decides by the answer itself.
 
 mod link;
+mod stop;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
 
 pub use link::{NextLinkError, in_header, next_link};
+pub use stop::{StopCondition, StopRule};
 
 use crate::record::answer::is_link;
 use crate::record::json::{JsonType, RawJson};
@@ -106,6 +108,10 @@ pub struct Paging {
     pub cursor: Option<Locator>,
     /// The values of a page that stand in the next request (`{res.PATH}`). Where one is missing, the page is the last.
     pub values: Vec<AnswerValue>,
+    /// What the last page says (`next_request.stop`).
+    pub stop: Option<StopRule>,
+    /// How many pages behind the first one are read (`next_request.max_pages`).
+    pub pages_max: Option<u64>,
 }
 
 /// A page, as far as paging looks at it.
@@ -165,7 +171,7 @@ impl Paging {
     /// Nothing beside the records is looked at, and one page is all.
     #[must_use]
     pub fn none() -> Self {
-        Self { kind: Pagination::None, has_more: None, cursor: None, values: Vec::new() }
+        Self { kind: Pagination::None, has_more: None, cursor: None, values: Vec::new(), stop: None, pages_max: None }
     }
 
     /// By links at `json_paths.next_url`.
@@ -184,6 +190,31 @@ impl Paging {
         }
     }
 
+    /// Whether a page may tell by its records that it lies behind the last one. An empty one doesn't where the answer itself
+    /// says which is the last (`next_request.stop`).
+    #[must_use]
+    pub fn ends_by_count(&self, is_empty: bool) -> bool {
+        self.is_counted() && !(is_empty && self.stop.is_some())
+    }
+
+    /// Whether the config says where the pages end, whatever else an answer shows.
+    #[must_use]
+    pub fn says_end(&self) -> bool {
+        self.stop.is_some() || self.pages_max.is_some()
+    }
+
+    /// How many pages an iteration reads before it leaves the rest to the next one: where an answer says where the pages end,
+    /// the number that is configured doesn't.
+    #[must_use]
+    pub fn pages_per_iteration(&self) -> Option<u64> {
+        self.pages_max.filter(|max| self.stop.is_some() && *max > 0).map(|max| max.saturating_add(1))
+    }
+
+    /// Behind how many pages the chain ends, whatever the answer says.
+    fn last_page(&self) -> Option<u64> {
+        self.pages_max.filter(|max| self.stop.is_none() || *max == 0)
+    }
+
     /// Whether the answer's body is looked at beside its records and its link.
     #[must_use]
     pub fn needs_root(&self) -> bool {
@@ -195,7 +226,11 @@ impl Paging {
             }
             _ => false,
         };
-        by_kind || self.has_more.is_some() || !self.values.is_empty() || self.cursor.as_ref().is_some_and(in_body)
+        by_kind
+            || self.has_more.is_some()
+            || self.stop.is_some()
+            || !self.values.is_empty()
+            || self.cursor.as_ref().is_some_and(in_body)
     }
 
     /// The cursor after a page: the one that it gives, else the one before.
@@ -216,7 +251,8 @@ impl Paging {
         page: &PageFacts<'_>,
     ) -> Result<Option<Position>, PaginationError> {
         let says = self.has_more.as_ref().zip(page.root).and_then(|(flag, root)| flag.read(root));
-        if says == Some(false) {
+        let is_last = says == Some(false) || self.stop.as_ref().is_some_and(|stop| stop.holds(page.root));
+        if is_last || self.last_page().is_some_and(|last| position.page >= last) {
             return Ok(None);
         }
         let values = AnswerValues::of(&self.values, page.root).map_err(PaginationError::Value)?;
@@ -385,6 +421,25 @@ mod tests {
         assert!(next(&by_values(&["next"]), &Position::default(), &none, body, 0).is_some());
         assert!(next(&by_values(&["page+1"]), &Position::default(), &none, body, 0).is_none());
         assert!(next(&by_values(&["page+1"]), &second, &none, body, 0).is_some(), "one in the middle");
+    }
+
+    #[test]
+    fn a_stop_rule_is_asked_of_the_first_page_too_and_a_number_of_pages_ends_them_only_without_one() {
+        let none = HeaderMap::new();
+        let at = |page| Position { page, ..Position::default() };
+        let stop = Some(StopRule { field: path("more"), condition: StopCondition::Equals(false.into()) });
+        let paging = Paging { stop, ..by_values(&["page+1"]) };
+        let goes_on = |paging: &Paging, page, body| next(paging, &at(page), &none, body, 1).is_some();
+        let (more, last) = (r#"{"page":1,"more":true}"#, r#"{"page":1,"more":false}"#);
+        assert!(goes_on(&paging, 0, more) && !goes_on(&paging, 0, last) && goes_on(&paging, 7, more));
+        let capped = Paging { pages_max: Some(2), ..paging };
+        assert!(goes_on(&capped, 2, more), "the next iteration goes on");
+        assert_eq!(capped.pages_per_iteration(), Some(3));
+        let ended = Paging { stop: None, ..capped };
+        assert!(goes_on(&ended, 1, last) && !goes_on(&ended, 2, more));
+        assert_eq!(ended.pages_per_iteration(), None);
+        let only_first = Paging { pages_max: Some(0), ..ended };
+        assert!(!goes_on(&only_first, 0, more));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Asked<'_> {
                 }
             }
             Ok(None) => {
-                let is_other = !self.unread(root, answer, records, report);
+                let is_other = plan.paging.says_end() || !self.unread(root, answer, records, report);
                 if is_other {
                     report.well("next", &format!("{how}: none, so this is the last page"));
                 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
+use super::url;
 use super::{
     AnswerValue, BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request,
     RequestError, Scope, Sign, Template, UrlTemplate, Variable, VariablePath,
@@ -49,8 +50,10 @@ pub struct RequestParts {
     pub headers: HeaderMap,
     /// The user's headers with variables.
     pub filled_headers: Vec<(HeaderName, Template)>,
-    /// The body, for POST.
+    /// The body.
     pub body: Option<BodyTemplate>,
+    /// What is put behind all of the URL, its query included (`next_request.append`).
+    pub append: Option<Template>,
 }
 
 impl RequestParts {
@@ -61,6 +64,7 @@ impl RequestParts {
         all.extend(self.query.iter().map(|field| &field.value));
         all.extend(self.filled_headers.iter().map(|(_, template)| template));
         all.extend(self.body.iter().flat_map(BodyTemplate::templates));
+        all.extend(&self.append);
         all
     }
 
@@ -90,6 +94,7 @@ impl RequestParts {
         if let Some(body) = &mut self.body {
             body.change_variables(change);
         }
+        self.append.iter_mut().for_each(|append| append.change_variables(change));
     }
 
     fn url(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
@@ -101,7 +106,10 @@ impl RequestParts {
         }
         let query = fields.join("&");
         url.set_query((!query.is_empty()).then_some(query.as_str()));
-        Ok(url)
+        match &self.append {
+            Some(append) => url::appended(url, append, scope),
+            None => Ok(url),
+        }
     }
 
     fn headers(&self, scope: &Scope<'_>) -> Result<HeaderMap, RequestError> {
@@ -135,6 +143,7 @@ impl RequestTemplate {
             headers: HeaderMap::new(),
             filled_headers: Vec::new(),
             body: None,
+            append: None,
         };
         Self::of(Method::GET, url, first)
     }
@@ -218,7 +227,7 @@ impl RequestTemplate {
         parts.flat_map(|parts| {
             let query = parts.query.iter().map(|field| &field.value);
             let body = parts.body.iter().flat_map(BodyTemplate::templates);
-            parts.url.template().into_iter().chain(query).chain(body)
+            parts.url.template().into_iter().chain(query).chain(body).chain(&parts.append)
         })
     }
 

@@ -108,6 +108,29 @@ impl UrlTemplate {
     }
 }
 
+/// A URL with a text behind all of it, whatever that begins with: fields go into its query, what begins with `/` behind its
+/// path.
+pub(super) fn appended(mut url: Url, text: &Template, scope: &Scope<'_>) -> Result<Url, RequestError> {
+    // What stands there is a query, whatever it begins with; of a path only what follows its `?` is.
+    let is_path = text.texts().trim_start().starts_with('/');
+    let encode = |variable: &Variable, before: &str, value: &str| match is_path {
+        true => encode_in_url(variable, before, value),
+        false => encode_in_url(variable, &format!("?{before}"), value),
+    };
+    let text = text.render_in_place(scope, encode)?.unwrap_or_default();
+    let text = text.trim();
+    let (path, fields) = if is_path { text.split_once('?').unwrap_or((text, "")) } else { ("", text) };
+    if is_path {
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+    }
+    let own = url.query().map(|query| query.trim_end_matches('&').to_owned());
+    let fields = fields.trim_start_matches(['?', '&']);
+    let query = own.iter().map(String::as_str).chain([fields]).filter(|part| !part.is_empty()).collect::<Vec<_>>();
+    let query = query.join("&");
+    url.set_query((!query.is_empty()).then_some(query.as_str()));
+    Ok(url)
+}
+
 /// A URL that an answer may name: a relative one refers to the configured one.
 fn of_answer(template: &Template, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
     let text = template.render_in_place(scope, encode_in_url)?.unwrap_or_default();
@@ -158,7 +181,36 @@ impl fmt::Debug for UrlTemplate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{AnswerValue, AnswerValues, Position};
     use super::*;
+    use crate::record::json::RawJson;
+
+    #[track_caller]
+    fn check_appended(url: &str, text: &str, expected: &str) {
+        let value = AnswerValue::parse("v", false).expect("a path");
+        let root = RawJson::parse(r#"{"v": "a b&c=d"}"#).expect("JSON");
+        let values = AnswerValues::of([&value], Some(root)).expect("usable").expect("there");
+        let position = Position { values, page: 1, ..Position::default() };
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let scope = Scope { start: now, end: None, now, position: &position, entry: None, proof: ProofScope::None };
+        let template = Template::parse(text).expect("a template");
+        let found = appended(Url::parse(url).expect("a URL"), &template, &scope).expect("a URL");
+        assert_eq!(found.as_str(), expected, "{text} behind {url}");
+    }
+
+    #[test]
+    fn a_text_is_appended_properly_whatever_it_begins_with() {
+        for text in ["&page=2", "?page=2", "page=2", "&&page=2", " &page=2 "] {
+            check_appended("https://a.example/v1", text, "https://a.example/v1?page=2");
+            check_appended("https://a.example/v1?", text, "https://a.example/v1?page=2");
+            check_appended("https://a.example/v1?size=1", text, "https://a.example/v1?size=1&page=2");
+            check_appended("https://a.example/v1?size=1&", text, "https://a.example/v1?size=1&page=2");
+        }
+        check_appended("https://a.example/v1/?x=1", "/page/2?y=2", "https://a.example/v1/page/2?x=1&y=2");
+        check_appended("https://a.example/v1", "&c={res.v}", "https://a.example/v1?c=a%20b%26c=d");
+        check_appended("https://a.example/v1", "{res.v}", "https://a.example/v1?a%20b&c=d");
+        check_appended("https://a.example/v1", "&d=%2B+x", "https://a.example/v1?d=%2B+x");
+    }
 
     #[test]
     fn a_variable_stands_in_the_host_only_where_the_login_tells_it() {

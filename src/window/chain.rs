@@ -238,7 +238,7 @@ impl Chain {
         if self.has_passed_its_beginning(page.records) || self.has_ended_early() {
             return ChainStep::Done;
         }
-        if self.pages >= PAGES_MAX || self.empty >= EMPTY_PAGES_MAX {
+        if self.pages >= page.pages_max.unwrap_or(PAGES_MAX) || self.empty >= EMPTY_PAGES_MAX {
             return ChainStep::Pause;
         }
         ChainStep::On { is_repeated }
@@ -335,7 +335,14 @@ mod tests {
             };
             let records: Vec<SeenRecord> = ids.iter().zip(dates).map(seen).collect();
             let (request, next) = (print(request), next.map(print));
-            self.0.see(&Sight { request, moment: moment(second), records: &records, next, is_counted: false })
+            self.0.see(&Sight {
+                request,
+                moment: moment(second),
+                records: &records,
+                next,
+                is_counted: false,
+                pages_max: None,
+            })
         }
 
         fn checkpoint(&self) -> Option<i64> {

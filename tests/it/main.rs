@@ -39,6 +39,7 @@ mod memory;
 mod memory_budget;
 mod oauth;
 
+mod page_ends;
 mod probe;
 mod progress;
 mod records;

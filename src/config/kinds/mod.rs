@@ -9,6 +9,7 @@ pub(super) mod proof;
 pub(super) mod request;
 pub(super) mod settings;
 pub(super) mod step;
+pub(super) mod stop;
 pub(super) mod text;
 
 use serde_json::Value;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::pattern::{ORIGIN, nothing, one_or_more, or_filled_in, spelled_in_any_case};
+use super::pattern::{ORIGIN, filled, nothing, one_or_more, or_filled_in, spelled_in_any_case};
 use super::{Kind, Traits};
 use crate::config::place::Place;
 use crate::config::slips;
@@ -84,6 +84,24 @@ fn begins_in_answer(template: &Template) -> bool {
             is_relative || (is_in_host && is_next)
         }
         [] => false,
+    }
+}
+
+/// What is put behind a URL.
+pub(in crate::config) enum Append {}
+
+impl Kind for Append {
+    type Value<'v> = Template;
+
+    fn read(found: &Found<'_>) -> Option<Template> {
+        match Template::parse(&found.filled()?) {
+            Ok(template) => Some(template),
+            Err(error) => found.refuse(&error.to_string(), None),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        filled()
     }
 }
 

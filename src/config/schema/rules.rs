@@ -169,7 +169,8 @@ fn requests_hold_start() -> Vec<Value> {
     // A list of values is the same name several times; and what is filled in there may hold the start date.
     let filters = [vec!["filters"], vec!["next_request", "filters"]];
     let filled_in = format!("{START}|\\$\\{{");
-    parts.chain(filters.map(|way| has(&way, &holds_start(2, &filled_in)))).collect()
+    let append = has(&["next_request", "append"], &holds_start(0, START));
+    parts.chain([append]).chain(filters.map(|way| has(&way, &holds_start(2, &filled_in)))).collect()
 }
 
 /// A value with a text like the pattern in it, or so many levels below it.

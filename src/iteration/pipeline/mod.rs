@@ -271,9 +271,15 @@ impl<'a> Pipeline<'a> {
         let page = self.intake.chain.course().pages;
         match (next?, step) {
             (_, ChainStep::Circle) => Err(IterationError::Circle { page }),
+            (Some(_), ChainStep::Pause) if self.is_capped() => Err(IterationError::Capped { page }),
             (Some(_), ChainStep::Pause) => Err(IterationError::Pause { page }),
             _ => Ok(None),
         }
+    }
+
+    /// Whether as many pages were read as the config lets an iteration read.
+    fn is_capped(&self) -> bool {
+        self.plan.paging.pages_per_iteration().is_some_and(|max| self.intake.chain.pages() >= max)
     }
 
     /// Where in the chain the next request stands.
@@ -338,8 +344,9 @@ impl<'a> Pipeline<'a> {
                 .map_err(|cause| IterationError::Fetch { page, cause: cause.into() })
         };
         let (request, next) = (request(asked)?, next.map(request).transpose()?);
-        let is_counted = self.plan.paging.is_counted();
-        Ok(self.intake.step(&Sight { request, moment, records: seen, next, is_counted }))
+        let is_counted = self.plan.paging.ends_by_count(seen.is_empty());
+        let pages_max = self.plan.paging.pages_per_iteration();
+        Ok(self.intake.step(&Sight { request, moment, records: seen, next, is_counted, pages_max }))
     }
 
     /// Learns from the dates of a page, and tells which of its records lie below the window.
@@ -355,7 +362,8 @@ impl<'a> Pipeline<'a> {
 
     /// What the last page shows of others that nothing follows.
     fn note_last(&mut self, answer: &Answer, records: usize) {
-        if self.account.has_found_next || self.intake.observed.has_followed || records == 0 {
+        let is_followed = self.account.has_found_next || self.intake.observed.has_followed;
+        if is_followed || self.plan.paging.says_end() || records == 0 {
             return;
         }
         let root = answer.text.as_deref().and_then(|text| RawJson::parse(text).ok());

@@ -77,6 +77,7 @@ impl Pipeline<'_> {
         match step {
             ChainStep::On { .. } => Ok(next),
             ChainStep::Done => Ok(None),
+            ChainStep::Pause if self.is_capped() => Ok(None),
             ChainStep::Pause => Err(IterationError::Pause { page }),
             ChainStep::Circle => Err(IterationError::Circle { page }),
         }

@@ -59,22 +59,24 @@ pub(super) fn below<'a>(root: RawJson<'a>, steps: &[PathSegment]) -> Option<RawJ
 
 /// The same through texts that hold JSON, as JSON text. It ends, as what a text holds is shorter than the text.
 pub(super) fn below_texts(root: RawJson<'_>, steps: &[PathSegment]) -> Option<String> {
-    let (mut held, mut rest) = text_on_the_way(root, steps)?;
+    let (text, mut rest) = text_on_the_way(root, steps)?;
+    let mut held = text.scalar()?.into_owned();
     loop {
         let root = RawJson::parse(held.trim()).ok()?;
         if let Some(found) = below(root, rest) {
             return Some(found.text().to_owned());
         }
-        (held, rest) = text_on_the_way(root, rest)?;
+        let (text, left) = text_on_the_way(root, rest)?;
+        (held, rest) = (text.scalar()?.into_owned(), left);
     }
 }
 
 /// The first text that stands in the way of steps, and the steps that are left there.
-fn text_on_the_way<'s>(root: RawJson<'_>, steps: &'s [PathSegment]) -> Option<(String, &'s [PathSegment])> {
+fn text_on_the_way<'a, 's>(root: RawJson<'a>, steps: &'s [PathSegment]) -> Option<(RawJson<'a>, &'s [PathSegment])> {
     let mut here = root;
     for (at, step) in steps.iter().enumerate() {
         if here.kind() == JsonType::Text {
-            return Some((here.scalar()?.into_owned(), steps.get(at..)?));
+            return Some((here, steps.get(at..)?));
         }
         here = match step {
             PathSegment::Key(key) => here.member(key)?,

@@ -59,6 +59,9 @@ const PAGE: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, ke
 const OFFSET: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                           http_request: {url: 'https://api.example'}, filters: {offset: '{offset}', limit: 100}, \
                           json_paths: {data: items, data_date: date}}]";
+const VALUES: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                      http_request: {url: 'https://api.example'}, json_paths: {data: items, data_date: date}, \
+                      next_request: {append: '&page={res.info.page+1}', stop: {field: items}}}]";
 const UNIX: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                     http_request: {url: 'https://api.example'}, filters: {since: 1700000000}, \
                     json_paths: {data: items, data_date: date, next_url: next}}]";
@@ -109,6 +112,7 @@ const ROWS: &[Row] = &[
     row("", "a token or cursor for the next page", true, "`json_paths.next_token`, `{next_token}`", TOKEN),
     row("", "page numbers", true, "`{page}`", PAGE),
     row("", "offsets", true, "`{offset}`", OFFSET),
+    row("", "values of its answer in the next request", true, "`{res.PATH}` in `next_request`", VALUES),
     row("start date", "a query parameter: ISO 8601, a day", true, "`start_date_name`", DAY),
     row("", "UNIX seconds or milliseconds", true, "the same, with an example in `filters`", UNIX),
     row("", "a part of a filter, such as `date ge …`", true, "`{start_date}` in `filters`", IN_FILTER),

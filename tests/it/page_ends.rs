@@ -1,0 +1,122 @@
+//! Where pages end by what an answer says or by their number.
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::harness::{Asked, Fetcher, MockListener, MockServer, Reply};
+
+/// An entry whose parts are given, each as YAML of its own.
+fn entry(api: &str, listener: &str, query: &str, next: &str, paths: &str, more: &str) -> String {
+    format!(
+        "logzio: {{url: '{listener}', token: shipping-token-1}}\nauth_apis:\n  - type: general\n    name: events\n    \
+         credentials: {{id: i, key: the-key}}\n    settings: {{time_interval: 1s, checkpoint: window}}\n    \
+         start_date_name: since\n    http_request: {{url: '{api}/events{query}'}}\n    json_paths: {{{paths}}}\n    \
+         next_request: {{{next}}}\n{more}"
+    )
+}
+
+/// Page `number` of so many, with two records each.
+fn page(number: u64, pages: u64) -> Value {
+    static BEGUN: LazyLock<DateTime<Utc>> = LazyLock::new(Utc::now);
+    let date = |id: u64| {
+        (*BEGUN - TimeDelta::minutes(60) + TimeDelta::seconds(id as i64)).to_rfc3339_opts(SecondsFormat::Secs, true)
+    };
+    let records = (2 * number - 2..2 * number).map(|id| json!({ "id": id, "date": date(id) }));
+    json!({ "result": records.collect::<Vec<_>>(), "page": number, "more": number < pages })
+}
+
+/// An API of so many pages, and pages beyond them without records.
+fn pages(pages: u64) -> MockServer {
+    MockServer::start(move |asked, _| {
+        let number: u64 = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
+        match number <= pages {
+            true => Reply::json(&page(number, pages).to_string()),
+            false => Reply::json(&json!({ "result": [], "page": number, "more": false }).to_string()),
+        }
+    })
+}
+
+/// The pages that were asked for.
+fn asked(api: &MockServer) -> Vec<String> {
+    let page = |asked: &Asked| asked.raw_field("page").unwrap_or("1").to_owned();
+    api.asked().iter().map(page).collect()
+}
+
+fn ids(count: u64) -> Vec<u64> {
+    (0..count).collect()
+}
+
+const COUNTED: &str = "append: '&page={res.page+1}'";
+const PATHS: &str = "data: result, data_date: date, id: id";
+
+#[test]
+fn a_stop_rule_ends_the_pages_and_what_is_appended_is_joined_to_the_first_url() {
+    for (query, path) in [("", "/events?since="), ("?size=2", "/events?size=2&since=")] {
+        let api = pages(3);
+        let listener = MockListener::start();
+        let next = format!("{COUNTED}, stop: {{field: more, condition: equals, value: false}}");
+        Fetcher::new(&entry(api.url(), listener.url(), query, &next, PATHS, "")).once().assert_code(0);
+        assert_eq!(listener.ids(), ids(6));
+        assert_eq!(asked(&api), ["1", "2", "3"]);
+        let last = api.asked().pop().unwrap();
+        let whole = format!("{}?{}", last.path, last.query);
+        assert!(whole.starts_with(path) && whole.ends_with("&page=3"), "{whole}");
+    }
+}
+
+#[test]
+fn empty_pages_in_the_middle_end_nothing_where_the_answer_says_which_is_the_last() {
+    let api = MockServer::start(|asked, _| {
+        let number: u64 = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
+        let records = if number == 1 { 1 } else { 2 };
+        match number {
+            1 | 7 => Reply::json(
+                &json!({ "page": number, "more": number < 7, "result": page(records, 9)["result"] }).to_string(),
+            ),
+            _ => Reply::json(&json!({ "result": [], "page": number, "more": number < 7 }).to_string()),
+        }
+    });
+    let listener = MockListener::start();
+    let next = format!("{COUNTED}, stop: {{field: more, condition: equals, value: false}}");
+    Fetcher::new(&entry(api.url(), listener.url(), "", &next, PATHS, "")).once().assert_code(0);
+    assert_eq!((listener.ids(), asked(&api).len()), (ids(4), 7));
+}
+
+#[test]
+fn a_stop_rule_is_asked_of_the_first_answer() {
+    let api = pages(1);
+    let listener = MockListener::start();
+    let next = format!("{COUNTED}, stop: {{field: more, value: false}}");
+    Fetcher::new(&entry(api.url(), listener.url(), "", &next, PATHS, "")).once().assert_code(0);
+    assert_eq!((listener.ids(), asked(&api).len()), (ids(2), 1));
+}
+
+#[test]
+fn a_number_of_pages_is_their_end_where_nothing_else_says_it() {
+    for (most, expected) in [(0, 1), (1, 2), (9, 6)] {
+        let api = pages(3);
+        let listener = MockListener::start();
+        let next = format!("{COUNTED}, max_pages: {most}");
+        Fetcher::new(&entry(api.url(), listener.url(), "", &next, PATHS, "")).once().assert_code(0);
+        assert_eq!(asked(&api).len(), expected, "max_pages {most}: {:?}", asked(&api));
+        assert_eq!(listener.ids(), ids(2 * expected.min(3) as u64), "max_pages {most}");
+    }
+}
+
+#[test]
+fn a_number_of_pages_beside_a_stop_rule_leaves_the_rest_to_the_next_iterations() {
+    let api = pages(4);
+    let listener = MockListener::start();
+    let next = format!("{COUNTED}, stop: {{field: more, condition: equals, value: false}}, max_pages: 1");
+    let config = entry(api.url(), listener.url(), "", &next, PATHS, "").replace(", checkpoint: window", "");
+    let first = Fetcher::new(&config).once().assert_code(0).assert_says("next_request.max_pages");
+    assert_eq!(listener.ids(), ids(4));
+    assert!(!first.read("last_start_dates.txt").contains("events:"), "the checkpoint moves at the end of the pages");
+    let second = Fetcher::again(first).once().assert_code(0);
+    let third = Fetcher::again(second).once().assert_code(0);
+    assert_eq!(listener.ids(), ids(8), "nothing lost, nothing twice");
+    assert!(third.read("last_start_dates.txt").contains("events:"), "{}", third.read("last_start_dates.txt"));
+    assert_eq!(asked(&api).iter().filter(|page| *page == "1").count(), 1, "{:?}", asked(&api));
+}
