@@ -136,9 +136,21 @@ pub struct Condition {
 pub struct ResponseRule {
     /// What their bodies are (`response.format`).
     pub format: Format,
+    /// What is taken for a record (`response.records`).
+    pub records: RecordRule,
     /// The statuses of answers without records (`response.empty_statuses`), besides 204. They are believed unless a web
     /// page comes with them.
     pub empty_statuses: Vec<StatusCode>,
+}
+
+/// What is taken for a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordRule {
+    /// What JSON says it is: a text is a text.
+    #[default]
+    Strict,
+    /// Whatever comes: texts that hold JSON are opened, and an answer that is no JSON is a record.
+    Any,
 }
 
 /// Where a request's credentials come from.

@@ -19,7 +19,9 @@ use super::secrets::{self, redactor};
 use super::section::{LIKENESS_MIN, Section};
 use super::value::Found;
 use crate::http::ClientIdentity;
-use crate::plan::{AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, StartPolicy, TokenRequest};
+use crate::plan::{
+    AGE_MARGIN, Auth, CheckpointKind, EndPolicy, Overlap, Plan, RecordRule, ResponseRule, StartPolicy, TokenRequest,
+};
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
 use crate::template::{Granularity, RequestTemplate};
@@ -90,6 +92,7 @@ impl<'v> Entries<'v> {
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
         let start = start_policy(entry, named, has_id);
         let rate = entry.read(&keys::RATE_LIMIT);
+        let records = entry.read(&keys::RECORDS).unwrap_or_default();
         let (mut request, configured) = request?;
         request.write_in_zone(zone);
         let (auth, (paging, next_url), mut steps) = (auth?, paging?, steps??);
@@ -108,7 +111,7 @@ impl<'v> Entries<'v> {
             interval: interval?,
             start: StartPolicy { configured, granularity, end, ..start },
             until: None,
-            response: response(entry),
+            response: ResponseRule { records, ..response(entry) },
             paths,
             paging,
             steps: Vec::new(),
@@ -191,7 +194,8 @@ impl<'v> Entries<'v> {
     }
 
     fn paths(&self, entry: &Section<'_>, named: &NamedType, checkpoint: CheckpointKind, zone: Zone) -> Option<Paths> {
-        let data = match entry.has(&keys::FORMAT) && !entry.has(&keys::DATA) {
+        let may_be_whole = entry.has(&keys::FORMAT) || entry.read(&keys::RECORDS) == Some(RecordRule::Any);
+        let data = match may_be_whole && !entry.has(&keys::DATA) {
             true => JsonPath::parse(WHOLE_ANSWER).ok().map(|path| (path, false)),
             false => entry.read(&keys::DATA),
         };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::kinds::entry::{
     ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, IdPathsKind, Name,
-    NextLink, OptionalPath, PageSize, Path, StartName, Statuses, TypeName, ValueLocator,
+    NextLink, OptionalPath, PageSize, Path, RecordsName, StartName, Statuses, TypeName, ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
@@ -236,6 +236,10 @@ keys! {
     ERROR: ErrorPath = Both "json_paths.error", Else("`error`, `errors`, `success: false`, `status: error`");
     /// What the body is: `json`, `ndjson` (one JSON value per line) or `csv`. gzip and zip files are opened.
     FORMAT: FormatName = Both "response.format", Else("its content type or its first bytes tell");
+    /// `any`: whatever stands at `json_paths.data` is a record or a list of them. A text that holds a JSON object is that object,
+    /// also on the way of the path; 0 and false are no records. An answer that is no JSON is a record where the whole answer
+    /// is, and an empty one holds none. `strict`: texts are texts.
+    RECORDS: RecordsName = Both "response.records", Else("`strict`");
     /// Statuses that mean "nothing here", like `404`, unless a web page comes with them.
     EMPTY_STATUSES: Statuses = Both "response.empty_statuses", Else("204");
     /// The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.

@@ -3,7 +3,7 @@
 use super::keys;
 use super::section::Section;
 use crate::paging::Paging;
-use crate::plan::{Plan, Poll, ResponseRule, StepPlan};
+use crate::plan::{Plan, Poll, RecordRule, ResponseRule, StepPlan};
 use crate::record::{ErrorRule, Paths, Zone};
 use crate::template::RequestTemplate;
 
@@ -43,6 +43,7 @@ impl StepParts {
 pub(super) fn response(entry: &Section<'_>) -> ResponseRule {
     ResponseRule {
         format: entry.read(&keys::FORMAT).unwrap_or_default(),
+        records: RecordRule::default(),
         empty_statuses: entry.read(&keys::EMPTY_STATUSES).unwrap_or_default(),
     }
 }

@@ -12,7 +12,8 @@ use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, flaw, refusal};
 use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
-use crate::plan::Plan;
+use crate::plan::{Plan, RecordRule};
+use crate::record::any;
 use crate::runtime::beside_the_runtime;
 use crate::text::Redactor;
 use crate::transport::Transport;
@@ -90,10 +91,25 @@ impl Attempt<'_> {
         }
         let decoded = self.decode(bytes, (url, redactor), &without_records.headers, room).await?;
         let Decoded { text, was_lossy, is_made } = decoded;
+        if self.plan.response.records == RecordRule::Any && text.trim().is_empty() {
+            return Ok(Got { answer: without_records, status, flaw: None });
+        }
         // What was made here is whole.
         let flaw = if is_made { None } else { flaw::of(&text) };
         let flaw = flaw.map(|flaw| flawed(flaw, url, status, redactor));
+        let text = if flaw.is_none() { self.with_records(text) } else { text };
         Ok(Got { answer: Answer { text: Some(text), was_lossy, ..without_records }, status, flaw })
+    }
+
+    /// The text of a body in which records are objects, where the config takes whatever comes for a record.
+    fn with_records(self, text: String) -> String {
+        match self.plan.response.records {
+            RecordRule::Strict => text,
+            RecordRule::Any => {
+                let unfolded = beside_the_runtime(text.len(), || any::unfolded(&text, &self.plan.paths.data));
+                unfolded.unwrap_or(text)
+            }
+        }
     }
 
     /// The text of a body. Where more is made out of it than it is, room is taken before that is in memory.

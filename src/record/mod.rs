@@ -5,6 +5,7 @@
 //! where an RFC 9535 path asks for more than steps.
 
 pub mod answer;
+pub mod any;
 pub mod date;
 mod fingerprint;
 pub mod json;

@@ -15,7 +15,7 @@ use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
 use parse::{form, parts, query};
-use walk::{ask, below, below_texts, element, keeps, walk};
+use walk::{ask, below, below_texts, element, keeps, unfolded, walk};
 
 pub use walk::what_is_there;
 
@@ -213,6 +213,20 @@ impl JsonPath {
             (None, PathForm::Steps { steps, .. }) => below_texts(root, steps).map(Cow::Owned),
             (None, _) => None,
         }
+    }
+
+    /// Whether it is the root itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        matches!(&self.form, PathForm::Steps { steps, .. } if steps.is_empty())
+    }
+
+    /// The page with JSON in the places of the texts on the way that hold it, of so many at most; `None` where there is none.
+    #[must_use]
+    pub fn unfolded(&self, root: RawJson<'_>, texts_max: usize) -> Option<String> {
+        let PathForm::Steps { literal, steps } = &self.form else { return None };
+        let has_literal = literal.as_ref().is_some_and(|key| root.member(key).is_some());
+        if has_literal { None } else { unfolded(root, steps, texts_max) }
     }
 
     /// The first value at the path that is not `null`.

@@ -1,4 +1,4 @@
-//! Where pages end by what an answer says or by their number.
+//! Where pages end by what an answer says or by their number, and answers that are read as they come.
 
 use std::sync::LazyLock;
 
@@ -119,4 +119,38 @@ fn a_number_of_pages_beside_a_stop_rule_leaves_the_rest_to_the_next_iterations()
     assert_eq!(listener.ids(), ids(8), "nothing lost, nothing twice");
     assert!(third.read("last_start_dates.txt").contains("events:"), "{}", third.read("last_start_dates.txt"));
     assert_eq!(asked(&api).iter().filter(|page| *page == "1").count(), 1, "{:?}", asked(&api));
+}
+
+/// What is shipped of an answer that is read as it comes, without the type.
+fn shipped(paths: &str, answer: &str) -> Vec<Value> {
+    let answer = answer.to_owned();
+    let api = MockServer::start(move |_, _| Reply::json(&answer));
+    let listener = MockListener::start();
+    let config = entry(api.url(), listener.url(), "", "", paths, "    response: {records: any}\n");
+    Fetcher::new(&config).once().assert_code(0);
+    let lines = listener.lines();
+    let mut records: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    records.iter_mut().filter_map(Value::as_object_mut).for_each(|record| drop(record.remove("type")));
+    records
+}
+
+#[test]
+fn an_answer_is_read_as_it_comes() {
+    assert_eq!(shipped("", "{\"status\": \"ok\", \"n\": 1}"), [json!({ "status": "ok", "n": 1 })]);
+    assert_eq!(shipped("", "[{\"n\": 1}, {\"n\": 2}]"), [json!({ "n": 1 }), json!({ "n": 2 })]);
+    assert_eq!(shipped("", "{\"a\": 1}\n{\"a\": 2}\n"), [json!({ "a": 1 }), json!({ "a": 2 })]);
+    assert_eq!(shipped("", "line one\nline two é\n"), [json!({ "message": "line one\nline two é\n" })]);
+    let held = json!({ "hits": [{ "n": 1 }, "{\"n\": 2}", "text", 3] }).to_string();
+    let expected = [json!({ "n": 1 }), json!({ "n": 2 }), json!({ "message": "text" }), json!({ "message": 3 })];
+    assert_eq!(shipped("data: hits.hits", &json!({ "hits": held, "id": "x" }).to_string()), expected);
+    assert_eq!(shipped("data: data", "\u{feff}{\"data\": [{\"id\": 1}]}"), [json!({ "id": 1 })]);
+}
+
+#[test]
+fn an_empty_answer_holds_no_records() {
+    let api = MockServer::start(|_, _| Reply::json(""));
+    let listener = MockListener::start().may_be_idle();
+    let config = entry(api.url(), listener.url(), "", "", "", "    response: {records: any}\n");
+    Fetcher::new(&config).once().assert_code(0);
+    assert!(listener.ids().is_empty());
 }

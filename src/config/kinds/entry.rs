@@ -12,6 +12,7 @@ use crate::config::place::Place;
 use crate::config::value::{Found, Text};
 use crate::decode::Format;
 use crate::paging::{LinkPart, LinkSource, Locator, MoreFlag};
+use crate::plan::RecordRule;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, IdPaths};
 
@@ -354,6 +355,26 @@ impl Kind for FormatName {
 
     fn schema(_: Place) -> Value {
         spelled_in_any_case(&["json", "ndjson", "csv"], None)
+    }
+}
+
+/// How the records of an answer are read.
+pub(in crate::config) enum RecordsName {}
+
+impl Kind for RecordsName {
+    type Value<'v> = RecordRule;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<RecordRule> {
+        match found.text()?.to_ascii_lowercase().as_str() {
+            "any" => Some(RecordRule::Any),
+            "strict" => Some(RecordRule::Strict),
+            _ => found.refuse("it should be any or strict", None),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&["any", "strict"], None)
     }
 }
 

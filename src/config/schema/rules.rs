@@ -112,7 +112,7 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
     let left = left.filter_map(|key| match key.path {
         "start_date_name" => None,
         "json_paths.data" if named.fills("response.format") => None,
-        "json_paths.data" => Some(any_way(&["json_paths.data", "response.format"])),
+        "json_paths.data" => Some(data_or_whole_answer()),
         "json_paths.data_date" if !named.odata && named.fills("json_paths.cursor") => None,
         "json_paths.data_date" if !named.odata => Some(date_or_position()),
         path => Some(one_of_the_names(path)),
@@ -136,6 +136,13 @@ fn one_of_the_names(path: &str) -> Value {
 fn any_way(paths: &[&str]) -> Value {
     let ways = paths.iter().map(|path| has(&path.split('.').collect::<Vec<_>>(), &filled()));
     json!({ "anyOf": ways.collect::<Vec<_>>() })
+}
+
+/// The path of the records, or what says that the answer itself holds them.
+fn data_or_whole_answer() -> Value {
+    let any = spelled_in_any_case(&["any"], None);
+    let paths = any_way(&["json_paths.data", "response.format"]);
+    json!({ "anyOf": [paths, has(&["response", "records"], &any)] })
 }
 
 /// The path of the date, or what keeps the place without dates.

@@ -71,6 +71,28 @@ pub(super) fn below_texts(root: RawJson<'_>, steps: &[PathSegment]) -> Option<St
     }
 }
 
+/// The page with JSON in the places of the texts on the way of steps that hold it, one after the other.
+pub(super) fn unfolded(root: RawJson<'_>, steps: &[PathSegment], texts_max: usize) -> Option<String> {
+    let mut page: Option<String> = None;
+    for _ in 0..texts_max {
+        let here = page.as_deref().unwrap_or(root.text());
+        let next = RawJson::parse(here).ok().and_then(|root| with_text_unfolded(root, steps));
+        let Some(next) = next else { break };
+        page = Some(next);
+    }
+    page
+}
+
+/// The page with JSON in the place of the first text on the way of steps, where that holds some.
+fn with_text_unfolded(root: RawJson<'_>, steps: &[PathSegment]) -> Option<String> {
+    let (text, _) = text_on_the_way(root, steps)?;
+    let held = text.scalar()?;
+    let held = RawJson::parse(held.trim()).ok()?;
+    let at = text.offset_in(root);
+    let (before, after) = (root.text().get(..at)?, root.text().get(at + text.text().len()..)?);
+    Some([before, held.text(), after].concat())
+}
+
 /// The first text that stands in the way of steps, and the steps that are left there.
 fn text_on_the_way<'a, 's>(root: RawJson<'a>, steps: &'s [PathSegment]) -> Option<(RawJson<'a>, &'s [PathSegment])> {
     let mut here = root;

@@ -66,6 +66,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("auth_apis.next_request.max_pages", "100001"),
     ("auth_apis.next_request.stop", "{field: a, condition: sometimes}"),
     ("auth_apis.next_request.stop", "{field: a, value: [1]}"),
+    ("auth_apis.response.records", "some"),
     ("auth_apis.hosts", "''"),
     ("auth_apis.hosts", "['host/path']"),
     ("auth_apis.hosts", "['*']"),
