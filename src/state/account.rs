@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::steps::StepsState;
-use crate::template::Captured;
+use crate::template::CapturedValues;
 use crate::window::{
     ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
 };
@@ -63,12 +63,15 @@ pub struct ApiState {
     /// Where the last iteration was cut.
     #[serde(rename = "place")]
     pub progress: Option<Progress>,
-    /// What the next iteration goes on with, where the API gives such a thing (`json_paths.cursor`).
-    pub cursor: Option<Captured>,
-    /// When that cursor came, or was written into the text file.
-    pub cursor_since: Option<DateTime<Utc>>,
-    /// The cursor that the text file said when this was saved; it is about to say the one above.
-    pub written_cursor: Option<Captured>,
+    /// What the next iteration goes on with, where the API gives such a thing (`json_paths.cursor`, `next_iteration`).
+    #[serde(rename = "cursor")]
+    pub captured: CapturedValues,
+    /// When that came, or was written into the text file.
+    #[serde(rename = "cursor_since")]
+    pub captured_since: Option<DateTime<Utc>>,
+    /// What the text file said of it when this was saved; it is about to say the above.
+    #[serde(rename = "written_cursor")]
+    pub written_values: CapturedValues,
     /// What is known of the entries that steps ask about.
     pub steps: StepsState,
     /// Where the next slice of the window begins, where others of it are complete.
@@ -187,11 +190,11 @@ impl ApiState {
         }
     }
 
-    /// Keeps a cursor for the next request, or drops it.
-    pub fn keep_cursor(&mut self, cursor: Option<Captured>, now: DateTime<Utc>) {
-        if self.cursor != cursor {
-            self.cursor_since = cursor.is_some().then_some(now);
-            self.cursor = cursor;
+    /// Keeps what the next iteration goes on with; nothing drops what was kept.
+    pub fn keep(&mut self, captured: CapturedValues, now: DateTime<Utc>) {
+        if self.captured != captured {
+            self.captured_since = (!captured.is_empty()).then_some(now);
+            self.captured = captured;
         }
     }
 

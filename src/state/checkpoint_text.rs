@@ -1,7 +1,7 @@
 //! What `last_start_dates.txt` says: a line for each API, the last one of a name counts. Pure.
 //!
 //! `NAME: DATE`, where the API gives a cursor `NAME: DATE {"cursor":"…"}`, and where no date is known yet
-//! `NAME: {"cursor":"…"}`. What follows the name and the date is one JSON object on the same line; members with other names
+//! `NAME: {"cursor":"…"}`; what `next_iteration` goes on with stands there by the names of its variables, as `"res.PATH"`. What follows the name and the date is one JSON object on the same line; members with other names
 //! are kept as they are.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,10 +12,8 @@ use serde_json::value::RawValue;
 
 use super::in_place;
 use crate::record::date;
-use crate::template::Captured;
+use crate::template::{Captured, CapturedValues};
 
-/// The member of a line's object that holds the cursor.
-const CURSOR: &str = "cursor";
 /// At so many places of a line an object is looked for: a name has fewer braces in it, and a line of nothing but braces
 /// takes no time.
 const OPENINGS_MAX: usize = 64;
@@ -25,21 +23,21 @@ const OPENINGS_MAX: usize = 64;
 pub struct Checkpoint {
     /// The newest date delivered; none where no record ever had one.
     pub date: Option<DateTime<Utc>>,
-    /// What answers gave to go on with, by the name of the path: the cursor.
-    values: BTreeMap<String, Captured>,
+    /// What answers gave to go on with, the cursor among it.
+    pub values: CapturedValues,
 }
 
 impl Checkpoint {
     /// From a date and a cursor, either of which may be absent.
     #[must_use]
     pub fn new(date: Option<DateTime<Utc>>, cursor: Option<Captured>) -> Self {
-        Self { date, values: cursor.map(|cursor| (CURSOR.to_owned(), cursor)).into_iter().collect() }
+        Self { date, values: CapturedValues::of_cursor(cursor) }
     }
 
     /// The cursor, where there is one.
     #[must_use]
     pub fn cursor(&self) -> Option<&Captured> {
-        self.values.get(CURSOR)
+        self.values.cursor()
     }
 
     /// Whether it says nothing, so that it needs no line.
@@ -50,19 +48,12 @@ impl Checkpoint {
 
     /// As it stands behind the name.
     fn text(&self) -> String {
-        let members = self.values.iter().map(|(name, value)| format!("{}:{}", quoted(name), value.json()));
-        let object = members.collect::<Vec<_>>().join(",");
         match self.date.map(date::format) {
-            Some(date) if object.is_empty() => date,
-            Some(date) => format!("{date} {{{object}}}"),
-            None => format!("{{{object}}}"),
+            Some(date) if self.values.is_empty() => date,
+            Some(date) => format!("{date} {}", self.values.json()),
+            None => self.values.json(),
         }
     }
-}
-
-/// A text as JSON.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// What the file says.
@@ -143,7 +134,7 @@ impl Line {
                 Some(name) => Some((name, None, values)),
                 None => dated(before).map(|(name, date)| (name, Some(date), values)),
             },
-            None => dated(line).map(|(name, date)| (name, Some(date), BTreeMap::new())),
+            None => dated(line).map(|(name, date)| (name, Some(date), CapturedValues::default())),
         };
         match understood {
             Some((name, date, values)) if !name.trim().is_empty() => {
@@ -172,7 +163,7 @@ fn dated(line: &str) -> Option<(&str, DateTime<Utc>)> {
 ///
 /// There is one at most, whatever the name and the values hold: what begins inside of an object and ends with it has a
 /// brace or a quote too many.
-fn object_behind(line: &str) -> Option<(&str, BTreeMap<String, Captured>)> {
+fn object_behind(line: &str) -> Option<(&str, CapturedValues)> {
     if !line.ends_with('}') {
         return None;
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::account::ApiState;
 use super::checkpoint_text::Checkpoint;
+use crate::template::CapturedValues;
 
 /// How the user's file differs from what the fetcher wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +36,29 @@ impl ApiState {
 
     /// The same where only the cursor may differ. Without it and without a date the whole line is gone.
     fn cursor_edit(&self, written: &Checkpoint) -> Option<Edit> {
-        match written.cursor() {
+        match written.values.is_empty() {
             _ if self.is_own_cursor(written) => None,
-            Some(_) => Some(Edit::Cursor),
-            None if written.date.is_none() => Some(Edit::Back),
-            None => Some(Edit::NoCursor),
+            false => Some(Edit::Cursor),
+            true if written.date.is_none() => Some(Edit::Back),
+            true => Some(Edit::NoCursor),
         }
     }
 
     fn is_own_cursor(&self, written: &Checkpoint) -> bool {
-        let cursor = written.cursor();
-        cursor == self.cursor.as_ref() || cursor == self.written_cursor.as_ref()
+        written.values == self.captured || written.values == self.written_values
     }
 
     /// What the text file says where all is written.
     #[must_use]
     pub fn line(&self) -> Checkpoint {
-        Checkpoint::new(self.checkpoint, self.cursor.clone())
+        Checkpoint { date: self.checkpoint, values: self.captured.clone() }
     }
 
     /// Takes over what the text file says, where nobody edited it.
     pub fn take_over(&mut self, written: &Checkpoint) {
         self.checkpoint = written.date;
         self.prepared_checkpoint = None;
-        self.written_cursor = written.cursor().cloned();
+        self.written_values = written.values.clone();
     }
 
     /// What comes of an edit of the text file.
@@ -66,7 +66,7 @@ impl ApiState {
     pub fn edited(&self, edit: Edit, written: &Checkpoint, now: DateTime<Utc>) -> Self {
         // Beside a date that was edited, a cursor that wasn't belongs to the date before.
         let is_stale = matches!(edit, Edit::Back | Edit::On) && self.is_own_cursor(written);
-        let cursor = written.cursor().filter(|_| !is_stale).cloned();
+        let captured = if is_stale { CapturedValues::default() } else { written.values.clone() };
         let mut after = match edit {
             Edit::Back => self.restarted(written.date),
             Edit::Cursor => self.restarted(self.checkpoint),
@@ -75,8 +75,8 @@ impl ApiState {
             Edit::NoCursor => self.clone(),
         };
         (after.progress, after.prepared_checkpoint, after.checkpoint) = (None, None, written.date);
-        after.keep_cursor(cursor, now);
-        after.written_cursor = written.cursor().cloned();
+        after.keep(captured, now);
+        after.written_values = written.values.clone();
         after
     }
 }
@@ -111,8 +111,8 @@ mod tests {
         let before = ApiState {
             ledger: 1,
             checkpoint: at("2024-05-02"),
-            cursor: cursor("c2"),
-            written_cursor: cursor("c1"),
+            captured: CapturedValues::of_cursor(cursor("c2")),
+            written_values: CapturedValues::of_cursor(cursor("c1")),
             ..ApiState::default()
         };
         let written = Checkpoint::new(at(date), cursor(written));
@@ -125,23 +125,23 @@ mod tests {
     fn a_cursor_that_was_edited_counts_and_one_of_before_a_crash_does_not() {
         for own in ["c2", "c1"] {
             let (edit, _, after) = edited("2024-05-02", own);
-            assert_eq!((edit, after.cursor), (None, cursor("c2")), "{own}");
+            assert_eq!((edit, after.captured.cursor()), (None, cursor("c2").as_ref()), "{own}");
         }
         let (edit, before, after) = edited("2024-05-02", "c9");
         assert_eq!(
-            (edit, after.cursor.clone(), after.checkpoint),
-            (Some(Edit::Cursor), cursor("c9"), before.checkpoint)
+            (edit, after.captured.cursor(), after.checkpoint),
+            (Some(Edit::Cursor), cursor("c9").as_ref(), before.checkpoint)
         );
         assert_ne!(after.ledger, before.ledger, "what comes from there on is shipped, whether it was before or not");
-        assert!(after.cursor_since.is_some() && after.edit(&after.line()).is_none(), "it is obeyed once");
+        assert!(after.captured_since.is_some() && after.edit(&after.line()).is_none(), "it is obeyed once");
         let (edit, before, after) = edited("2024-05-02", "");
         assert_eq!(
-            (edit, after.cursor, after.ledger),
-            (Some(Edit::NoCursor), None, before.ledger),
+            (edit, after.captured.is_empty(), after.ledger),
+            (Some(Edit::NoCursor), true, before.ledger),
             "what was delivered is known"
         );
         let (edit, before, after) = edited("", "");
-        assert_eq!((edit, after.cursor), (Some(Edit::Back), None), "the line is gone");
+        assert_eq!((edit, after.captured.is_empty()), (Some(Edit::Back), true), "the line is gone");
         assert_ne!(after.ledger, before.ledger);
     }
 
@@ -151,18 +151,23 @@ mod tests {
             for (written, kept) in [("c2", ""), ("c1", ""), ("", ""), ("c9", "c9")] {
                 let (found, _, after) = edited(date, written);
                 assert_eq!((found, after.checkpoint), (Some(edit), at(date)), "{date} {written}");
-                assert_eq!(after.cursor, cursor(kept), "{date} {written}");
+                assert_eq!(after.captured.cursor(), cursor(kept).as_ref(), "{date} {written}");
             }
         }
     }
 
     #[test]
     fn a_line_without_a_date_that_is_gone_starts_over() {
-        let before = ApiState { ledger: 1, cursor: cursor("c2"), written_cursor: cursor("c2"), ..ApiState::default() };
+        let before = ApiState {
+            ledger: 1,
+            captured: CapturedValues::of_cursor(cursor("c2")),
+            written_values: CapturedValues::of_cursor(cursor("c2")),
+            ..ApiState::default()
+        };
         assert_eq!(before.edit(&before.line()), None);
         assert_eq!(before.edit(&Checkpoint::default()), Some(Edit::Back));
         // Of a version that kept the cursor in the store alone.
-        let old = ApiState { written_cursor: None, checkpoint: at("2024-05-02"), ..before };
+        let old = ApiState { written_values: CapturedValues::default(), checkpoint: at("2024-05-02"), ..before };
         assert_eq!(old.edit(&Checkpoint::new(at("2024-05-02"), None)), None);
     }
 

@@ -249,7 +249,7 @@ fn obey(
     for (name, checkpoint) in by_name {
         accounts.entry(name).or_insert_with(|| {
             let mut account = ApiState { checkpoint: checkpoint.date, ..ApiState::blank() };
-            account.keep_cursor(checkpoint.cursor().cloned(), now);
+            account.keep(checkpoint.values.clone(), now);
             account.take_over(&checkpoint);
             account
         });
@@ -269,12 +269,12 @@ fn put_back(store: Option<&StoreFile>, api: &str, account: &ApiState, written: &
     let was_used = account.past.back().is_some_and(|past| past.at > last.at);
     let is_put_back = last.name == api && last.before.line() == *written && !was_used;
     let undone = if is_put_back { store.undo(written).ok()? } else { None };
-    undone.map(|change| ApiState { written_cursor: change.before.cursor.clone(), ..change.before })
+    undone.map(|change| ApiState { written_values: change.before.captured.clone(), ..change.before })
 }
 
 fn tell_edit(api: &str, edit: Edit, before: &ApiState, after: &ApiState) {
     let (from, to) = (shown(before.checkpoint), shown(after.checkpoint));
-    if before.cursor.is_some() && after.cursor.is_none() && edit != Edit::NoCursor {
+    if !before.captured.is_empty() && after.captured.is_empty() && edit != Edit::NoCursor {
         tracing::info!(
             api,
             "the cursor belongs to the checkpoint of before, and is dropped; the window begins at the date"

@@ -171,7 +171,7 @@ impl OpenState<'_> {
         let (from, to) = (shown(before.checkpoint), shown(checkpoint));
         let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
         let (after, is_later) = (before.restarted(checkpoint), checkpoint > before.checkpoint);
-        let cursor = if before.cursor.is_some() { "The cursor is dropped.\n" } else { "" };
+        let cursor = if !before.captured.is_empty() { "The cursor is dropped.\n" } else { "" };
         let change = Change { at: now, what, name: name.to_owned(), before };
         store.change(&[(change, after.clone())]).map_err(|cause| {
             let what = "can't be written; the next start finds the new checkpoint in the text file";
@@ -212,7 +212,7 @@ impl OpenState<'_> {
         self.checkpoints.set(&name, &change.before.line()).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, the checkpoint stays: {cause}"))
         })?;
-        let account = ApiState { written_cursor: change.before.cursor.clone(), ..change.before };
+        let account = ApiState { written_values: change.before.captured.clone(), ..change.before };
         let save = Write::Save { name: name.clone(), account: Box::new(account.clone()) };
         store.write(fastrand::u64(..), std::iter::once(&save)).map_err(unwritable)?;
         let text = format!(

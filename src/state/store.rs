@@ -437,7 +437,7 @@ fn take_back(transaction: &WriteTransaction, written: &Checkpoint) -> Result<Opt
     let announced = ApiState {
         checkpoint: written.date,
         prepared_checkpoint: change.before.checkpoint,
-        written_cursor: written.cursor().cloned(),
+        written_values: written.values.clone(),
         ..change.before.clone()
     };
     accounts.insert(change.name.as_str(), to_json(&announced)?.as_slice())?;

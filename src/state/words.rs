@@ -64,8 +64,8 @@ pub(super) fn account_in_words(
     }
     let ago = account.checkpoint.map(|date| format!(", {}", ago(date, now))).unwrap_or_default();
     lines.add("checkpoint", &format!("{}{ago}", shown(account.checkpoint)));
-    if let Some(cursor) = cursor_in_words(account, plan, now) {
-        lines.add("cursor", &cursor);
+    if let Some((label, position)) = position_in_words(account, plan, now) {
+        lines.add(label, &position);
     }
     if let Some(plan) = plan {
         lines.add("overlap", &overlap_in_words(account, plan.start.overlap));
@@ -117,16 +117,21 @@ impl StateText {
     }
 }
 
-/// The cursor as it stands in the text file, shortened, and since when it is kept.
-fn cursor_in_words(account: &ApiState, plan: Option<&Plan>, now: DateTime<Utc>) -> Option<String> {
-    let json = account.cursor.as_ref()?.json();
-    let shown = plan.map_or_else(|| json.to_owned(), |plan| plan.redactor.redact(json));
+/// What the next iteration goes on with, as it stands in the text file, shortened, and since when it is kept; with its
+/// label.
+fn position_in_words(account: &ApiState, plan: Option<&Plan>, now: DateTime<Utc>) -> Option<(&'static str, String)> {
+    let (label, json) = match account.captured.cursor() {
+        _ if account.captured.is_empty() => return None,
+        Some(cursor) if account.captured.iter().count() == 1 => ("cursor", cursor.json().to_owned()),
+        _ => ("position", account.captured.json()),
+    };
+    let shown = plan.map_or_else(|| json.clone(), |plan| plan.redactor.redact(&json));
     let shown = match shown.char_indices().nth(CURSOR_CHARS_MAX) {
         Some((end, _)) => format!("{}… ({} bytes)", shown.get(..end).unwrap_or_default(), json.len()),
         None => shown,
     };
-    let since = account.cursor_since.map(|since| format!(", kept since {}, {}", second(since), ago(since, now)));
-    Some(shown + &since.unwrap_or_default())
+    let since = account.captured_since.map(|since| format!(", kept since {}, {}", second(since), ago(since, now)));
+    Some((label, shown + &since.unwrap_or_default()))
 }
 
 fn overlap_in_words(account: &ApiState, overlap: Overlap) -> String {

@@ -113,9 +113,9 @@ impl Commit {
     /// The line that it writes, where it isn't what the text file says.
     fn line(&self, said: Option<&Checkpoint>) -> Option<Checkpoint> {
         let moves = self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint;
-        let moves_cursor = self.account.cursor.as_ref() != said.and_then(Checkpoint::cursor);
+        let moves_values = said.map_or(!self.account.captured.is_empty(), |said| said.values != self.account.captured);
         let date = self.checkpoint.or(self.account.checkpoint);
-        (moves || moves_cursor).then(|| Checkpoint::new(date, self.account.cursor.clone()))
+        (moves || moves_values).then(|| Checkpoint { date, values: self.account.captured.clone() })
     }
 
     /// Before the text file changes: it is about to.

@@ -148,7 +148,7 @@ impl StateSummary {
         Self {
             checkpoint: account.checkpoint,
             swept_until: account.coverage.until(),
-            cursor_since: account.cursor.as_ref().and(account.cursor_since),
+            cursor_since: account.captured_since.filter(|_| !account.captured.is_empty()),
             arrival_delay: arrival_delay.within(0.5).zip(arrival_delay.within(0.99)),
             gaps: lost.rev().take(GAPS_MAX).map(|gap| (gap.from, gap.until)).collect(),
             anomalies: account.anomalies.iter().map(|(anomaly, noticed)| (*anomaly, noticed.last)).collect(),

@@ -1,6 +1,11 @@
-//! A value that an answer gave, for use in a later request.
+//! Values that answers gave, for use in later requests.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The name under which `json_paths.cursor` is kept.
+const CURSOR: &str = "cursor";
 
 /// A token or cursor as the answer wrote it, as JSON text: a number keeps its digits, an array stays one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +80,88 @@ impl Captured {
     }
 }
 
+/// What the next iteration goes on with: values of answers by their names, in the order of the names. The cursor is one of
+/// them; the others are called as their variables are, `res.PATH`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapturedValues(BTreeMap<String, Captured>);
+
+impl CapturedValues {
+    /// The cursor alone, where there is one.
+    #[must_use]
+    pub fn of_cursor(cursor: Option<Captured>) -> Self {
+        cursor.map(|cursor| (CURSOR.to_owned(), cursor)).into_iter().collect()
+    }
+
+    /// The cursor, where there is one.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&Captured> {
+        self.get(CURSOR)
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Captured> {
+        self.0.get(name)
+    }
+
+    /// Puts a value in the place of the one of its name.
+    pub fn insert(&mut self, name: &str, value: Captured) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Captured)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// As one JSON object on one line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let members = self.iter().map(|(name, value)| format!("{}:{}", serde_json::Value::from(name), value.json()));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl FromIterator<(String, Captured)> for CapturedValues {
+    fn from_iter<I: IntoIterator<Item = (String, Captured)>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
+/// A cursor alone is written as it always was: a text, or null where there is nothing.
+impl Serialize for CapturedValues {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match (self.cursor(), self.0.len()) {
+            (_, 0) => to.serialize_none(),
+            (Some(cursor), 1) => cursor.serialize(to),
+            _ => self.0.serialize(to),
+        }
+    }
+}
+
+/// Either form is read.
+impl<'d> Deserialize<'d> for CapturedValues {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Cursor(Captured),
+            Values(BTreeMap<String, Captured>),
+        }
+        Ok(match Option::<Written>::deserialize(from)? {
+            None => Self::default(),
+            Some(Written::Cursor(cursor)) => Self::of_cursor(Some(cursor)),
+            Some(Written::Values(values)) => Self(values),
+        })
+    }
+}
+
 /// JSON text without the white space between its values, so that it fits on one line.
 fn on_one_line(json: &str) -> Box<str> {
     let (mut is_text, mut is_escaped) = (false, false);
@@ -130,5 +217,19 @@ mod tests {
         assert_eq!(text("\"\\u00e9\\/x\""), "é/x");
         assert_eq!(text("{\"a\": 1}"), "{\"a\": 1}");
         assert_eq!(Captured::of_text("a\"b").json(), "\"a\\\"b\"");
+    }
+
+    #[test]
+    fn a_cursor_alone_is_kept_as_before_there_were_others() {
+        let read = |json: &str| serde_json::from_str::<CapturedValues>(json).expect("it reads");
+        let cursor = CapturedValues::of_cursor(Some(Captured::of_text("x")));
+        assert_eq!((read("null"), read(r#""\"x\"""#)), (CapturedValues::default(), cursor.clone()));
+        assert_eq!(serde_json::to_string(&cursor).expect("JSON"), r#""\"x\"""#);
+        let mut both = cursor;
+        both.insert("res.next", Captured::of_json("[1, 2]").expect("a value"));
+        assert_eq!(both.json(), r#"{"cursor":"x","res.next":[1, 2]}"#);
+        for values in [both, CapturedValues::default()] {
+            assert_eq!(read(&serde_json::to_string(&values).expect("JSON")), values);
+        }
     }
 }

@@ -23,7 +23,7 @@ use std::fmt;
 
 pub use answer_value::{ANSWER_VALUE_BYTES_MAX, AnswerValue, AnswerValueError, AnswerValues};
 pub use body::{BodyTemplate, JsonTemplate};
-pub use captured::Captured;
+pub use captured::{Captured, CapturedValues};
 pub use date_format::{DateFormat, Granularity};
 pub use entry::ListEntry;
 pub use parameter::{HashName, UnsignedPart, VariablePath};

@@ -7,7 +7,7 @@ use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::record::date;
 use crate::state::Anomaly;
-use crate::template::{Position, Scope, Variable};
+use crate::template::{CapturedValues, Position, Scope, Variable};
 use crate::window::{RetentionLimit, RetentionSearch, is_too_old};
 
 /// How an API refuses a cursor that it doesn't know any more.
@@ -34,13 +34,15 @@ impl Pipeline<'_> {
 
     /// Where a chain begins: with the cursor of the iteration before, where there is one.
     pub(super) fn first_position(&self) -> Position {
-        Position { cursor: self.account.cursor.clone(), ..Position::default() }
+        Position { cursor: self.account.captured.cursor().cloned(), ..Position::default() }
     }
 
     /// Whether an answer to the first request may mean that its cursor is no good any more.
     fn refuses_cursor(&self, cause: &FetchError) -> bool {
         let is_such = cause.status().is_some_and(|status| CURSOR_REFUSED.contains(&status));
-        is_such && self.account.cursor.is_some() && self.plan.request.variables().any(|name| *name == Variable::Cursor)
+        is_such
+            && self.account.captured.cursor().is_some()
+            && self.plan.request.variables().any(|name| *name == Variable::Cursor)
     }
 
     /// The first page again; where its cursor is refused twice it is dropped, and the window begins at its date.
@@ -54,7 +56,7 @@ impl Pipeline<'_> {
                     "the API refuses the cursor twice, so it is dropped and the window begins at its date; what lies \
                      between may be missing"
                 );
-                self.account.keep_cursor(None, self.now);
+                self.account.keep(CapturedValues::default(), self.now);
                 self.intake.names_start = self.plan.request.names_start(&Position::default());
                 self.first_page_from(fetcher, start).await
             }

@@ -2,6 +2,7 @@
 
 mod end;
 mod first;
+mod position;
 mod resume;
 mod server;
 mod shipping;
@@ -158,14 +159,7 @@ impl<'a> Pipeline<'a> {
     async fn end(&mut self) -> Result<(), IterationError> {
         self.ship_rest().await?;
         self.settle_entries().await?;
-        // What an entry that isn't done holds is listed from here on alone.
-        if self.entries.undone().is_none() {
-            // It moves only over lists that were there.
-            let cursor = self.intake.cursor.take().filter(|_| !self.intake.observed.has_left_out);
-            if let Some(cursor) = cursor {
-                self.account.keep_cursor(Some(cursor), self.now);
-            }
-        }
+        self.keep_position();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::paging::{Pagination, next_link};
 use crate::record::date::before;
 use crate::record::{Fingerprint, Page, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
-use crate::template::{Position, Scope};
+use crate::template::{CapturedValues, Position, Scope};
 use crate::window::{Progress, Proof, SeenRecord};
 
 /// How an iteration went on where the last one was cut.
@@ -165,7 +165,7 @@ impl Pipeline<'_> {
     /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
     pub(super) fn take_place(&mut self, place: Progress) {
         if self.plan.paging.kind == Pagination::Cursor && !self.intake.observed.has_left_out {
-            self.account.keep_cursor(place.next().cursor.clone(), self.now);
+            self.account.keep(CapturedValues::of_cursor(place.next().cursor.clone()), self.now);
         }
         self.account.progress = Some(place);
     }

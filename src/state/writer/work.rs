@@ -182,12 +182,12 @@ impl Work {
         for write in writes {
             let Write::Save { name, account } = write else { continue };
             let said = self.checkpoints.said(name);
-            if account.cursor.as_ref() == said.and_then(Checkpoint::cursor) {
+            if said.map_or(account.captured.is_empty(), |said| said.values == account.captured) {
                 moved.remove(name);
             } else if !commits.iter().any(|(commit, _)| commit.name == *name) {
                 // The date moves by commits alone.
                 let date = said.map_or(account.checkpoint, |said| said.date);
-                moved.insert(name.clone(), Checkpoint::new(date, account.cursor.clone()));
+                moved.insert(name.clone(), Checkpoint { date, values: account.captured.clone() });
             }
         }
         moved.into_iter().collect()
@@ -293,7 +293,8 @@ impl Work {
         }
         for write in &mut writes {
             if let Write::Save { name, account } = write {
-                account.written_cursor = self.checkpoints.said(name).and_then(Checkpoint::cursor).cloned();
+                account.written_values =
+                    self.checkpoints.said(name).map(|said| said.values.clone()).unwrap_or_default();
             }
         }
         self.reopen();
