@@ -221,6 +221,18 @@ pub enum CheckpointKind {
     WindowEnd,
     /// None: the API keeps the position itself and moves on with each answer, as a queue does.
     Server,
+    /// None: the request never changes, and each iteration reads all that the API lists.
+    Snapshot(Repeat),
+}
+
+/// What becomes of records that an earlier reading of a list brought (`settings.repeat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// Each reading is shipped whole: the state of things at that moment.
+    #[default]
+    Ship,
+    /// They are left out: the list is one of events.
+    Skip,
 }
 
 /// Where a window ends.
@@ -238,7 +250,16 @@ impl StartPolicy {
     /// Whether the API's own clock tells what a window holds, and not the dates of records.
     #[must_use]
     pub fn goes_by_arrival(&self) -> bool {
-        matches!(self.checkpoint, CheckpointKind::WindowEnd | CheckpointKind::Server)
+        match self.checkpoint {
+            CheckpointKind::Newest => false,
+            CheckpointKind::WindowEnd | CheckpointKind::Server | CheckpointKind::Snapshot(_) => true,
+        }
+    }
+
+    /// Whether known records of a list that is read again and again are left out.
+    #[must_use]
+    pub fn skips_known(&self) -> bool {
+        self.checkpoint == CheckpointKind::Snapshot(Repeat::Skip)
     }
 }
 
@@ -317,6 +338,28 @@ impl Plan {
     #[must_use]
     pub fn has_refresh_token(&self) -> bool {
         matches!(&self.auth, Auth::Token(request) if request.refresh_token.is_some())
+    }
+
+    /// Whether it can be told to begin at a date.
+    #[must_use]
+    pub fn can_begin_at_date(&self) -> bool {
+        !matches!(self.start.checkpoint, CheckpointKind::Snapshot(_))
+    }
+
+    /// What becomes of the answers, in a line, where the request never changes: that isn't seen from the config alone.
+    #[must_use]
+    pub fn snapshot_words(&self) -> Option<&'static str> {
+        match self.start.checkpoint {
+            CheckpointKind::Snapshot(Repeat::Ship) => Some(
+                "its request never changes, so each answer is shipped whole, with what was shipped before; \
+                 `settings.repeat: skip` leaves that out",
+            ),
+            CheckpointKind::Snapshot(Repeat::Skip) => Some(
+                "its request never changes, and what was shipped before is left out; `settings.repeat: ship` ships each \
+                 answer whole",
+            ),
+            _ => None,
+        }
     }
 
     /// What tells whether the requests are still those that a saved place belongs to; credentials may change.

@@ -38,6 +38,9 @@ pub(super) fn check(path: &Path) -> Exit {
                 0 => String::new(),
                 number => format!(", {number} not enabled"),
             };
+            for (name, words) in config.apis.iter().filter_map(|plan| Some((&plan.name, plan.snapshot_words()?))) {
+                print(&format!("{name}: {words}"));
+            }
             print(&format!("{}: valid, {}{named}{resting}, {warnings}", path.display(), count(names.len(), "API")));
             Exit::Clean
         }

@@ -101,11 +101,13 @@ pub(super) async fn span(
 
 /// Whether an API gives again what it gave before.
 fn can_repeat(plan: &Plan) -> bool {
-    let can_repeat = plan.start.checkpoint != CheckpointKind::Server;
-    if !can_repeat {
-        tracing::warn!(api = plan.name, "it keeps the position itself and gives nothing twice, so it isn't asked");
-    }
-    can_repeat
+    let why = match plan.start.checkpoint {
+        CheckpointKind::Newest | CheckpointKind::WindowEnd => return true,
+        CheckpointKind::Server => "it keeps the position itself and gives nothing twice, so it isn't asked",
+        CheckpointKind::Snapshot(_) => "its request never changes and names no dates, so it isn't asked",
+    };
+    tracing::warn!(api = plan.name, "{why}");
+    false
 }
 
 /// The same API, asked for the span alone.

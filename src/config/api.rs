@@ -24,7 +24,7 @@ use crate::plan::{
 };
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, ErrorRule, Paths, Zone};
-use crate::template::{Granularity, RequestTemplate};
+use crate::template::{Granularity, RequestTemplate, Variable};
 use crate::text::Redactor;
 
 /// `settings.days_back_fetch` where it is absent.
@@ -81,7 +81,7 @@ impl<'v> Entries<'v> {
         let identity = self.identity(entry);
         let zone = entry.read(&keys::TIMEZONE).unwrap_or(Zone::Utc);
         let paging = self.paging(entry, request.as_ref().map(|(request, _)| request));
-        let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
+        let checkpoint = self.checkpoint(entry);
         let paths = self.paths(entry, named, checkpoint, zone);
         let steps = request.as_ref().zip(paths.as_ref()).map(|((request, _), paths)| {
             let page_size = entry.read(&keys::PAGE_SIZE);
@@ -90,7 +90,7 @@ impl<'v> Entries<'v> {
         let parallel = entry.read_or(&keys::PARALLEL, PARALLEL_DEFAULT);
         let custom_fields = entry.read(&keys::CUSTOM_FIELDS).or_else(|| CustomFields::new(&[]).ok());
         let has_id = paths.as_ref().is_some_and(|paths| paths.id.is_some());
-        let start = start_policy(entry, named, has_id);
+        let start = start_policy(entry, named, has_id, checkpoint);
         let rate = entry.read(&keys::RATE_LIMIT);
         let records = entry.read(&keys::RECORDS).unwrap_or_default();
         let (mut request, configured) = request?;
@@ -101,6 +101,7 @@ impl<'v> Entries<'v> {
         let identity = identity?;
         self.check_proof(entry, &request, &auth);
         self.check_steps(entry, start.checkpoint, &paths, &steps);
+        self.check_snapshot(entry, start.checkpoint, &request);
         let redactor = self.redactor(entry, &request, &steps, &auth);
         let requests = || std::iter::once(&request).chain(steps.iter().map(|step| &step.request));
         let granularity = requests().map(RequestTemplate::granularity).max().unwrap_or_default();
@@ -137,11 +138,40 @@ impl<'v> Entries<'v> {
             let what = "a required key is missing: no checkpoint could move";
             self.reader.error(&entry.spot_of(&keys::DATA_DATE), what, Some(hint));
         }
-        if checkpoint == CheckpointKind::Server {
-            let what =
-                "with `steps` the position can't be the API's: what it gives once would be lost where a step fails";
-            let hint = "leave it out, or set it to `newest` or `window`".to_owned();
-            self.reader.error(&entry.spot_of(&keys::CHECKPOINT), what, Some(hint));
+        let what = match checkpoint {
+            CheckpointKind::Newest | CheckpointKind::WindowEnd => return,
+            CheckpointKind::Server => {
+                "with `steps` the position can't be the API's: what it gives once would be lost where a step fails"
+            }
+            CheckpointKind::Snapshot(_) => "with `steps` there is no single list that could be read again and again",
+        };
+        let hint = "leave it out, or set it to `newest` or `window`".to_owned();
+        self.reader.error(&entry.spot_of(&keys::CHECKPOINT), what, Some(hint));
+    }
+
+    /// A list that is read again and again is asked for in the same words.
+    fn check_snapshot(&self, entry: &Section<'_>, checkpoint: CheckpointKind, request: &RequestTemplate) {
+        let moves =
+            |variable: &Variable| matches!(variable, Variable::StartDate(_) | Variable::EndDate(_) | Variable::Cursor);
+        if matches!(checkpoint, CheckpointKind::Snapshot(_)) && request.variables().any(moves) {
+            let hint = Some("leave `checkpoint: snapshot` out".to_owned());
+            let what = "the request holds a date or a cursor, so it is another one each time";
+            self.reader.warn(&entry.spot_of(&keys::CHECKPOINT), what, hint);
+        }
+    }
+
+    /// What a checkpoint is, and what becomes of known records where there is none.
+    fn checkpoint(&self, entry: &Section<'_>) -> CheckpointKind {
+        let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
+        let repeat = entry.read(&keys::REPEAT);
+        match (checkpoint, repeat) {
+            (CheckpointKind::Snapshot(_), Some(repeat)) => CheckpointKind::Snapshot(repeat),
+            (_, Some(_)) => {
+                let hint = Some("remove it, or set `checkpoint: snapshot`".to_owned());
+                self.reader.warn(&entry.spot_of(&keys::REPEAT), "it counts only with `checkpoint: snapshot`", hint);
+                checkpoint
+            }
+            (_, None) => checkpoint,
         }
     }
 
@@ -230,14 +260,17 @@ fn with_identity(auth: Auth, identity: Option<&ClientIdentity>) -> Auth {
 }
 
 /// Where an iteration begins, as far as the settings say it.
-fn start_policy(entry: &Section<'_>, named: &NamedType, has_id: bool) -> StartPolicy {
+fn start_policy(entry: &Section<'_>, named: &NamedType, has_id: bool, checkpoint: CheckpointKind) -> StartPolicy {
     let max_age = entry.read(&keys::MAX_AGE);
     // Who says nothing wants what there is.
     let reached =
         max_age.map_or(DAYS_BACK_DEFAULT, |age| (age - AGE_MARGIN * 2).clamp(TimeDelta::zero(), DAYS_BACK_DEFAULT));
     let back = entry.read(&keys::DAYS_BACK_FETCH).unwrap_or(reached);
-    let overlap = overlap(entry, named, has_id);
-    let checkpoint = entry.read(&keys::CHECKPOINT).unwrap_or_default();
+    let (back, overlap) = match checkpoint {
+        // Each reading is of its own moment.
+        CheckpointKind::Snapshot(_) => (TimeDelta::zero(), Overlap::Unit),
+        _ => (back, overlap(entry, named, has_id)),
+    };
     let (granularity, end) = (Granularity::default(), EndPolicy::default());
     StartPolicy { configured: None, back, overlap, granularity, end, checkpoint, max_age }
 }
@@ -260,7 +293,7 @@ fn end_policy(entry: &Section<'_>, requests: &[&RequestTemplate], checkpoint: Ch
         );
     }
     let delay = match checkpoint {
-        CheckpointKind::Newest | CheckpointKind::Server => TimeDelta::zero(),
+        CheckpointKind::Newest | CheckpointKind::Server | CheckpointKind::Snapshot(_) => TimeDelta::zero(),
         CheckpointKind::WindowEnd => ARRIVAL_DELAY_DEFAULT,
     };
     EndPolicy { delay: entry.read(&keys::END_DELAY).unwrap_or(delay), longest, written }

@@ -84,10 +84,10 @@ impl Entries<'_> {
     }
 }
 
-/// Whether the API keeps the position itself, so that no start is sent.
+/// Whether no start is sent: the API keeps the position itself, or the request never changes.
 pub(super) fn keeps_position(entry: &Section<'_>) -> bool {
     let kind = entry.find(&keys::CHECKPOINT).and_then(|found| CheckpointChoice::named(&found.text()?));
-    kind == Some(CheckpointKind::Server)
+    matches!(kind, Some(CheckpointKind::Server | CheckpointKind::Snapshot(_)))
 }
 
 fn odata_name(name: String) -> String {

@@ -16,7 +16,7 @@ use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
 use super::kinds::request::{
     Append, Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url,
 };
-use super::kinds::settings::CheckpointChoice;
+use super::kinds::settings::{CheckpointChoice, RepeatChoice};
 use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
 use super::kinds::stop::{PagesMax, StopConditionName, StopValue};
 use super::kinds::text::{
@@ -210,12 +210,14 @@ keys! {
     /// `{host: …, credentials: true}` for one that gets headers, body and credentials, too. Loopback, link-local and
     /// private addresses must be spelled out.
     HOSTS: Hosts = Both "hosts", Else("none");
-    /// The query parameter that takes the start date. Not needed where `{start_date}` or `{cursor}` stands in the request.
+    /// The query parameter that takes the start date. Not needed where `{start_date}` or `{cursor}` stands in the request,
+    /// or with `checkpoint: snapshot`.
     START_DATE_NAME: StartName = Both "start_date_name", OfType;
     /// Where a page holds its records; `$` where the answer itself is the list. With a `?` at the end of the path, a page
     /// may come without the list. Not needed where `response.format` is given: it is `$` then.
     DATA: DataPath = Both "json_paths.data", OfType;
-    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window` or `server`.
+    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window`, `server` or
+    /// `snapshot`.
     DATA_DATE: Path = Both "json_paths.data_date", OfType;
     /// Where a page holds the URL of the next one. A path, or `header.Link` for that header's `rel="next"`, `header.NAME`
     /// for another one, or text with `{paths}` in it, to put it together.
@@ -260,8 +262,11 @@ keys! {
     END_DELAY: Span = Both "settings.end_delay", Else("0; with `checkpoint: window` 1 minute");
     /// What the checkpoint is. `newest`: the newest date delivered. `window`: the end of the window, for an API that filters
     /// by a clock of its own, such as arrival; nothing is left out by its date. `server`: the API keeps the position itself, like a queue that
-    /// forgets what it gave; each answer is saved before it is shipped.
+    /// forgets what it gave; each answer is saved before it is shipped. `snapshot`: the request never changes, and each
+    /// iteration reads all that the API lists.
     CHECKPOINT: CheckpointChoice = Both "settings.checkpoint", Else("`newest`");
+    /// With `checkpoint: snapshot`: `ship` ships each answer whole, `skip` leaves out what was shipped before.
+    REPEAT: RepeatChoice = Both "settings.repeat", Else("`ship`");
     /// How far back the API lets a start lie, like `7d`: no earlier one is sent. What is older is a gap, and `state` lists it.
     MAX_AGE: Span = Both "settings.max_age", Else("no limit");
     /// How many records a full page has, where pages are counted by `{page}` or `{offset}`: a shorter one is the last.

@@ -117,6 +117,7 @@ impl Intake {
         now: DateTime<Utc>,
     ) {
         self.observed.new += u64::from(is_new);
+        self.observed.known += u64::from(!is_new);
         let Some(date) = record.date else {
             report.undated += u64::from(is_new);
             return;

@@ -237,6 +237,9 @@ impl Api {
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
             self.claim.save(self.account.clone()).await;
+            if let Some(words) = plan.snapshot_words() {
+                tracing::info!(api = plan.name, "{words}");
+            }
         }
         let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now, self.counters.clock_behind());
         self.tell_oddities(&window, now);
@@ -335,7 +338,8 @@ impl Api {
         let remembered = self.claim.remembered(self.account.ledger).await;
         let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
         let chain = outcome::chain(&plan.start, &self.account, now);
-        let intake = Intake::new(plan.start.goes_by_arrival(), window, chain, remembered);
+        let mut intake = Intake::new(plan.start.goes_by_arrival(), window, chain, remembered);
+        intake.observed.skips_known = plan.start.skips_known();
         let lane = Lane::new(delivery, self.refused.take());
         let parts = (&self.claim, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
@@ -409,9 +413,9 @@ impl Api {
         for anomaly in watch::judge(&mut self.account, observed, now) {
             tracing::warn!(api, "{}", anomaly.hint());
         }
-        if let Some(gap) = outcome::cover(&self.plan.start, &mut self.account, ended, now) {
+        if let Some(gap) = outcome::cover(&self.plan.start, &mut self.account, ended, observed, now) {
             tell_gap(api, &gap);
-            if gap.cause == GapCause::OutOfReach {
+            if gap.cause.is_loss() {
                 self.counters.add_gap();
             }
         }
@@ -457,6 +461,7 @@ fn tell_gap(api: &str, gap: &Gap) {
     let why = gap.cause.words();
     match gap.cause {
         GapCause::OutOfReach => tracing::warn!(api, from, until, why, "a gap: what lies between can't be fetched"),
+        GapCause::ListMovedOn => tracing::warn!(api, from, until, why, "a possible gap"),
         GapCause::Filter | GapCause::Moved => {
             tracing::info!(api, from, until, why, "a gap: what lies between is left out")
         }

@@ -8,10 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::report::IterationError;
 use super::watch::{Observed, STRANGE_EDGES_MIN};
-use crate::plan::{CheckpointKind, Overlap, StartPolicy};
+use crate::plan::{CheckpointKind, Overlap, Repeat, StartPolicy};
 use crate::record::date::{before, floor_to_second};
 use crate::state::{ApiState, CompleteIteration};
-use crate::window::{Chain, Course, Gap, Halving, InitialWindow, Known, Progress, Stall, Window, next_checkpoint};
+use crate::window::{
+    Chain, Course, Gap, GapCause, Halving, InitialWindow, Known, Progress, Stall, Window, next_checkpoint,
+};
 
 /// For so many iterations in a row a checkpoint stays where errors came beside the records.
 const TOLD_ERRORS_MAX: u32 = 3;
@@ -143,7 +145,13 @@ fn does_ship_again(account: &ApiState) -> bool {
 }
 
 /// Notes which time a complete iteration covered. Gives the gap that it leaves.
-pub(super) fn cover(rule: &StartPolicy, account: &mut ApiState, ended: &EndedChain, now: DateTime<Utc>) -> Option<Gap> {
+pub(super) fn cover(
+    rule: &StartPolicy,
+    account: &mut ApiState,
+    ended: &EndedChain,
+    observed: &Observed,
+    now: DateTime<Utc>,
+) -> Option<Gap> {
     let window = &ended.window;
     account.last_complete = Some(CompleteIteration { start: window.start, at: now });
     // Where records may be missing nothing is called complete.
@@ -156,7 +164,11 @@ pub(super) fn cover(rule: &StartPolicy, account: &mut ApiState, ended: &EndedCha
         true => window_end(rule, ended).unwrap_or(window.start),
         false => window.end.filter(|_| window.has_more).unwrap_or(newest),
     };
-    let gap = account.coverage.add(window.start, ended.no_later_than_undone(until)?, window.gap_cause);
+    let until = ended.no_later_than_undone(until)?;
+    if observed.skips_known && account.readings.has_moved_on(observed.known, observed.new) {
+        return account.coverage.add(until, until, GapCause::ListMovedOn);
+    }
+    let gap = account.coverage.add(window.start, until, window.gap_cause);
     gap.or_else(|| account.coverage.leave_out(window.out_of_reach?, window.start))
 }
 
@@ -183,7 +195,7 @@ pub(super) fn complete(
     let is_held = observed.has_told_error && account.told_errors <= TOLD_ERRORS_MAX;
     let reached = match rule.checkpoint {
         CheckpointKind::Newest => ended.course.checkpoint().max(quiet_until(rule, ended, observed, now)),
-        CheckpointKind::WindowEnd | CheckpointKind::Server => {
+        CheckpointKind::WindowEnd | CheckpointKind::Server | CheckpointKind::Snapshot(_) => {
             window_end(rule, ended).filter(|_| !observed.has_left_out)
         }
     };
@@ -197,7 +209,25 @@ pub(super) fn complete(
         account.slice_from = ended.window.end.filter(|_| ended.window.has_more);
         account.halving = account.halving.and_then(|halving| halving.after(&ended.window));
     }
+    if let CheckpointKind::Snapshot(repeat) = rule.checkpoint {
+        if !is_held && !observed.has_left_out {
+            account.readings.add(now, observed.known + observed.new);
+        }
+        return (checkpoint, reading_remembered_since(repeat, account, now));
+    }
     (checkpoint, remembered_since(rule, account, &ended.window, checkpoint, now))
+}
+
+/// Since when what a list that is read again and again holds stays known: it must have been seen by then.
+fn reading_remembered_since(repeat: Repeat, account: &ApiState, now: DateTime<Utc>) -> DateTime<Utc> {
+    match repeat {
+        // Nothing: the next reading is shipped whole.
+        Repeat::Ship => DateTime::from_timestamp(i64::from(account.iteration) + 1, 0).unwrap_or(now),
+        Repeat::Skip => match account.readings.known_since(now) {
+            Some(since) => since.checked_add_signed(CLOCKS_DIFFER).unwrap_or(since),
+            None => account.first_iteration.unwrap_or(now),
+        },
+    }
 }
 
 /// Until when an API that filters by arrival has given everything: the end that was asked for, and no later than what its own

@@ -44,6 +44,10 @@ pub(super) struct Observed {
     pub(super) has_left_out: bool,
     /// Whether a page told of an error beside its records.
     pub(super) has_told_error: bool,
+    /// How many records were known.
+    pub(super) known: u64,
+    /// Whether known records of a list that is read again and again are left out.
+    pub(super) skips_known: bool,
     /// Whether a page gave a cursor that holds a secret of the config.
     pub(super) has_secret_cursor: bool,
 }
@@ -68,7 +72,12 @@ pub(super) fn judge(account: &mut ApiState, observed: &Observed, now: DateTime<U
     if observed.shows_more {
         odd.push(Anomaly::MoreUnread);
     }
-    let stands_still = is_full(account, observed) && observed.new == 0 && !observed.has_followed;
+    if observed.skips_known && account.readings.has_moved_on(observed.known, observed.new) {
+        odd.push(Anomaly::ListMovedOn);
+    }
+    // A list that is read again and again may well stay the same.
+    let may_stand_still = !observed.skips_known && observed.new == 0 && !observed.has_followed;
+    let stands_still = may_stand_still && is_full(account, observed);
     account.standing_still = if stands_still { account.standing_still.saturating_add(1) } else { 0 };
     account.page_records_max = account.page_records_max.max(observed.records);
     account.lists_left_out = if observed.has_left_out { account.lists_left_out.saturating_add(1) } else { 0 };
@@ -148,6 +157,15 @@ mod tests {
         check(&[left_out, left_out], &[]);
         check(&[left_out; 3], &[Anomaly::ListLeftOut]);
         check(&[Observed { has_told_error: true, ..Observed::default() }], &[Anomaly::ErrorsBeside]);
+    }
+
+    #[test]
+    fn a_list_that_is_read_again_and_again_may_stay_the_same_but_not_be_another_one() {
+        let list = |known, new| Observed { records: 100, skips_known: true, known, new, ..Observed::default() };
+        check(&[list(100, 0); 5], &[]);
+        let mut account = ApiState::blank();
+        account.readings.add(DateTime::default(), 100);
+        assert_eq!(judge(&mut account, &list(0, 100), DateTime::default()), [Anomaly::ListMovedOn]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::steps::StepsState;
 use crate::template::CapturedValues;
 use crate::window::{
-    ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, RetentionLimit, Stall,
+    ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, Readings, RetentionLimit,
+    Stall,
 };
 
 /// How many iterations are shown by `state show`.
@@ -72,6 +73,8 @@ pub struct ApiState {
     /// What the text file said of it when this was saved; it is about to say the above.
     #[serde(rename = "written_cursor")]
     pub written_values: CapturedValues,
+    /// The last readings of a list that is read again and again.
+    pub readings: Readings,
     /// What is known of the entries that steps ask about.
     pub steps: StepsState,
     /// Where the next slice of the window begins, where others of it are complete.
@@ -157,6 +160,8 @@ pub enum Anomaly {
     ErrorsBeside,
     /// An answer got lost that the API won't give again.
     AnswerLost,
+    /// A list that is read again and again held nothing of what it held before.
+    ListMovedOn,
 }
 
 /// When an anomaly was seen.
@@ -296,6 +301,11 @@ impl Anomaly {
             Self::AnswerLost => {
                 "an answer got lost on its way, and the API, which keeps the position itself, won't give it again: what it \
                  held may be missing"
+            }
+            Self::ListMovedOn => {
+                "a reading of the list held nothing of what the one before held, so records between them may be missing; set \
+                 a shorter time_interval, or ask for a longer list in filters; where records change, say in json_paths.id \
+                 where they hold their id"
             }
             Self::OrderChanged => {
                 "pages came newest first and no longer do, so every page is read each time; ask for that order in filters"

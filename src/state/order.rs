@@ -162,6 +162,12 @@ impl OpenState<'_> {
         if !names.contains(&name) {
             return Err(unknown(name, &names));
         }
+        let plan = plans.iter().find(|plan| plan.name == name);
+        if checkpoint.is_some() && plan.is_some_and(|plan| !plan.can_begin_at_date()) {
+            let what = "names no date in its request, so there is none to go back to";
+            let hint = format!("`state forget {name}` lets it begin anew");
+            return Err(StateReply::failed(2, format!("`{name}` {what}; {hint}")));
+        }
         let store = self.store.as_deref().ok_or_else(no_store)?;
         let before = self.accounts.get(name).cloned().unwrap_or_else(ApiState::blank);
         // The file first: if this is cut short, the next start finds an edit and does the same.

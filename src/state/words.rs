@@ -71,7 +71,9 @@ pub(super) fn account_in_words(
         lines.add("overlap", &overlap_in_words(account, plan.start.overlap));
     }
     lines.add("delay", &delay_in_words(account));
-    let since = account.remembered_since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
+    // Nothing is, where each reading of a list is shipped whole.
+    let since = account.remembered_since.filter(|since| *since <= now);
+    let since = since.map(|since| format!(" since {}", date::format(since))).unwrap_or_default();
     lines.add("remembered", &format!("{}{since}", counted(kept.remembered, "delivered record")));
     if kept.undelivered > 0 {
         let what = counted(kept.undelivered, "record");

@@ -11,7 +11,7 @@ use crate::counters::Totals;
 use crate::memory::Usage;
 use crate::plan::Plan;
 use crate::state::{Anomaly, ApiState, IterationSummary};
-use crate::window::{Gap, GapCause};
+use crate::window::Gap;
 
 /// After how many failed iterations in a row an API counts as failing: one or two may be a passing trouble.
 pub const FAILED_ITERATIONS_MIN: u32 = 3;
@@ -143,7 +143,7 @@ impl StateSummary {
     #[must_use]
     pub fn of(account: &ApiState) -> Self {
         let arrival_delay = &account.arrival_delay;
-        let lost: Vec<Gap> = account.coverage.gaps().filter(|gap| gap.cause == GapCause::OutOfReach).collect();
+        let lost: Vec<Gap> = account.coverage.gaps().filter(|gap| gap.cause.is_loss()).collect();
         let lost = lost.into_iter();
         Self {
             checkpoint: account.checkpoint,

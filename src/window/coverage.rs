@@ -32,9 +32,17 @@ pub enum GapCause {
     Filter,
     /// Somebody moved the checkpoint.
     Moved,
+    /// A list held nothing of what it held before (`checkpoint: snapshot`).
+    ListMovedOn,
 }
 
 impl GapCause {
+    /// Whether records may be lost by it, and nobody chose to leave them out.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::OutOfReach | Self::ListMovedOn)
+    }
+
     /// In words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -42,6 +50,7 @@ impl GapCause {
             Self::OutOfReach => "the API refuses start dates so far back",
             Self::Filter => "the start date in the filters is later",
             Self::Moved => "the checkpoint was moved past it",
+            Self::ListMovedOn => "the list held nothing of what it held before, so some of it may be missing",
         }
     }
 }

@@ -14,6 +14,7 @@ mod moment;
 mod order;
 mod progress;
 mod reach;
+mod readings;
 mod sight;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,6 +30,7 @@ pub use moment::Moment;
 pub use order::{ChainOrder, Direction};
 pub use progress::{Progress, Proof, Stall};
 pub use reach::{RetentionLimit, RetentionSearch, is_too_old};
+pub use readings::Readings;
 pub use sight::{SeenRecord, Sight};
 
 use crate::plan::{AGE_MARGIN, Overlap, StartPolicy};

@@ -49,6 +49,7 @@ mod secrets;
 mod shipping;
 mod signing;
 mod silence;
+mod snapshot;
 mod span;
 mod state;
 mod state_command;

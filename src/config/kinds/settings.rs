@@ -6,11 +6,18 @@ use super::pattern::spelled_in_any_case;
 use super::{Kind, Traits};
 use crate::config::place::Place;
 use crate::config::value::Found;
-use crate::plan::CheckpointKind;
+use crate::plan::{CheckpointKind, Repeat};
 
 /// The kinds of checkpoints, by their names in the config.
-const CHECKPOINTS: [(&str, CheckpointKind); 3] =
-    [("newest", CheckpointKind::Newest), ("window", CheckpointKind::WindowEnd), ("server", CheckpointKind::Server)];
+const CHECKPOINTS: [(&str, CheckpointKind); 4] = [
+    ("newest", CheckpointKind::Newest),
+    ("window", CheckpointKind::WindowEnd),
+    ("server", CheckpointKind::Server),
+    ("snapshot", CheckpointKind::Snapshot(Repeat::Ship)),
+];
+
+/// What becomes of known records, by its names in the config.
+const REPEATS: [(&str, Repeat); 2] = [("ship", Repeat::Ship), ("skip", Repeat::Skip)];
 
 /// What a checkpoint is.
 pub(in crate::config) enum CheckpointChoice {}
@@ -35,5 +42,24 @@ impl Kind for CheckpointChoice {
 
     fn schema(_: Place) -> Value {
         spelled_in_any_case(&CHECKPOINTS.map(|(name, _)| name), None)
+    }
+}
+
+/// What becomes of records that an earlier reading brought.
+pub(in crate::config) enum RepeatChoice {}
+
+impl Kind for RepeatChoice {
+    type Value<'v> = Repeat;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Repeat> {
+        let text = found.text()?;
+        let known = REPEATS.iter().find(|(name, _)| text.trim().eq_ignore_ascii_case(name));
+        let hint = "`ship` ships each answer whole, `skip` leaves out what was shipped before";
+        known.map(|(_, repeat)| *repeat).or_else(|| found.refuse("it should be `ship` or `skip`", Some(hint)))
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&REPEATS.map(|(name, _)| name), None)
     }
 }

@@ -97,8 +97,8 @@ fn of_entry(place: Place, more: Option<Value>) -> Map<String, Value> {
         needs_start.filter(|named| !named.fills("start_date_name")).map(|named| named.name.as_str()).collect();
     let needs_start = json!({ "type": "string", "pattern": format!("^\\s*({})\\s*$", names.join("|")) });
     let of_start = (!names.is_empty()).then(|| json!({ "if": has(&["type"], &needs_start), "then": start() }));
-    // What a queue gives once can't be asked about again.
-    let queue = has(&["settings", "checkpoint"], &spelled_in_any_case(&["server"], None));
+    // What a queue gives once can't be asked about again, and a reading is one list.
+    let queue = has(&["settings", "checkpoint"], &spelled_in_any_case(&["server", "snapshot"], None));
     let queue = [has(&["steps"], &json!({ "type": "array", "minItems": 1 })), queue];
     let rules = [both.to_vec(), queue.to_vec()].map(|together| json!({ "not": { "allOf": together } }));
     let rules = rules.into_iter().chain(more).chain(of_start).chain(of_types);
@@ -147,14 +147,14 @@ fn data_or_whole_answer() -> Value {
 
 /// The path of the date, or what keeps the place without dates.
 fn date_or_position() -> Value {
-    let window = spelled_in_any_case(&["window", "server"], None);
+    let window = spelled_in_any_case(&["window", "server", "snapshot"], None);
     let paths = any_way(&["json_paths.data_date", "json_paths.cursor"]);
     json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window)] })
 }
 
 /// A name for the start date, a request that holds it, or what keeps the place without one.
 fn start() -> Value {
-    let server = spelled_in_any_case(&["server"], None);
+    let server = spelled_in_any_case(&["server", "snapshot"], None);
     let in_a_step = json!({ "type": "array", "contains": { "anyOf": requests_hold_start() } });
     let mut ways = vec![
         has(&["start_date_name"], &filled()),

@@ -445,8 +445,9 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(), IterationError> {
         let delivered = self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::Memory)?;
         let is_new = self.intake.admit_keys(&keys, &delivered);
-        let undated_again = keys.iter().zip(&is_new).filter(|(key, is_new)| !**is_new && key.date.is_none());
-        let again: Vec<RecordKey> = undated_again.map(|(key, _)| *key).collect();
+        let is_kept_by_sight = |key: &RecordKey| key.date.is_none() || self.plan.start.skips_known();
+        let seen_again = keys.iter().zip(&is_new).filter(|(key, is_new)| !**is_new && is_kept_by_sight(key));
+        let again: Vec<RecordKey> = seen_again.map(|(key, _)| *key).collect();
         if !again.is_empty() {
             self.claim.see_again(self.account.ledger, self.account.iteration, again).await;
         }

@@ -255,7 +255,7 @@ impl PlayedFetcher {
         let moved = match &result {
             Ok(()) => {
                 watch::judge(&mut self.account, observed, now);
-                outcome::cover(&self.rule, &mut self.account, &ended, now);
+                outcome::cover(&self.rule, &mut self.account, &ended, observed, now);
                 Some(outcome::complete(&self.rule, &mut self.account, &ended, observed, now))
             }
             Err(trouble) => {
