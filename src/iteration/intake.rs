@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::report::IterationReport;
 use super::watch::Observed;
 use crate::plan::Plan;
+use crate::record::json::RawJson;
 use crate::record::{Fingerprint, Record, RecordKey, date};
 use crate::state::ApiState;
 use crate::template::Captured;
@@ -22,6 +23,8 @@ pub(super) struct Intake {
     pub(super) observed: Observed,
     /// The cursor that the pages gave last.
     pub(super) cursor: Option<Captured>,
+    /// The newest date and its text, where requests write theirs in that form.
+    pub(super) date_text: Option<(DateTime<Utc>, String)>,
     /// Whether the requests say where the window begins: else nothing is left out by its date.
     pub(super) names_start: bool,
     /// Whether the API filters by arrival: then the dates of records say nothing about what belongs to a window.
@@ -34,7 +37,7 @@ impl Intake {
     pub(super) fn new(is_by_arrival: bool, window: Window, chain: Chain, remembered: u64) -> Self {
         let observed = Observed { remembered, ..Observed::default() };
         let in_flight = InFlight::default();
-        Self { window, chain, observed, cursor: None, names_start: true, is_by_arrival, in_flight }
+        Self { window, chain, observed, cursor: None, date_text: None, names_start: true, is_by_arrival, in_flight }
     }
 
     /// Whether a date lies before what was asked for.
@@ -57,6 +60,9 @@ impl Intake {
         let is_before_start = |date: &DateTime<Utc>| *date < sent && self.is_below(*date);
         self.observed.before_start += dates().filter(is_before_start).count() as u64;
         self.observed.records = records.len() as u64;
+        if plan.request.writes_like_records() {
+            self.note_date_text(plan, records, now);
+        }
         if let Some(checkpoint) = state.checkpoint.filter(|_| !records.is_empty() && !self.is_by_arrival) {
             let unit = plan.start.granularity.unit();
             let is_back = dates().all(|date| date < date::before(checkpoint, unit));
@@ -68,6 +74,18 @@ impl Intake {
             is_below: record.date.is_some_and(|date| self.is_below(date)),
         };
         (records.iter().map(seen).collect(), newest)
+    }
+
+    /// Keeps the text of the newest date.
+    fn note_date_text(&mut self, plan: &Plan, records: &[Record<'_>], now: DateTime<Utc>) {
+        let dated =
+            records.iter().filter_map(|record| Some((record.date.filter(|date| !is_future(*date, now))?, record)));
+        let Some((date, record)) = dated.max_by_key(|(date, _)| *date) else { return };
+        let is_newest = self.date_text.as_ref().is_none_or(|(newest, _)| date > *newest);
+        let found = plan.paths.date.as_ref().filter(|_| is_newest).and_then(|path| path.first(record.raw));
+        if let Some(text) = found.and_then(RawJson::scalar) {
+            self.date_text = Some((date, text.into_owned()));
+        }
     }
 
     /// What the chain makes of a page.

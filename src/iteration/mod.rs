@@ -5,6 +5,7 @@
 //! an iteration that begins again ships only what is missing. The checkpoint moves once, at the end, when the listener has
 //! everything.
 
+mod at_work;
 mod delivery;
 mod intake;
 mod kept;
@@ -106,6 +107,8 @@ impl Services {
 pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
+    /// The same with what only records tell, as the iteration under way works by it.
+    at_work: Arc<Plan>,
     /// The right to write its state.
     claim: Claim,
     account: ApiState,
@@ -131,6 +134,7 @@ impl Api {
     #[must_use]
     pub fn new(plan: Arc<Plan>, claim: Claim, account: ApiState) -> Self {
         Self {
+            at_work: Arc::clone(&plan),
             plan,
             claim,
             account,
@@ -229,7 +233,8 @@ impl Api {
         now: DateTime<Utc>,
     ) -> (Result<(), IterationError>, IterationReport) {
         let begun = Instant::now();
-        let plan = Arc::clone(&self.plan);
+        self.at_work = at_work::at_work(&self.plan, &self.account);
+        let plan = Arc::clone(&self.at_work);
         if let Err(error) = self.wait_as_asked(services, now).await {
             return (Err(error), IterationReport::default());
         }
@@ -373,7 +378,7 @@ impl Api {
         pages: u64,
         now: DateTime<Utc>,
     ) -> Result<Moved, Box<Cut>> {
-        let rule = self.plan.start;
+        let rule = self.at_work.start;
         let Err(error) = read else {
             self.note_sweep(ended, observed, now);
             return Ok(outcome::complete(&rule, &mut self.account, ended, observed, now));
@@ -413,7 +418,7 @@ impl Api {
         for anomaly in watch::judge(&mut self.account, observed, now) {
             tracing::warn!(api, "{}", anomaly.hint());
         }
-        if let Some(gap) = outcome::cover(&self.plan.start, &mut self.account, ended, observed, now) {
+        if let Some(gap) = outcome::cover(&self.at_work.start, &mut self.account, ended, observed, now) {
             tell_gap(api, &gap);
             if gap.cause.is_loss() {
                 self.counters.add_gap();

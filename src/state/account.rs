@@ -73,6 +73,8 @@ pub struct ApiState {
     /// What the text file said of it when this was saved; it is about to say the above.
     #[serde(rename = "written_cursor")]
     pub written_values: CapturedValues,
+    /// The newest date as the record wrote it, where requests write theirs in that form.
+    pub date_text: Option<String>,
     /// The last readings of a list that is read again and again.
     pub readings: Readings,
     /// What is known of the entries that steps ask about.
@@ -215,6 +217,7 @@ impl ApiState {
             anomalies: self.anomalies.clone(),
             first_iteration: self.first_iteration,
             sorted: self.sorted,
+            date_text: self.date_text.clone(),
             has_found_list: self.has_found_list,
             has_found_next: self.has_found_next,
             page_records_max: self.page_records_max,

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
-use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::{DateStyle, Granularity};
 use crate::record::Zone;
-use crate::record::date::floor_to_second;
+use crate::record::date::format;
 
 /// How a date is written in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,48 +31,10 @@ pub enum DateFormat {
     UnixMicroseconds,
     /// UNIX time in nanoseconds.
     UnixNanoseconds,
+    /// As records write their dates. Before one is known, like `2021-10-05T10:10:10Z` with as many digits as there are.
+    LikeRecords(Option<Arc<DateStyle>>),
     /// By a pattern of [chrono's strftime](chrono::format::strftime), as a clock in the zone shows it.
     Pattern(Arc<str>, Zone),
-}
-
-/// The span between two dates that differ when they are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Granularity {
-    /// A second, also where a format writes parts of one: many APIs keep no less.
-    #[default]
-    Second,
-    /// A minute.
-    Minute,
-    /// An hour.
-    Hour,
-    /// A day.
-    Day,
-}
-
-impl Granularity {
-    /// The span.
-    #[must_use]
-    pub fn unit(self) -> TimeDelta {
-        match self {
-            Self::Second => TimeDelta::seconds(1),
-            Self::Minute => TimeDelta::minutes(1),
-            Self::Hour => TimeDelta::hours(1),
-            Self::Day => TimeDelta::days(1),
-        }
-    }
-
-    /// The instant that the API gets to see of a date: never a later one.
-    #[must_use]
-    pub fn sent(self, date: DateTime<Utc>) -> DateTime<Utc> {
-        let floor = |time: NaiveTime| date.date_naive().and_time(time).and_utc();
-        let hour = NaiveTime::from_hms_opt(date.hour(), 0, 0).unwrap_or(NaiveTime::MIN);
-        match self {
-            Self::Second => floor_to_second(date),
-            Self::Minute => floor(hour.with_minute(date.minute()).unwrap_or(hour)),
-            Self::Hour => floor(hour),
-            Self::Day => floor(NaiveTime::MIN),
-        }
-    }
 }
 
 impl DateFormat {
@@ -87,6 +50,7 @@ impl DateFormat {
             "day" => Self::Day,
             "rfc2822" => Self::Rfc2822,
             "rfc3339_ms" => Self::ZuluMilliseconds,
+            "like_records" => Self::LikeRecords(None),
             _ => {
                 let pattern = quoted('\'').or_else(|| quoted('"'))?;
                 let is_known = StrftimeItems::new(pattern).all(|item| item != Item::Error);
@@ -100,6 +64,7 @@ impl DateFormat {
     pub fn granularity(&self) -> Granularity {
         match self {
             Self::Day => Granularity::Day,
+            Self::LikeRecords(Some(style)) => style.granularity(),
             Self::Pattern(..) => {
                 let first = DateTime::<Utc>::UNIX_EPOCH;
                 let differs = |granularity: &Granularity| self.write(first) != self.write(first + granularity.unit());
@@ -113,7 +78,11 @@ impl DateFormat {
     /// Whether it writes a number.
     #[must_use]
     pub fn is_number(&self) -> bool {
-        matches!(self, Self::UnixSeconds | Self::UnixMilliseconds | Self::UnixMicroseconds | Self::UnixNanoseconds)
+        match self {
+            Self::UnixSeconds | Self::UnixMilliseconds | Self::UnixMicroseconds | Self::UnixNanoseconds => true,
+            Self::LikeRecords(style) => style.as_ref().is_some_and(|style| style.is_number()),
+            _ => false,
+        }
     }
 
     /// Writes a date, never a later one than it is.
@@ -124,6 +93,8 @@ impl DateFormat {
             Self::Zulu => date.to_rfc3339_opts(SecondsFormat::Secs, true),
             Self::ZuluMilliseconds => date.to_rfc3339_opts(SecondsFormat::Millis, true),
             Self::Rfc2822 => date.to_rfc2822(),
+            Self::LikeRecords(Some(style)) => style.write(date),
+            Self::LikeRecords(None) => format(date),
             Self::Day => date.format("%Y-%m-%d").to_string(),
             Self::UnixSeconds => date.timestamp().to_string(),
             Self::UnixMilliseconds => date.timestamp_millis().to_string(),
@@ -201,19 +172,6 @@ mod tests {
             let mut format = DateFormat::parse(&format!("'{pattern}'")).expect("a pattern");
             format.write_in_zone(Zone::parse("America/New_York").expect("a zone"));
             assert_eq!(format.write(date), expected);
-        }
-    }
-
-    #[test]
-    fn what_is_sent_is_never_later() {
-        let date = DateTime::from_timestamp(1_716_900_123, 987_654_321).expect("a date");
-        for (granularity, expected) in [
-            (Granularity::Second, "2024-05-28T12:42:03Z"),
-            (Granularity::Minute, "2024-05-28T12:42:00Z"),
-            (Granularity::Hour, "2024-05-28T12:00:00Z"),
-            (Granularity::Day, "2024-05-28T00:00:00Z"),
-        ] {
-            assert_eq!(granularity.sent(date).to_rfc3339_opts(SecondsFormat::AutoSi, true), expected);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The requests of an entry: the one for the first page, those for the next ones, and what is sent.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,8 +10,8 @@ use reqwest::{Method, Url};
 
 use super::url;
 use super::{
-    AnswerValue, BodyTemplate, DateFormat, Granularity, Position, ProofScope, ProofValues, QueryField, Request,
-    RequestError, Scope, Sign, Template, UrlTemplate, Variable, VariablePath,
+    AnswerValue, BodyTemplate, DateFormat, DateStyle, Granularity, Position, ProofScope, ProofValues, QueryField,
+    Request, RequestError, Scope, Sign, Template, UrlTemplate, Variable, VariablePath,
 };
 use crate::hosts::HostRule;
 use crate::http::Timeouts;
@@ -132,6 +133,20 @@ impl RequestTemplate {
         parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_in_zone(zone)));
         let signed = self.sign.iter_mut().map(|sign| &mut sign.text);
         signed.for_each(|text| text.change_variables(&mut |variable| variable.write_in_zone(zone)));
+    }
+
+    /// Whether dates in it are to be written as records write theirs.
+    #[must_use]
+    pub fn writes_like_records(&self) -> bool {
+        self.variables().any(Variable::is_like_records)
+    }
+
+    /// Writes those in this form.
+    pub fn write_like_records(&mut self, style: &Arc<DateStyle>) {
+        let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
+        parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_like_records(style)));
+        let signed = self.sign.iter_mut().map(|sign| &mut sign.text);
+        signed.for_each(|text| text.change_variables(&mut |variable| variable.write_like_records(style)));
     }
 
     /// A GET request of a URL, with nothing else.

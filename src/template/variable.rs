@@ -1,6 +1,8 @@
 //! The variables, and how they are written in the config.
 
-use super::{AnswerValue, DateFormat, HashName, UnsignedPart, VariablePath};
+use std::sync::Arc;
+
+use super::{AnswerValue, DateFormat, DateStyle, HashName, UnsignedPart, VariablePath};
 use crate::record::Zone;
 
 /// What a hole of a template is filled with.
@@ -127,8 +129,7 @@ pub struct VariableError {
     pub known: &'static str,
 }
 
-const DATE_FORMATS: &str =
-    "it may be unix, unix_ms, unix_us, unix_ns, day, rfc2822, rfc3339_ms, or a strftime pattern in quotes";
+const DATE_FORMATS: &str = "it may be unix, unix_ms, unix_us, unix_ns, day, rfc2822, rfc3339_ms, like_records, or a strftime pattern in quotes";
 const NO_FORMATS: &str = "it may be raw, or nothing";
 
 const HASHES: &str = "it may be sha1, sha256 or sha512, like {body:sha256}, or nothing";
@@ -197,11 +198,36 @@ impl Variable {
 
     /// Writes a date whose pattern names no zone as a clock in this one shows it.
     pub(super) fn write_in_zone(&mut self, zone: Zone) {
+        if let Some(format) = self.date_format_mut() {
+            format.write_in_zone(zone);
+        }
+    }
+
+    /// The format of the date that it is.
+    fn date_format_mut(&mut self) -> Option<&mut DateFormat> {
         match self {
             Self::StartDate(format) | Self::EndDate(format) | Self::Now(format) | Self::NextToken(Some(format)) => {
-                format.write_in_zone(zone);
+                Some(format)
             }
-            _ => {}
+            _ => None,
+        }
+    }
+
+    /// Whether it is a date that is written as records write theirs.
+    #[must_use]
+    pub fn is_like_records(&self) -> bool {
+        match self {
+            Self::StartDate(format) | Self::EndDate(format) | Self::Now(format) | Self::NextToken(Some(format)) => {
+                matches!(format, DateFormat::LikeRecords(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes such a date in this form.
+    pub(super) fn write_like_records(&mut self, style: &Arc<DateStyle>) {
+        if let Some(DateFormat::LikeRecords(own)) = self.date_format_mut() {
+            *own = Some(Arc::clone(style));
         }
     }
 

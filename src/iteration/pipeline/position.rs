@@ -6,6 +6,9 @@ use crate::template::CapturedValues;
 impl Pipeline<'_> {
     /// Keeps what the next iteration goes on with, once everything is delivered.
     pub(super) fn keep_position(&mut self) {
+        if let Some((_, text)) = self.intake.date_text.take() {
+            self.account.date_text = Some(text);
+        }
         // What an entry that isn't done holds is listed from here on alone.
         if self.entries.undone().is_some() {
             return;
