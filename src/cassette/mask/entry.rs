@@ -16,7 +16,7 @@ const NAME: &str = "recorded";
 const KEPT: [&str; 8] =
     ["type", "enabled", "start_date_name", "json_paths", "response", "settings", "within", "method"];
 /// The keys below a request that do.
-const KEPT_OF_REQUEST: [&str; 4] = ["method", "timeout", "token", "expires_in"];
+const KEPT_OF_REQUEST: [&str; 6] = ["method", "timeout", "token", "expires_in", "stop", "max_pages"];
 /// The keys that name files, which a replay must not open.
 const LEFT_OUT: [&str; 2] = ["tls", "assertion"];
 /// How deep an entry is looked into.
@@ -38,6 +38,8 @@ pub(in super::super) fn mask_entry(entry: &Entry, mask: &mut Mask) -> Entry {
     for key in KEPT {
         note_words(entry.map.get(key), mask, 0);
     }
+    // What the last answer says must be found in the answers that are kept.
+    note_words(entry.map.get("next_request").and_then(|next| next.get("stop")), mask, 0);
     let named = entry.map.get("type").and_then(text_of);
     let named = named.and_then(|name| catalog::types().iter().find(|known| known.name == name));
     Entry { list: entry.list, map: keys(&entry.map, named, mask, 0) }
@@ -372,6 +374,10 @@ filters: {limit: 100, owner: alice@acme.example, $filter: 'createdDateTime ge {s
 hosts: ['*.acme.example', 'files.acme.example:444']
 json_paths: {data: items, data_date: createdDateTime, next_url: links.next}
 settings: {time_interval: 5m}
+next_request:
+  append: '&page={res.result_info.page+1}&owner=alice'
+  stop: {field: paging.state, condition: equals, value: finished}
+  max_pages: 7
 custom_fields: {type: acme, team: "Alice's"}
 tls: {cert_file: /etc/alice.pem}
 "#;
@@ -393,9 +399,14 @@ tls: {cert_file: /etc/alice.pem}
             "next_url: links.next",
             "time_interval: 5m",
             "since {start_date}",
+            "&page={res.result_info.page+1}&owner=",
+            "field: paging.state",
+            "value: finished",
+            "max_pages: 7",
         ] {
             let kept_less = kept.replace("since ", "");
             assert!(written.contains(&kept_less), "{kept}:\n{written}");
         }
+        assert_eq!(mask.text("finished"), "finished", "an answer that says so still does");
     }
 }
