@@ -190,13 +190,6 @@ impl Paging {
         }
     }
 
-    /// Whether a page may tell by its records that it lies behind the last one. An empty one doesn't where the answer itself
-    /// says which is the last (`next_request.stop`).
-    #[must_use]
-    pub fn ends_by_count(&self, is_empty: bool) -> bool {
-        self.is_counted() && !(is_empty && self.stop.is_some())
-    }
-
     /// Whether the config says where the pages end, whatever else an answer shows.
     #[must_use]
     pub fn says_end(&self) -> bool {

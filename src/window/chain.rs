@@ -7,7 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::counted::Counted;
+use super::counted::{Counted, EMPTY_BEFORE_STOP_MAX};
 use super::moment::Moment;
 use super::order::{ChainOrder, Direction};
 use super::sight::{SeenRecord, Sight};
@@ -224,7 +224,11 @@ impl Chain {
         let Some(next) = page.next else { return ChainStep::Done };
         let counted = || page.records.iter().map(|seen| (seen.fingerprint, seen.date)).collect::<Vec<_>>();
         let begun = self.course.begun.filter(|_| !self.is_by_arrival);
-        if page.is_counted && self.counted.see(&counted(), begun, self.course.order.has_fallen()) {
+        let is_behind = match page.is_counted {
+            true if is_empty && page.has_stop_rule => self.empty >= EMPTY_BEFORE_STOP_MAX,
+            is_counted => is_counted && self.counted.see(&counted(), begun, self.course.order.has_fallen()),
+        };
+        if is_behind {
             return ChainStep::Done;
         }
         let is_repeated = self.asked.contains(&next);
@@ -341,6 +345,7 @@ mod tests {
                 records: &records,
                 next,
                 is_counted: false,
+                has_stop_rule: false,
                 pages_max: None,
             })
         }

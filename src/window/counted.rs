@@ -18,6 +18,9 @@ const COUNTED_WITHOUT_NEW: u32 = 3;
 /// A list may have grown by so many pages between two requests, or by as many as were read of it: then as many pages hold
 /// nothing new, and those behind them do.
 const GROWN_PAGES_MAX: u32 = 20;
+/// So many empty pages in a row are behind the last page, whatever else an answer says of its end: a rule for it may be wrong,
+/// and the original fetcher asks for no more either.
+pub(super) const EMPTY_BEFORE_STOP_MAX: u32 = 100;
 /// The records of so many of the latest counted pages are kept, to know them again.
 const COUNTED_PAGES_KEPT: usize = 4;
 

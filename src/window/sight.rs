@@ -16,8 +16,10 @@ pub struct Sight<'s> {
     pub records: &'s [SeenRecord],
     /// What it names as the next request.
     pub next: Option<Fingerprint>,
-    /// Whether pages are counted, so that there is always a next one to ask for, and this one may lie behind the last.
+    /// Whether pages are counted, so that there is always a next one to ask for.
     pub is_counted: bool,
+    /// Whether an answer says itself which is the last (`next_request.stop`), and this one didn't.
+    pub has_stop_rule: bool,
     /// How many pages an iteration reads before it leaves the rest to the next one, where the config says so.
     pub pages_max: Option<u64>,
 }

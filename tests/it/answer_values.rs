@@ -40,17 +40,20 @@ fn asked(api: &MockServer) -> Vec<String> {
 
 #[test]
 fn a_page_number_of_the_answer_leads_on_until_three_pages_bring_nothing() {
-    let api = MockServer::start(|asked, _| {
-        let page: u64 = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
-        let (from, until) = ((2 * page - 2).min(5), (2 * page).min(5));
-        Reply::json(&format!("{{\"data\":[{}],\"info\":{{\"page\":\"{page}\"}}}}", records(from, until)))
-    });
-    let listener = MockListener::start();
-    let next = format!("url: '{}/events?page={{res.info.page+1}}'", api.url());
-    Fetcher::new(&entry(api.url(), listener.url(), "", &next, "")).once().assert_code(0);
-    assert_eq!(listener.ids(), ids(5));
-    let pages: Vec<String> = (2..7).map(|page| format!("/events?page={page}")).collect();
-    assert_eq!(asked(&api)[1..], pages);
+    for is_relative in [false, true] {
+        let api = MockServer::start(|asked, _| {
+            let page: u64 = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
+            let (from, until) = ((2 * page - 2).min(5), (2 * page).min(5));
+            Reply::json(&format!("{{\"data\":[{}],\"info\":{{\"page\":\"{page}\"}}}}", records(from, until)))
+        });
+        let listener = MockListener::start();
+        let before = if is_relative { String::new() } else { format!("{}/events", api.url()) };
+        let next = format!("url: '{before}?page={{res.info.page+1}}'");
+        Fetcher::new(&entry(api.url(), listener.url(), "", &next, "")).once().assert_code(0);
+        assert_eq!(listener.ids(), ids(5));
+        let pages: Vec<String> = (2..7).map(|page| format!("/events?page={page}")).collect();
+        assert_eq!(asked(&api)[1..], pages);
+    }
 }
 
 #[test]

@@ -85,6 +85,15 @@ fn empty_pages_in_the_middle_end_nothing_where_the_answer_says_which_is_the_last
 }
 
 #[test]
+fn a_stop_rule_that_never_holds_ends_with_as_many_empty_pages_as_the_original_asks_for() {
+    let api = pages(2);
+    let listener = MockListener::start();
+    let next = format!("{COUNTED}, stop: {{field: more, condition: equals, value: 'false'}}");
+    Fetcher::new(&entry(api.url(), listener.url(), "", &next, PATHS, "")).once().assert_code(0);
+    assert_eq!((listener.ids(), asked(&api).len()), (ids(4), 102));
+}
+
+#[test]
 fn a_stop_rule_is_asked_of_the_first_answer() {
     let api = pages(1);
     let listener = MockListener::start();

@@ -338,9 +338,10 @@ impl<'a> Pipeline<'a> {
                 .map_err(|cause| IterationError::Fetch { page, cause: cause.into() })
         };
         let (request, next) = (request(asked)?, next.map(request).transpose()?);
-        let is_counted = self.plan.paging.ends_by_count(seen.is_empty());
-        let pages_max = self.plan.paging.pages_per_iteration();
-        Ok(self.intake.step(&Sight { request, moment, records: seen, next, is_counted, pages_max }))
+        let paging = &self.plan.paging;
+        let (is_counted, has_stop_rule) = (paging.is_counted(), paging.stop.is_some());
+        let pages_max = paging.pages_per_iteration();
+        Ok(self.intake.step(&Sight { request, moment, records: seen, next, is_counted, has_stop_rule, pages_max }))
     }
 
     /// Learns from the dates of a page, and tells which of its records lie below the window.

@@ -219,7 +219,8 @@ impl PlayedFetcher {
         let request = |link: &Option<String>| print(link.as_deref().unwrap_or("first"));
         let next = page.next.as_ref().map(|_| request(&page.next));
         let request = request(&iteration.link);
-        let sight = Sight { request, moment, records: &seen, next, is_counted: false, pages_max: None };
+        let (is_counted, has_stop_rule, pages_max) = (false, false, None);
+        let sight = Sight { request, moment, records: &seen, next, is_counted, has_stop_rule, pages_max };
         let step = iteration.chain.see(&sight);
         let inside: Vec<PlayedRecord> = page.records.iter().filter(|record| !is_below(record)).copied().collect();
         let is_known = |record: &PlayedRecord| self.delivered.contains_key(&record.id);

@@ -149,7 +149,8 @@ impl Pipeline<'_> {
         let (request, following) = (request(&ask.position)?, next.as_ref().map(request).transpose()?);
         let is_counted = plan.paging.is_counted();
         let moment = answer.moment;
-        let sight = Sight { request, moment, records: seen, next: following, is_counted, pages_max: None };
+        let (has_stop_rule, pages_max) = (false, None);
+        let sight = Sight { request, moment, records: seen, next: following, is_counted, has_stop_rule, pages_max };
         match (ask.chain.see(&sight), next) {
             (ChainStep::Circle, _) => Err(IterationError::Circle { page }),
             (ChainStep::Pause, _) => Err(IterationError::Pause { page }),
