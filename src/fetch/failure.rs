@@ -24,17 +24,6 @@ pub(super) fn flawed(flaw: Flaw, url: &Url, status: StatusCode, redactor: &Redac
     AttemptError { is_lost: true, ..AttemptError::passing(error) }
 }
 
-/// An answer that is no success, and what follows it.
-pub(super) async fn status_failure(
-    response: Response,
-    url: &Url,
-    elsewhere: Option<String>,
-    now: DateTime<Utc>,
-    redactor: &Redactor,
-) -> AttemptError {
-    Refused::read(response, url, elsewhere).await.failure(now, redactor)
-}
-
 /// An answer whose status is enough, with the beginning of its body.
 pub(super) struct Refused<'a> {
     url: &'a Url,
@@ -49,6 +38,11 @@ impl<'a> Refused<'a> {
     pub(super) async fn read(response: Response, url: &'a Url, elsewhere: Option<String>) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         Self { url, status, headers, body: http::said(response).await, elsewhere }
+    }
+
+    /// The beginning of its body.
+    pub(super) fn body(&self) -> &str {
+        &self.body
     }
 
     pub(super) fn is_web_page(&self) -> bool {

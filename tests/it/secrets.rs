@@ -125,6 +125,68 @@ fn a_token_server_and_a_listener_that_echo_neither() {
     assert_silent(&outcome.everything());
 }
 
+/// A login whose answers name tokens that nothing uses, and repeat them in their words; servers that echo what they are sent.
+#[test]
+fn no_token_or_cookie_of_any_answer_of_a_login_is_seen_anywhere() {
+    const GIVEN: [&str; 9] = [
+        "access-one-123",
+        "refresh-two-123",
+        "cookie-three-123",
+        "id-four-123",
+        "access-five-123",
+        "refresh-six-123",
+        "cookie-seven-123",
+        "refresh-first-123",
+        "refresh%2Dsix%2D123",
+    ];
+    let date = minutes_ago(5);
+    let api = MockServer::start(move |asked, before| {
+        match (asked.path.as_str(), before) {
+        ("/token", 0) => Reply::json(
+            r#"{"access_token":"access-one-123","refresh_token":"refresh-two-123","id_token":"id-four-123","expires_in":3600}"#,
+        )
+        .with("Set-Cookie", "sid=cookie-three-123; Path=/"),
+        ("/token", _) => Reply::status(
+            400,
+            r#"{"error":"invalid_grant","error_description":"refresh-two-123 was replaced by refresh-six-123, see access-five-123 of cookie-seven-123","new":[{"refreshToken":"refresh-six-123","access_token":"access-five-123"}]}"#,
+        )
+        .with("Set-Cookie", "sid=cookie-seven-123"),
+        // What it was sent, and what the login told.
+        (_, 1) => Reply::status(400, &format!("{asked:?} refresh-two-123 id-four-123")),
+        (_, 2) => page(&[&record(1, &date)], None),
+        _ => Reply::status(401, &format!("{asked:?} refresh-two-123 id-four-123")),
+    }
+    });
+    let listener = MockListener::start().may_be_idle();
+    let config = format!(
+        "status: {{listen: '127.0.0.1:0'}}\nlogzio: {{url: '{}', token: shipping-token-1}}\noauth_apis:\n- type: general\n  name: o\n  \
+         credentials: {{id: the-client, key: the-client-secret}}\n  \
+         token_http_request: {{url: '{1}/token', refresh_token: refresh-first-123}}\n  http_request: {{url: '{1}/data'}}\n  \
+         start_date_name: since\n  json_paths: {{data: data, data_date: date, next_url: next}}\n  settings: {{time_interval: 0.2s}}\n",
+        listener.url(),
+        api.url()
+    );
+    let running = Fetcher::new(&config).start();
+    running.wait_for_log("invalid_grant", 1);
+    let url = crate::status::page_of(&running, 1);
+    let mut seen = String::new();
+    for place in ["", "/api/o", "/status.json", "/metrics"] {
+        let answer = crate::status::get(&format!("{url}{place}"));
+        let tells = ["/api/o", "/status.json"].contains(&place);
+        assert!(!tells || answer.text.contains("***"), "{place} tells of the refusal:\n{}", answer.text);
+        seen.push_str(&answer.text);
+    }
+    let outcome = running.stop();
+    let kept = outcome.read("credentials.json");
+    assert!(kept.contains("refresh-two-123") && !kept.contains("access-one-123"), "{kept}");
+    std::fs::remove_file(outcome.path().join("credentials.json")).unwrap();
+    seen.push_str(&outcome.everything());
+    for token in GIVEN {
+        assert!(!seen.contains(token), "`{token}` is in\n{seen}");
+    }
+    assert_silent(&seen);
+}
+
 #[test]
 fn a_token_request_that_is_refused_says_why() {
     let api = MockServer::start(|_, _| {

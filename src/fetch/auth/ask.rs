@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::super::answer::{self, BodyReader, Silence};
-use super::super::failure::status_failure;
+use super::super::failure::Refused;
 use super::super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::super::{AttemptError, FetchError, Waits};
 use super::login::{self, LoginAnswer, RawAnswer};
@@ -156,7 +156,9 @@ impl TokenAsker {
         let status = response.status();
         let headers = response.headers().clone();
         if !status.is_success() {
-            return Err(status_failure(response, url, None, clock.now(), &redactor).await);
+            let refused = Refused::read(response, url, None).await;
+            let redactor = redactor.and(login::credentials_in(refused.body(), &headers));
+            return Err(refused.failure(clock.now(), &redactor));
         }
         let reading =
             BodyReader { bytes_max: TOKEN_ANSWER_BYTES_MAX, silence, counters: &Counters::default(), room: None };
@@ -165,7 +167,10 @@ impl TokenAsker {
             _ => Decoded::as_sent(answer::read(response, url, reading, &redactor).await?).text,
         };
         let answer = RawAnswer { status, body: &body, headers: &headers, asked_at, now };
-        login::read(&answer, &self.request).ok_or_else(|| self.without_token(&body, url, &redactor))
+        login::read(&answer, &self.request).ok_or_else(|| {
+            let redactor = redactor.and(login::credentials_in(&body, &headers));
+            self.without_token(&body, url, &redactor)
+        })
     }
 
     fn built(

@@ -142,6 +142,45 @@ fn cookies(headers: &HeaderMap, url: &Url) -> Option<Cookies> {
     Some(Cookies { origin: url.clone(), header })
 }
 
+/// How the names of values end that nobody may see, in small letters without anything between.
+const CREDENTIAL_ENDINGS: [&str; 9] =
+    ["token", "secret", "password", "passwd", "jwt", "assertion", "apikey", "session", "sessionid"];
+/// The shortest value that is taken for one: what is shorter is a word.
+const CREDENTIAL_CHARS_MIN: usize = 6;
+/// How deep an answer is looked into.
+const DEPTH_MAX: usize = 8;
+
+/// The tokens and cookies that an answer to a token request names, used or not: a refusal may repeat them in its words.
+pub(super) fn credentials_in(body: &str, headers: &HeaderMap) -> Vec<Secret> {
+    let mut found = Vec::new();
+    if let Ok(root) = RawJson::parse(body.trim_matches(is_around)) {
+        collect_credentials(root, 0, &mut found);
+    }
+    for value in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
+        let value = value.split(';').next().and_then(|pair| pair.split_once('=')).map(|(_, value)| value.trim());
+        found.extend(value.map(str::to_owned));
+    }
+    found.retain(|text| text.chars().count() >= CREDENTIAL_CHARS_MIN);
+    found.into_iter().map(Secret::new).collect()
+}
+
+fn collect_credentials(value: RawJson<'_>, depth: usize, found: &mut Vec<String>) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    for member in value.members() {
+        let name = member.key.scalar().unwrap_or_default().to_lowercase().replace(['_', '-', '.', ' '], "");
+        match member.value.scalar() {
+            Some(text) if CREDENTIAL_ENDINGS.iter().any(|ending| name.ends_with(ending)) => {
+                found.push(text.into_owned());
+            }
+            Some(_) => {}
+            None => collect_credentials(member.value, depth + 1, found),
+        }
+    }
+    value.elements().for_each(|element| collect_credentials(element, depth + 1, found));
+}
+
 /// What slips in around a value: blanks, line breaks, a byte order mark.
 fn is_around(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{feff}' | '\u{200b}')
@@ -184,6 +223,18 @@ mod tests {
     fn value(body: &str, path: &str) -> Option<String> {
         let answer = read_with(body, &HeaderMap::new(), &request(path, true))?;
         answer.login.token.map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn what_an_answer_names_a_token_is_known_wherever_it_stands() {
+        let body = r#"{"error":"invalid_grant","error_code":700082,"token_type":"Bearer","data":[{"refreshToken":"r-12345"}],
+            "access_token":"a-12345","id_token":"x","session":{"api-key":"k-12345"}}"#;
+        let mut headers = HeaderMap::new();
+        headers.append(SET_COOKIE, HeaderValue::from_static("sid=c-12345; Path=/; HttpOnly"));
+        let mut found: Vec<String> =
+            credentials_in(body, &headers).iter().map(|secret| secret.expose().to_owned()).collect();
+        found.sort();
+        assert_eq!(found, ["a-12345", "c-12345", "k-12345", "r-12345"], "a token type is none, nor is a single letter");
     }
 
     #[test]

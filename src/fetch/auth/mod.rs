@@ -13,7 +13,7 @@ mod token;
 
 use std::sync::Arc;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ring::rand::{SecureRandom, SystemRandom};
 
 pub(super) use login::LoginAnswer;
@@ -140,8 +140,8 @@ fn authorization(
     }
 }
 
-/// What must not be seen of a login: its token, its cookies, and the values of its answer that requests carry. The host that
-/// it tells isn't hidden.
+/// What must not be seen of a login: its token, its cookies, whatever else its answer names a token, and the values of it that
+/// requests carry. The host that it tells isn't hidden.
 fn secrets(template: &RequestTemplate, login: &Login) -> Vec<Secret> {
     let in_url: Vec<&Variable> = template.url_variables().collect();
     let paths = template.variables().filter_map(|variable| match variable {
@@ -152,7 +152,8 @@ fn secrets(template: &RequestTemplate, login: &Login) -> Vec<Secret> {
     let cookies = login.cookies.iter().filter_map(|cookies| cookies.header.to_str().ok());
     let cookies = cookies.flat_map(|header| header.split("; ")).filter_map(|pair| pair.split_once('='));
     let cookies = cookies.map(|(_, value)| Secret::new(value));
-    login.token.iter().cloned().chain(values).chain(cookies).collect()
+    let named = login::credentials_in(login.answer.expose(), &HeaderMap::new());
+    login.token.iter().cloned().chain(values).chain(cookies).chain(named).collect()
 }
 
 /// What to do where the API says that it doesn't know who asks (401).
