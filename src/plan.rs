@@ -21,7 +21,7 @@ use crate::pace::Rate;
 use crate::paging::{Locator, Paging};
 use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
-use crate::record::{CustomFields, Fingerprint, Paths};
+use crate::record::{CustomFields, Fingerprint, Paths, Zone};
 use crate::template::{Granularity, Position, RequestTemplate, Template};
 use crate::text::{Redactor, Secret};
 
@@ -314,6 +314,17 @@ impl TokenRequest {
     /// Tells token requests apart, without what is secret in them.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
+impl Auth {
+    /// Has patterns of dates that name no zone written as a clock in this one shows them, as those of all other requests are.
+    pub fn write_in_zone(&mut self, zone: Zone) {
+        match self {
+            Self::Basic { id, key } => [id, key].into_iter().for_each(|template| template.write_in_zone(zone)),
+            Self::OwnHeader => {}
+            Self::Token(request) => request.request.write_in_zone(zone),
+        }
+    }
+}
+
         let where_found = format!("{:?} {:?} {}", self.token, self.expires_in, self.is_token_required);
         let refresh_token = self.refresh_token.as_ref().map_or("", Secret::expose);
         let request = self.request.whole_fingerprint();

@@ -95,7 +95,8 @@ impl<'v> Entries<'v> {
         let records = entry.read(&keys::RECORDS).unwrap_or_default();
         let (mut request, configured) = request?;
         request.write_in_zone(zone);
-        let (auth, (paging, next_url), mut steps) = (auth?, paging?, steps??);
+        let (mut auth, (paging, next_url), mut steps) = (auth?, paging?, steps??);
+        auth.write_in_zone(zone);
         steps.iter_mut().for_each(|step| step.request.write_in_zone(zone));
         let paths = Paths { next_url, ..paths? };
         let identity = identity?;

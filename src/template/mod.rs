@@ -23,6 +23,8 @@ mod variable;
 
 use std::fmt;
 
+use crate::record::Zone;
+
 pub use answer_value::{ANSWER_VALUE_BYTES_MAX, AnswerValue, AnswerValueError, AnswerValues};
 pub use body::{BodyTemplate, JsonTemplate};
 pub use captured::{Captured, CapturedValues};
@@ -173,6 +175,11 @@ impl Template {
                 change(variable);
             }
         }
+    }
+
+    /// Has its patterns of dates that name no zone written as a clock in this one shows them.
+    pub fn write_in_zone(&mut self, zone: Zone) {
+        self.change_variables(&mut |variable| variable.write_in_zone(zone));
     }
 
     /// Its texts alone, joined.

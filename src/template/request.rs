@@ -131,7 +131,7 @@ impl RequestTemplate {
     pub fn write_in_zone(&mut self, zone: Zone) {
         let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
         parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_in_zone(zone)));
-        let signed = self.sign.iter_mut().map(|sign| &mut sign.text);
+        let signed = self.sign.iter_mut().flat_map(|sign| std::iter::once(&mut sign.text).chain(&mut sign.key_text));
         signed.for_each(|text| text.change_variables(&mut |variable| variable.write_in_zone(zone)));
     }
 

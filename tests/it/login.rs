@@ -331,6 +331,34 @@ fn check_names_variables_without_their_source() {
     assert!(told.contains("the login tells the host, and no entry of `hosts` says which it may be"), "{told}");
 }
 
+/// Dates of token requests, of passwords and of data requests are those of one clock.
+#[test]
+fn a_date_without_a_zone_is_written_in_the_zone_of_the_entry_in_every_request() {
+    let tokyo = || (chrono::Utc::now() + chrono::TimeDelta::hours(9)).format("%Y-%m-%dT%H").to_string();
+    let before = tokyo();
+    let api = api(Reply::json(r#"{"access_token":"t"}"#), |_| true);
+    let listener = MockListener::start();
+    let more = format!(
+        "  http_request: {{url: '{}/data', headers: {{X-Now: \"{{now:'%Y-%m-%dT%H'}}\"}}}}\n  settings: {{time_interval: 1, \
+         timezone: Asia/Tokyo}}\n",
+        api.url()
+    );
+    let login = "headers: {X-Now: \"{now:'%Y-%m-%dT%H'}\"}, body: {at: \"{now:'%Y-%m-%dT%H'}\"}";
+    let config = config(api.url(), listener.url(), login, &more).replace("  settings: {time_interval: 0.05s}\n", "");
+    Fetcher::new(&config).once().assert_code(0);
+    let basic = config.replace("oauth_apis", "auth_apis").replace("  token_http_request", "  # ");
+    let basic = format!("{basic}  credentials: {{id: me, key: \"{{now:'%Y-%m-%dT%H'}}\"}}\n");
+    Fetcher::new(&basic).once().assert_code(0);
+    let (asked, is_now) = (api.asked(), |text: &str| text == before || text == tokyo());
+    let [login, data, with_password] = &asked[..] else { panic!("{asked:?}") };
+    let form = crate::harness::decoded(login.text().strip_prefix("at=").unwrap());
+    assert!(is_now(login.header("x-now").unwrap()) && is_now(&form), "{login:?}");
+    assert!(is_now(data.header("x-now").unwrap()), "{data:?}");
+    let password = with_password.header("authorization").unwrap().strip_prefix("Basic ").unwrap();
+    let password = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, password).unwrap();
+    assert!(is_now(String::from_utf8(password).unwrap().strip_prefix("me:").unwrap()), "{with_password:?}");
+}
+
 /// Google's token endpoint, as far as it looks: the grant, the claims, the signature.
 #[test]
 fn a_service_account_gets_its_token_by_a_signed_jwt() {
