@@ -29,6 +29,9 @@ const LIFE_CLIENT: Duration = Duration::from_secs(300);
 /// How many bytes each of the two numbers of an ES256 signature has (RFC 7518, section 3.4).
 const ES256_NUMBER_BYTES: usize = 32;
 
+/// What a replay sends in the place of a signed JWT.
+pub const STAND_IN: &str = "assertion-1";
+
 /// What an assertion is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssertionUse {
@@ -45,7 +48,8 @@ pub struct Assertion {
     pub purpose: AssertionUse,
     /// The client that Box wants to be named beside it, with its secret.
     pub client: Option<(String, Secret)>,
-    key: Arc<dyn SigningKey>,
+    /// `None` for a stand-in, which is not signed.
+    key: Option<Arc<dyn SigningKey>>,
     key_id: Option<String>,
     /// Those that are always the same.
     claims: Map<String, Value>,
@@ -138,7 +142,7 @@ impl Assertion {
         Ok(Self {
             purpose,
             client: None,
-            key: key(pem)?,
+            key: Some(key(pem)?),
             key_id: key_id.map(str::to_owned),
             claims: claims.collect(),
             life,
@@ -146,12 +150,27 @@ impl Assertion {
         })
     }
 
+    /// For a replay, which opens no file: in the place of each JWT stands [`STAND_IN`].
+    #[must_use]
+    pub fn stand_in(options: &AssertionOptions<'_>) -> Self {
+        Self {
+            purpose: if options.client_id.is_some() { AssertionUse::Client } else { AssertionUse::Grant },
+            client: None,
+            key: None,
+            key_id: None,
+            claims: Map::new(),
+            life: LIFE_CLIENT,
+            fingerprint: Fingerprint::of(&[STAND_IN.as_bytes(), format!("{options:?}").as_bytes()]),
+        }
+    }
+
     /// An assertion that is good from now on; `id` is one that no other has.
     ///
     /// # Errors
     /// Where the key can't sign; in words.
     pub fn sign(&self, now: DateTime<Utc>, id: &str) -> Result<Secret, String> {
-        let signer = self.key.choose_scheme(&SCHEMES).ok_or(UNFIT_KEY)?;
+        let Some(key) = &self.key else { return Ok(Secret::new(STAND_IN)) };
+        let signer = key.choose_scheme(&SCHEMES).ok_or(UNFIT_KEY)?;
         let is_rsa = signer.scheme() == SignatureScheme::RSA_PKCS1_SHA256;
         let mut header = json!({ "alg": if is_rsa { "RS256" } else { "ES256" }, "typ": "JWT" });
         if let (Some(header), Some(key_id)) = (header.as_object_mut(), &self.key_id) {

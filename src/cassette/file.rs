@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::transport::{EXCHANGES_MAX, TapedAnswer, TapedExchange, TapedOutcome, TapedRequest};
+use super::packed::{FileContent, ZippedContent};
+use crate::decode::Content;
+use crate::transport::{ANSWERS_BYTES_MAX, EXCHANGES_MAX, TapedAnswer, TapedExchange, TapedOutcome, TapedRequest};
 
 /// The largest file that is read: as much as a recording keeps, written one value a line.
 pub const CASSETTE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -103,6 +102,12 @@ struct FileAnswer {
     /// A body that is no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
+    /// The body is a gzip file of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gzip: Option<Box<FileContent>>,
+    /// The body is a zip file of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zip: Option<Vec<ZippedContent>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,11 +261,9 @@ impl FileAnswer {
     fn of(answer: &TapedAnswer) -> Self {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = grouped(answer.headers.iter().map(|(name, value)| (name.to_string(), text(value))));
-        let (body, body_base64) = match std::str::from_utf8(&answer.body) {
-            Ok(body) => (body.to_owned(), None),
-            Err(_) => (String::new(), Some(STANDARD.encode(&answer.body))),
-        };
-        Self { status: answer.status.as_u16(), headers, body, body_base64 }
+        let FileContent { body, body_base64, gzip, zip } =
+            FileContent::of(Content::of(&answer.body, ANSWERS_BYTES_MAX));
+        Self { status: answer.status.as_u16(), headers, body, body_base64, gzip, zip }
     }
 
     fn taped(&self) -> Result<TapedAnswer, String> {
@@ -271,11 +274,14 @@ impl FileAnswer {
             let (name, value) = pair.ok_or_else(|| format!("its header {name} can't be used"))?;
             headers.append(name, value);
         }
-        let body = match &self.body_base64 {
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| "its body is not base64".to_owned())?.into(),
-            None => Bytes::from(self.body.clone()),
+        let content = FileContent {
+            body: self.body.clone(),
+            body_base64: self.body_base64.clone(),
+            gzip: self.gzip.clone(),
+            zip: self.zip.clone(),
         };
-        Ok(TapedAnswer { status, headers, body })
+        let body = content.content()?.packed().map_err(|error| format!("its body can't be packed: {error}"))?;
+        Ok(TapedAnswer { status, headers, body: body.into() })
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod file;
 mod mask;
+mod packed;
 mod play;
 mod record;
 mod words;

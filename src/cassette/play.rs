@@ -1,14 +1,13 @@
 //! The pipeline on a tape: the iteration, its window, its pages and its batches are the real ones; the state is in memory,
 //! and the listener a part of this process.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_yaml::{Mapping, Value};
 
 use super::file::{Cassette, CassetteError};
-use crate::config::{self, Environment};
+use crate::config;
 use crate::fetch::{Gates, TokenCache};
 use crate::iteration::{Api, Services};
 use crate::memory::MemoryBudget;
@@ -20,12 +19,10 @@ use crate::state::{ApiState, StateDir, Store};
 use crate::status::StatusRegistry;
 use crate::transport::{Difference, Replay, TapedExchange, TapedRequest, Transport};
 
-/// Where no file is.
-const NOWHERE: &str = "/nonexistent";
 /// The lists that an entry may stand in.
 const LISTS: [&str; 2] = ["auth_apis", "oauth_apis"];
-/// Keys of an entry that name files.
-const NAMES_FILES: [&str; 2] = ["tls", "assertion"];
+/// The key of an entry that names files which are part of a connection. A key file that signs has a stand-in.
+const NAMES_FILES: &str = "tls";
 
 /// Why a cassette can't be played.
 #[derive(Debug, thiserror::Error)]
@@ -136,10 +133,11 @@ pub(super) async fn play_exchanges(
     Ok(PlayOutcome { iterations, shipped, made: replay.made(), difference: replay.difference() })
 }
 
-/// The same entry, from another start on.
+/// The same entry, from another start on, and one request after the other: a tape knows one order.
 pub(super) fn started(plan: &Plan, from: Option<DateTime<Utc>>) -> Plan {
     let mut plan = plan.clone();
     plan.start.configured = from.or(plan.start.configured);
+    plan.parallel = 1;
     plan
 }
 
@@ -174,7 +172,7 @@ pub(super) fn read_config(text: &str) -> Result<Config, PlayError> {
     for list in LISTS {
         let Some(entries) = root.get(list) else { continue };
         if names_files(entries, 0) {
-            return Err(wrong("`tls` and `assertion` name files, and a replay opens none; take them out"));
+            return Err(wrong("`tls` names files, and a replay opens none; take it out"));
         }
         kept.insert(list.into(), entries.clone());
     }
@@ -190,8 +188,7 @@ pub(super) fn read_config(text: &str) -> Result<Config, PlayError> {
     let text = serde_yaml::to_string(&kept).map_err(|error| PlayError::Config(error.to_string()))?;
     // `$${` is a literal `${`: nothing is filled in.
     let text = text.replace("${", "$${");
-    let environment = Environment { variable: &|_| None, directory: Path::new(NOWHERE) };
-    let loaded = config::compile(&text, &environment);
+    let loaded = config::compile_without_files(&text);
     let words = || {
         let errors = loaded.diagnostics.errors.iter().map(|error| format!("{}: {}", error.path, error.what));
         PlayError::Config(errors.collect::<Vec<_>>().join("; "))
@@ -204,9 +201,9 @@ fn names_files(value: &Value, depth: usize) -> bool {
     const DEPTH_MAX: usize = 64;
     match value {
         _ if depth > DEPTH_MAX => true,
-        Value::Mapping(map) => map.iter().any(|(key, value)| {
-            key.as_str().is_some_and(|key| NAMES_FILES.contains(&key)) || names_files(value, depth + 1)
-        }),
+        Value::Mapping(map) => {
+            map.iter().any(|(key, value)| key.as_str() == Some(NAMES_FILES) || names_files(value, depth + 1))
+        }
         Value::Sequence(items) => items.iter().any(|item| names_files(item, depth + 1)),
         _ => false,
     }

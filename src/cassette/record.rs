@@ -5,22 +5,24 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, Utc};
 use reqwest::Url;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, SET_COOKIE, TRANSFER_ENCODING,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, SET_COOKIE, TRANSFER_ENCODING,
 };
 use serde_yaml::{Mapping, Value};
 
 use super::file::{Cassette, CassetteError, CassetteKind, FileExchange, RecordedIteration};
-use super::mask::{Entry, Mask, mask_entry, without_secrets};
+use super::mask::{BodyKind, Entry, Mask, mask_entry, without_secrets};
 use super::play::{self, PlayError, PlayOutcome, Script, play_exchanges, read_config, services, started};
+use crate::decode::{Content, Format};
 use crate::fetch::TokenCache;
 use crate::http::Clients;
 use crate::iteration::{Api, Services};
+use crate::paging::{LinkPart, LinkSource, Locator, Pagination};
 use crate::plan::{Auth, CheckpointKind, Config, Plan};
 use crate::process::stop::{Stop, Waited};
 use crate::ship::BatchSink;
 use crate::state::ApiState;
 use crate::text::is_secret_name;
-use crate::transport::{ANY, Recording, TapedExchange, TapedOutcome, TapedRequest, Transport};
+use crate::transport::{ANSWERS_BYTES_MAX, ANY, Recording, TapedExchange, TapedOutcome, TapedRequest, Transport};
 
 /// Iterations that were run with a tape beside them. What is in it is secret.
 pub struct Recorded {
@@ -137,7 +139,7 @@ async fn replaced(recorded: &Recorded, entry: &Entry) -> Result<Cassette, Record
     {
         mask.fix_host(&before, &after);
     }
-    let named = named_headers(&entry.map);
+    let named = named_headers(plan);
     let exchanges: Vec<TapedExchange> = recorded
         .exchanges
         .iter()
@@ -146,8 +148,9 @@ async fn replaced(recorded: &Recorded, entry: &Entry) -> Result<Cassette, Record
             let outcome = match &exchange.outcome {
                 TapedOutcome::Answer(answer) => {
                     let mut answer = answer.clone();
-                    answer.headers = mask.headers(&answer.headers, &named);
-                    answer.body = mask.body(&String::from_utf8_lossy(&answer.body), is_token).into();
+                    let kind = BodyKind { is_token, is_lines: has_lines(plan, &answer.headers) };
+                    answer.headers = mask.headers(&answer.headers, &named, is_token);
+                    answer.body = mask.bytes(&answer.body, kind).into();
                     TapedOutcome::Answer(answer)
                 }
                 failure => failure.clone(),
@@ -183,9 +186,15 @@ fn verbatim(recorded: &Recorded, entry: &Entry) -> Result<Cassette, RecordError>
             if is_token {
                 // Nothing of it is kept, whoever reads it.
                 let mut mask = Mask::new(redactor.clone(), exchange.at);
-                answer.body = mask.body(&String::from_utf8_lossy(&answer.body), true).into();
-            } else if let Ok(text) = std::str::from_utf8(&answer.body) {
-                answer.body = hidden(text).into();
+                answer.body = mask.bytes(&answer.body, BodyKind { is_token: true, is_lines: false }).into();
+            } else {
+                let mut hide = |_: &str, bytes: Vec<u8>| match std::str::from_utf8(&bytes) {
+                    Ok(text) => hidden(text).into_bytes(),
+                    Err(_) => bytes,
+                };
+                let content = Content::of(&answer.body, ANSWERS_BYTES_MAX);
+                let packed = content.changed(&mut hide, &|_, name| hidden(name)).packed();
+                answer.body = packed.map_err(RecordError::Local)?.into();
             }
         }
         requests.push(without_credentials(request, is_token, &hidden));
@@ -308,12 +317,38 @@ fn is_token(plan: &Plan, url: &Url) -> bool {
     }
 }
 
-/// The headers of answers that the entry reads: `header.NAME` in its paths.
-fn named_headers(entry: &Mapping) -> Vec<HeaderName> {
-    let paths = entry.get("json_paths").and_then(Value::as_mapping);
-    let texts = paths.into_iter().flat_map(|paths| paths.values()).filter_map(Value::as_str);
-    let names = texts.filter_map(|text| text.trim().strip_prefix("header."));
-    names.filter_map(|name| HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()).ok()).collect()
+/// The headers of answers that the entry or a step reads: for the next page, the cursor, the token.
+fn named_headers(plan: &Plan) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    let of = |locator: &Locator| match locator {
+        Locator::Header(name) => Some(name.clone()),
+        Locator::Body(_) => None,
+    };
+    for plan in std::iter::once(plan).chain(plan.steps.iter().map(|step| &step.plan)) {
+        match &plan.paging.kind {
+            Pagination::Link(LinkSource::Header(name)) => names.push(name.clone()),
+            Pagination::Link(LinkSource::Joined(parts)) => names.extend(parts.iter().filter_map(|part| match part {
+                LinkPart::Value(locator) => of(locator),
+                LinkPart::Text(_) => None,
+            })),
+            Pagination::Token(locator) => names.extend(of(locator)),
+            _ => {}
+        }
+        names.extend(plan.paging.cursor.as_ref().and_then(of));
+    }
+    if let Auth::Token(request) = &plan.auth {
+        names.extend(of(&request.token));
+    }
+    names
+}
+
+/// Whether each line of an answer is a value of its own, as the entry or the answer says.
+fn has_lines(plan: &Plan, headers: &HeaderMap) -> bool {
+    let plans = std::iter::once(plan).chain(plan.steps.iter().map(|step| &step.plan));
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_lines = |format: Format| format == Format::Ndjson;
+    plans.map(|plan| plan.response.format).any(is_lines)
+        || content_type.and_then(Format::of_content_type).is_some_and(is_lines)
 }
 
 fn config_text(entry: &Entry) -> Result<String, RecordError> {

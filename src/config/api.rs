@@ -46,12 +46,12 @@ const SHOWN_TYPE_CHARS_MAX: usize = 20;
 /// Reads the entries of `auth_apis` and `oauth_apis`.
 pub(super) struct Entries<'v> {
     pub(super) reader: &'v Reader<'v>,
-    /// Where relative file names start from.
-    pub(super) directory: &'v Path,
+    /// Where relative file names start from; `None` where no file is opened.
+    pub(super) directory: Option<&'v Path>,
 }
 
 impl<'v> Entries<'v> {
-    pub(super) fn new(reader: &'v Reader<'v>, directory: &'v Path) -> Self {
+    pub(super) fn new(reader: &'v Reader<'v>, directory: Option<&'v Path>) -> Self {
         Self { reader, directory }
     }
 

@@ -150,6 +150,18 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 /// Compiles the text of a config.
 #[must_use]
 pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
+    compile_with(text, around, Some(around.directory))
+}
+
+/// Compiles the text of a config for a replay: no variable is set, and no file is opened. What a key file would sign has a
+/// stand-in ([`crate::assertion::Assertion::stand_in`]).
+#[must_use]
+pub fn compile_without_files(text: &str) -> LoadedConfig {
+    compile_with(text, &Environment { variable: &|_| None, directory: Path::new("/nonexistent") }, None)
+}
+
+/// `files` is where relative names of files start from; `None` where none is opened.
+fn compile_with(text: &str, around: &Environment<'_>, files: Option<&Path>) -> LoadedConfig {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => return LoadedConfig::unreadable(syntax::diagnostic(&error, text)),
@@ -157,7 +169,7 @@ pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
     let mut root = std::mem::take(&mut document.root);
     let reader = Reader::new(&document);
     reader.fill_in(&mut root, around);
-    let config = read_config(&reader, &root, around.directory);
+    let config = read_config(&reader, &root, files);
     let config = config.filter(|_| !reader.has_errors());
     let files = reader.files(around.directory);
     let mut diagnostics = locate::diagnostics(reader.into_notes());
@@ -177,7 +189,7 @@ pub fn api_names(text: &str) -> Vec<String> {
     names.filter(|name| !name.is_empty() && !name.contains("${") && !name.contains(char::is_control)).collect()
 }
 
-fn read_config(reader: &Reader<'_>, root: &Value, directory: &Path) -> Option<Config> {
+fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> Option<Config> {
     let empty = Mapping::new();
     let map = match root {
         Value::Mapping(map) => map,
@@ -238,7 +250,7 @@ fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
 }
 
 /// The APIs to ask, and the names of those that rest.
-fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: &Path) -> Option<(Vec<Plan>, Vec<String>)> {
+fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -> Option<(Vec<Plan>, Vec<String>)> {
     let entries = Entries::new(reader, directory);
     let mut names: HashMap<String, Spot> = HashMap::new();
     let (mut plans, mut resting) = (Vec::new(), Vec::new());

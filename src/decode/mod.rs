@@ -9,6 +9,7 @@
 //! with another one; else JSON. CSV is never guessed.
 
 mod archive;
+mod content;
 mod csv;
 mod elements;
 mod error;
@@ -16,6 +17,7 @@ mod ndjson;
 
 use std::borrow::Cow;
 
+pub use content::Content;
 pub use error::DecodeError;
 
 use archive::Archive;

@@ -17,8 +17,8 @@ const KEPT: [&str; 8] =
     ["type", "enabled", "start_date_name", "json_paths", "response", "settings", "within", "method"];
 /// The keys below a request that do.
 const KEPT_OF_REQUEST: [&str; 6] = ["method", "timeout", "token", "expires_in", "stop", "max_pages"];
-/// The keys that name files, which a replay must not open.
-const LEFT_OUT: [&str; 2] = ["tls", "assertion"];
+/// The key of certificates, which a replay has no use for.
+const LEFT_OUT: &str = "tls";
 /// How deep an entry is looked into.
 const DEPTH_MAX: usize = 32;
 
@@ -55,7 +55,7 @@ fn unsecret(map: &Mapping, is_secret: bool, mask: &mut Mask, depth: usize) -> Ma
     let mut kept = Mapping::new();
     for (key, value) in map {
         let name = text_of(key).unwrap_or_default();
-        if LEFT_OUT.contains(&name.as_str()) || depth > DEPTH_MAX {
+        if name == LEFT_OUT || depth > DEPTH_MAX {
             continue;
         }
         let is_secret = is_secret || ["credentials", "refresh_token", "key"].contains(&name.as_str());
@@ -80,7 +80,7 @@ fn keys(map: &Mapping, named: Option<&NamedType>, mask: &mut Mask, depth: usize)
         let is_secret = named
             .is_some_and(|named| named.own_parameters().any(|parameter| parameter.name == name && parameter.secret));
         let masked = match name.as_str() {
-            _ if depth > DEPTH_MAX || LEFT_OUT.contains(&name.as_str()) => continue,
+            _ if depth > DEPTH_MAX || name == LEFT_OUT => continue,
             "name" => Value::from(NAME),
             "credentials" => each(value, &mut |value| hidden(value, mask)),
             "http_request" | "data_http_request" | "next_request" | "token_http_request" => request(value, mask),
@@ -114,7 +114,6 @@ fn request(value: &Value, mask: &mut Mask) -> Value {
     for (key, value) in map {
         let name = text_of(key).unwrap_or_default();
         let masked = match name.as_str() {
-            "assertion" => continue,
             "url" => each(value, &mut |value| of_text(value, |text| url(text, mask))),
             "headers" => headers(value, mask),
             "filters" => fields(value, mask),

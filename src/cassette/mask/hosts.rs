@@ -31,9 +31,11 @@ impl MaskedHosts {
         replaced
     }
 
-    /// What a host becomes: a name that nobody has (RFC 2606), but for those of the services that the catalog knows.
+    /// What a host becomes: a name that nobody has (RFC 2606), but for those that the catalog names in full. What a star
+    /// stands for may be the name of a tenant.
     pub(super) fn replaced(&mut self, host: &str) -> String {
-        let is_public = |host: &str| catalog::types().iter().any(|named| named.has_host(host));
+        let is_public =
+            |host: &str| catalog::types().iter().any(|named| named.probe.hosts.iter().any(|known| known == host));
         if self.kept.iter().any(|kept| kept == host) || is_public(host) {
             return host.to_owned();
         }

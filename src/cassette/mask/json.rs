@@ -115,6 +115,7 @@ fn push_string(text: &str, out: &mut String) {
 mod tests {
     use chrono::DateTime;
 
+    use super::super::BodyKind;
     use super::*;
     use crate::text::Redactor;
 
@@ -123,7 +124,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_716_900_000, 0).expect("a date");
         let mut mask = Mask::new(Redactor::default(), now);
         let text = r#"{"total":2,"items":[{"id":4711,"user":"alice","at":"2024-05-28T13:00:00Z","ok":true,"x":null},[]],"e":{}}"#;
-        let masked = mask.body(text, false);
+        let masked = mask.body(text, BodyKind::default());
         assert!(masked.lines().count() > 8, "a value a line: {masked}");
         let [before, after]: [serde_json::Value; 2] =
             [text, masked.as_str()].map(|text| serde_json::from_str(text).expect("JSON"));
@@ -175,7 +176,7 @@ mod tests {
         proptest!(|(value in value, person in name)| {
             let value = serde_json::json!({"who": person, "and": value, "mail": [person]});
             let mut mask = Mask::new(Redactor::default(), chrono::Utc::now());
-            let masked = mask.body(&value.to_string(), false);
+            let masked = mask.body(&value.to_string(), BodyKind::default());
             let after: serde_json::Value =
                 serde_json::from_str(&masked).map_err(|error| TestCaseError::fail(format!("{error}: {masked}")))?;
             prop_assert_eq!(skeleton(&after), skeleton(&value));
@@ -187,8 +188,9 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_tokens_answer_but_how_long_it_lasts() {
         let mut mask = Mask::new(Redactor::default(), chrono::Utc::now());
+        let kind = BodyKind { is_token: true, ..BodyKind::default() };
         let masked =
-            mask.body(r#"{"access_token":"eyJhbGciOi","token_type":"Bearer","expires_in":3599,"sub":"a"}"#, true);
+            mask.body(r#"{"access_token":"eyJhbGciOi","token_type":"Bearer","expires_in":3599,"sub":"a"}"#, kind);
         let json: serde_json::Value = serde_json::from_str(&masked).expect("JSON");
         assert_eq!((&json["token_type"], &json["expires_in"]), (&"Bearer".into(), &3599.into()));
         assert_eq!((&json["access_token"], &json["sub"]), (&"secret-1".into(), &"secret-2".into()));

@@ -17,23 +17,45 @@ pub(super) use entry::{mask_entry, without_secrets};
 pub(super) use text::Mask;
 
 use reqwest::header::{
-    CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
 
+use crate::decode::Content;
 use crate::record::json::RawJson;
+use crate::transport::ANSWERS_BYTES_MAX;
 
 /// What stands for a web page.
 const WEB_PAGE: &str = "<!DOCTYPE html><html><head><title>A web page</title></head><body></body></html>";
 
+/// How the body of an answer is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BodyKind {
+    /// Whether it came of a token request: it holds nothing but secrets then.
+    pub(super) is_token: bool,
+    /// Whether each line is a value of its own, also where there is one line alone.
+    pub(super) is_lines: bool,
+}
+
 impl Mask {
-    /// The body of an answer, as it is kept. What comes of a token request holds nothing but secrets.
-    pub(super) fn body(&mut self, body: &str, is_token: bool) -> String {
+    /// The body of an answer, as it is kept; what is in its archives, too.
+    pub(super) fn bytes(&mut self, body: &[u8], kind: BodyKind) -> Vec<u8> {
+        let mut change = |name: &str, bytes: Vec<u8>| {
+            let kind = BodyKind { is_lines: kind.is_lines || has_lines(name), ..kind };
+            self.body(&String::from_utf8_lossy(&bytes), kind).into_bytes()
+        };
+        let changed = Content::of(body, ANSWERS_BYTES_MAX).changed(&mut change, &file_name);
+        changed.packed().unwrap_or_default()
+    }
+
+    /// A text of it, as it is kept.
+    pub(super) fn body(&mut self, body: &str, kind: BodyKind) -> String {
+        let BodyKind { is_token, is_lines } = kind;
         let trimmed = body.trim_start_matches('\u{feff}').trim();
         if trimmed.is_empty() {
             return String::new();
         }
         if let Ok(root) = RawJson::parse(trimmed) {
-            return self.json(root, is_token);
+            return if is_lines { self.json_line(root, is_token) + "\n" } else { self.json(root, is_token) };
         }
         let lines: Option<Vec<RawJson<'_>>> = trimmed
             .lines()
@@ -69,6 +91,12 @@ impl Mask {
         out
     }
 
+    /// A cookie of a login: its name, and a mark.
+    fn cookie(&mut self, text: &str) -> Option<String> {
+        let (name, value) = text.split(';').next()?.split_once('=')?;
+        Some(format!("{}={}", self.key(name.trim()), self.secret(value.trim())))
+    }
+
     fn cell(&mut self, cell: &str) -> String {
         match cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
             Some(inner) => format!("\"{}\"", self.text(inner)),
@@ -76,8 +104,9 @@ impl Mask {
         }
     }
 
-    /// The headers of an answer that are kept; `named` are those that the entry reads.
-    pub(super) fn headers(&mut self, headers: &HeaderMap, named: &[HeaderName]) -> HeaderMap {
+    /// The headers of an answer that are kept; `named` are those that the entry reads. Those of a token request's answer hold
+    /// the token and its cookies.
+    pub(super) fn headers(&mut self, headers: &HeaderMap, named: &[HeaderName], is_token: bool) -> HeaderMap {
         let mut kept = HeaderMap::new();
         for (name, value) in headers {
             let Ok(text) = value.to_str() else { continue };
@@ -88,6 +117,8 @@ impl Mask {
                 _ if *name == LOCATION => Some(self.link(text)),
                 _ if *name == WWW_AUTHENTICATE => Some(words::challenge(text)),
                 _ if words::is_limit_header(name.as_str()) => Some(words::limits(text)),
+                _ if *name == SET_COOKIE && is_token => self.cookie(text),
+                _ if named.contains(name) && is_token => Some(self.secret(text)),
                 _ if named.contains(name) => Some(self.text(text)),
                 _ => None,
             };
@@ -97,6 +128,21 @@ impl Mask {
         }
         kept
     }
+}
+
+/// The name of a file in an archive, as it is kept: its ending says how it is read.
+fn file_name(number: usize, name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let inner = name.strip_suffix(".gz").unwrap_or(&name);
+    let ending = [".csv", ".ndjson", ".jsonl", ".json"].into_iter().find(|ending| inner.ends_with(ending));
+    let gzip = if inner.len() < name.len() { ".gz" } else { "" };
+    format!("file-{number}{}{gzip}", ending.unwrap_or_default())
+}
+
+fn has_lines(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.ends_with(".ndjson") || name.ends_with(".jsonl")
 }
 
 /// The cells of a line; a delimiter in quotes parts nothing.

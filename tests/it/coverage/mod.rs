@@ -21,6 +21,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+pub use assertion::service_account;
+
 use crate::harness::{Fetcher, MockListener, Outcome, wait_until};
 use description::{Clock, Description};
 use log::Event;
