@@ -70,6 +70,9 @@ pub struct SampleAnswer {
     pub headers: BTreeMap<String, String>,
     /// Its body: a text as it stands, anything else as JSON.
     pub body: Value,
+    /// The answers to the type's steps, one each, about the first entry of the answer before.
+    #[serde(default)]
+    pub steps: Vec<SampleAnswer>,
 }
 
 impl SampleAnswer {

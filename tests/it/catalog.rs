@@ -1,18 +1,27 @@
 //! Named types are data: each equals the general entry that writes it out.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use logzio_api_fetcher::config::catalog::{self, List, NamedType};
+use logzio_api_fetcher::config::catalog::{self, List, NamedType, SampleAnswer};
 use logzio_api_fetcher::config::{self, Environment, LoadedConfig, catalog_text};
 use logzio_api_fetcher::decode::Decoder;
 use logzio_api_fetcher::paging::{PageFacts, Pagination};
 use logzio_api_fetcher::plan::{Overlap, Plan, StartPolicy};
 use logzio_api_fetcher::record::json::RawJson;
 use logzio_api_fetcher::record::{Page, date};
-use logzio_api_fetcher::template::{Position, ProofScope, Scope};
+use logzio_api_fetcher::template::{ListEntry, Position, ProofScope, RequestTemplate, Scope};
+use reqwest::Url;
 
+use crate::coverage::service_account;
 use crate::harness::{Fetcher, decoded};
+
+/// The directory of the configs, with the files that the examples of parameters name.
+static DIRECTORY: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("service-account.json"), service_account()).unwrap();
+    directory
+});
 
 #[track_caller]
 fn plan(entry: &str) -> Arc<Plan> {
@@ -32,7 +41,7 @@ fn query(entry: &str, start: &str) -> String {
 /// Compiles entries in which every variable is filled in.
 fn compile(entries: &str) -> LoadedConfig {
     let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\n{entries}");
-    config::compile(&text, &Environment { variable: &|_| Some("filled-in".to_owned()), directory: Path::new(".") })
+    config::compile(&text, &Environment { variable: &|_| Some("filled-in".to_owned()), directory: DIRECTORY.path() })
 }
 
 /// The plan of entries that must be valid, without warnings.
@@ -92,6 +101,16 @@ fn every_type_is_known_to_the_schema() {
 fn every_host_of_every_type_can_be_another() {
     for (named, list) in named_in_lists() {
         let mut entry = entry_of(named, list);
+        if named.entry.contains_key("steps") {
+            // Steps have URLs of their own.
+            entry.insert("base_url".into(), "http://127.0.0.1:9/elsewhere".into());
+            let plan = valid(&in_list(list, entry));
+            let urls = plan.steps.iter().map(|step| &step.plan.request.url).chain([&plan.request.url]);
+            for url in urls {
+                assert!(url.as_str().starts_with("http://127.0.0.1:9/elsewhere/"), "{}: {url}", named.name);
+            }
+            continue;
+        }
         let mut request = entry.remove("data_http_request").unwrap_or(serde_yaml::Mapping::new().into());
         request.as_mapping_mut().unwrap().insert("url".into(), "http://127.0.0.1:9/elsewhere".into());
         entry.insert("http_request".into(), request);
@@ -100,32 +119,60 @@ fn every_host_of_every_type_can_be_another() {
     }
 }
 
-/// The requests that a type makes for its first page, and for the one behind the answer that its file gives.
+/// The requests that a type makes for its first page, for the one behind the answer that its file gives, and for the first
+/// entry of that answer, step by step.
 fn requests(named: &NamedType, list: List) -> String {
     let answer = named.answer.as_ref().unwrap_or_else(|| panic!("catalog/{}.yaml has no answer", named.name));
     let plan = valid(&catalog_text::entry_to_copy(named, list));
-    let [start, end] = ["2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z"].map(|text| date::parse(text).unwrap());
-    let built = |position: &Position| {
-        let request = plan
-            .request
-            .build(&Scope { start, end: Some(end), now: end, position, entry: None, proof: ProofScope::StandIn })
-            .expect("a request");
-        let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
-        let body = request.body.as_ref().map(|body| format!("{}\n", body.expose())).unwrap_or_default();
-        (format!("{} {}\n{}{body}", request.method, request.url, headers.collect::<String>()), request.url)
-    };
-    let (first, url) = built(&Position::default());
-
+    let (first, url) = built(&plan.request, &Position::default(), None);
     let text = decoded_answer(&plan, &answer.text());
-    let page = Page::read(&text, &plan.paths, &plan.custom_fields).expect("a page");
-    assert!(page.error.is_none() && page.absent.is_none(), "{}: {page:#?}", named.name);
-    assert!(page.records.len() >= 2, "{}: {} records", named.name, page.records.len());
+    let next = next_request(&plan, answer, (&text, &url));
+    let mut told = format!("First page\n{first}\nNext page\n{next}\n");
+    if plan.steps.is_empty() {
+        return format!("{told}Records\n{}", records(named, &plan, &text));
+    }
+    assert_eq!(answer.steps.len(), plan.steps.len(), "{}: an answer for each step", named.name);
+    let mut entry = first_entry(&plan, &text, &plan.steps[0].plan.request);
+    for (number, (step, answer)) in plan.steps.iter().zip(&answer.steps).enumerate() {
+        let (first, _) = built(&step.plan.request, &Position::default(), Some(&entry));
+        told.push_str(&format!("Step {}\n{first}\n", number + 1));
+        let text = decoded_answer(&step.plan, &answer.text());
+        if let Some(poll) = &step.poll {
+            let root = RawJson::parse(&text).expect("JSON");
+            assert!(
+                poll.until.iter().all(|condition| condition.holds(root)),
+                "{}: the job is done: {text}",
+                named.name
+            );
+            assert!(!poll.fails.iter().any(|condition| condition.holds(root)), "{}: it has not failed", named.name);
+        }
+        match plan.steps.get(number + 1) {
+            Some(next) => entry = first_entry(&step.plan, &text, &next.plan.request),
+            None => told.push_str(&format!("Records\n{}", records(named, &step.plan, &text))),
+        }
+    }
+    told
+}
+
+/// A request as it is sent, and its URL.
+fn built(template: &RequestTemplate, position: &Position, entry: Option<&ListEntry>) -> (String, Url) {
+    let [start, end] = ["2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z"].map(|text| date::parse(text).unwrap());
+    let scope = Scope { start, end: Some(end), now: end, position, entry, proof: ProofScope::StandIn };
+    let request = template.build(&scope).expect("a request");
+    let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+    let body = request.body.as_ref().map(|body| format!("{}\n", body.expose())).unwrap_or_default();
+    (format!("{} {}\n{}{body}", request.method, request.url, headers.collect::<String>()), request.url)
+}
+
+/// The request for the page behind an answer.
+fn next_request(plan: &Plan, answer: &SampleAnswer, (text, url): (&str, &Url)) -> String {
+    let page = Page::read(text, &plan.paths, &plan.custom_fields).expect("a page");
     let headers = answer.headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let facts = PageFacts {
         headers: &headers.collect(),
-        root: RawJson::parse(&text).ok(),
+        root: RawJson::parse(text).ok(),
         next_url: page.next_url.as_deref(),
-        base: &url,
+        base: url,
         records: match plan.paging.kind {
             // As if the page were full.
             Pagination::Counted { page_size: Some(size) } => size,
@@ -133,14 +180,28 @@ fn requests(named: &NamedType, list: List) -> String {
         },
     };
     let next = plan.paging.next(&plan.request, &Position::default(), &facts).expect("it can be asked for");
-    let next = next.map_or("nothing\n".to_owned(), |position| built(&position).0);
+    next.map_or("nothing\n".to_owned(), |position| built(&plan.request, &position, None).0)
+}
+
+/// The first entry of an answer, for the request of the next step.
+fn first_entry(plan: &Plan, text: &str, of: &RequestTemplate) -> ListEntry {
+    let page = Page::read(text, &plan.paths, &plan.custom_fields).expect("a page");
+    let first = page.records.first().unwrap_or_else(|| panic!("no entry in {text}"));
+    ListEntry::of(first.raw, RawJson::parse(text).unwrap_or(first.raw), &of.parent_paths())
+}
+
+/// The dates and ids of an answer's records.
+fn records(named: &NamedType, plan: &Plan, text: &str) -> String {
+    let page = Page::read(text, &plan.paths, &plan.custom_fields).expect("a page");
+    assert!(page.error.is_none() && page.absent.is_none(), "{}: {page:#?}", named.name);
+    assert!(page.records.len() >= 2, "{}: {} records", named.name, page.records.len());
     let mut records = String::new();
     for record in &page.records {
         let date = record.date.unwrap_or_else(|| panic!("{}: a record has no date", named.name));
         let id = plan.paths.id.as_ref().map(|id| id.first.first(record.raw).expect("an id").text());
         records.push_str(&format!("{} {}\n", date.to_rfc3339(), id.unwrap_or("without an id")));
     }
-    format!("First page\n{first}\nNext page\n{next}\nRecords\n{records}")
+    records
 }
 
 /// What the records of an answer are read from.

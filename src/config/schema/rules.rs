@@ -113,7 +113,8 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
         "start_date_name" => None,
         "json_paths.data" if named.fills("response.format") => None,
         "json_paths.data" => Some(data_or_whole_answer()),
-        "json_paths.data_date" if !named.odata && named.fills("json_paths.cursor") => None,
+        // A list that steps ask about may be one of jobs or partitions, which have no dates.
+        "json_paths.data_date" if !named.odata && (named.fills("json_paths.cursor") || named.fills("steps")) => None,
         "json_paths.data_date" if !named.odata => Some(date_or_position()),
         path => Some(one_of_the_names(path)),
     });
@@ -145,11 +146,12 @@ fn data_or_whole_answer() -> Value {
     json!({ "anyOf": [paths, has(&["response", "records"], &any)] })
 }
 
-/// The path of the date, or what keeps the place without dates.
+/// The path of the date, of the entry or of a step, or what keeps the place without dates.
 fn date_or_position() -> Value {
     let window = spelled_in_any_case(&["window", "server", "snapshot"], None);
     let paths = any_way(&["json_paths.data_date", "json_paths.cursor"]);
-    json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window)] })
+    let in_a_step = json!({ "type": "array", "contains": any_way(&["json_paths.data_date"]) });
+    json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window), has(&["steps"], &in_a_step)] })
 }
 
 /// A name for the start date, a request that holds it, or what keeps the place without one.
