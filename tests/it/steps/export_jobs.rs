@@ -20,6 +20,10 @@ struct Exports {
     polls: usize,
     status: Option<&'static str>,
     chunk_status: Option<u16>,
+    /// The chunk that isn't given for now.
+    busy_chunk: Option<usize>,
+    /// How often each chunk was asked for, the first one first.
+    chunks: Vec<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -99,7 +103,14 @@ impl Exports {
         Reply::json(&format!(r#"{{"uuid":"job-{job}","status":"{status}","chunks_available":[{}]}}"#, chunks.join(",")))
     }
 
-    fn chunk(&self, chunk: &str, findings: &[Finding]) -> Reply {
+    fn chunk(&mut self, chunk: &str, findings: &[Finding]) -> Reply {
+        if let Ok(number) = chunk.parse::<usize>() {
+            self.chunks.resize(self.chunks.len().max(number), 0);
+            self.chunks[number - 1] += 1;
+            if self.busy_chunk == Some(number) {
+                return Reply::status(503, "busy");
+            }
+        }
         if let Some(status) = self.chunk_status.filter(|_| chunk == "2") {
             return Reply::status(status, "no");
         }
@@ -169,6 +180,40 @@ fn a_restart_goes_on_polling_the_job_that_was_started() {
     Fetcher::again(killed).once().assert_code(0);
     assert_eq!(ids(&listener), all(5));
     assert_eq!(service.jobs(), 1, "no other job was started");
+}
+
+/// Killed after one chunk and after three, with a further one under way: the job isn't started anew, and of what
+/// was delivered no more than a batch comes again.
+#[test]
+fn a_kill_between_chunks_loses_nothing_and_doubles_no_more_than_a_batch() {
+    for delivered in [1, 3] {
+        let service = Service::default();
+        service.add(0..10, 60);
+        // While it waits for the next one, what came before is shipped.
+        service.change(|exports| exports.busy_chunk = Some(delivered + 1));
+        let (api, listener) = (service.start(), MockListener::start());
+        let config = config(&api, &listener, "5m").replace("days_back_fetch: 2", "days_back_fetch: 2, parallel: 1");
+        let running = Fetcher::new(&config).start();
+        let is_under_way = || service.0.lock().unwrap().chunks.get(delivered).is_some_and(|times| *times > 0);
+        wait_until("the next chunk to be asked for", is_under_way);
+        wait_until("the chunks before to be delivered", || listener.lines().len() >= delivered * CHUNK);
+        let killed = running.kill();
+        let before = ids(&listener);
+        service.change(|exports| exports.busy_chunk = None);
+        service.add(10..12, 1);
+        let outcome = Fetcher::again(killed).once().assert_code(0);
+        assert_eq!(service.jobs(), 1, "the job that was started is gone on with");
+        let mut once = ids(&listener);
+        let doubled = once.len() - 10;
+        once.dedup();
+        assert_eq!(once, all(10), "{delivered} chunks were delivered: {before:?}");
+        assert!(doubled <= CHUNK, "more than a batch came twice: {:?}", ids(&listener));
+        Fetcher::again(outcome).once().assert_code(0);
+        let mut once = ids(&listener);
+        assert_eq!(once.len() - doubled, 12, "what came meanwhile is in the next job, and nothing twice: {once:?}");
+        once.dedup();
+        assert_eq!((once, service.jobs()), (all(12), 2));
+    }
 }
 
 #[test]
