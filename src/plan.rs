@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderName};
 use reqwest::{StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 
@@ -141,6 +141,10 @@ pub struct ResponseRule {
     /// The statuses of answers without records (`response.empty_statuses`), besides 204. They are believed unless a web
     /// page comes with them.
     pub empty_statuses: Vec<StatusCode>,
+    /// The statuses of answers that aren't ready (`response.retry_statuses`): the same is asked again.
+    pub retry_statuses: Vec<StatusCode>,
+    /// The header of such an answer that goes along when the same is asked again (`response.retry_header`).
+    pub retry_header: Option<HeaderName>,
 }
 
 /// What is taken for a record.
@@ -310,10 +314,6 @@ impl Plan {
     }
 }
 
-impl TokenRequest {
-    /// Tells token requests apart, without what is secret in them.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
 impl Auth {
     /// Has patterns of dates that name no zone written as a clock in this one shows them, as those of all other requests are.
     pub fn write_in_zone(&mut self, zone: Zone) {
@@ -325,6 +325,10 @@ impl Auth {
     }
 }
 
+impl TokenRequest {
+    /// Tells token requests apart, without what is secret in them.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
         let where_found = format!("{:?} {:?} {}", self.token, self.expires_in, self.is_token_required);
         let refresh_token = self.refresh_token.as_ref().map_or("", Secret::expose);
         let request = self.request.whole_fingerprint();

@@ -317,7 +317,7 @@ fn is_token(plan: &Plan, url: &Url) -> bool {
     }
 }
 
-/// The headers of answers that the entry or a step reads: for the next page, the cursor, the token.
+/// The headers of answers that the entry or a step reads: for the next page, the cursor, the token, or to ask again with.
 fn named_headers(plan: &Plan) -> Vec<HeaderName> {
     let mut names = Vec::new();
     let of = |locator: &Locator| match locator {
@@ -335,6 +335,7 @@ fn named_headers(plan: &Plan) -> Vec<HeaderName> {
             _ => {}
         }
         names.extend(plan.paging.cursor.as_ref().and_then(of));
+        names.extend(plan.response.retry_header.clone());
     }
     if let Auth::Token(request) = &plan.auth {
         names.extend(of(&request.token));

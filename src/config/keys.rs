@@ -8,8 +8,9 @@ use std::marker::PhantomData;
 use serde_json::Value;
 
 use super::kinds::entry::{
-    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, IdPathsKind, Name,
-    NextLink, OptionalPath, PageSize, Path, RecordsName, StartName, Statuses, TypeName, ValueLocator,
+    ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, HeaderNameKind,
+    IdPathsKind, Name, NextLink, OptionalPath, PageSize, Path, RecordsName, StartName, Statuses, TypeName,
+    ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
@@ -244,6 +245,11 @@ keys! {
     RECORDS: RecordsName = Both "response.records", Else("`strict`");
     /// Statuses that mean "nothing here", like `404`, unless a web page comes with them.
     EMPTY_STATUSES: Statuses = Both "response.empty_statuses", Else("204");
+    /// Statuses that mean "not ready yet", like `202`: the same is asked again, after 1 to 30 seconds, for 10 minutes at
+    /// most.
+    RETRY_STATUSES: Statuses = Both "response.retry_statuses", Else("none");
+    /// A header of such an answer that goes along when the same is asked again, like `Response-Id`.
+    RETRY_HEADER: HeaderNameKind = Both "response.retry_header", Else("none");
     /// The pause between two iterations: minutes, or text like `30s`, `5m`, `1h`.
     TIME_INTERVAL: Interval = Both "settings.time_interval", Required;
     /// How many days back the first iteration begins.
@@ -316,6 +322,10 @@ keys! {
     STEP_FORMAT: FormatName = Step "response.format", Else("its content type or its first bytes tell");
     /// Statuses that mean "nothing here".
     STEP_EMPTY_STATUSES: Statuses = Step "response.empty_statuses", Else("204");
+    /// Statuses that mean "not ready yet": the same is asked again.
+    STEP_RETRY_STATUSES: Statuses = Step "response.retry_statuses", Else("none");
+    /// A header of such an answer that goes along then.
+    STEP_RETRY_HEADER: HeaderNameKind = Step "response.retry_header", Else("none");
     /// The URL of an answer's second page and those after it.
     STEP_NEXT_REQUEST_URL: StepUrl = Step "next_request.url", Else("as `http_request`");
     /// Filters in the place of those of an answer's first page.

@@ -20,6 +20,7 @@ impl FetchError {
             Self::Lost(_) => "answer-lost",
             Self::WebPage { .. } => "web-page",
             Self::Empty { .. } => "empty-body",
+            Self::NotReady { .. } => "not-ready",
             Self::TooLarge { .. } => "page-too-large",
             Self::Undecoded { .. } => "body-not-decoded",
             Self::Redirect { .. } => "redirect",

@@ -1,5 +1,7 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{StatusCode, Url};
@@ -7,6 +9,7 @@ use reqwest::{StatusCode, Url};
 use super::answer::{self, BodyReader, Silence};
 use super::auth::AuthorizedRequest;
 use super::failure::{Refused, flawed};
+use super::later::Later;
 use super::room::Room;
 use super::send::{CrossOrigin, Outgoing, SentRequest, send};
 use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, flaw, refusal};
@@ -14,6 +17,7 @@ use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
 use crate::plan::{Plan, RecordRule};
 use crate::record::any;
+use crate::retry;
 use crate::runtime::beside_the_runtime;
 use crate::text::Redactor;
 use crate::transport::Transport;
@@ -71,6 +75,11 @@ impl Attempt<'_> {
         }
         let secrets = redactor.clone();
         let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
+        let asked = retry::asked_wait(&without_records.headers, self.transport.clock().now());
+        if let Some(later) = Later::of(&self.plan.response, status, &without_records.headers, asked) {
+            let error = FetchError::NotReady { url: redactor.url(url), status, waited: Duration::ZERO };
+            return Err(AttemptError { later: Some(later), ..AttemptError::end(error) });
+        }
         let is_empty = self.plan.response.empty_statuses.contains(&status);
         if is_empty || !status.is_success() {
             let refused = Refused::read(response, url, elsewhere).await;

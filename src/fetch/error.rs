@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{StatusCode, Url};
 
+use super::later::Later;
 use super::refusal::Refusal;
 use crate::decode::DecodeError;
 use crate::http::{PrivateAddress, cause, unreachable_anchor};
@@ -87,6 +88,16 @@ pub enum FetchError {
         url: String,
         /// The HTTP status.
         status: StatusCode,
+    },
+    /// An answer that says that it isn't ready (`response.retry_statuses`).
+    #[error("{url} answered {status}, which means not ready (response.retry_statuses), for {} s", waited.as_secs())]
+    NotReady {
+        /// What was asked.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// How long it was asked again.
+        waited: Duration,
     },
     /// More than [`PAGE_BYTES_MAX`](super::PAGE_BYTES_MAX).
     #[error("{url} sent more than {max} bytes; ask for smaller pages, by a filter like `limit`")]
@@ -243,11 +254,13 @@ pub(super) struct AttemptError {
     pub(super) is_lost: bool,
     /// Whether the server wants HTTP/1.1.
     pub(super) wants_http1: bool,
+    /// Where the answer isn't ready, what to ask again with.
+    pub(super) later: Option<Later>,
 }
 
 impl AttemptError {
     pub(super) fn end(error: FetchError) -> Self {
-        Self { error, verdict: Verdict::End, refusal: None, is_lost: false, wants_http1: false }
+        Self { error, verdict: Verdict::End, refusal: None, is_lost: false, wants_http1: false, later: None }
     }
 
     /// One that may pass.

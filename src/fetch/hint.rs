@@ -28,6 +28,9 @@ impl FetchError {
             Self::Memory { .. } => Some("nothing, if it passes; else raise limits.memory, or ask for smaller pages"),
             Self::Outage { .. } => Some("see what the APIs say that could not ship: the listener is down"),
             Self::Empty { .. } => Some("nothing, if it passes; else check http_request.url"),
+            Self::NotReady { .. } => Some(
+                "nothing, if it passes; else check response.retry_header, which the API may need to know the request by",
+            ),
             Self::Undecoded { cause, .. } if cause.is_cut() => {
                 Some("nothing, if it passes; else ask for smaller pages")
             }

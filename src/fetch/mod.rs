@@ -14,6 +14,7 @@ mod failure;
 mod flaw;
 mod gate;
 mod hint;
+mod later;
 mod once;
 mod refusal;
 mod room;
@@ -44,6 +45,7 @@ use crate::window::Moment;
 use attempt::{Attempt, Got};
 use auth::Authenticator;
 use error::AttemptError;
+use later::{Later, Readiness};
 use refusal::Refusal;
 use room::Room;
 
@@ -119,7 +121,9 @@ impl<'a> Fetcher<'a> {
     pub async fn page(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
         let room = Room::new(self.memory, self.outage, &self.waits, self.counters, self.plan.paths.has_tree());
         let host = self.plan.request.url.origin().ascii_serialization();
-        let attempts = PageAttempts { fetcher: self, scope, turn, room: Some(room), host, has_renewed: false };
+        let readiness = Readiness::default();
+        let attempts =
+            PageAttempts { fetcher: self, scope, turn, room: Some(room), host, has_renewed: false, readiness };
         let page = self.waits.stop().until_cut(until_done(retry::API, attempts));
         tokio::select! {
             biased;
@@ -139,6 +143,8 @@ struct PageAttempts<'f> {
     host: String,
     /// Whether other credentials were got for it.
     has_renewed: bool,
+    /// How often its answer wasn't ready.
+    readiness: Readiness,
 }
 
 impl Attempts<Answer, FetchError> for PageAttempts<'_> {
@@ -147,7 +153,14 @@ impl Attempts<Answer, FetchError> for PageAttempts<'_> {
     }
 
     async fn make(&mut self, failed: u32) -> AttemptOutcome<Answer, FetchError> {
-        self.attempt(failed).await.unwrap_or_else(|error| AttemptOutcome::Failed(error, Verdict::End))
+        loop {
+            match self.attempt(failed).await {
+                // Not ready, and waited for: bounded by [`Readiness`].
+                Ok(None) => {}
+                Ok(Some(outcome)) => return outcome,
+                Err(error) => return AttemptOutcome::Failed(error, Verdict::End),
+            }
+        }
     }
 
     async fn pause(&mut self, wait: Duration) -> Result<bool, FetchError> {
@@ -165,8 +178,8 @@ impl Attempts<Answer, FetchError> for PageAttempts<'_> {
 }
 
 impl PageAttempts<'_> {
-    /// One attempt. An error ends them all.
-    async fn attempt(&mut self, failed: u32) -> Result<AttemptOutcome<Answer, FetchError>, FetchError> {
+    /// One attempt; `None` where the answer isn't ready, once the wait for it is over. An error ends them all.
+    async fn attempt(&mut self, failed: u32) -> Result<Option<AttemptOutcome<Answer, FetchError>>, FetchError> {
         let Fetcher { transport, plan, waits, token, gate, counters, .. } = self.fetcher;
         gate.pass(plan.rate, waits, &self.host).await?;
         let authenticator = Authenticator { transport, plan, token, waits };
@@ -177,7 +190,8 @@ impl PageAttempts<'_> {
         }
         let (at, clock) = (transport.request_time(), transport.clock());
         let scope = Scope { now: at, ..self.scope };
-        let request = credentials.request(plan, &plan.request, &scope)?;
+        let mut request = credentials.request(plan, &plan.request, &scope)?;
+        self.readiness.put_into(&mut request.request.headers);
         let attempt = Attempt { transport, plan, is_http1, at, counters };
         let made = attempt.make(&request, self.room.as_mut()).await;
         let refusal = match &made {
@@ -190,7 +204,8 @@ impl PageAttempts<'_> {
         let failure = match made {
             Ok(Got { flaw: None, answer, .. }) if !is_renewed => {
                 gate.note(retry::quota(&answer.headers, clock.now()), clock.instant());
-                return Ok(AttemptOutcome::Done(Answer { permit: self.room.take().map(Room::into_permit), ..answer }));
+                let permit = self.room.take().map(Room::into_permit);
+                return Ok(Some(AttemptOutcome::Done(Answer { permit, ..answer })));
             }
             Ok(got) => got.failure(&request.request.url, &request.redactor),
             Err(failure) => failure,
@@ -198,17 +213,45 @@ impl PageAttempts<'_> {
         if is_renewed {
             tracing::info!(api = plan.name, "the access token is refused, asking for a fresh one");
             self.has_renewed = true;
-            return Ok(AttemptOutcome::AtOnce(failure.error));
+            return Ok(Some(AttemptOutcome::AtOnce(failure.error)));
+        }
+        if let Some(later) = failure.later.clone() {
+            return self.wait_until_ready(later, failure).await;
         }
         if failure.wants_http1 && gate.go_on_by_http1() {
             tracing::info!(api = plan.name, "the server refuses HTTP/2, going on by HTTP/1.1");
-            return Ok(AttemptOutcome::AtOnce(failure.error));
+            return Ok(Some(AttemptOutcome::AtOnce(failure.error)));
         }
         let AttemptError { error, verdict, .. } = judged(failure, self.turn, failed);
         if let Verdict::Retry { asked: Some(asked) } = verdict {
             gate.hold(asked, clock.instant());
         }
-        Ok(AttemptOutcome::Failed(error, verdict))
+        Ok(Some(AttemptOutcome::Failed(error, verdict)))
+    }
+
+    /// Waits until the same may be asked for again; a failure where that was long enough, or the wait it asks for is longer than
+    /// an iteration lasts.
+    async fn wait_until_ready(
+        &mut self,
+        later: Later,
+        failure: AttemptError,
+    ) -> Result<Option<AttemptOutcome<Answer, FetchError>>, FetchError> {
+        let (waits, asked) = (&self.fetcher.waits, later.asked);
+        let waited = self.readiness.waited();
+        let error = match failure.error {
+            FetchError::NotReady { url, status, .. } => FetchError::NotReady { url, status, waited },
+            other => other,
+        };
+        if let Some(asked) = asked.filter(|asked| *asked > waits.longest()) {
+            return Ok(Some(AttemptOutcome::Failed(self.limited(error, asked), Verdict::End)));
+        }
+        let Some(pause) = self.readiness.pause(later) else {
+            return Ok(Some(AttemptOutcome::Failed(error, Verdict::End)));
+        };
+        tracing::debug!(api = self.fetcher.plan.name, "the answer isn't ready, asking again in {} s", pause.as_secs());
+        self.room.iter_mut().for_each(Room::give_back);
+        waits.wait(pause).await?;
+        Ok(None)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One try each, with its status and time, for whoever sits and waits for it; nothing is asked twice.
+//! One try each, with its status and time, for whoever sits and waits for it; nothing is asked twice but what isn't ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Got};
 use super::auth::{Credentials, LoginAnswer, TokenCache};
+use super::later::Readiness;
 use super::{Answer, AttemptError, FetchError};
 use crate::counters::Counters;
 use crate::plan::{Auth, Plan};
-use crate::retry::Verdict;
+use crate::retry::{ASKED_MAX_ATTENDED, Verdict};
 use crate::template::{RequestTemplate, Scope};
 use crate::transport::Transport;
 
@@ -97,16 +98,27 @@ pub(crate) async fn page_once(
     page: PageOnce<'_>,
 ) -> Result<(Answer, Call), RefusedAnswer> {
     let begun = Instant::now();
-    let request = access.request(plan, page.template, &page.scope);
-    let request = request.map_err(|error| RefusedAnswer::after(begun, AttemptError::end(error.into())))?;
     let counters = Counters::default();
-    let attempt = Attempt { transport, plan, is_http1: false, at: transport.request_time(), counters: &counters };
-    let mut made = attempt.make(&request, None).await;
-    if made.as_ref().is_err_and(|failure| failure.wants_http1) {
-        made = Attempt { is_http1: true, ..attempt }.make(&request, None).await;
-    }
-    match made {
-        Ok(Got { answer, status, .. }) => Ok((answer, Call { status, took: begun.elapsed(), token_life: None })),
-        Err(failure) => Err(RefusedAnswer::after(begun, failure)),
+    let mut readiness = Readiness::default();
+    loop {
+        let request = access.request(plan, page.template, &page.scope);
+        let mut request = request.map_err(|error| RefusedAnswer::after(begun, AttemptError::end(error.into())))?;
+        readiness.put_into(&mut request.request.headers);
+        let attempt = Attempt { transport, plan, is_http1: false, at: transport.request_time(), counters: &counters };
+        let mut made = attempt.make(&request, None).await;
+        if made.as_ref().is_err_and(|failure| failure.wants_http1) {
+            made = Attempt { is_http1: true, ..attempt }.make(&request, None).await;
+        }
+        let failure = match made {
+            Ok(Got { answer, status, .. }) => {
+                return Ok((answer, Call { status, took: begun.elapsed(), token_life: None }));
+            }
+            Err(failure) => failure,
+        };
+        let later = failure.later.clone().filter(|_| readiness.waited() < ASKED_MAX_ATTENDED);
+        match later.and_then(|later| readiness.pause(later)) {
+            Some(pause) => transport.clock().sleep(pause.min(ASKED_MAX_ATTENDED)).await,
+            None => return Err(RefusedAnswer::after(begun, failure)),
+        }
     }
 }

@@ -206,10 +206,7 @@ fn the_config_says_what_a_body_is() {
 #[test]
 fn a_status_that_means_no_records_is_believed_unless_a_web_page_comes_with_it() {
     let by = |statuses: &[StatusCode], answer: Reply| {
-        page(
-            ResponseRule { format: Format::Auto, empty_statuses: statuses.to_vec(), ..ResponseRule::default() },
-            answer,
-        )
+        page(ResponseRule { empty_statuses: statuses.to_vec(), ..ResponseRule::default() }, answer)
     };
     let both = [StatusCode::NOT_FOUND, StatusCode::ACCEPTED];
     for answer in [Reply::status(404, r#"{"error":"no events"}"#), Reply::status(202, ""), Reply::status(204, "")] {

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
-use super::pattern::{SCALAR, filled, one_or_more, or_filled_in, spelled_in_any_case};
+use super::pattern::{HEADER_NAME, SCALAR, filled, one_or_more, or_filled_in, spelled_in_any_case};
 use super::text::OptionalText;
 use super::{Kind, Traits};
 use crate::config::catalog::{NamedType, types_of};
@@ -16,7 +16,7 @@ use crate::plan::RecordRule;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, IdPaths};
 
-/// The statuses that may mean that there are no records; a server's own failure never does.
+/// The statuses that may mean that there are no records, or none yet; a server's own failure never does.
 const EMPTY_STATUSES: std::ops::Range<u16> = 200..500;
 
 /// The entries of a list of APIs.
@@ -316,6 +316,25 @@ fn header_name(found: &Found<'_>, text: &str) -> Option<Option<HeaderName>> {
         Ok(name) => Some(name),
         Err(_) => found.refuse("it is not a valid HTTP header name", Some("like header.Link")),
     })
+}
+
+/// The name of a header.
+pub(in crate::config) enum HeaderNameKind {}
+
+impl Kind for HeaderNameKind {
+    type Value<'v> = HeaderName;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<HeaderName> {
+        match HeaderName::from_bytes(found.text()?.trim().as_bytes()) {
+            Ok(name) => Some(name),
+            Err(_) => found.refuse("it is not a valid HTTP header name", Some("like Response-Id")),
+        }
+    }
+
+    fn schema(_: Place) -> Value {
+        json!({ "type": "string", "pattern": or_filled_in(HEADER_NAME) })
+    }
 }
 
 /// A flag of the answer; with a `!` before it the opposite counts.

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+/// The name of an HTTP header (RFC 9110, section 5.6.2: a token).
+pub(super) const HEADER_NAME: &str = r"^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*$";
 /// What YAML has besides lists and mappings; numbers and booleans are taken as they are written.
 pub(in crate::config) const SCALAR: [&str; 3] = ["string", "number", "boolean"];
 pub(in crate::config) const NOT_BLANK: &str = r"\S";

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::pattern::{ORIGIN, filled, nothing, one_or_more, or_filled_in, spelled_in_any_case};
+use super::pattern::{HEADER_NAME, ORIGIN, filled, nothing, one_or_more, or_filled_in, spelled_in_any_case};
 use super::{Kind, Traits};
 use crate::config::place::Place;
 use crate::config::slips;
@@ -14,8 +14,6 @@ use crate::template::{Piece, Template, UrlTemplate, VariableSet};
 
 /// How a host of `hosts` begins, perhaps with its scheme.
 const HOST: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?://)?(\*\.)?[^/\\\s?#*@]+/?\s*$";
-/// The name of an HTTP header (RFC 9110, section 5.6.2: a token).
-const HEADER_NAME: &str = r"^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*$";
 /// What can stand in an HTTP header.
 const HEADER_VALUE: &str = r"^\s*[^\x00-\x08\x0a-\x1f\x7f]*\s*$";
 

@@ -31,8 +31,6 @@ use service::Service;
 const FOLDER: &str = "tests/cases/apis";
 /// How many APIs the list has.
 const LISTED: usize = 50;
-/// What the language can't say yet: the file, and the key that is missing. It only shrinks.
-const NOT_YET: &[(&str, &str)] = &[("33-eset-protect-detections", "response.retry_statuses")];
 /// The iteration that follows the kill.
 const AFTER_A_KILL: &str = "after a kill";
 /// How many seconds ago the events took place that surface between the kill and that iteration.
@@ -65,10 +63,6 @@ impl Case {
 
     fn description(&self) -> Description {
         serde_yaml::from_str(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.number))
-    }
-
-    fn missing(&self) -> Option<&'static str> {
-        NOT_YET.iter().find(|(file, _)| *file == self.number).map(|(_, missing)| *missing)
     }
 }
 
@@ -271,17 +265,15 @@ fn play(cases: &[Case]) -> Vec<String> {
 
 #[test]
 fn each_api_is_read_to_its_end_over_news_late_records_and_a_kill() {
-    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.missing().is_none()).collect();
-    let problems = play(&cases);
+    let problems = play(&Case::all());
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
 #[test]
-fn every_api_of_the_list_has_a_file_and_is_expressible_or_told_of() {
+fn every_api_of_the_list_has_a_file() {
     let all = Case::all();
     for case in &all {
-        let verdict = case.missing().map_or("yes".to_owned(), |missing| format!("not yet: {missing}"));
-        println!("{:<40} {:<55} {verdict}", case.number, case.description().name);
+        println!("{:<40} {}", case.number, case.description().name);
     }
     let number = |case: &Case| case.number.split('-').next().and_then(|digits| digits.parse::<usize>().ok());
     let numbers: Vec<usize> = all.iter().filter_map(number).collect();
@@ -291,19 +283,4 @@ fn every_api_of_the_list_has_a_file_and_is_expressible_or_told_of() {
         assert_eq!(numbers, (1..=all.len()).collect::<Vec<_>>(), "each number has one file");
         assert!(all.len() >= LISTED, "{} of {LISTED}", all.len());
     }
-}
-
-#[test]
-fn what_the_language_cannot_say_yet_is_told_by_check() {
-    for case in Case::all().iter().filter(|case| case.missing().is_some()) {
-        let description = case.description();
-        let urls = ["https://api.example", "https://files.example"];
-        let config = config(std::iter::once((&description, case.number.as_str(), urls)), "https://l.example");
-        let outcome = Fetcher::new(&config).run("check");
-        let is_clean = outcome.code == Some(0) && !outcome.stdout.contains("unknown key");
-        assert!(!is_clean, "{} has become expressible: take it out of NOT_YET", case.number);
-    }
-    let exists = |file: &&str| std::path::Path::new(&format!("{FOLDER}/{file}.yaml")).exists();
-    let gone: Vec<&str> = NOT_YET.iter().map(|(file, _)| *file).filter(|file| !exists(file)).collect();
-    assert!(gone.is_empty(), "there is no file of {gone:?}");
 }
