@@ -74,7 +74,8 @@ impl Attempt<'_> {
             self.counters.note_clock(moment.behind);
         }
         let secrets = redactor.clone();
-        let without_records = Answer { text: None, was_lossy: false, base, secrets, moment, headers, permit: None };
+        let without_records =
+            Answer { text: None, as_sent: None, was_lossy: false, base, secrets, moment, headers, permit: None };
         let asked = retry::asked_wait(&without_records.headers, self.transport.clock().now());
         if let Some(later) = Later::of(&self.plan.response, status, &without_records.headers, asked) {
             let error = FetchError::NotReady { url: redactor.url(url), status, waited: Duration::ZERO };
@@ -106,18 +107,20 @@ impl Attempt<'_> {
         // What was made here is whole.
         let flaw = if is_made { None } else { flaw::of(&text) };
         let flaw = flaw.map(|flaw| flawed(flaw, url, status, redactor));
-        let text = if flaw.is_none() { self.with_records(text) } else { text };
-        Ok(Got { answer: Answer { text: Some(text), was_lossy, ..without_records }, status, flaw })
+        let (text, as_sent) = if flaw.is_none() { self.with_records(text) } else { (text, None) };
+        Ok(Got { answer: Answer { text: Some(text), as_sent, was_lossy, ..without_records }, status, flaw })
     }
 
-    /// The text of a body in which records are objects, where the config takes whatever comes for a record.
-    fn with_records(self, text: String) -> String {
-        match self.plan.response.records {
-            RecordRule::Strict => text,
-            RecordRule::Any => {
-                let unfolded = beside_the_runtime(text.len(), || any::unfolded(&text, &self.plan.paths.data));
-                unfolded.unwrap_or(text)
-            }
+    /// The text of a body in which records are objects, where the config takes whatever comes for a record; and the text as it
+    /// was sent, where paging still has to look at that.
+    fn with_records(self, text: String) -> (String, Option<String>) {
+        if self.plan.response.records == RecordRule::Strict {
+            return (text, None);
+        }
+        let unfolded = beside_the_runtime(text.len(), || any::unfolded(&text, &self.plan.paths.data));
+        match unfolded {
+            Some(unfolded) => (unfolded, Some(text).filter(|_| self.plan.paging.needs_root())),
+            None => (text, None),
         }
     }
 

@@ -72,6 +72,9 @@ pub enum RequestTurn {
 pub struct Answer {
     /// As it came, without a byte order mark; bytes that are not UTF-8 are replaced. Nothing for status 204.
     pub text: Option<String>,
+    /// The text as it was sent, where another one was made of it to read records from, and paging looks at this one: a rule
+    /// for the last answer may be about a text that holds the records.
+    pub as_sent: Option<String>,
     /// Whether some bytes were no UTF-8.
     pub was_lossy: bool,
     /// What relative links in it refer to.
@@ -84,6 +87,14 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// What it takes of the memory budget, where it is counted.
     pub permit: Option<Permit>,
+}
+
+impl Answer {
+    /// The text that paging looks at.
+    #[must_use]
+    pub fn text_as_sent(&self) -> Option<&str> {
+        self.as_sent.as_deref().or(self.text.as_deref())
+    }
 }
 
 /// Asks one API for the pages of one iteration.

@@ -80,8 +80,8 @@ impl Asked<'_> {
     fn next_by_rule(&self, root: RawJson<'_>, answer: &Answer, records: usize, report: &mut ProbeReport) {
         let (plan, how) = (self.plan, in_words(&self.plan.paging.kind));
         let base = &answer.base;
-        let facts =
-            PageFacts { headers: &answer.headers, root: Some(root), next_url: None, base, records: records as u64 };
+        let sent = answer.text_as_sent().and_then(|text| RawJson::parse(text).ok()).or(Some(root));
+        let facts = PageFacts { headers: &answer.headers, root: sent, next_url: None, base, records: records as u64 };
         match plan.paging.next(&plan.request, &Position::default(), &facts) {
             Ok(Some(position)) => {
                 let scope = Scope {

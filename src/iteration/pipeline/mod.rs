@@ -387,7 +387,7 @@ impl<'a> Pipeline<'a> {
 
     /// What paging looks at.
     fn facts<'p>(&self, answer: &'p Answer, read: &'p Page<'_>) -> PageFacts<'p> {
-        let text = answer.text.as_deref().filter(|_| self.plan.paging.needs_root());
+        let text = answer.text_as_sent().filter(|_| self.plan.paging.needs_root());
         PageFacts {
             headers: &answer.headers,
             root: text.and_then(|text| RawJson::parse(text).ok()),

@@ -87,6 +87,7 @@ impl Pipeline<'_> {
     fn kept_answer(&self, text: String, now: DateTime<Utc>) -> Answer {
         Answer {
             text: Some(text),
+            as_sent: None,
             was_lossy: false,
             base: self.plan.request.url.clone(),
             secrets: self.plan.redactor.clone(),

@@ -130,7 +130,7 @@ impl Pipeline<'_> {
         page: u64,
     ) -> Result<Option<(Position, RequestTurn)>, IterationError> {
         let plan = &step.plan;
-        let text = answer.text.as_deref().filter(|_| plan.paging.needs_root());
+        let text = answer.text_as_sent().filter(|_| plan.paging.needs_root());
         let facts = PageFacts {
             headers: &answer.headers,
             root: text.and_then(|text| RawJson::parse(text).ok()),
