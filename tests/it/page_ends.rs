@@ -130,6 +130,31 @@ fn a_number_of_pages_beside_a_stop_rule_leaves_the_rest_to_the_next_iterations()
     assert_eq!(asked(&api).iter().filter(|page| *page == "1").count(), 1, "{:?}", asked(&api));
 }
 
+#[test]
+fn a_scroll_whose_records_are_json_in_a_text_is_read_to_the_answer_without_any() {
+    let api = MockServer::start(|asked, before| {
+        let body: Value = serde_json::from_str(&asked.text()).unwrap();
+        let expected = match before {
+            0 => json!({ "size": 2 }),
+            number => json!({ "scroll_id": format!("s{}", number - 1) }),
+        };
+        if body != expected {
+            return Reply::status(400, "another scroll");
+        }
+        let hits = page(before as u64 + 1, 9)["result"].as_array().unwrap().clone();
+        let hits = if before < 3 { hits } else { Vec::new() };
+        let held = json!({ "total": 6, "hits": hits }).to_string();
+        Reply::json(&json!({ "code": 200, "scrollId": format!("s{before}"), "hits": held }).to_string())
+    });
+    let listener = MockListener::start();
+    let next = "body: {scroll_id: '{res.scrollId}'}, stop: {field: hits, condition: contains, value: '\"hits\":[]'}";
+    let paths = "data: hits.hits, data_date: date, id: id";
+    let config = entry(api.url(), listener.url(), "", next, paths, "    response: {records: any}\n");
+    let config = config.replace("/events'}", "/events', method: POST, body: {size: 2}}");
+    Fetcher::new(&config).once().assert_code(0);
+    assert_eq!((listener.ids(), api.asked().len()), (ids(6), 4));
+}
+
 /// What is shipped of an answer that is read as it comes, without the type.
 fn shipped(paths: &str, answer: &str) -> Vec<Value> {
     let answer = answer.to_owned();
