@@ -132,12 +132,14 @@ pub struct Condition {
 }
 
 /// How answers are read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResponseRule {
     /// What their bodies are (`response.format`).
     pub format: Format,
     /// What is taken for a record (`response.records`).
     pub records: RecordRule,
+    /// Where the names of the columns stand, of rows that are arrays (`response.columns`).
+    pub columns: Option<JsonPath>,
     /// The statuses of answers without records (`response.empty_statuses`), besides 204. They are believed unless a web
     /// page comes with them.
     pub empty_statuses: Vec<StatusCode>,

@@ -243,6 +243,9 @@ keys! {
     /// also on the way of the path; 0 and false are no records. An answer that is no JSON is a record where the whole answer
     /// is, and an empty one holds none. `strict`: texts are texts.
     RECORDS: RecordsName = Both "response.records", Else("`strict`");
+    /// Where an answer holds the names of the columns, where its records are rows: arrays of values. Texts, or objects with a
+    /// `name`.
+    COLUMNS: Path = Both "response.columns", Else("a row is shipped as it is");
     /// Statuses that mean "nothing here", like `404`, unless a web page comes with them.
     EMPTY_STATUSES: Statuses = Both "response.empty_statuses", Else("204");
     /// Statuses that mean "not ready yet", like `202`: the same is asked again, after 1 to 30 seconds, for 10 minutes at
@@ -320,6 +323,8 @@ keys! {
     STEP_ERROR: ErrorPath = Step "json_paths.error", Else("as in the API's entry");
     /// What the body is.
     STEP_FORMAT: FormatName = Step "response.format", Else("its content type or its first bytes tell");
+    /// Where an answer holds the names of the columns of its rows.
+    STEP_COLUMNS: Path = Step "response.columns", Else("a row is shipped as it is");
     /// Statuses that mean "nothing here".
     STEP_EMPTY_STATUSES: Statuses = Step "response.empty_statuses", Else("204");
     /// Statuses that mean "not ready yet": the same is asked again.

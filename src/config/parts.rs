@@ -44,6 +44,7 @@ pub(super) fn response(entry: &Section<'_>) -> ResponseRule {
     ResponseRule {
         format: entry.read(&keys::FORMAT).unwrap_or_default(),
         records: RecordRule::default(),
+        columns: entry.read(&keys::COLUMNS),
         empty_statuses: entry.read(&keys::EMPTY_STATUSES).unwrap_or_default(),
         retry_statuses: entry.read(&keys::RETRY_STATUSES).unwrap_or_default(),
         retry_header: entry.read(&keys::RETRY_HEADER),

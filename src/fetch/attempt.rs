@@ -16,7 +16,7 @@ use super::{Answer, AttemptError, FetchError, PAGE_BYTES_MAX, flaw, refusal};
 use crate::counters::Counters;
 use crate::decode::{DecodeError, Decoded, Decoder};
 use crate::plan::{Plan, RecordRule};
-use crate::record::any;
+use crate::record::{any, table};
 use crate::retry;
 use crate::runtime::beside_the_runtime;
 use crate::text::Redactor;
@@ -99,7 +99,7 @@ impl Attempt<'_> {
         if status == StatusCode::NO_CONTENT {
             return Ok(Got { answer: without_records, status, flaw: None });
         }
-        let decoded = self.decode(bytes, (url, redactor), &without_records.headers, room).await?;
+        let decoded = self.decode(bytes, (url, redactor), &without_records.headers, room.as_deref_mut()).await?;
         let Decoded { text, was_lossy, is_made } = decoded;
         if self.plan.response.records == RecordRule::Any && text.trim().is_empty() {
             return Ok(Got { answer: without_records, status, flaw: None });
@@ -108,7 +108,26 @@ impl Attempt<'_> {
         let flaw = if is_made { None } else { flaw::of(&text) };
         let flaw = flaw.map(|flaw| flawed(flaw, url, status, redactor));
         let (text, as_sent) = if flaw.is_none() { self.with_records(text) } else { (text, None) };
+        let text = self.with_columns(text, (url, redactor), room).await?;
         Ok(Got { answer: Answer { text: Some(text), as_sent, was_lossy, ..without_records }, status, flaw })
+    }
+
+    /// The text of a body in which rows are objects, where the config says where their columns stand.
+    async fn with_columns(
+        self,
+        text: String,
+        (url, redactor): (&Url, &Redactor),
+        room: Option<&mut Room<'_>>,
+    ) -> Result<String, AttemptError> {
+        let Some(columns) = &self.plan.response.columns else { return Ok(text) };
+        let data = &self.plan.paths.data;
+        let made = beside_the_runtime(text.len(), || table::with_columns(&text, data, columns, PAGE_BYTES_MAX));
+        let too_large = |_| AttemptError::end(FetchError::TooLarge { url: redactor.url(url), max: PAGE_BYTES_MAX });
+        let Some(made) = made.map_err(too_large)? else { return Ok(text) };
+        if let Some(room) = room {
+            room.take_for_body(made.len()).await.map_err(AttemptError::end)?;
+        }
+        Ok(made)
     }
 
     /// The text of a body in which records are objects, where the config takes whatever comes for a record; and the text as it

@@ -14,6 +14,7 @@ mod page;
 pub mod path;
 mod paths;
 mod scan;
+pub mod table;
 mod value;
 mod zone;
 
