@@ -84,6 +84,12 @@ impl Transport {
         }
     }
 
+    /// Whether a tape answers.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        matches!(self, Self::Replay(_))
+    }
+
     /// The same for an entry with certificates of its own (`tls`).
     ///
     /// # Errors

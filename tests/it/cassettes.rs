@@ -326,6 +326,23 @@ fn a_login_by_a_signed_jwt_is_recorded_and_replayed_without_its_key() {
     }
 }
 
+/// Signatures are made of the clock, of chance and of the key: all three are others in a replay, and always the same.
+#[test]
+fn signed_requests_are_recorded_and_replayed() {
+    let api = MockServer::start(|asked, _| {
+        assert_eq!(asked.header("x-nonce").map(str::len), Some(64));
+        Reply::json(&format!(r#"{{"events":[{}]}}"#, event(1, 1, "")))
+    });
+    let sign = "  sign: {hmac: sha256, key: the-basic-key, text: '{method}{path}{query}{nonce}{now:unix_ms}'}\n";
+    let config = entry(api.url(), "auth_apis", sign).replace(
+        "headers: {X-Tenant: top-secret-header,",
+        "headers: {X-Nonce: '{nonce}', X-Now: '{now:unix_ms}', X-Signature: 'v1 {signature}', X-Tenant: top-secret-header,",
+    );
+    let cassette = recorded(&config, &[]).stdout;
+    assert_nothing_personal(&cassette);
+    assert_eq!(replayed(&cassette).assert_code(0).stdout.lines().count(), 1);
+}
+
 #[test]
 fn a_failed_iteration_and_a_second_one_are_recorded_too() {
     let api = MockServer::start(|_, before| match before {

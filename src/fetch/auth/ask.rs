@@ -179,7 +179,7 @@ impl TokenAsker {
         now: DateTime<Utc>,
         redactor: &mut Redactor,
     ) -> Result<Request, FetchError> {
-        let nonce = nonce();
+        let nonce = nonce(self.transport.is_replay());
         let assertion = self.request.assertion.as_ref().map(|assertion| assertion.sign(now, &nonce));
         let assertion = assertion.transpose().map_err(|cause| FetchError::Assertion { cause })?;
         *redactor = redactor.and(assertion.clone());

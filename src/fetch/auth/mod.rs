@@ -39,6 +39,8 @@ pub(crate) struct Credentials {
     number: Option<u64>,
     /// Knows what is secret in them.
     pub(crate) redactor: Redactor,
+    /// Whether a tape answers what is sent with them.
+    is_replayed: bool,
 }
 
 /// A request with all that it is sent with.
@@ -68,11 +70,14 @@ impl Authenticator<'_> {
     pub(super) async fn credentials(&self) -> Result<Credentials, FetchError> {
         let Self { transport, plan, token, waits } = *self;
         match &plan.auth {
-            Auth::Basic { .. } | Auth::OwnHeader => Ok(Credentials::by_config(plan)),
+            Auth::Basic { .. } | Auth::OwnHeader => {
+                Ok(Credentials { is_replayed: transport.is_replay(), ..Credentials::by_config(plan) })
+            }
             Auth::Token(request) => {
                 let got = token.get(transport, request, &plan.redactor, waits, &plan.name).await;
                 let (number, login) = got.map_err(FetchError::of_token)?;
-                Ok(Credentials { number: Some(number), ..Credentials::by_login(plan, login) })
+                let is_replayed = transport.is_replay();
+                Ok(Credentials { number: Some(number), is_replayed, ..Credentials::by_login(plan, login) })
             }
         }
     }
@@ -86,13 +91,13 @@ impl Authenticator<'_> {
 impl Credentials {
     /// By what the config itself says.
     pub(super) fn by_config(plan: &Plan) -> Self {
-        Self { login: None, number: None, redactor: plan.redactor.clone() }
+        Self { login: None, number: None, redactor: plan.redactor.clone(), is_replayed: false }
     }
 
     /// By what a token request gave.
     pub(super) fn by_login(plan: &Plan, login: Arc<Login>) -> Self {
         let redactor = plan.redactor.and(secrets(&plan.request, &login));
-        Self { login: Some(login), number: None, redactor }
+        Self { login: Some(login), number: None, redactor, is_replayed: false }
     }
 
     /// A request of the plan with what proves who asks; `template` is the plan's own, or one that was made of it.
@@ -105,7 +110,7 @@ impl Credentials {
         template: &RequestTemplate,
         scope: &Scope<'_>,
     ) -> Result<AuthorizedRequest, RequestError> {
-        let (nonce, login) = (nonce(), self.login.as_deref());
+        let (nonce, login) = (nonce(self.is_replayed), self.login.as_deref());
         let values =
             ProofValues { login, refresh_token: None, assertion: None, nonce: &nonce, unsigned: None, signature: None };
         let signature = template.signature(&Scope { proof: ProofScope::Of(values), ..*scope })?;
@@ -171,9 +176,12 @@ pub(super) fn token_hint(error: &FetchError, auth: &Auth) -> Option<&'static str
     token::hint(error, has_refresh_token)
 }
 
-/// 64 random characters, for one attempt.
-fn nonce() -> String {
+/// 64 random characters, for one attempt; the same ones always in a replay, which asks as was recorded.
+fn nonce(is_replayed: bool) -> String {
     let mut bytes = [0; NONCE_BYTES];
+    if is_replayed {
+        return "0".repeat(2 * NONCE_BYTES);
+    }
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // Without the system's own, at least no two are the same.
         bytes.iter_mut().for_each(|byte| *byte = fastrand::u8(..));
