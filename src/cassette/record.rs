@@ -21,8 +21,12 @@ use crate::plan::{Auth, CheckpointKind, Config, Plan};
 use crate::process::stop::{Stop, Waited};
 use crate::ship::BatchSink;
 use crate::state::ApiState;
+use crate::template::Variable;
 use crate::text::is_secret_name;
 use crate::transport::{ANSWERS_BYTES_MAX, ANY, Recording, TapedExchange, TapedOutcome, TapedRequest, Transport};
+
+/// How long a `{nonce}` is, in hexadecimal digits.
+const NONCE_CHARS: usize = 64;
 
 /// Iterations that were run with a tape beside them. What is in it is secret.
 pub struct Recorded {
@@ -174,6 +178,8 @@ fn verbatim(recorded: &Recorded, entry: &Entry) -> Result<Cassette, RecordError>
     let plan = &recorded.plan;
     let redactor = &plan.redactor;
     let hidden = |text: &str| redactor.hide(text);
+    let has_nonce = plan.request.variables().any(|variable| *variable == Variable::Nonce);
+    let hidden_in_requests = |text: &str| if has_nonce { without_nonces(&hidden(text)) } else { hidden(text) };
     let config = config_text(&without_secrets(entry, redactor))?;
     let mut exchanges = recorded.exchanges.clone();
     let mut requests = Vec::new();
@@ -197,9 +203,23 @@ fn verbatim(recorded: &Recorded, entry: &Entry) -> Result<Cassette, RecordError>
                 answer.body = packed.map_err(RecordError::Local)?.into();
             }
         }
-        requests.push(without_credentials(request, is_token, &hidden));
+        requests.push(without_credentials(request, is_token, &hidden_in_requests));
     }
     Ok(assembled(recorded, CassetteKind::Verbatim, config, &exchanges, &requests))
+}
+
+/// A text without its nonces, and without the hashes that are made of them, which are as long: both are others each time.
+fn without_nonces(text: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(is_digit) {
+        let (before, from) = rest.split_at(at);
+        let (run, after) = from.split_at(from.find(|c| !is_digit(c)).unwrap_or(from.len()));
+        out.push_str(before);
+        out.push_str(if run.len() == NONCE_CHARS { ANY } else { run });
+        rest = after;
+    }
+    out + rest
 }
 
 /// A request of which nobody learns how to make another.

@@ -85,7 +85,12 @@ const LIST: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, ke
 const STEPS: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
                      http_request: {url: 'https://api.example'}, steps: [{http_request: {url: 'https://api.example/{item.id}'}}], \
                      json_paths: {data: items, data_date: date, next_url: next}}]";
-
+const COLUMNS: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                       http_request: {url: 'https://api.example'}, response: {columns: fields}, \
+                       json_paths: {data: rows, data_date: date, next_url: next}}]";
+const NOT_READY: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, start_date_name: since, \
+                         http_request: {url: 'https://api.example'}, response: {retry_statuses: 202, retry_header: Response-Id}, \
+                         json_paths: {data: data, data_date: date, next_url: next}}]";
 const JOB: &str = "auth_apis: [{type: general, name: a, credentials: {id: i, key: k}, settings: {time_interval: 1}, \
                    http_request: {url: 'https://api.example', method: POST, body: {since: '{start_date}'}}, json_paths: {data: $}, \
                    steps: [{http_request: {url: 'https://api.example/{item.id}'}, until: {status: done}, \
@@ -120,6 +125,8 @@ const ROWS: &[Row] = &[
     row("", "an end date as well", true, "`{end_date}`, `settings.max_window`", END_DATE),
     row("answer", "JSON with a list of records", true, "`json_paths.data`", BASIC),
     row("", "NDJSON (one JSON object per line), CSV; gzip and zip files", true, "`json_paths.data: $`", LIST),
+    row("", "rows as arrays, with the names of their columns beside them", true, "`response.columns`", COLUMNS),
+    row("", "\"not ready, ask again\" (202)", true, "`response.retry_statuses`", NOT_READY),
     row("", "XML", false, "", FORMAT),
     row("", "a list of ids, and a request for each", true, "`steps`", STEPS),
     row("", "an export job that is started and polled", true, "`steps`, `until`", JOB),
