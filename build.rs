@@ -16,7 +16,9 @@ fn main() -> Result<(), String> {
     for file in ["build.rs", "Cargo.toml", "Cargo.lock", "catalog", "src"] {
         println!("cargo::rerun-if-changed={file}");
     }
-    write_catalog().map_err(|error| format!("catalog: {error}"))?;
+    for (directory, file) in [("catalog", "catalog.rs"), ("catalog/apis", "catalog_of_apis.rs")] {
+        write_catalog(directory, file).map_err(|error| format!("{directory}: {error}"))?;
+    }
     let commit = match variable("LOGZIO_FETCHER_COMMIT") {
         Some(commit) => Some(checked(&commit)?),
         None => commit_of_checkout(),
@@ -34,9 +36,9 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a list of the types in the directory `catalog`: each file's name without its ending, and its text.
-fn write_catalog() -> Result<(), Box<dyn std::error::Error>> {
-    let directory = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("catalog");
+/// Writes a list of the types in a directory: each file's name without its ending, and its text.
+fn write_catalog(directory: &str, list: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join(directory);
     let files = std::fs::read_dir(&directory)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
     let mut types: Vec<(String, PathBuf)> = Vec::new();
     for file in files.into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
@@ -48,7 +50,7 @@ fn write_catalog() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .map(|(name, file)| format!("({name:?}, include_str!({:?})),\n", file.display().to_string()))
         .collect();
-    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("catalog.rs"), format!("&[\n{rows}]\n"))?;
+    std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join(list), format!("&[\n{rows}]\n"))?;
     Ok(())
 }
 

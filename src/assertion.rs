@@ -26,6 +26,8 @@ const LIFE_SERVICE_ACCOUNT: Duration = Duration::from_secs(3600);
 const LIFE_BOX: Duration = Duration::from_secs(45);
 /// and others mostly five minutes.
 const LIFE_CLIENT: Duration = Duration::from_secs(300);
+/// The token endpoint that the files of service accounts name.
+const TOKEN_URL_USUAL: &str = "https://oauth2.googleapis.com/token";
 /// How many bytes each of the two numbers of an ES256 signature has (RFC 7518, section 3.4).
 const ES256_NUMBER_BYTES: usize = 32;
 
@@ -46,6 +48,8 @@ pub enum AssertionUse {
 pub struct Assertion {
     /// What it is for.
     pub purpose: AssertionUse,
+    /// The token endpoint that the file names, where it does.
+    pub token_url: Option<String>,
     /// The client that Box wants to be named beside it, with its secret.
     pub client: Option<(String, Secret)>,
     /// `None` for a stand-in, which is not signed.
@@ -99,7 +103,8 @@ impl Assertion {
         let claims =
             [("iss", Some(issuer)), ("sub", options.subject), ("aud", Some(audience)), ("scope", options.scope)];
         let key_id = text(json, &["private_key_id"]);
-        Self::new(AssertionUse::Grant, key.as_bytes(), key_id, &claims, LIFE_SERVICE_ACCOUNT)
+        let assertion = Self::new(AssertionUse::Grant, key.as_bytes(), key_id, &claims, LIFE_SERVICE_ACCOUNT)?;
+        Ok(Self { token_url: own_audience.map(str::to_owned), ..assertion })
     }
 
     fn of_box(json: &Value, options: &AssertionOptions<'_>) -> Result<Self, String> {
@@ -141,6 +146,7 @@ impl Assertion {
         let claims = claims.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Value::from((*value)?))));
         Ok(Self {
             purpose,
+            token_url: None,
             client: None,
             key: Some(key(pem)?),
             key_id: key_id.map(str::to_owned),
@@ -155,6 +161,7 @@ impl Assertion {
     pub fn stand_in(options: &AssertionOptions<'_>) -> Self {
         Self {
             purpose: if options.client_id.is_some() { AssertionUse::Client } else { AssertionUse::Grant },
+            token_url: Some(TOKEN_URL_USUAL.to_owned()),
             client: None,
             key: None,
             key_id: None,

@@ -115,6 +115,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<CatalogCommand>,
     },
+    /// Print a config of versions 0.2 to 2.1 of the original (`apis`) in the language of this one
+    Convert {
+        /// The config; without it, that of --config
+        file: Option<PathBuf>,
+    },
     /// Print the JSON Schema of the config, for editors
     Schema,
     /// Print shell completions

@@ -5,6 +5,7 @@ mod guard;
 mod identity;
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,21 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
     Ok(builder(tls(extra_roots, None)?, timeouts)?.read_timeout(timeouts.idle).build()?)
 }
 
+/// The variables that name a file or directory of certificates for clients in Python, such as the original.
+const BUNDLE_VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// Those that are set.
+fn bundles() -> impl Iterator<Item = PathBuf> {
+    let set = BUNDLE_VARIABLES.iter().filter_map(std::env::var_os);
+    set.filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The certificates of a file or a directory; none where there is none.
+fn certificates_of(bundle: &Path) -> Vec<CertificateDer<'static>> {
+    let (file, directory) = if bundle.is_dir() { (None, Some(bundle)) } else { (Some(bundle), None) };
+    rustls_native_certs::load_certs_from_paths(file, directory).certs
+}
+
 /// The certificates that are trusted, the one that is shown, and the protocols that are offered.
 fn tls(
     extra_roots: &[CertificateDer<'static>],
@@ -87,6 +103,7 @@ fn tls(
     let mut roots = RootCertStore::empty();
     // An image without certificates can still ask plain HTTP, or hosts that the private CA vouches for.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(bundles().flat_map(|bundle| certificates_of(&bundle)));
     for certificate in extra_roots.iter().chain(identity.iter().flat_map(|identity| &identity.roots)) {
         roots.add(certificate.clone())?;
     }

@@ -38,6 +38,10 @@ pub struct Config {
     pub memory_bytes: u64,
     /// The APIs to ask, in the order of the config; no two of one name.
     pub apis: Vec<Arc<Plan>>,
+    /// What is wrong with the entries that don't run, where the others do: in entries of `apis`.
+    pub faulty: Vec<String>,
+    /// The names of the APIs whose entries are those of the original (`apis`).
+    pub of_original: Vec<String>,
     /// The names of the entries that rest (`enabled: false`): they aren't asked, and their state stays.
     pub resting: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{Exit, is_colored, print};
+use super::{Exit, StateFolder, first_start, is_colored, print};
 use crate::config::{self, Diagnostic, reference};
 
 /// How long a word may be that is shown where a number or a word is expected: `5`, `30s`, `soon`. Anything else may be a
@@ -28,9 +28,19 @@ pub(super) fn check(path: &Path) -> Exit {
         let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line));
         print(&(rendered(&renderer, level, diagnostic, path, line.as_deref()) + "\n"));
     }
+    let advice = reading.config.as_ref().and_then(|config| first_start::advice(config, &StateFolder::of(path).path));
+    if let Some(advice) = advice {
+        print(&format!("note: {advice}\n"));
+    }
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     let warnings = count(diagnostics.warnings.len(), "warning");
     match &reading.config {
+        Some(config) if !config.faulty.is_empty() => {
+            let errors = count(diagnostics.errors.len(), "error");
+            let runs = count(config.apis.len(), "API");
+            print(&format!("{}: {errors}, {warnings}; without these entries {runs} would run", path.display()));
+            Exit::Config
+        }
         Some(config) => {
             let names: Vec<&str> = config.apis.iter().map(|plan| plan.name.as_str()).collect();
             let named = if names.len() > NAMED_MAX { String::new() } else { format!(" ({})", names.join(", ")) };
@@ -77,8 +87,7 @@ fn shown(line: &str) -> Option<String> {
     let line = line.trim_end();
     let indent = line.len() - line.trim_start_matches([' ', '-']).len();
     let (key, value) = line.get(indent..)?.split_once(':')?;
-    // A file of another version is shown by its key, too.
-    if !reference::is_anywhere(key) && key != "apis" {
+    if !reference::is_anywhere(key) {
         return None;
     }
     let value = match value.trim() {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Exit, folder_of, print};
+use super::{Exit, StateFolder, print};
 use crate::status::ask_on;
 
 pub(super) fn health(config: &Path, as_json: bool) -> Exit {
-    let word = ask_on(&folder_of(config));
+    let word = ask_on(config, |config| StateFolder::of(config).path);
     print(&if as_json { in_json(&word.text) } else { word.text });
     if word.is_healthy { Exit::Clean } else { Exit::Failed }
 }

@@ -4,7 +4,10 @@ mod about;
 mod catalog;
 mod check;
 mod completions;
+mod convert;
 mod demo;
+mod first_start;
+mod folder;
 mod health;
 mod probe;
 mod progress;
@@ -17,7 +20,7 @@ mod top;
 mod undelivered;
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +32,9 @@ use crate::cli::{Cli, Command, CompletionsOf};
 use crate::process::logging;
 use crate::process::privileges::{Dropped, drop_to_owner_of};
 use crate::process::stop::{self, Stop, StopTrigger};
+
+use folder::StateFolder;
+pub use folder::folder_of;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,7 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
     let config = cli.options.config_path();
     match cli.command {
         Some(Command::Check) => return check::check(&config),
+        Some(Command::Convert { file }) => return convert::convert(&file.unwrap_or(config)),
         Some(Command::Health { json }) => return health::health(&config, json),
         Some(Command::Catalog { command }) => return catalog::catalog(command),
         Some(Command::Schema) => return about::schema(),
@@ -139,17 +146,11 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
     ) {
         return GivenUp(None);
     }
-    let directory = folder_of(&cli.options.config_path());
+    let directory = match &cli.command {
+        Some(Command::Convert { file: Some(file) }) => folder_of(file),
+        _ => folder_of(&cli.options.config_path()),
+    };
     GivenUp(Some((drop_to_owner_of(&directory), directory)))
-}
-
-/// The directory of the config, where the state is kept, too.
-#[must_use]
-pub fn folder_of(config: &Path) -> PathBuf {
-    match config.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Whether to write colors: on a terminal, unless `NO_COLOR` is set.

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
 
-use super::{Exit, folder_of, print};
+use super::{Exit, StateFolder, print};
 use crate::cli::ProbeArgs;
 use crate::config;
 use crate::fetch::TokenCache;
@@ -47,7 +47,7 @@ async fn ask(path: PathBuf, arguments: ProbeArgs) -> Exit {
         return ask_unknown(url, &arguments).await;
     }
     // A file may hang (on a dead mount), and a signal must be heard all the same.
-    let directory = folder_of(&path);
+    let directory = StateFolder::of(&path).path;
     let config = match tokio::task::spawn_blocking(move || read(&path)).await {
         Ok(Ok(config)) => config,
         Ok(Err(exit)) => return exit,

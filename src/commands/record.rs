@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Exit, folder_of, print};
+use super::{Exit, StateFolder, print};
 use crate::cassette::{self, CassetteKind, Entry, RecordError};
 use crate::cli::RecordArgs;
 use crate::config::{self, Environment};
@@ -16,7 +16,7 @@ use crate::text::humanize::counted;
 
 /// Records, and prints what was recorded.
 pub(super) async fn record(path: PathBuf, arguments: RecordArgs, stop: Stop) -> Exit {
-    let (name, directory) = (arguments.api.clone(), folder_of(&path));
+    let (name, directory) = (arguments.api.clone(), StateFolder::of(&path).path);
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let read = tokio::task::spawn_blocking(move || read(&path, &name));
     let (config, entry) = tokio::select! {

@@ -11,8 +11,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::first_start;
 use super::progress::ProgressLine;
-use super::{Exit, folder_of};
+use super::{Exit, StateFolder};
 use crate::daemon::{self, Daemon};
 use crate::fetch::{Gates, TokenCache};
 use crate::http::{Timeouts, clients};
@@ -40,6 +41,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     let apis = config.apis.len();
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
     services.registry.watch_state(directory.pulse());
+    services.registry.taken_over(daemon::first_of(&config.faulty), Utc::now());
     let health = tokio::spawn(publish_health(Arc::clone(&services), Arc::clone(&directory)));
     let (updates, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, digest, hangup, updates));
@@ -94,9 +96,14 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progre
             Err(exit) => return exit,
         };
     let configured = config.names();
+    // Entries that don't run are asked of no API.
+    let is_whole = config.faulty.is_empty() || only.is_some();
     let apis = apis(config, accounts, &services);
     services.store.forget_unused(configured, Utc::now()).await;
-    run_once(apis, only, services, progress).await
+    match run_once(apis, only, services, progress).await {
+        Exit::Clean if !is_whole => Exit::Failed,
+        exit => exit,
+    }
 }
 
 /// One iteration of each of these APIs, or of the one of that name.
@@ -144,7 +151,16 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
     // A file may hang (on a dead mount), and a stop must be heard all the same.
     let prepared = tokio::task::spawn_blocking(move || {
         let (config, digest) = read(&path)?;
-        let assembled = assemble(&config, &folder_of(&path), for_services, asked_max)?;
+        let folder = StateFolder::of(&path);
+        if !config.of_original.is_empty() {
+            folder.tell();
+        }
+        if let Some(advice) = first_start::advice(&config, &folder.path) {
+            tracing::warn!("{advice}");
+        }
+        // What can't be made is told of where it is taken.
+        drop(folder.make());
+        let assembled = assemble(&config, &folder.path, for_services, asked_max)?;
         Ok(Prepared { config, digest, assembled })
     });
     tokio::select! {

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::MultiProgress;
 
 use super::run::{Assembled, apis, assemble, read, run_once};
-use super::{Exit, folder_of};
+use super::{Exit, StateFolder};
 use crate::fetch::TokenCache;
 use crate::plan::{CheckpointKind, Config, Overlap, Plan};
 use crate::process::stop::Stop;
@@ -62,7 +62,7 @@ pub(super) async fn span(
         tracing::error!("--from must lie before now and before --until");
         return Exit::Config;
     }
-    let directory = folder_of(&path);
+    let directory = StateFolder::of(&path).path;
     let mut config = match read(&path) {
         Ok((config, _)) => config,
         Err(exit) => return exit,

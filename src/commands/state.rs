@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::run::take;
-use super::{Exit, ask, folder_of, print};
+use super::{Exit, StateFolder, ask, print};
 use crate::cli::StateCommand;
 use crate::config;
 use crate::record::date;
@@ -24,7 +24,7 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
         print("Nothing was changed.");
         return Exit::Failed;
     }
-    let directory = folder_of(path);
+    let directory = StateFolder::of(path).path;
     match ask_running(&directory, &order) {
         Ok(Some(reply)) => return tell(reply),
         Ok(None) => {}

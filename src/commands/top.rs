@@ -11,7 +11,7 @@ use reqwest::{Client, Url};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{Exit, folder_of, print};
+use super::{Exit, StateFolder, print};
 use crate::http::{self, Timeouts};
 use crate::process::stop::{Stop, Waited};
 use crate::state::{StateOrder, StateReply, ask_running};
@@ -131,7 +131,7 @@ fn draw_until_quit(
 
 impl Source {
     fn of(config: &Path, url: Option<Url>) -> Result<Self, http::ClientError> {
-        let Some(mut url) = url else { return Ok(Self::Directory(folder_of(config))) };
+        let Some(mut url) = url else { return Ok(Self::Directory(StateFolder::of(config).path)) };
         if !url.path().ends_with("/status.json") {
             let path = format!("{}/status.json", url.path().trim_end_matches('/'));
             url.set_path(&path);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::run::{read, take};
-use super::{Exit, ask, folder_of, print};
+use super::{Exit, StateFolder, ask, print};
 use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
 use crate::process::stop::Stop;
@@ -25,7 +25,7 @@ const REASONS_MAX: usize = 3;
 
 /// Does what the command says.
 pub(super) async fn undelivered(config: PathBuf, command: Option<UndeliveredCommand>, stop: Stop) -> Exit {
-    let directory = folder_of(&config);
+    let directory = StateFolder::of(&config).path;
     let done = match command.unwrap_or(UndeliveredCommand::Show { name: None }) {
         UndeliveredCommand::Show { name: None } => summarize(&directory),
         UndeliveredCommand::Show { name: Some(name) } => show(&directory, &name),
@@ -173,7 +173,7 @@ struct ResendCounts {
 }
 
 async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exit {
-    let directory = folder_of(config);
+    let directory = StateFolder::of(config).path;
     let _taken = match take(&directory) {
         Ok(taken) => taken,
         Err(exit) => return exit,

@@ -71,7 +71,7 @@ impl<'v> Entries<'v> {
         Some((plan?, is_enabled.unwrap_or(true)))
     }
 
-    fn plan(&self, entry: &Mapping, spot: Spot, place: Place, named: &NamedType) -> Option<Plan> {
+    pub(super) fn plan(&self, entry: &Mapping, spot: Spot, place: Place, named: &NamedType) -> Option<Plan> {
         let entry = &Section::new(self.reader, entry, spot, place);
         let name = entry.read(&keys::NAME);
         let interval = entry.read(&keys::TIME_INTERVAL);
@@ -195,7 +195,7 @@ impl<'v> Entries<'v> {
     }
 
     /// The entry's type. Where there is none of that name, the likeliest, so that the rest can be looked at, too.
-    fn named_type(&self, entry: &Section<'_>, list: List) -> Option<&'static NamedType> {
+    pub(super) fn named_type(&self, entry: &Section<'_>, list: List) -> Option<&'static NamedType> {
         let here = catalog::types_of(list);
         let text = entry.read(&keys::TYPE);
         let name = text.as_ref().map(|text| text.value.as_str()).unwrap_or_default();

@@ -15,6 +15,8 @@ use super::span::duration;
 
 /// Each file's name without its ending, and its text, in the order of the names.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+/// Those of the types of `apis`.
+const FILES_OF_APIS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog_of_apis.rs"));
 /// `initial_overlap` where the file says nothing.
 const INITIAL_OVERLAP_DEFAULT: TimeDelta = TimeDelta::minutes(1);
 
@@ -44,6 +46,9 @@ pub struct NamedType {
     /// How far back an iteration looks until enough records are measured.
     #[serde(default = "initial_overlap_default", deserialize_with = "initial_overlap")]
     pub(super) initial_overlap: TimeDelta,
+    /// What an entry of `apis` says in the words of its own dialect.
+    #[serde(default)]
+    pub(super) dialect: DialectRules,
     /// How `probe` knows the service.
     #[serde(default)]
     pub probe: Recognition,
@@ -115,6 +120,57 @@ impl Parameter {
     }
 }
 
+/// How the dialect of `apis` is understood in entries of a type.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DialectRules {
+    /// The key that the request of the records stands below; it stands at the top of the entry where this is empty.
+    pub(super) request: String,
+    /// The type of the other lists that it is written as, where that isn't `general`.
+    pub(super) own_type: Option<String>,
+    /// What an entry without a name is called, before its URL.
+    pub(super) name: String,
+    /// Words in braces in its URLs, and the parameters that they stand for.
+    pub(super) words: BTreeMap<String, String>,
+    /// When its requests say where they begin.
+    pub(super) window: ApisWindow,
+    /// How many days back the first iteration begins where the entry says nothing.
+    pub(super) days_back: Option<i64>,
+    /// What is filled in where requests say where they begin.
+    pub(super) start: Mapping,
+    /// What is filled in where the entry has no `pagination`, and doesn't turn the pages off.
+    pub(super) pages: Mapping,
+    /// Where records have their date, by a part of the URL.
+    pub(super) dates: Vec<(String, String)>,
+    /// The parameters that name the key file of the login.
+    pub(super) key_file: Option<KeyFileParameters>,
+    /// The parameter with the list of the token's scopes.
+    pub(super) scopes: Option<String>,
+}
+
+/// How a key file is named.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyFileParameters {
+    /// By its name in the directory of the config.
+    pub(super) name: String,
+    /// By a path from the working directory, which is two above that of the config.
+    pub(super) path: String,
+}
+
+/// When the requests of a type say where they begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ApisWindow {
+    /// Never by the type.
+    #[default]
+    None,
+    /// Always.
+    Always,
+    /// Where `days_back_fetch` is more than 0.
+    DaysBack,
+}
+
 /// How `probe` knows a service.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +181,7 @@ pub struct Recognition {
     pub comment: String,
 }
 
-/// All types, in the order of their names; those that stand in several lists last.
+/// All types of `auth_apis` and `oauth_apis`, in the order of their names; those that stand in several lists last.
 #[must_use]
 pub fn types() -> &'static [NamedType] {
     static TYPES: LazyLock<Vec<NamedType>> = LazyLock::new(|| {
@@ -136,9 +192,21 @@ pub fn types() -> &'static [NamedType] {
     &TYPES
 }
 
+/// The types of `apis`, in the order of their names. Some have the name of another type of the other lists.
+#[must_use]
+pub fn types_of_apis() -> &'static [NamedType] {
+    static TYPES: LazyLock<Vec<NamedType>> =
+        LazyLock::new(|| FILES_OF_APIS.iter().filter_map(|(name, text)| parse(name, text).ok()).collect());
+    &TYPES
+}
+
 /// The types of one list.
 pub fn types_of(list: List) -> impl DoubleEndedIterator<Item = &'static NamedType> + Clone {
-    types().iter().filter(move |named| named.lists.contains(&list))
+    let types = match list {
+        List::AuthApis | List::OauthApis => types(),
+        List::Apis => types_of_apis(),
+    };
+    types.iter().filter(move |named| named.lists.contains(&list))
 }
 
 /// The types that fill something in.
@@ -203,12 +271,12 @@ mod tests {
 
     #[test]
     fn every_file_of_the_catalog_is_read_and_says_what_its_facts_are() {
-        assert_eq!(FILES.len(), types().len());
-        for (name, text) in FILES {
+        assert_eq!((FILES.len(), FILES_OF_APIS.len()), (types().len(), types_of_apis().len()));
+        for (name, text) in FILES.iter().chain(FILES_OF_APIS) {
             let named = parse(name, text).unwrap_or_else(|error| panic!("catalog/{name}.yaml: {error}"));
             assert!(!named.title.is_empty() && !named.lists.is_empty(), "{name}");
-            let is_filled_in = named.entry.is_empty();
-            assert_eq!(is_filled_in, named.sources.is_empty() || named.tried.is_none(), "{name}: sources, tried");
+            let is_general = matches!(*name, "general" | "oauth" | "azure_general");
+            assert_eq!(is_general, named.sources.is_empty() || named.tried.is_none(), "{name}: sources, tried");
             assert!(named.sources.iter().all(|source| source.starts_with("https://")), "{name}");
             assert!(
                 named.parameters.iter().all(|parameter| !parameter.meaning.is_empty() && !parameter.example.is_empty()),

@@ -6,6 +6,8 @@
 //!
 //! Numbers and booleans keep the text that they are written as, since a key like `0x1F` or `1e5` is meant as a text.
 
+mod lenient;
+
 use std::fmt;
 
 use serde::de::{
@@ -61,6 +63,11 @@ impl Spot {
         Self(self.0.iter().take(2).cloned().collect())
     }
 
+    /// Whether it is in an entry of a list.
+    pub(super) fn is_in_entry_of(&self, list: &str) -> bool {
+        matches!(self.0.as_slice(), [Segment::Key(key), Segment::Index(_), ..] if key == list)
+    }
+
     /// The name of the key that it is in, right below its entry.
     pub(super) fn key_of_entry(&self) -> Option<&str> {
         self.0.get(2).and_then(Segment::name)
@@ -85,6 +92,8 @@ impl Spot {
 pub(super) struct Document<'t> {
     text: &'t str,
     pub(super) root: Value,
+    /// The keys that stand twice, where the last one counts: in a text with `apis`.
+    pub(super) twice: Vec<Spot>,
 }
 
 /// Why a text is no YAML document, and in which line.
@@ -112,15 +121,24 @@ impl<'t> Document<'t> {
             kind: kind_of(error.to_string()),
         };
         let values = || serde_yaml::from_str::<Value>(text).map_err(syntax);
-        let as_written = (AsWritten { like: values()? }).deserialize(serde_yaml::Deserializer::from_str(text));
-        let mut root = as_written.or_else(|_| values())?;
+        let (mut root, twice) = match values() {
+            Ok(like) => {
+                let as_written = (AsWritten { like }).deserialize(serde_yaml::Deserializer::from_str(text));
+                (as_written.or_else(|_| values())?, Vec::new())
+            }
+            Err(error @ SyntaxError { kind: SyntaxErrorKind::Twice(_), .. }) => match lenient::values(text) {
+                Ok((root, twice)) if root.get(LENIENT_LIST).is_some() => (root, twice),
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
         for _ in 0..MERGE_DEPTH_MAX {
             root.apply_merge().map_err(syntax)?;
             if !has_merge(&root) {
                 break;
             }
         }
-        Ok(Self { text, root })
+        Ok(Self { text, root, twice })
     }
 
     /// How many places can be looked up within reason.
@@ -152,6 +170,19 @@ fn kind_of(error: String) -> SyntaxErrorKind {
     }
     let quotes = ["invalid value", "invalid type", "nested enum"].iter().any(|words| error.contains(words));
     if quotes { SyntaxErrorKind::Unfit } else { SyntaxErrorKind::Other(error) }
+}
+
+/// The list of a text in which keys may stand twice, as the original reads it.
+const LENIENT_LIST: &str = "apis";
+
+/// A key as text; keys that are lists or mappings have none.
+pub(super) fn key_text(key: &Value) -> Option<String> {
+    match key {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        _ => None,
+    }
 }
 
 /// The error that is meant, told from one that isn't.

@@ -22,6 +22,7 @@ impl Reader<'_> {
                 let (place, within) = match within {
                     "auth_apis" => (Place::Auth, ""),
                     "oauth_apis" => (Place::OAuth, ""),
+                    "apis" => (Place::Apis, ""),
                     other => (place, other),
                 };
                 for (at, item) in items.iter_mut().enumerate() {
@@ -81,6 +82,6 @@ impl Reader<'_> {
 /// Whether what stands there is shown wherever its API is, as the name, or is a number, as the settings: to hide it would
 /// take words out of every text.
 fn is_shown_by_nature(spot: &Spot) -> bool {
-    matches!(spot.key_of_entry(), Some("name" | "settings" | "type"))
+    matches!(spot.key_of_entry(), Some("name" | "settings" | "type" | "scrape_interval" | "days_back_fetch"))
         || spot.entry() == Spot::default().key("status").key("listen")
 }

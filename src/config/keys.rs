@@ -3,6 +3,8 @@
 //! All that knows keys comes from the table at the end of this file: what is read, what is unknown and what it was meant
 //! for, what `check` says and shows, the table in docs/config.md, and the JSON Schema. A key's doc comment is its meaning.
 
+pub(super) mod apis;
+
 use std::marker::PhantomData;
 
 use serde_json::Value;
@@ -62,8 +64,13 @@ pub(super) struct ConfigKey<K> {
 
 impl<K: Kind> ConfigKey<K> {
     const fn new(path: &'static str, place: Place, need: Need, meaning: &'static str) -> Self {
-        let info = KeyInfo { path, place, need, meaning, traits: K::TRAITS, schema: K::schema, words: K::words };
-        Self { info, kind: PhantomData }
+        Self { info: KeyInfo::new::<K>(path, place, need, meaning), kind: PhantomData }
+    }
+}
+
+impl KeyInfo {
+    const fn new<K: Kind>(path: &'static str, place: Place, need: Need, meaning: &'static str) -> Self {
+        Self { path, place, need, meaning, traits: K::TRAITS, schema: K::schema, words: K::words }
     }
 }
 
@@ -102,6 +109,8 @@ keys! {
     /// Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container.
     /// Whoever reaches it can read them; it has no login.
     STATUS_LISTEN: ListenAddress = Top "status.listen", Else("no status page");
+    /// The directory that the state is kept in: `last_start_dates.txt` and what belongs to it. It must outlive the process.
+    STATE_DIRECTORY: FileName = Top "state.directory", Else("that of the config");
     /// How much memory pages, records and batches of all APIs may take, like `256MiB`. An API that finds none free
     /// waits. The process itself takes up to 64 MB more.
     MEMORY: Bytes = Top "limits.memory", Else("`128MiB`");
@@ -109,6 +118,8 @@ keys! {
     AUTH_APIS: ApiEntries = Top "auth_apis", Else("none");
     /// The APIs that are asked with a token, which a login gives first: OAuth 2.0, or one of their own.
     OAUTH_APIS: ApiEntries = Top "oauth_apis", Else("none");
+    /// APIs as versions 0.2 to 2.1 of the original fetcher have them: their entries run as they are.
+    APIS: ApiEntries = Top "apis", Else("none");
 
     TYPE: TypeName = Both "type", Required;
     /// Names the API in logs and in `last_start_dates.txt`. No two APIs share one.
@@ -123,7 +134,7 @@ keys! {
     CLIENT_ID: Credential = OAuth "credentials.id", Unless(TOKEN_SAYS_WHO);
     /// The client secret; sent where `token_http_request.body` is absent.
     CLIENT_SECRET: Credential = OAuth "credentials.key", Unless(TOKEN_SAYS_WHO);
-    /// The token endpoint.
+    /// The token endpoint. Not needed where the key file of an `assertion` names it.
     TOKEN_URL: TokenUrl = OAuth "token_http_request.url", OfType;
     /// `POST`, or `GET` to carry the fields in the query.
     TOKEN_METHOD: HttpMethod = OAuth "token_http_request.method", Else("`POST`");

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
 use serde_yaml::Value;
 
 use super::api::Entries;
@@ -82,7 +82,6 @@ impl Entries<'_> {
             key: key.as_deref(),
             auth: entry.read(&keys::TOKEN_CLIENT_AUTH).unwrap_or_default(),
         };
-        let url = entry.read(&keys::TOKEN_URL);
         let method = entry.read_or(&keys::TOKEN_METHOD, Method::POST);
         let (mut headers, filled_headers) = entry.read_or(&keys::TOKEN_HEADERS, Default::default()).unwrap_or_default();
         self.authenticate_client(entry, &mut headers, &client);
@@ -90,7 +89,9 @@ impl Entries<'_> {
             headers.contains_key(AUTHORIZATION) || filled_headers.iter().any(|(name, _)| name == AUTHORIZATION);
         let refresh_token = entry.read(&keys::TOKEN_REFRESH);
         let scope = entry.read(&keys::TOKEN_SCOPE);
-        let assertion = self.assertion(entry, scope.as_deref())?;
+        let assertion = self.assertion(entry, scope.as_deref());
+        let url = self.token_url(entry, assertion.as_ref().and_then(Option::as_deref));
+        let assertion = assertion?;
         let body = match &assertion {
             Some(assertion) => self.assertion_body(entry, assertion, client.id, scope.as_deref()),
             None => self.token_body(entry, &headers, &client, (is_own, refresh_token.is_some())),
@@ -128,6 +129,19 @@ impl Entries<'_> {
             assertion,
             identity: None,
         })))
+    }
+
+    /// The token endpoint: the entry's, else that of the key file.
+    fn token_url(&self, entry: &Section<'_>, assertion: Option<&Assertion>) -> Option<Url> {
+        let of_file = assertion.and_then(|assertion| assertion.token_url.as_deref());
+        let Some(text) = of_file.filter(|_| !entry.has(&keys::TOKEN_URL)) else { return entry.read(&keys::TOKEN_URL) };
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        if url.is_none() {
+            let what = "its `token_uri` is not a valid URL";
+            let hint = Some("set token_http_request.url".to_owned());
+            self.reader.error(&entry.spot_of(&keys::ASSERTION_FILE), what, hint);
+        }
+        url
     }
 
     /// HTTP Basic for the client, where it is asked for: id and secret are encoded as in a form (RFC 6749, section 2.3.1).

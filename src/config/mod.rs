@@ -11,11 +11,11 @@
 //! 2. Reading: `reader` (notes errors, warnings and secrets), `value` (a value and where it stands).
 //! 3. The table: `place` (lists, and where keys stand), `catalog` (types as data), `kinds` (how values are read), `keys` (one
 //!    row a key), `reference` (what the table says).
-//! 4. By the table: `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
+//! 4. By the table: `state_place`, `section` (typed access by a key), `fill` (`${…}` in known keys), `secrets`, `cut`, `syntax`, `locate` (from
 //!    notes to diagnostics), `merge`, `parameters`, `parts` (what entries and steps have
 //!    alike), `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `api` and its parts (`request`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
+//! 5. Compiling: `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
 //!    in the file).
 
 mod api;
@@ -47,8 +47,10 @@ mod secrets;
 mod section;
 mod slips;
 mod span;
+mod state_place;
 mod steps;
 mod syntax;
+mod v2;
 mod value;
 mod written;
 
@@ -56,12 +58,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use reqwest::Url;
 use serde_yaml::{Mapping, Value};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use expand::Environment;
 pub(crate) use secrets::carries_credentials;
 pub use span::duration as parse_duration;
+pub use state_place::{StatePlace, state_place};
+pub use v2::converted;
 pub use written::written_entry;
 
 use crate::memory::BUDGET_BYTES_DEFAULT;
@@ -78,16 +83,13 @@ use value::Found;
 
 /// The largest config that is read: room for far more than 10,000 APIs.
 pub const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// What is said of a config whose APIs stand under `apis`.
-const OLD_DIALECT: &str =
-    "this file is written for versions 0.2 to 2.1 of the original fetcher; this version does not read such files yet";
 /// The most APIs that one process takes on.
 const APIS_MAX: usize = 100_000;
 
 /// A config that was read, or not, and what was noticed.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// The config, where it has no error.
+    /// The config, where it has no error, or only some in entries of `apis`, which are left out then.
     pub config: Option<Config>,
     /// Errors and warnings.
     pub diagnostics: Diagnostics,
@@ -168,11 +170,19 @@ fn compile_with(text: &str, around: &Environment<'_>, files: Option<&Path>) -> L
     };
     let mut root = std::mem::take(&mut document.root);
     let reader = Reader::new(&document);
+    for spot in &document.twice {
+        reader.warn(spot, "this key is there twice: the last one counts", None);
+    }
     reader.fill_in(&mut root, around);
     let config = read_config(&reader, &root, files);
-    let config = config.filter(|_| !reader.has_errors());
+    // An entry of `apis` doesn't stop the others.
+    let config = config.filter(|config| {
+        !reader.has_errors_beyond(List::Apis.key()) && (!reader.has_errors() || !config.apis.is_empty())
+    });
     let files = reader.files(around.directory);
     let mut diagnostics = locate::diagnostics(reader.into_notes());
+    let faulty = diagnostics.errors.iter().map(ToString::to_string).collect();
+    let config = config.map(|config| Config { faulty, ..config });
     diagnostics.warnings.extend(cut::cut_by_comment(text));
     diagnostics.warnings.sort_by_key(|warning| warning.line.unwrap_or(usize::MAX));
     LoadedConfig { config, diagnostics, files }
@@ -209,7 +219,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
     let memory_bytes = top.read(&keys::MEMORY).unwrap_or(BUDGET_BYTES_DEFAULT);
     let status_listen = top.read(&keys::STATUS_LISTEN);
     let apis = read_apis(reader, &top, directory);
-    let (listener, (mut apis, resting)) = (listener?, apis?);
+    let (listener, ReadApis { plans: mut apis, resting, of_original }) = (listener?, apis);
     for plan in &mut apis {
         // No API ever gets it; if one knows it all the same, it isn't shown either.
         plan.redactor = plan.redactor.and([listener.token.clone()]);
@@ -218,7 +228,16 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
     let mut shared = Vec::with_capacity(apis.len());
     shared.extend(apis.into_iter().map(Arc::new));
-    Some(Config { listener, extra_roots: extra_roots?, status_listen, memory_bytes, apis: shared, resting })
+    Some(Config {
+        listener,
+        extra_roots: extra_roots?,
+        status_listen,
+        memory_bytes,
+        apis: shared,
+        resting,
+        of_original,
+        faulty: Vec::new(),
+    })
 }
 
 /// One host with one login has one rate: the strictest that one of its entries names.
@@ -236,7 +255,10 @@ fn share_rates(apis: &mut [Plan]) {
 }
 
 fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
-    let url = top.read(&keys::LISTENER_URL);
+    let url = match top.has_section_of(&keys::LISTENER_URL) && !top.has(&keys::LISTENER_URL) && top.has(&keys::APIS) {
+        true => Url::parse(v2::LISTENER_URL_DEFAULT).ok(),
+        false => top.read(&keys::LISTENER_URL),
+    };
     let token = top.read(&keys::LISTENER_TOKEN);
     let acknowledge = top.read(&keys::ACKNOWLEDGE).unwrap_or_default();
     let (url, token) = (url?, token?);
@@ -249,8 +271,18 @@ fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
     Some(Output { url, token, acknowledge, redactor })
 }
 
+/// The APIs of a config.
+struct ReadApis {
+    /// Those to ask.
+    plans: Vec<Plan>,
+    /// The names of those that rest.
+    resting: Vec<String>,
+    /// The names of those to ask that stand under `apis`.
+    of_original: Vec<String>,
+}
+
 /// The APIs to ask, and the names of those that rest.
-fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -> Option<(Vec<Plan>, Vec<String>)> {
+fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -> ReadApis {
     let entries = Entries::new(reader, directory);
     let mut names: HashMap<String, Spot> = HashMap::new();
     let (mut plans, mut resting) = (Vec::new(), Vec::new());
@@ -272,18 +304,30 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -
             }
         }
     }
-    if count == 0 && top.top_level("apis").is_some() {
-        let hint =
-            "write its entries again under `auth_apis` and `oauth_apis`; docs/recipes.md has whole files".to_owned();
-        reader.error(&top.spot.key("apis"), OLD_DIALECT, Some(hint));
-    } else if count == 0 {
-        let hint = "add an entry to `auth_apis` or `oauth_apis`".to_owned();
+    let own_count = plans.len();
+    let old = top.read(&keys::APIS);
+    count += old.as_ref().map_or(usize::from(top.has(&keys::APIS)), Vec::len);
+    let mut names = v2::TakenNames::with(names.into_keys());
+    for found in old.into_iter().flatten() {
+        let plan = entries.read_of_apis(&found, &mut names);
+        let is_faulty = reader.has_errors_in(&found.spot);
+        if plan.is_none() && !is_faulty {
+            reader.error(&found.spot, "it can't be used", None);
+        }
+        match plan.filter(|_| !is_faulty) {
+            Some((plan, false)) => resting.push(plan.name),
+            plan => plans.extend(plan.map(|(plan, _)| plan)),
+        }
+    }
+    if count == 0 {
+        let hint = "add an entry to `auth_apis`, `oauth_apis` or `apis`".to_owned();
         reader.error(&Spot::default(), "no APIs configured", Some(hint));
     }
     if count > APIS_MAX {
         reader.error(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
     }
-    Some((plans, resting))
+    let of_original = plans.iter().skip(own_count).map(|plan| plan.name.clone()).collect();
+    ReadApis { plans, resting, of_original }
 }
 
 /// Two APIs of one name would share a checkpoint.

@@ -31,11 +31,22 @@ struct Filled {
 
 /// The entry of a type with the user's parameters in it.
 pub(super) fn filled_in(reader: &Reader<'_>, own: &Mapping, entry: &Spot, named: &NamedType) -> Mapping {
+    put_into(reader, own, entry, named, &named.entry)
+}
+
+/// Another entry of the type with the user's parameters in it.
+pub(super) fn put_into(
+    reader: &Reader<'_>,
+    own: &Mapping,
+    entry: &Spot,
+    named: &NamedType,
+    preset: &Mapping,
+) -> Mapping {
     let parameters = Parameters { reader, own, entry, of_type: &named.parameters };
     parameters.require();
     match named.parameters.is_empty() {
-        true => named.entry.clone(),
-        false => parameters.mapping(&named.entry, &[]),
+        true => preset.clone(),
+        false => parameters.mapping(preset, &[]),
     }
 }
 

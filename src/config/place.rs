@@ -10,11 +10,13 @@ pub enum List {
     AuthApis,
     /// APIs that are asked with an access token.
     OauthApis,
+    /// APIs in the dialect of versions 0.2 to 2.1 of the original.
+    Apis,
 }
 
 impl List {
     /// All lists.
-    pub const ALL: [Self; 2] = [Self::AuthApis, Self::OauthApis];
+    pub const ALL: [Self; 3] = [Self::AuthApis, Self::OauthApis, Self::Apis];
 
     /// Its key in the config.
     #[must_use]
@@ -22,6 +24,7 @@ impl List {
         match self {
             Self::AuthApis => "auth_apis",
             Self::OauthApis => "oauth_apis",
+            Self::Apis => "apis",
         }
     }
 }
@@ -39,6 +42,8 @@ pub enum Place {
     Both,
     /// In a step of an entry.
     Step,
+    /// In an entry of `apis`.
+    Apis,
 }
 
 impl Place {
@@ -47,6 +52,7 @@ impl Place {
         match self {
             Self::Auth => Some(List::AuthApis),
             Self::OAuth => Some(List::OauthApis),
+            Self::Apis => Some(List::Apis),
             Self::Top | Self::Both | Self::Step => None,
         }
     }
@@ -56,6 +62,7 @@ impl Place {
         match list {
             List::AuthApis => Self::Auth,
             List::OauthApis => Self::OAuth,
+            List::Apis => Self::Apis,
         }
     }
 
@@ -68,6 +75,7 @@ impl Place {
             Self::OAuth => &[Self::OAuth],
             Self::Both => &[Self::Auth, Self::OAuth],
             Self::Step => &[Self::Step],
+            Self::Apis => &[Self::Apis],
         }
     }
 }

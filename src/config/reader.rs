@@ -101,6 +101,16 @@ impl<'d> Reader<'d> {
         !self.noted.borrow().errors.is_empty()
     }
 
+    /// Whether an error was noted that isn't one of a single entry of this list.
+    pub(super) fn has_errors_beyond(&self, list: &str) -> bool {
+        self.noted.borrow().errors.iter().any(|note| !note.spot.is_in_entry_of(list))
+    }
+
+    /// Whether an error was noted in an entry.
+    pub(super) fn has_errors_in(&self, entry: &Spot) -> bool {
+        self.noted.borrow().errors.iter().any(|note| note.spot.entry() == *entry)
+    }
+
     /// Notes a value that is secret as a whole.
     pub(super) fn hide(&self, spot: &Spot, value: Option<String>) {
         self.mask(spot, "***".to_owned());

@@ -5,9 +5,12 @@ use std::fmt::Write;
 
 use super::catalog::{NamedType, Parameter, types_of};
 use super::keys::ALIASES;
+pub use super::keys::apis::KEYS_OF_APIS;
 pub use super::keys::{KEYS, KeyInfo, Need};
+use super::place::List;
 pub use super::place::Place;
 use super::plain::{NOT_SHOWN, is_plain};
+use super::value::written;
 
 impl KeyInfo {
     /// What it means, in entries of one list or at the top of the file; with the types of the catalog where it is they that
@@ -68,7 +71,7 @@ pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
         })
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    if within.is_empty() && !matches!(place, Place::Top | Place::Step) {
+    if within.is_empty() && !matches!(place, Place::Top | Place::Step | Place::Apis) {
         names.extend(ALIASES.iter().map(|(alias, _)| *alias));
     }
     names.dedup();
@@ -104,8 +107,7 @@ pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
 /// Whether a name is that of a key, wherever it stands.
 #[must_use]
 pub fn is_anywhere(name: &str) -> bool {
-    KEYS.iter().any(|key| key.path.split('.').any(|part| part == name))
-        || ALIASES.iter().any(|(alias, _)| *alias == name)
+    all().any(|key| key.path.split('.').any(|part| part == name)) || ALIASES.iter().any(|(alias, _)| *alias == name)
 }
 
 /// A key as it may be shown: one that is known somewhere, or a name.
@@ -116,17 +118,14 @@ pub(super) fn shown_key(key: &str) -> &str {
 /// Whether the values of the keys of this name are numbers and words that may be shown where something is wrong with them.
 #[must_use]
 pub fn is_shown(name: &str) -> bool {
-    KEYS.iter().any(|key| key.last() == name && key.traits.is_shown)
+    all().any(|key| key.last() == name && key.traits.is_shown)
 }
 
 /// What the key at an error's path means, or the nearest one around it.
 pub(super) fn meaning(path: &str) -> Option<String> {
     let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));
-    let (place, within) = match (entry("auth_apis["), entry("oauth_apis[")) {
-        (Some(rest), _) => (Place::Auth, rest),
-        (_, Some(rest)) => (Place::OAuth, rest),
-        (None, None) => (Place::Top, path),
-    };
+    let list = List::ALL.into_iter().find_map(|list| Some((list, entry(&format!("{}[", list.key()))?)));
+    let (place, within) = list.map_or((Place::Top, path), |(list, rest)| (Place::of(list), rest));
     let step = within.strip_prefix("steps[").and_then(|rest| rest.split_once(']'));
     let (place, within) = step.map_or((place, within), |(_, rest)| (Place::Step, rest.trim_start_matches('.')));
     let mut way: &str = &canonical(within);
@@ -150,7 +149,12 @@ pub(super) fn is_open(place: Place, within: &str) -> bool {
 }
 
 fn at(place: Place) -> impl Iterator<Item = &'static KeyInfo> {
-    KEYS.iter().filter(move |key| key.place.each().contains(&place))
+    all().filter(move |key| key.place.each().contains(&place))
+}
+
+/// The keys of both dialects.
+fn all() -> impl Iterator<Item = &'static KeyInfo> {
+    KEYS.iter().chain(KEYS_OF_APIS)
 }
 
 /// A way with the names that the table has.
@@ -207,6 +211,28 @@ pub fn markdown_of_steps() -> String {
     for key in at(Place::Step) {
         let (meaning, without) = (key.meaning(Place::Step), key.without(Place::Step));
         let _ = writeln!(text, "| `{}` | {meaning} | {without} |", key.path);
+    }
+    text
+}
+
+/// The table of the keys of `apis` in docs/config.md.
+#[must_use]
+pub fn markdown_of_apis() -> String {
+    let mut text = "| key of an entry of `apis` | meaning | default |\n|---|---|---|\n".to_owned();
+    for key in at(Place::Apis) {
+        let (meaning, without) = (key.meaning(Place::Apis), key.without(Place::Apis));
+        let _ = writeln!(text, "| `{}` | {meaning} | {without} |", key.path);
+    }
+    for named in types_of(List::Apis) {
+        for parameter in named.own_parameters() {
+            let (name, meaning) = (&parameter.name, &parameter.meaning);
+            let default = match (parameter.default.as_ref().and_then(written), parameter.optional) {
+                (Some(default), _) if !default.is_empty() => format!("`{default}`"),
+                (Some(_), _) | (None, true) => "none".to_owned(),
+                (None, false) => "required".to_owned(),
+            };
+            let _ = writeln!(text, "| `{name}` | `type: {}`: {meaning} | {default} |", named.name);
+        }
     }
     text
 }

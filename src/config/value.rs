@@ -3,6 +3,7 @@
 use serde_yaml::Value;
 
 use super::document::Spot;
+pub(super) use super::document::key_text;
 use super::expand;
 use super::reader::Reader;
 use super::slips;
@@ -141,16 +142,6 @@ pub(super) fn written(value: &Value) -> Option<String> {
         // A number or boolean with its text; see `document`.
         Value::Tagged(tagged) => Some(tagged.tag.to_string().trim_start_matches('!').to_owned()),
         other => key_text(other),
-    }
-}
-
-/// A key as text; keys that are lists or mappings have none.
-pub(super) fn key_text(key: &Value) -> Option<String> {
-    match key {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(bool) => Some(bool.to_string()),
-        _ => None,
     }
 }
 

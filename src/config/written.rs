@@ -29,7 +29,7 @@ pub fn written_entry(text: &str, name: &str, around: &Environment<'_>) -> Option
 const DEPTH_MAX: usize = 64;
 
 /// A value without the marks that tell how its numbers are written.
-fn plain(value: &Value, depth: usize) -> Value {
+pub(super) fn plain(value: &Value, depth: usize) -> Value {
     match value {
         _ if depth > DEPTH_MAX => Value::Null,
         Value::Tagged(tagged) => match written(value) {

@@ -44,6 +44,12 @@ const NAMES_MAX: usize = 10;
 /// How many errors the status page shows.
 const ERRORS_SHOWN_MAX: usize = 20;
 
+/// The first of a config's errors, as many as the status page shows.
+#[must_use]
+pub fn first_of(errors: &[String]) -> Vec<String> {
+    errors.iter().take(ERRORS_SHOWN_MAX).cloned().collect()
+}
+
 /// What runs.
 pub struct Daemon {
     /// The config that it follows.
@@ -142,7 +148,7 @@ impl Daemon {
             }
         }
         self.services.memory.set_limit(new.memory_bytes);
-        self.services.registry.reloaded(Vec::new(), Utc::now());
+        self.services.registry.taken_over(first_of(&new.faulty), Utc::now());
         tell(&diff);
         for (place, (name, step)) in diff.steps.into_iter().enumerate() {
             match step {

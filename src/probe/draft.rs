@@ -57,6 +57,7 @@ pub(super) fn type_paths(kind: Kind) -> Option<Paths> {
     let Kind::Named(named) = kind else { return None };
     let auth = match named.lists.first()? {
         List::AuthApis => TargetAuth::Basic { id, key },
+        List::Apis => return None,
         List::OauthApis => TargetAuth::Token { url: url.clone(), id, key, scope: None },
     };
     let draft = Draft { data: Choice::default(), start_name: Choice::default(), ..blank(kind) };

@@ -27,10 +27,10 @@ pub struct HealthReport {
     pub text: String,
 }
 
-/// Asks the daemon of a directory how it is. Where none answers in time, that is its word.
+/// Asks the daemon of a config how it is: on the directory that `find` tells. Where none answers in time, that is its word.
 #[must_use]
-pub fn ask_on(directory: &Path) -> HealthReport {
-    ask_by(directory, ALL_WITHIN, ask_at)
+pub fn ask_on(config: &Path, find: impl FnOnce(&Path) -> PathBuf + Send + 'static) -> HealthReport {
+    ask_by(config, ALL_WITHIN, move |config| ask_at(&find(config)))
 }
 
 /// The same by somebody who may hang; that is waited for so long.

@@ -90,10 +90,15 @@ fn config_errors(snapshot: &Snapshot, now: DateTime<Utc>) -> Markup {
         div #config {
             @if !reload.faults.is_empty() {
                 section .problem role="alert" {
-                    h2 { "The config in the file is invalid" }
-                    p {
-                        "Still running the config loaded " (ago(reload.succeeded, now))
-                        ". Fix these errors; the file is read again by itself:"
+                    @if reload.is_partial {
+                        h2 { "Some entries of the config are invalid" }
+                        p { "The others run. Fix these errors; the file is read again by itself:" }
+                    } @else {
+                        h2 { "The config in the file is invalid" }
+                        p {
+                            "Still running the config loaded " (ago(reload.succeeded, now))
+                            ". Fix these errors; the file is read again by itself:"
+                        }
                     }
                     ul { @for fault in &reload.faults { li { (fault) } } }
                 }

@@ -81,7 +81,7 @@ impl StatusRegistry {
     /// Without APIs.
     #[must_use]
     pub fn new(now: DateTime<Utc>, memory: MemoryBudget) -> Self {
-        let reload = Reload { succeeded: now, faults: Vec::new() };
+        let reload = Reload { succeeded: now, faults: Vec::new(), is_partial: false };
         Self { started: now, memory, noted: Mutex::new(Noticed { apis: BTreeMap::new(), reload, state: None }) }
     }
 
@@ -155,7 +155,13 @@ impl StatusRegistry {
         if faults.is_empty() {
             noted.reload.succeeded = now;
         }
-        noted.reload.faults = faults;
+        (noted.reload.faults, noted.reload.is_partial) = (faults, false);
+    }
+
+    /// Notes that the config in the file was taken over, without the entries that have these faults.
+    pub fn taken_over(&self, faults: Vec<String>, now: DateTime<Utc>) {
+        let is_partial = !faults.is_empty();
+        self.lock().reload = Reload { succeeded: now, faults, is_partial };
     }
 
     /// How many iterations have ended.
@@ -200,6 +206,11 @@ impl StatusRegistry {
             _ if state.is_some() => "unhealthy: the state can't be saved".to_owned(),
             _ => format!("unhealthy: {} of {count} APIs are stuck", stuck.len()),
         };
+        let skipped = Some(&noted.reload).filter(|reload| reload.is_partial);
+        if let (Some(reload), true, true) = (skipped, is_healthy, failing.is_empty()) {
+            let without = humanize::counted(reload.faults.len() as u64, "error");
+            text = format!("degraded: {count} APIs run, without the entries of the config that have {without}");
+        }
         if let Some(still) = state {
             text.push_str(&format!(
                 "\nthe disk with the config's directory has not answered for {} s",
@@ -212,6 +223,9 @@ impl StatusRegistry {
         for (name, entry) in failing.iter().take(APIS_NAMED_MAX) {
             let cause = entry.status.trouble.as_ref().map(|trouble| trouble.cause.as_str()).unwrap_or_default();
             text.push_str(&format!("\n{name}: {cause}"));
+        }
+        for fault in skipped.into_iter().flat_map(|reload| &reload.faults).take(APIS_NAMED_MAX) {
+            text.push_str(&format!("\n{fault}"));
         }
         HealthReport { is_healthy, text }
     }

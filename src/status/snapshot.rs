@@ -121,8 +121,10 @@ pub struct RecentIteration {
 pub struct Reload {
     /// When a config was taken over last.
     pub succeeded: DateTime<Utc>,
-    /// What is wrong with the one in the file, where it wasn't taken over; as many faults as are shown.
+    /// What is wrong with the one in the file, where it wasn't taken over, or not as a whole; as many faults as are shown.
     pub faults: Vec<String>,
+    /// Whether it was taken over without the entries that have the faults.
+    pub is_partial: bool,
 }
 
 /// Everything at one moment.

@@ -47,7 +47,7 @@ pub(crate) fn failing(in_a_row: u32) -> ApiStatus {
 }
 
 pub(crate) fn snapshot(apis: impl IntoIterator<Item = (String, ApiStatus)>) -> Snapshot {
-    let reload = Reload { succeeded: *NOW, faults: Vec::new() };
+    let reload = Reload { succeeded: *NOW, faults: Vec::new(), is_partial: false };
     let started = *NOW - TimeDelta::hours(3);
     Snapshot { started, reload, apis: apis.into_iter().collect(), memory: Usage::default() }
 }

@@ -10,6 +10,7 @@
 
 mod about;
 mod answer_values;
+mod apis;
 mod backfill;
 #[path = "../../build.rs"]
 #[expect(dead_code, reason = "cargo runs it; here are its tests")]

@@ -21,13 +21,13 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
     match place {
         Place::Top => {
             let filled_list = json!({ "type": "array", "minItems": 1 });
-            let lists = ["auth_apis", "oauth_apis"].map(|list| has(&[list], &filled_list));
+            let lists = ["auth_apis", "oauth_apis", "apis"].map(|list| has(&[list], &filled_list));
             Map::from_iter([("anyOf".to_owned(), json!(lists))])
         }
         Place::Auth => of_entry(place, Some(credentials_or_header())),
         Place::OAuth => of_entry(place, Some(credentials_or_token_request())),
         Place::Both => of_entry(place, None),
-        Place::Step => Map::new(),
+        Place::Step | Place::Apis => Map::new(),
     }
 }
 
@@ -116,6 +116,8 @@ fn left_to_the_entry(named: &NamedType, place: Place) -> Vec<Value> {
         // A list that steps ask about may be one of jobs or partitions, which have no dates.
         "json_paths.data_date" if !named.odata && (named.fills("json_paths.cursor") || named.fills("steps")) => None,
         "json_paths.data_date" if !named.odata => Some(date_or_position()),
+        // The key file may name it.
+        path @ "token_http_request.url" => Some(any_way(&[path, "token_http_request.assertion.file"])),
         path => Some(one_of_the_names(path)),
     });
     let parameters = named.own_parameters().filter(|parameter| !parameter.may_be_absent());

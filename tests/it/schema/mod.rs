@@ -80,6 +80,7 @@ fn keys(properties: &Value, place: Place, within: &str, found: &mut BTreeMap<(St
         let entry = match path.as_str() {
             "auth_apis" => Place::Auth,
             "oauth_apis" => Place::OAuth,
+            "apis" => Place::Apis,
             "steps" => Place::Step,
             _ => continue,
         };
@@ -91,7 +92,7 @@ fn keys(properties: &Value, place: Place, within: &str, found: &mut BTreeMap<(St
 fn it_has_the_keys_of_the_reference_with_their_meaning_and_no_other() {
     let mut found = BTreeMap::new();
     keys(&schema::schema()["properties"], Place::Top, "", &mut found);
-    for key in reference::KEYS {
+    for key in reference::KEYS.iter().chain(reference::KEYS_OF_APIS) {
         let places = if key.place == Place::Both { vec![Place::Auth, Place::OAuth] } else { vec![key.place] };
         for place in places {
             let schemas = found.remove(&(format!("{place:?}"), key.path.to_owned()));
@@ -102,8 +103,8 @@ fn it_has_the_keys_of_the_reference_with_their_meaning_and_no_other() {
             }
         }
     }
-    let is_parameter =
-        |name: &str| catalog::types().iter().any(|named| named.own_parameters().any(|own| own.name == name));
+    let all_types = || catalog::types().iter().chain(catalog::types_of_apis());
+    let is_parameter = |name: &str| all_types().any(|named| named.own_parameters().any(|own| own.name == name));
     found.retain(|(_, path), _| !is_parameter(path));
     assert!(found.is_empty(), "not in the reference: {:?}", found.keys());
 }

@@ -1,0 +1,30 @@
+//! What to know before the first start of a config that another fetcher ran until now.
+
+use std::path::Path;
+
+use crate::plan::Config;
+use crate::state::{CHECKPOINTS_FILE_NAME, STORE_FILE_NAME};
+
+/// How many lines to add are shown.
+const LINES_MAX: usize = 5;
+
+/// What comes twice at the first start, and how to avoid it: of APIs under `apis`, as the original keeps no state. Nothing
+/// where there is a state, or a line for one of them.
+pub(super) fn advice(config: &Config, directory: &Path) -> Option<String> {
+    if config.of_original.is_empty() || directory.join(STORE_FILE_NAME).exists() {
+        return None;
+    }
+    let lines = std::fs::read_to_string(directory.join(CHECKPOINTS_FILE_NAME)).unwrap_or_default();
+    let has_line =
+        |name: &String| lines.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")));
+    if config.of_original.iter().any(has_line) {
+        return None;
+    }
+    let names = config.of_original.iter().take(LINES_MAX).map(|name| format!("`{name}: DATE`"));
+    Some(format!(
+        "this is the first start here: what the original shipped within `days_back_fetch` comes again. To begin later, \
+         write a line for each API into {} before the start, with a date like 2026-01-31T10:00:00Z: {}",
+        directory.join(CHECKPOINTS_FILE_NAME).display(),
+        names.collect::<Vec<_>>().join(", ")
+    ))
+}

@@ -1,0 +1,57 @@
+//! How entries of `apis` are called: their names need not be there, nor be different, and each has a state of its own.
+//!
+//! A name belongs to the first entry that has it. A later one of the same name, and one without, is called by its URL, too:
+//! another entry doesn't change how the first one is called, so its state stays.
+
+use std::collections::HashSet;
+
+use serde_yaml::{Mapping, Value};
+
+use super::super::secrets::shown;
+use super::super::value::written;
+use super::draft::EntryDraft;
+
+/// The most entries of one name and URL.
+const SAME_MAX: usize = 100_000;
+
+/// The names that are taken.
+#[derive(Default)]
+pub(in crate::config) struct TakenNames {
+    taken: HashSet<String>,
+}
+
+impl TakenNames {
+    /// With the names of other lists.
+    pub(in crate::config) fn with(taken: impl IntoIterator<Item = String>) -> Self {
+        Self { taken: taken.into_iter().collect() }
+    }
+
+    /// Gives an entry its name.
+    pub(super) fn name(&mut self, draft: &EntryDraft<'_>, map: &mut Mapping) {
+        let old = draft.old;
+        let url = map.get("http_request").and_then(|request| request.get("url")).and_then(written).unwrap_or_default();
+        let spot = ["http_request", "url"].iter().fold(old.spot.clone(), |spot, name| spot.key(name));
+        let shown_url = shown(&old.reader.masked(&spot).unwrap_or_else(|| url.clone()));
+        let by_url = |name: &str| format!("{name} {shown_url}").trim().to_owned();
+        let own = old.text("name");
+        let wanted = match (old.text("state_key"), &own) {
+            (Some(key), _) => key,
+            (None, Some(name)) => name.clone(),
+            (None, None) => by_url(&old.named.dialect.name),
+        };
+        let name = match own.is_some() && self.taken.contains(&wanted) {
+            true => by_url(&wanted),
+            false => wanted.clone(),
+        };
+        let numbered = (2..SAME_MAX).map(|number| format!("{name} {number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !self.taken.contains(name));
+        let name = free.unwrap_or(name);
+        if name != wanted {
+            let hint = "give it a name of its own, or a `state_key`".to_owned();
+            let what = format!("another API is called so, too: this one keeps its state as `{name}`");
+            old.reader.warn(&old.spot_of("name"), what, Some(hint));
+        }
+        self.taken.insert(name.clone());
+        map.insert("name".into(), Value::from(name));
+    }
+}
