@@ -25,6 +25,7 @@ mod coverage;
 mod cursor;
 mod decoding;
 mod demo;
+mod dialect2;
 mod docs;
 mod environment;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

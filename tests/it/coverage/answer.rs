@@ -33,6 +33,8 @@ pub fn login(login: &Login) -> Reply {
 fn record(template: &Value, event: &Event, base: &str, files: &str) -> Value {
     let value = |name: &str, form: Option<&str>| match (name, form) {
         ("base", None) => Some(base.into()),
+        // Another one at each read.
+        ("read", None) => Some(Form::Rfc3339.write(chrono::Utc::now()).into()),
         ("files", None) => Some(files.into()),
         ("number", None) => Some(event.number.into()),
         ("number", Some(digits)) => {
@@ -138,6 +140,7 @@ fn value_of(
         "total" => Some(listed.total.into()),
         "count" => Some(records.len().into()),
         "limit" => Some(endpoint.pages.size.into()),
+        "page" => Some((said.page.unwrap_or(0) + 1).into()),
         "offset" => Some(said.offset.unwrap_or(0).into()),
         "end" => said.end.map(|end| Form::Zulu.write(end).into()),
         _ => panic!("`{name}` is no value of an answer"),

@@ -13,7 +13,7 @@ use super::pattern::Form;
 pub struct Description {
     /// As in the list of APIs.
     pub name: String,
-    /// `auth_apis` or `oauth_apis`.
+    /// `auth_apis`, `oauth_apis` or `apis`.
     pub list: String,
     /// The entry, as a user would write it.
     pub entry: serde_yaml::Value,

@@ -41,16 +41,16 @@ const ARRIVAL_LAG: Duration = Duration::from_secs(3);
 /// A record that surfaces late lies this far behind the newest one.
 const LATE_BY: TimeDelta = TimeDelta::seconds(30);
 
-/// A file of the folder.
-struct Case {
-    number: String,
+/// A file of a folder.
+pub struct Case {
+    pub number: String,
     text: String,
 }
 
 impl Case {
-    fn all() -> Vec<Self> {
+    pub fn all_in(folder: &str) -> Vec<Self> {
         let only = std::env::var("COVERAGE_ONLY").ok();
-        let files = std::fs::read_dir(FOLDER).unwrap().map(|file| file.unwrap().path());
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
         let case = |path: std::path::PathBuf| Self {
             number: path.file_stem().unwrap().to_str().unwrap().to_owned(),
             text: std::fs::read_to_string(&path).unwrap(),
@@ -59,6 +59,10 @@ impl Case {
         all.sort_by(|one, other| one.number.cmp(&other.number));
         all.retain(|case| only.as_ref().is_none_or(|only| case.number.starts_with(only.as_str())));
         all
+    }
+
+    fn all() -> Vec<Self> {
+        Self::all_in(FOLDER)
     }
 
     fn description(&self) -> Description {
@@ -73,7 +77,8 @@ fn config<'d>(apis: impl Iterator<Item = (&'d Description, &'d str, [&'d str; 2]
         let text = serde_yaml::to_string(&description.entry).unwrap();
         let text = text.replace("{{HOST}}", url).replace("{{FILES}}", files);
         let mut entry: Value = serde_yaml::from_str(&text).unwrap();
-        entry["custom_fields"]["coverage"] = number.into();
+        let added = if description.list == "apis" { "additional_fields" } else { "custom_fields" };
+        entry[added]["coverage"] = number.into();
         lists.entry(&description.list).or_default().push(entry);
     }
     let mut config = json!({"logzio": {"url": listener, "token": "shipping-token-1"}});
@@ -197,7 +202,8 @@ impl Service {
     }
 }
 
-fn play(cases: &[Case]) -> Vec<String> {
+/// Plays the APIs of these files, and tells of everything that is not as it should be.
+pub fn play(cases: &[Case]) -> Vec<String> {
     let services: Vec<Arc<Service>> =
         cases.iter().map(|case| Arc::new(Service::new(&case.number, case.description()))).collect();
     let servers: Vec<_> = services.iter().map(Service::serve).collect();

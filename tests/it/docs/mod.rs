@@ -3,6 +3,7 @@
 
 mod fits;
 mod links;
+mod migrate;
 
 use std::path::{Path, PathBuf};
 

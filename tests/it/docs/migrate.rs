@@ -1,0 +1,25 @@
+//! The page for those who come from version 2 of the original.
+
+use super::{compile, page};
+
+/// An entry with each of the optional keys.
+#[test]
+fn every_optional_key_of_the_page_is_a_key() {
+    let text = page("docs/migrate.md");
+    let (_, section) = text.split_once("## Keys that make it whole").expect("the section");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let keys: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(keys.len() >= 9, "{keys:?}");
+    for key in keys {
+        // What it lacks or has too much is another matter: here the key counts.
+        let config = format!(
+            "apis: [{{type: azure_graph, name: a, azure_ad_tenant_id: t, azure_ad_client_id: c, azure_ad_secret_value: s, \
+             data_request: {{url: 'https://a.example'}}, {key}: 1}}, {{type: general, name: b, url: 'https://a.example', {key}: 1}}]\n\
+             logzio: {{url: 'https://l.example', token: t}}\n"
+        );
+        let told = format!("{:?}", compile(&config).diagnostics);
+        let unknown = told.matches("unknown key").count();
+        assert!(unknown < 2, "docs/migrate.md names `{key}`, which no entry has: {told}");
+    }
+}
