@@ -81,6 +81,19 @@ YAML
   chown -R "$1:$1" "$folder"
   echo "$folder"
 }
+# dialect OWNER: a directory with a config of the original's version 2.
+dialect() {
+  local folder
+  folder=$(mktemp -d "$work/XXXXXX")
+  cat > "$folder/config.yaml" <<YAML
+apis:
+  - {name: events, type: general, url: '$mock/quick/events', response_data_path: data, additional_fields: {type: quick}}
+logzio: {url: '$mock', token: shipping-token}
+YAML
+  chmod 755 "$folder"
+  chown -R "$1:$1" "$folder"
+  echo "$folder"
+}
 # The command of the page; only the network is the host's, where the mock is.
 start() { containers+=("$1"); docker run -d --name "$1" --network host "${@:2}" > /dev/null; }
 # No pipe into `grep -q`: it goes at the first match, and what still writes to it then fails the whole line.
@@ -150,6 +163,30 @@ two_files() {
     && grep -q 'events: 20' "$folder/last_start_dates.txt"
 }
 check "a single mounted last_start_dates.txt: rewritten in place" two_files
+
+echo "the dialect of the original's version 2"
+# As its users start it: with an argument, and without a command.
+unchanged() {
+  local folder before
+  folder=$(dialect 1000)
+  before=$(count)
+  start unchanged -v "$folder":/app/src/shared "$image" --level DEBUG
+  wait_log unchanged 'iteration done' || return 1
+  docker stop -t 30 unchanged > /dev/null
+  is "$(exit_code unchanged)" 0 && is "$(owners "$folder")" 1000 && [ "$(count)" -gt "$before" ]
+}
+check "docker run … --level DEBUG with a list apis: works" unchanged
+# As its helm chart mounts it: the file alone, for reading, beside no volume.
+helm() {
+  local folder before
+  folder=$(dialect 0)
+  before=$(count)
+  start helm -v "$folder/config.yaml":/app/src/shared/config.yaml:ro "$@" "$image" --level INFO
+  wait_log helm 'iteration done' && [ "$(count)" -gt "$before" ] && says helm 'WARN.*state' || return 1
+  docker rm -f helm > /dev/null
+}
+check "config.yaml alone, read-only, without a volume: works, and says that the state is lost with the container" helm
+check "the same with a root that is read-only: works, and says so" helm --read-only --tmpfs /tmp
 
 echo "signals"
 during() {
