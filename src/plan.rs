@@ -18,7 +18,7 @@ use crate::assertion::Assertion;
 use crate::decode::Format;
 use crate::http::ClientIdentity;
 use crate::pace::Rate;
-use crate::paging::{Locator, Paging};
+use crate::paging::{Continuation, Locator, Paging};
 use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Fingerprint, Paths, Zone};
@@ -94,6 +94,8 @@ pub struct Plan {
     pub paths: Paths,
     /// How one page leads to the next.
     pub paging: Paging,
+    /// What the next iteration goes on with (`next_iteration`).
+    pub next_iteration: Option<Continuation>,
     /// What is asked for each entry of the answers, in their order; where there is any, the last one's answers hold the
     /// records.
     pub steps: Vec<StepPlan>,
@@ -364,7 +366,22 @@ impl Plan {
     /// Whether it can be told to begin at a date.
     #[must_use]
     pub fn can_begin_at_date(&self) -> bool {
-        !matches!(self.start.checkpoint, CheckpointKind::Snapshot(_))
+        let by_value = self.next_iteration.as_ref().is_none_or(|rule| rule.date_value().is_some());
+        let is_snapshot = matches!(self.start.checkpoint, CheckpointKind::Snapshot(_));
+        !is_snapshot && (by_value || self.names_start(&Position::default()))
+    }
+
+    /// Whether records may turn out to have no dates, as only the next iteration's request says where they would be.
+    #[must_use]
+    pub fn guesses_date(&self) -> bool {
+        self.next_iteration.as_ref().is_some_and(|rule| rule.guesses_date)
+    }
+
+    /// Whether dates in its requests are written as records write theirs.
+    #[must_use]
+    pub fn follows_date_text(&self) -> bool {
+        let by_value = self.next_iteration.as_ref().is_some_and(|rule| rule.date_value().is_some());
+        by_value || self.request.writes_like_records()
     }
 
     /// What becomes of the answers, in a line, where the request never changes: that isn't seen from the config alone.

@@ -20,6 +20,7 @@ use crate::record::date;
 use crate::retry;
 use crate::ship::DeadLetterFile;
 use crate::state::{CredentialFile, DirectoryHold};
+use crate::template::Position;
 
 /// What is shipped again.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +103,9 @@ pub(super) async fn span(
 /// Whether an API gives again what it gave before.
 fn can_repeat(plan: &Plan) -> bool {
     let why = match plan.start.checkpoint {
+        CheckpointKind::Newest if plan.next_iteration.is_some() && !plan.names_start(&Position::default()) => {
+            "its first request names no date, so it isn't asked"
+        }
         CheckpointKind::Newest | CheckpointKind::WindowEnd => return true,
         CheckpointKind::Server => "it keeps the position itself and gives nothing twice, so it isn't asked",
         CheckpointKind::Snapshot(_) => "its request never changes and names no dates, so it isn't asked",

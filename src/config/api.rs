@@ -11,7 +11,7 @@ use super::keys;
 use super::kinds::step::PARALLEL_DEFAULT;
 use super::merge;
 use super::parameters;
-use super::parts::{EntryParts, StepParts, response};
+use super::parts::{EntryParts, StepParts, has_next_iteration, response};
 use super::place::{List, Place};
 use super::plain::is_plain;
 use super::reader::Reader;
@@ -98,7 +98,8 @@ impl<'v> Entries<'v> {
         let (mut auth, (paging, next_url), mut steps) = (auth?, paging?, steps??);
         auth.write_in_zone(zone);
         steps.iter_mut().for_each(|step| step.request.write_in_zone(zone));
-        let paths = Paths { next_url, ..paths? };
+        let mut paths = Paths { next_url, ..paths? };
+        let next_iteration = self.next_iteration(entry, &request, &mut paths);
         let identity = identity?;
         self.check_proof(entry, &request, &auth);
         self.check_steps(entry, start.checkpoint, &paths, &steps);
@@ -116,6 +117,7 @@ impl<'v> Entries<'v> {
             response: ResponseRule { records, ..response(entry) },
             paths,
             paging,
+            next_iteration,
             steps: Vec::new(),
             parallel: parallel?,
             custom_fields: custom_fields?,
@@ -132,7 +134,8 @@ impl<'v> Entries<'v> {
     /// API gives only once can't be asked about again where a step fails.
     fn check_steps(&self, entry: &Section<'_>, checkpoint: CheckpointKind, paths: &Paths, steps: &[StepParts]) {
         let Some(last) = steps.last() else { return };
-        let is_by_date = checkpoint == CheckpointKind::Newest && !entry.has(&keys::CURSOR);
+        let is_by_date =
+            checkpoint == CheckpointKind::Newest && !entry.has(&keys::CURSOR) && !has_next_iteration(entry);
         if is_by_date && paths.date.is_none() && !last.has_date() {
             let hint = "set it here, where the first list has dates, or in the last step, where only its records have"
                 .to_owned();
@@ -154,7 +157,8 @@ impl<'v> Entries<'v> {
     fn check_snapshot(&self, entry: &Section<'_>, checkpoint: CheckpointKind, request: &RequestTemplate) {
         let moves =
             |variable: &Variable| matches!(variable, Variable::StartDate(_) | Variable::EndDate(_) | Variable::Cursor);
-        if matches!(checkpoint, CheckpointKind::Snapshot(_)) && request.variables().any(moves) {
+        let is_other = request.iteration.is_some() || request.variables().any(moves);
+        if matches!(checkpoint, CheckpointKind::Snapshot(_)) && is_other {
             let hint = Some("leave `checkpoint: snapshot` out".to_owned());
             let what = "the request holds a date or a cursor, so it is another one each time";
             self.reader.warn(&entry.spot_of(&keys::CHECKPOINT), what, hint);
@@ -231,7 +235,8 @@ impl<'v> Entries<'v> {
             false => entry.read(&keys::DATA),
         };
         // OData's start date is a clause about the date's field.
-        let has_position = entry.has(&keys::CURSOR) || checkpoint != CheckpointKind::Newest;
+        let has_position =
+            entry.has(&keys::CURSOR) || has_next_iteration(entry) || checkpoint != CheckpointKind::Newest;
         // Partitions and jobs have none.
         let needs_date = named.odata || !(has_position || entry.has(&keys::STEPS));
         let date = match needs_date || entry.has(&keys::DATA_DATE) {

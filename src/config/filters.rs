@@ -7,6 +7,7 @@ use super::api::Entries;
 use super::catalog::NamedType;
 use super::keys;
 use super::kinds::settings::CheckpointChoice;
+use super::parts::has_next_iteration;
 use super::section::Section;
 use super::value::Text;
 use crate::plan::CheckpointKind;
@@ -31,6 +32,7 @@ impl Entries<'_> {
             Some(found) => Some(found.text()?),
             None if named.odata => self.odata_field(entry),
             None if in_filters || entry.has(&keys::CURSOR) || keeps_position(entry) => None,
+            None if has_next_iteration(entry) => None,
             None => return entry.require(&keys::START_DATE_NAME).and(None),
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));

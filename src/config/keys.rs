@@ -19,7 +19,7 @@ use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
 use super::kinds::request::{
     Append, Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url,
 };
-use super::kinds::settings::{CheckpointChoice, RepeatChoice};
+use super::kinds::settings::{AnswerChoice, CheckpointChoice, RepeatChoice, TakeChoice};
 use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
 use super::kinds::stop::{PagesMax, StopConditionName, StopValue};
 use super::kinds::text::{
@@ -202,6 +202,19 @@ keys! {
     /// How many pages behind the first one are read; 0: none. With `stop` it is what one iteration reads: the next one goes on
     /// from there, and the checkpoint moves at the end of the pages. Without `stop` it is their end.
     PAGES_MAX: PagesMax = Both "next_request.max_pages", Else("no limit but 100,000 in one iteration");
+    /// The URL of the first page from the second iteration on. `{res.PATH}` is a value of the iteration before, kept with the
+    /// checkpoint.
+    NEXT_ITERATION_URL: NextUrl = Both "next_iteration.url", Else("as `http_request`");
+    /// Filters in the place of those of the first iteration.
+    NEXT_ITERATION_FILTERS: Filters = Both "next_iteration.filters", Else("as `filters`");
+    /// A body in the place of that of the first iteration.
+    NEXT_ITERATION_BODY: Body = Both "next_iteration.body", Else("as `http_request`");
+    /// Which answer gives the values: `first`, or `last`, the last one that has them.
+    NEXT_ITERATION_ANSWER: AnswerChoice = Both "next_iteration.answer",
+        Else("`first`; `last` for what `next_request` holds, too");
+    /// Where all values are fields of records, like `{res.data[0].time}`: `newest` takes them from the record with the newest
+    /// date or the largest number, `position` from the one that the path names.
+    NEXT_ITERATION_TAKE: TakeChoice = Both "next_iteration.take", Else("`newest`");
     /// How long the API may be silent, the first byte included: seconds, or text like `90s`, `5m`; an hour at most.
     TIMEOUT: Timeout = Both "http_request.timeout", Else("60s");
     /// Signs each request with an HMAC: `sha1`, `sha256` or `sha512`. The signature stands in the request as
@@ -223,13 +236,13 @@ keys! {
     /// private addresses must be spelled out.
     HOSTS: Hosts = Both "hosts", Else("none");
     /// The query parameter that takes the start date. Not needed where `{start_date}` or `{cursor}` stands in the request,
-    /// or with `checkpoint: snapshot`.
+    /// with `next_iteration`, or with `checkpoint: snapshot`.
     START_DATE_NAME: StartName = Both "start_date_name", OfType;
     /// Where a page holds its records; `$` where the answer itself is the list. With a `?` at the end of the path, a page
     /// may come without the list. Not needed where `response.format` is given: it is `$` then.
     DATA: DataPath = Both "json_paths.data", OfType;
-    /// Where a record holds its date. Not needed with a cursor, or with `checkpoint: window`, `server` or
-    /// `snapshot`.
+    /// Where a record holds its date. Not needed with a cursor, with `next_iteration`, or with `checkpoint: window`,
+    /// `server` or `snapshot`.
     DATA_DATE: Path = Both "json_paths.data_date", OfType;
     /// Where a page holds the URL of the next one. A path, or `header.Link` for that header's `rel="next"`, `header.NAME`
     /// for another one, or text with `{paths}` in it, to put it together.

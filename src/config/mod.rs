@@ -15,10 +15,11 @@
 //!    notes to diagnostics), `merge`, `parameters`, `parts` (what entries and steps have
 //!    alike), `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
+//! 5. Compiling: `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `carried`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
 //!    in the file).
 
 mod api;
+mod carried;
 pub mod catalog;
 pub mod catalog_text;
 mod certificates;

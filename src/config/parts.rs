@@ -34,7 +34,7 @@ impl StepParts {
     /// As a part of the plan of its entry.
     pub(super) fn of_plan(self, plan: &Plan) -> StepPlan {
         let Self { request, response, paths, paging, poll } = self;
-        let plan = Plan { request, response, paths, paging, steps: Vec::new(), ..plan.clone() };
+        let plan = Plan { request, response, paths, paging, next_iteration: None, steps: Vec::new(), ..plan.clone() };
         StepPlan { plan, poll }
     }
 }
@@ -49,4 +49,11 @@ pub(super) fn response(entry: &Section<'_>) -> ResponseRule {
         retry_statuses: entry.read(&keys::RETRY_STATUSES).unwrap_or_default(),
         retry_header: entry.read(&keys::RETRY_HEADER),
     }
+}
+
+/// Whether an entry says how its next iteration begins.
+pub(super) fn has_next_iteration(entry: &Section<'_>) -> bool {
+    entry.has(&keys::NEXT_ITERATION_URL)
+        || entry.has(&keys::NEXT_ITERATION_FILTERS)
+        || entry.has(&keys::NEXT_ITERATION_BODY)
 }

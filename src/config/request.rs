@@ -7,8 +7,8 @@ use serde_yaml::Value;
 
 use super::api::Entries;
 use super::catalog::NamedType;
-use super::keys::{self, ALIASES};
-use super::kinds::request::HOST_HINT;
+use super::keys::{self, ALIASES, ConfigKey};
+use super::kinds::request::{HOST_HINT, NextUrl};
 use super::kinds::step;
 use super::section::Section;
 use super::value::{Found, Text};
@@ -46,25 +46,36 @@ impl Entries<'_> {
         };
         let hosts = self.hosts(entry, url.as_ref().map(|(_, url)| url));
         let next = self.next_request(entry, &first, method.as_ref(), (url.as_ref().map(|(_, url)| url), &hosts));
+        let iteration =
+            self.iteration_request(entry, &first, method.as_ref(), (url.as_ref().map(|(_, url)| url), &hosts));
         let has_start = |parts: &RequestParts| parts.templates().iter().any(|template| template.has_start_date());
         let in_steps = entry.top_level("steps").is_some_and(step::holds_start);
-        let has_source = in_steps || has_start(&first) || next.as_ref().is_some_and(|(next, _)| has_start(next));
+        let in_later = |later: &Option<(RequestParts, Option<Vec<QueryField>>)>| {
+            later.as_ref().is_some_and(|(parts, _)| has_start(parts))
+        };
+        let has_source = in_steps || has_start(&first) || in_later(&next) || in_later(&iteration);
         let (query, configured, start_format) = self.window(entry, named, has_source)?;
         first.query = query;
-        let next = next.map(|(mut next, own_query)| {
-            next.query = own_query.unwrap_or_else(|| first.query.clone());
-            next.write_start_dates(&start_format);
-            Box::new(next)
-        });
+        let later = |(mut parts, own_query): (RequestParts, Option<Vec<QueryField>>)| {
+            parts.query = own_query.unwrap_or_else(|| first.query.clone());
+            parts.write_start_dates(&start_format);
+            Box::new(parts)
+        };
+        let (next, iteration) = (next.map(&later), iteration.map(&later));
+        let iteration = iteration.map(|first| Box::new(self.iteration_requests(entry, *first, next.as_deref())));
         first.write_start_dates(&start_format);
         let timeout = entry.read(&keys::TIMEOUT).unwrap_or(Timeouts::default().idle);
-        self.require_hosts(entry, [Some(&first), next.as_deref()], &hosts);
+        self.require_hosts(
+            entry,
+            [Some(&first), next.as_deref(), iteration.as_ref().map(|parts| &parts.first)],
+            &hosts,
+        );
         let sign = self.sign(entry).map(|mut sign| {
             sign.text.change_variables(&mut |variable| variable.write_start_date(&start_format));
             sign
         });
         let (method, (_, url)) = (method?, url?);
-        Some((RequestTemplate { method, url, first, next, start_format, sign, hosts, timeout }, configured))
+        Some((RequestTemplate { method, url, first, next, iteration, start_format, sign, hosts, timeout }, configured))
     }
 
     /// The URL of the data request, and the one that fixes the origin.
@@ -100,25 +111,34 @@ impl Entries<'_> {
         method: Option<&Method>,
         (first_url, hosts): (Option<&Url>, &[HostRule]),
     ) -> Option<(RequestParts, Option<Vec<QueryField>>)> {
-        let url = entry.read(&keys::NEXT_REQUEST_URL).map(|(url, origin)| {
-            let origins = origin.as_ref().zip(first_url);
-            match origins.filter(|(next, first)| first.origin() != next.origin()) {
-                Some((next, first)) if hosts::reach(next, first, hosts).is_none() => {
-                    let what = "it leads to another origin than http_request.url";
-                    let hint = format!("add `{}` to the entry", hosts::line_for(next));
-                    self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_URL), what, Some(hint));
-                    url
-                }
-                Some(_) => url.opened(),
-                None => url,
-            }
-        });
+        let url = self.later_url(entry, &keys::NEXT_REQUEST_URL, (first_url, hosts));
         let append = entry.read(&keys::NEXT_REQUEST_APPEND);
         if append.is_some() && url.is_some() {
             let what = "`next_request.url` is there, too, and says all of the URL";
             self.reader.error(&entry.spot_of(&keys::NEXT_REQUEST_APPEND), what, Some("keep one of them".to_owned()));
         }
         self.next_parts(entry, first, method, (url, append))
+    }
+
+    /// The URL of a later request, which may lead to another origin as far as `hosts` says so.
+    pub(super) fn later_url(
+        &self,
+        entry: &Section<'_>,
+        key: &ConfigKey<NextUrl>,
+        (first_url, hosts): (Option<&Url>, &[HostRule]),
+    ) -> Option<UrlTemplate> {
+        let (url, origin) = entry.read(key)?;
+        let origins = origin.as_ref().zip(first_url);
+        Some(match origins.filter(|(next, first)| first.origin() != next.origin()) {
+            Some((next, first)) if hosts::reach(next, first, hosts).is_none() => {
+                let what = "it leads to another origin than http_request.url";
+                let hint = format!("add `{}` to the entry", hosts::line_for(next));
+                self.reader.error(&entry.spot_of(key), what, Some(hint));
+                url
+            }
+            Some(_) => url.opened(),
+            None => url,
+        })
     }
 
     /// The parts of `next_request`, of an entry or a step, and its own query; nothing where it says nothing.
@@ -196,7 +216,7 @@ impl Entries<'_> {
     }
 
     /// An origin that an answer tells gets credentials only where the entry says which it may be.
-    fn require_hosts(&self, entry: &Section<'_>, parts: [Option<&RequestParts>; 2], hosts: &[HostRule]) {
+    fn require_hosts(&self, entry: &Section<'_>, parts: [Option<&RequestParts>; 3], hosts: &[HostRule]) {
         let is_told = parts.into_iter().flatten().any(|parts| matches!(parts.url, UrlTemplate::Told(_)));
         if is_told && !hosts.iter().any(HostRule::has_credentials) {
             let what = "the login tells the host, and no entry of `hosts` says which it may be";

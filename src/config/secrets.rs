@@ -23,7 +23,10 @@ pub(super) fn redactor<'r>(
     let mut secrets: Vec<String> = id.iter().chain(&key).cloned().collect();
     secrets.extend(id.zip(key).map(|(id, key)| format!("{id}:{key}")));
     for request in requests {
-        for parts in std::iter::once(&request.first).chain(request.next.as_deref()) {
+        for parts in std::iter::once(&request.first)
+            .chain(request.next.as_deref())
+            .chain(request.iteration.iter().map(|parts| &parts.first))
+        {
             secrets.extend(parts_secrets(parts));
         }
         secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));

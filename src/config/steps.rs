@@ -60,7 +60,14 @@ impl Entries<'_> {
         let start_format: &DateFormat = &of.request.start_format;
         std::iter::once(&mut first).chain(&mut next).for_each(|parts| parts.write_start_dates(start_format));
         let timeout = step.read(&keys::STEP_TIMEOUT).unwrap_or(of.request.timeout);
-        Some(RequestTemplate { method: method?, first, next: next.map(Box::new), timeout, ..of.request.clone() })
+        Some(RequestTemplate {
+            method: method?,
+            first,
+            next: next.map(Box::new),
+            iteration: None,
+            timeout,
+            ..of.request.clone()
+        })
     }
 
     /// A step leads to the configured origin, or to one that `hosts` names.

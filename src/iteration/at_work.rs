@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use crate::plan::{Plan, StartPolicy};
 use crate::state::ApiState;
-use crate::template::DateStyle;
 
 /// The plan with its dates written as records write theirs, as far as that is known.
 pub(super) fn at_work(plan: &Arc<Plan>, account: &ApiState) -> Arc<Plan> {
-    if !plan.request.writes_like_records() {
-        return Arc::clone(plan);
-    }
-    let text = account.date_text.as_deref();
-    let Some(style) = text.and_then(|text| DateStyle::of(text, plan.paths.zone)) else { return Arc::clone(plan) };
+    let style = plan.follows_date_text().then(|| account.date_style(plan.paths.zone)).flatten();
+    let Some(style) = style else { return Arc::clone(plan) };
+    let goes_on_by_date = plan.next_iteration.as_ref().is_some_and(|rule| account.goes_on_by_date(rule));
     let mut request = plan.request.clone();
-    request.write_like_records(&Arc::new(style));
-    let start = StartPolicy { granularity: request.granularity(), ..plan.start };
+    let mut granularity = if goes_on_by_date { style.granularity() } else { plan.start.granularity };
+    if request.writes_like_records() {
+        request.write_like_records(&Arc::new(style));
+        granularity = request.granularity();
+    }
+    let start = StartPolicy { granularity, ..plan.start };
     Arc::new(Plan { request, start, ..Plan::clone(plan) })
 }
 
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
     use crate::config::{self, Environment};
     use crate::record::date;
-    use crate::template::Granularity;
+    use crate::template::{Captured, Granularity};
 
     fn at(text: &str) -> DateTime<Utc> {
         date::parse(text).expect("a date")
@@ -47,10 +48,10 @@ mod tests {
         };
         let mut account = ApiState::blank();
         assert_eq!(sent(&account), ("since=2026-05-28T12:00:00.250Z".to_owned(), Granularity::Second));
-        account.date_text = Some("2026-05-28T13:59:00.1234567+02:00".to_owned());
+        account.date_text = Some(Captured::of_text("2026-05-28T13:59:00.1234567+02:00"));
         let fine = Granularity::PartOfSecond(100);
         assert_eq!(sent(&account), ("since=2026-05-28T14:00:00.2500000+02:00".to_owned(), fine));
-        account.date_text = Some("1716897600123".to_owned());
+        account.date_text = Captured::of_json("1716897600123");
         assert_eq!(sent(&account), ("since=1779969600250".to_owned(), Granularity::PartOfSecond(1_000_000)));
     }
 }

@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use super::report::IterationReport;
 use super::watch::Observed;
 use crate::plan::Plan;
-use crate::record::json::RawJson;
 use crate::record::{Fingerprint, Record, RecordKey, date};
 use crate::state::ApiState;
 use crate::template::Captured;
@@ -24,7 +23,7 @@ pub(super) struct Intake {
     /// The cursor that the pages gave last.
     pub(super) cursor: Option<Captured>,
     /// The newest date and its text, where requests write theirs in that form.
-    pub(super) date_text: Option<(DateTime<Utc>, String)>,
+    pub(super) date_text: Option<(DateTime<Utc>, Captured)>,
     /// Whether the requests say where the window begins: else nothing is left out by its date.
     pub(super) names_start: bool,
     /// Whether the API filters by arrival: then the dates of records say nothing about what belongs to a window.
@@ -60,7 +59,7 @@ impl Intake {
         let is_before_start = |date: &DateTime<Utc>| *date < sent && self.is_below(*date);
         self.observed.before_start += dates().filter(is_before_start).count() as u64;
         self.observed.records = records.len() as u64;
-        if plan.request.writes_like_records() {
+        if plan.follows_date_text() {
             self.note_date_text(plan, records, now);
         }
         if let Some(checkpoint) = state.checkpoint.filter(|_| !records.is_empty() && !self.is_by_arrival) {
@@ -83,8 +82,8 @@ impl Intake {
         let Some((date, record)) = dated.max_by_key(|(date, _)| *date) else { return };
         let is_newest = self.date_text.as_ref().is_none_or(|(newest, _)| date > *newest);
         let found = plan.paths.date.as_ref().filter(|_| is_newest).and_then(|path| path.first(record.raw));
-        if let Some(text) = found.and_then(RawJson::scalar) {
-            self.date_text = Some((date, text.into_owned()));
+        if let Some(written) = found.and_then(|found| Captured::of_value(found.text())) {
+            self.date_text = Some((date, written));
         }
     }
 

@@ -466,7 +466,7 @@ fn tell_gap(api: &str, gap: &Gap) {
     let why = gap.cause.words();
     match gap.cause {
         GapCause::OutOfReach => tracing::warn!(api, from, until, why, "a gap: what lies between can't be fetched"),
-        GapCause::ListMovedOn => tracing::warn!(api, from, until, why, "a possible gap"),
+        GapCause::ListMovedOn | GapCause::PositionRefused => tracing::warn!(api, from, until, why, "a possible gap"),
         GapCause::Filter | GapCause::Moved => {
             tracing::info!(api, from, until, why, "a gap: what lies between is left out")
         }

@@ -92,6 +92,7 @@ pub(super) fn begin(rule: &StartPolicy, account: &mut ApiState, now: DateTime<Ut
     account.not_before = None;
     account.is_by_arrival = rule.goes_by_arrival();
     account.iteration = account.iteration.wrapping_add(1);
+    account.window_begun.get_or_insert(account.iteration);
     arrive(account, now);
 }
 
@@ -168,6 +169,9 @@ pub(super) fn cover(
     if observed.skips_known && account.readings.has_moved_on(observed.known, observed.new) {
         return account.coverage.add(until, until, GapCause::ListMovedOn);
     }
+    if observed.has_lost_position {
+        return account.coverage.add(until, until, GapCause::PositionRefused);
+    }
     let gap = account.coverage.add(window.start, until, window.gap_cause);
     gap.or_else(|| account.coverage.leave_out(window.out_of_reach?, window.start))
 }
@@ -187,6 +191,10 @@ pub(super) fn complete(
     }
     if ended.is_look {
         account.wide_look = account.last_complete;
+    }
+    let window_begun = account.window_begun.take().unwrap_or(account.iteration);
+    if observed.known + observed.new > 0 {
+        account.undated_since = window_begun;
     }
     account.beginning = None;
     (account.progress, account.stall) = (None, Stall::default());

@@ -48,6 +48,12 @@ pub(super) struct Observed {
     pub(super) known: u64,
     /// Whether known records of a list that is read again and again are left out.
     pub(super) skips_known: bool,
+    /// Whether answers with records lacked what the next iteration goes on with.
+    pub(super) lacks_position: bool,
+    /// Whether the largest number of an answer stood in its middle.
+    pub(super) has_mixed_numbers: bool,
+    /// Whether the API refused what the iteration was to go on with.
+    pub(super) has_lost_position: bool,
     /// Whether a page gave a cursor that holds a secret of the config.
     pub(super) has_secret_cursor: bool,
 }
@@ -75,6 +81,8 @@ pub(super) fn judge(account: &mut ApiState, observed: &Observed, now: DateTime<U
     if observed.skips_known && account.readings.has_moved_on(observed.known, observed.new) {
         odd.push(Anomaly::ListMovedOn);
     }
+    odd.extend(observed.lacks_position.then_some(Anomaly::PositionMissing));
+    odd.extend(observed.has_mixed_numbers.then_some(Anomaly::NumbersMixed));
     // A list that is read again and again may well stay the same.
     let may_stand_still = !observed.skips_known && observed.new == 0 && !observed.has_followed;
     let stands_still = may_stand_still && is_full(account, observed);

@@ -4,6 +4,7 @@
 //! What always holds: a link is held to the origins that the entry names; a kind says only where the next page would be,
 //! never that a page which came is the last, which the chain decides by the answer itself.
 
+mod carried;
 mod link;
 mod stop;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName};
 
+pub use carried::{Carried, CarriedPosition, CarriedValue, Continuation, ValueKind, ValueSource};
 pub use link::{NextLinkError, in_header, next_link};
 pub use stop::{StopCondition, StopRule};
 
@@ -256,6 +258,7 @@ impl Paging {
             page: position.page.saturating_add(1),
             offset: position.offset.saturating_add(page.records),
             cursor: self.cursor_after(position.cursor.as_ref(), page),
+            continued: position.continued.clone(),
             values,
         };
         match &self.kind {

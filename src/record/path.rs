@@ -5,6 +5,7 @@
 //! to steps where they can; these walk [`RawJson`] slices. Only what steps can't say (filters, slices, `..`) is asked of
 //! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
 
+mod element;
 mod parse;
 mod walk;
 

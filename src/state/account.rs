@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::steps::StepsState;
-use crate::template::CapturedValues;
+use crate::paging::{Carried, ValueKind};
+use crate::template::{Captured, CapturedValues};
 use crate::window::{
     ArrivalDelay, Coverage, Direction, Halving, InitialWindow, Known, Lookback, Progress, Readings, RetentionLimit,
     Stall,
@@ -74,7 +75,15 @@ pub struct ApiState {
     #[serde(rename = "written_cursor")]
     pub written_values: CapturedValues,
     /// The newest date as the record wrote it, where requests write theirs in that form.
-    pub date_text: Option<String>,
+    pub date_text: Option<Captured>,
+    /// What the values are that say which record is the newest, where the next iteration goes on with them.
+    pub value_kind: Option<ValueKind>,
+    /// What the iteration under way has found to go on with.
+    pub carried: Carried,
+    /// The iteration in which the window under way began.
+    pub window_begun: Option<u32>,
+    /// The iteration since which records without a date stay remembered: in which the last window began that held any.
+    pub undated_since: u32,
     /// The last readings of a list that is read again and again.
     pub readings: Readings,
     /// What is known of the entries that steps ask about.
@@ -164,6 +173,12 @@ pub enum Anomaly {
     AnswerLost,
     /// A list that is read again and again held nothing of what it held before.
     ListMovedOn,
+    /// Answers lack what the next iteration is to go on with.
+    PositionMissing,
+    /// The API refused what the iteration was to go on with.
+    PositionRefused,
+    /// The largest number of an answer stands in its middle, so it may be no position.
+    NumbersMixed,
 }
 
 /// When an anomaly was seen.
@@ -197,14 +212,6 @@ impl ApiState {
         }
     }
 
-    /// Keeps what the next iteration goes on with; nothing drops what was kept.
-    pub fn keep(&mut self, captured: CapturedValues, now: DateTime<Utc>) {
-        if self.captured != captured {
-            self.captured_since = (!captured.is_empty()).then_some(now);
-            self.captured = captured;
-        }
-    }
-
     /// Begins anew at a date, or without one, and without a cursor; what was delivered is forgotten, by taking a new number.
     #[must_use]
     pub fn restarted(&self, checkpoint: Option<DateTime<Utc>>) -> Self {
@@ -218,6 +225,7 @@ impl ApiState {
             first_iteration: self.first_iteration,
             sorted: self.sorted,
             date_text: self.date_text.clone(),
+            value_kind: self.value_kind,
             has_found_list: self.has_found_list,
             has_found_next: self.has_found_next,
             page_records_max: self.page_records_max,
@@ -307,8 +315,19 @@ impl Anomaly {
             }
             Self::ListMovedOn => {
                 "a reading of the list held nothing of what the one before held, so records between them may be missing; set \
-                 a shorter time_interval, or ask for a longer list in filters; where records change, say in json_paths.id \
-                 where they hold their id"
+                 a shorter time_interval, or ask for a longer list; where records change, set json_paths.id"
+            }
+            Self::PositionMissing => {
+                "answers with records lack a value that next_iteration names, so the next iteration begins where this one \
+                 did; check the paths there"
+            }
+            Self::PositionRefused => {
+                "the API refused twice what the iteration was to go on with, so it began at http_request again; what that no \
+                 longer reaches may be missing"
+            }
+            Self::NumbersMixed => {
+                "next_iteration goes on with the largest number, which stands neither first nor last in the answers; if the \
+                 API means a place in its answer, set next_iteration.take: position"
             }
             Self::OrderChanged => {
                 "pages came newest first and no longer do, so every page is read each time; ask for that order in filters"

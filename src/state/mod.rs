@@ -30,6 +30,7 @@ mod edit;
 mod in_place;
 mod lock;
 mod order;
+mod position;
 mod pulse;
 mod socket;
 mod steps;

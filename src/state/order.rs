@@ -12,6 +12,7 @@ use super::words::{KeptCounts, account_in_words, table};
 use super::{ApiState, CHECKPOINTS_FILE_NAME, Checkpoint, CheckpointFile, shown};
 use crate::plan::Plan;
 use crate::record::date;
+use crate::template::Position;
 use crate::text::humanize::second;
 
 /// What is asked of the state.
@@ -163,7 +164,7 @@ impl OpenState<'_> {
             return Err(unknown(name, &names));
         }
         let plan = plans.iter().find(|plan| plan.name == name);
-        if checkpoint.is_some() && plan.is_some_and(|plan| !plan.can_begin_at_date()) {
+        if checkpoint.is_some() && plan.is_some_and(|plan| !can_begin_at_date(plan, self.accounts.get(name))) {
             let what = "names no date in its request, so there is none to go back to";
             let hint = format!("`state forget {name}` lets it begin anew");
             return Err(StateReply::failed(2, format!("`{name}` {what}; {hint}")));
@@ -230,6 +231,13 @@ impl OpenState<'_> {
         );
         Ok((StateReply::done(text), Some((name, account))))
     }
+}
+
+/// Whether an API can be told to begin at a date.
+fn can_begin_at_date(plan: &Plan, account: Option<&ApiState>) -> bool {
+    let by_values = plan.next_iteration.is_some() && !plan.names_start(&Position::default());
+    let kind = account.and_then(|account| account.value_kind);
+    plan.can_begin_at_date() && !(by_values && kind.is_some_and(|kind| !kind.is_date()))
 }
 
 fn unknown(name: &str, names: &[&str]) -> StateReply {

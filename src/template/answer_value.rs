@@ -84,6 +84,18 @@ impl AnswerValue {
         self.whole.text()
     }
 
+    /// As it was written, without the number that is added.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        self.sum.as_ref().map_or(self.whole.text(), |(path, _)| path.text())
+    }
+
+    /// Whether a value that is kept under this path is its own.
+    #[must_use]
+    pub fn is_called(&self, path: &str) -> bool {
+        path == self.whole.text() || path == self.base()
+    }
+
     /// Finds the value in an answer. Gives the path that found it.
     fn find(&self, root: RawJson<'_>) -> Option<(&str, Captured)> {
         let of = |path: &VariablePath| Captured::of_value(&path.find_unfolded(root)?);
@@ -128,6 +140,16 @@ impl AnswerValues {
         whole.or_else(|| wanted.sum.as_ref().and_then(|(path, plus)| self.0.get(path.text())?.plus(*plus)))
     }
 
+    /// Puts a value in the place of the one of its path.
+    pub fn insert(&mut self, path: &str, value: Captured) {
+        self.0.insert(path.to_owned(), value);
+    }
+
+    /// The paths and their values, in the order of the paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Captured)> {
+        self.0.iter().map(|(path, value)| (path.as_str(), value))
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -137,6 +159,12 @@ impl AnswerValues {
     /// The values.
     pub fn values(&self) -> impl Iterator<Item = &Captured> {
         self.0.values()
+    }
+}
+
+impl FromIterator<(String, Captured)> for AnswerValues {
+    fn from_iter<I: IntoIterator<Item = (String, Captured)>>(values: I) -> Self {
+        Self(values.into_iter().collect())
     }
 }
 

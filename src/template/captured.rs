@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The name under which `json_paths.cursor` is kept.
-const CURSOR: &str = "cursor";
-
 /// A token or cursor as the answer wrote it, as JSON text: a number keeps its digits, an array stays one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -86,16 +83,19 @@ impl Captured {
 pub struct CapturedValues(BTreeMap<String, Captured>);
 
 impl CapturedValues {
+    /// The name under which `json_paths.cursor` is kept.
+    pub const CURSOR: &str = "cursor";
+
     /// The cursor alone, where there is one.
     #[must_use]
     pub fn of_cursor(cursor: Option<Captured>) -> Self {
-        cursor.map(|cursor| (CURSOR.to_owned(), cursor)).into_iter().collect()
+        cursor.map(|cursor| (Self::CURSOR.to_owned(), cursor)).into_iter().collect()
     }
 
     /// The cursor, where there is one.
     #[must_use]
     pub fn cursor(&self) -> Option<&Captured> {
-        self.get(CURSOR)
+        self.get(Self::CURSOR)
     }
 
     /// The value of a name.

@@ -35,7 +35,7 @@ pub use granularity::Granularity;
 pub use parameter::{HashName, UnsignedPart, VariablePath};
 pub use proof::{Cookies, Login, ProofScope, ProofValues, Unsigned};
 pub use query::QueryField;
-pub use request::{RequestParts, RequestTemplate};
+pub use request::{IterationRequest, RequestParts, RequestTemplate};
 pub use scope::{Position, Scope};
 pub use sent::{Request, RequestError};
 pub use sign::{Sign, SignEncoding, SignKind};

@@ -30,6 +30,8 @@ pub struct RequestTemplate {
     pub first: RequestParts,
     /// The next pages' request, where it differs (`next_request`); with a cursor also the first page's.
     pub next: Option<Box<RequestParts>>,
+    /// The requests from the second iteration on, where they differ (`next_iteration`).
+    pub iteration: Option<Box<IterationRequest>>,
     /// How `start_date_name` and OData's clause write the start date.
     pub start_format: DateFormat,
     /// How requests are signed (`sign`).
@@ -38,6 +40,15 @@ pub struct RequestTemplate {
     pub hosts: Vec<HostRule>,
     /// How long the server may be silent, the first byte included (`http_request.timeout`).
     pub timeout: Duration,
+}
+
+/// The requests of an iteration that goes on where the one before ended.
+#[derive(Clone, PartialEq)]
+pub struct IterationRequest {
+    /// The first page's.
+    pub first: RequestParts,
+    /// The next pages', where it differs.
+    pub next: Option<RequestParts>,
 }
 
 /// The parts of a request that may have variables.
@@ -99,6 +110,11 @@ impl RequestParts {
     }
 
     fn url(&self, scope: &Scope<'_>, configured: &Url) -> Result<Url, RequestError> {
+        // What is appended stands behind the first page's URL, with the values of that.
+        let beginning = scope.position.beginning();
+        let is_behind_continued = self.append.is_some() && scope.position.continued.is_some();
+        let whole = scope;
+        let scope = &if is_behind_continued { Scope { position: &beginning, ..*scope } } else { *scope };
         let mut url = self.url.render(scope, configured)?;
         let own = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
         let mut fields: Vec<String> = own.into_iter().collect();
@@ -108,7 +124,7 @@ impl RequestParts {
         let query = fields.join("&");
         url.set_query((!query.is_empty()).then_some(query.as_str()));
         match &self.append {
-            Some(append) => url::appended(url, append, scope),
+            Some(append) => url::appended(url, append, whole),
             None => Ok(url),
         }
     }
@@ -129,7 +145,7 @@ impl RequestParts {
 impl RequestTemplate {
     /// Writes dates whose patterns name no zone as a clock in this one shows them.
     pub fn write_in_zone(&mut self, zone: Zone) {
-        let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
+        let parts = self.parts_mut();
         parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_in_zone(zone)));
         let signed = self.sign.iter_mut().flat_map(|sign| std::iter::once(&mut sign.text).chain(&mut sign.key_text));
         signed.for_each(|text| text.change_variables(&mut |variable| variable.write_in_zone(zone)));
@@ -143,7 +159,7 @@ impl RequestTemplate {
 
     /// Writes those in this form.
     pub fn write_like_records(&mut self, style: &Arc<DateStyle>) {
-        let parts = std::iter::once(&mut self.first).chain(self.next.as_deref_mut());
+        let parts = self.parts_mut();
         parts.for_each(|parts| parts.change_variables(&mut |variable| variable.write_like_records(style)));
         let signed = self.sign.iter_mut().map(|sign| &mut sign.text);
         signed.for_each(|text| text.change_variables(&mut |variable| variable.write_like_records(style)));
@@ -167,7 +183,7 @@ impl RequestTemplate {
     #[must_use]
     pub fn of(method: Method, url: Url, first: RequestParts) -> Self {
         let (start_format, timeout) = (DateFormat::Zulu, Timeouts::default().idle);
-        Self { method, url, first, next: None, start_format, sign: None, hosts: Vec::new(), timeout }
+        Self { method, url, first, next: None, iteration: None, start_format, sign: None, hosts: Vec::new(), timeout }
     }
 
     /// The request for where a chain stands.
@@ -219,7 +235,24 @@ impl RequestTemplate {
         })
     }
 
+    fn all_parts(&self) -> impl Iterator<Item = &RequestParts> {
+        let iteration = self.iteration.iter().flat_map(|parts| std::iter::once(&parts.first).chain(&parts.next));
+        std::iter::once(&self.first).chain(self.next.as_deref()).chain(iteration)
+    }
+
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut RequestParts> {
+        let iteration = self.iteration.iter_mut().flat_map(|parts| {
+            let IterationRequest { first, next } = parts.as_mut();
+            std::iter::once(first).chain(next)
+        });
+        std::iter::once(&mut self.first).chain(self.next.as_deref_mut()).chain(iteration)
+    }
+
     fn parts(&self, position: &Position) -> &RequestParts {
+        if let Some(iteration) = self.iteration.as_deref().filter(|_| position.continued.is_some()) {
+            let next = iteration.next.as_ref().filter(|_| !position.is_first());
+            return next.unwrap_or(&iteration.first);
+        }
         let next = self.next.as_deref().filter(|_| !position.is_first() || position.cursor.is_some());
         next.unwrap_or(&self.first)
     }
@@ -232,13 +265,13 @@ impl RequestTemplate {
 
     /// The templates in all its parts.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        let parts = std::iter::once(&self.first).chain(self.next.as_deref()).flat_map(RequestParts::templates);
+        let parts = self.all_parts().flat_map(RequestParts::templates);
         parts.chain(self.sign.iter().flat_map(|sign| std::iter::once(&sign.text).chain(&sign.key_text)))
     }
 
     /// The templates that are signed: URL, query and body.
     pub fn templates_but_headers(&self) -> impl Iterator<Item = &Template> {
-        let parts = std::iter::once(&self.first).chain(self.next.as_deref());
+        let parts = self.all_parts();
         parts.flat_map(|parts| {
             let query = parts.query.iter().map(|field| &field.value);
             let body = parts.body.iter().flat_map(BodyTemplate::templates);
@@ -259,7 +292,7 @@ impl RequestTemplate {
 
     /// The variables in its URLs, queries not counted.
     pub fn url_variables(&self) -> impl Iterator<Item = &Variable> {
-        let parts = std::iter::once(&self.first).chain(self.next.as_deref());
+        let parts = self.all_parts();
         parts.filter_map(|parts| parts.url.template()).flat_map(Template::variables)
     }
 
@@ -297,7 +330,7 @@ impl RequestTemplate {
     /// Tells whether it is still the same, without what only credentials change.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let all = std::iter::once(&self.first).chain(self.next.as_deref());
+        let all = self.all_parts();
         let parts = all.map(|parts| {
             let url = match &parts.url {
                 UrlTemplate::Plain(url) => url.as_str().to_owned(),

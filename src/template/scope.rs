@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerValues, Captured, ListEntry, ProofScope, Variable};
+use super::{AnswerValue, AnswerValues, Captured, ListEntry, ProofScope, Variable};
 use crate::record::date;
 
 /// Where a chain of pages stands: what the pages before gave, and nothing else. It is what is saved of a chain; never a
@@ -26,15 +26,33 @@ pub struct Position {
     /// The cursor, also of the iteration before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Captured>,
+    /// The values of the iteration before that the chain goes on with (`next_iteration`); `None` where it begins anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continued: Option<AnswerValues>,
     /// The values of the page before that stand in the request as `{res.PATH}`.
     #[serde(skip_serializing_if = "AnswerValues::is_empty")]
     pub values: AnswerValues,
 }
 
 impl Position {
+    /// The value of the page before, or else of the iteration before.
+    fn answer(&self, value: &AnswerValue) -> Option<Captured> {
+        self.values.get(value).or_else(|| self.continued.as_ref()?.get(value))
+    }
+
+    /// The same chain at its beginning.
+    #[must_use]
+    pub fn beginning(&self) -> Self {
+        Self { continued: self.continued.clone(), ..Self::default() }
+    }
+
     /// The texts in it that answers gave.
     pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
-        let captured = [&self.next_token, &self.cursor].into_iter().flatten().chain(self.values.values());
+        let captured = [&self.next_token, &self.cursor]
+            .into_iter()
+            .flatten()
+            .chain(self.values.values())
+            .chain(self.continued.iter().flat_map(AnswerValues::values));
         let captured = captured.map(Captured::text);
         self.next_url.iter().cloned().chain(captured)
     }
@@ -79,7 +97,7 @@ impl Scope<'_> {
             Variable::Page { first } => Some(first.saturating_add(self.position.page).to_string()),
             Variable::Offset { plus } => Some(plus.saturating_add(self.position.offset).to_string()),
             Variable::Cursor => self.position.cursor.as_ref().map(Captured::text),
-            Variable::Answer(value) => self.position.values.get(value).map(|value| value.as_written()),
+            Variable::Answer(value) => self.position.answer(value).map(|value| value.as_written()),
             Variable::Item(path) => self.entry?.item(path.as_ref()).map(|value| value.text()),
             Variable::Parent(path) => self.entry?.parent(path).map(Captured::text),
             _ => self.proof.value(variable).map(|value| value.text()),
@@ -95,7 +113,7 @@ impl Scope<'_> {
             Variable::NextToken(None) => self.position.next_token.as_ref().map(|token| Cow::Borrowed(token.json())),
             Variable::Cursor => self.position.cursor.as_ref().map(|cursor| Cow::Borrowed(cursor.json())),
             Variable::Answer(value) if value.is_text() => self.text(variable).map(quoted),
-            Variable::Answer(value) => self.position.values.get(value).map(|value| Cow::Owned(value.json().to_owned())),
+            Variable::Answer(value) => self.position.answer(value).map(|value| Cow::Owned(value.json().to_owned())),
             Variable::Item(path) => self.entry?.item(path.as_ref()).map(|value| Cow::Owned(value.json().to_owned())),
             Variable::Parent(path) => self.entry?.parent(path).map(|value| Cow::Borrowed(value.json())),
             Variable::Page { .. } | Variable::Offset { .. } => self.text(variable).map(Cow::Owned),

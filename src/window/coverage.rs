@@ -34,13 +34,15 @@ pub enum GapCause {
     Moved,
     /// A list held nothing of what it held before (`checkpoint: snapshot`).
     ListMovedOn,
+    /// The API no longer took what the iteration was to go on with (`next_iteration`).
+    PositionRefused,
 }
 
 impl GapCause {
     /// Whether records may be lost by it, and nobody chose to leave them out.
     #[must_use]
     pub fn is_loss(self) -> bool {
-        matches!(self, Self::OutOfReach | Self::ListMovedOn)
+        matches!(self, Self::OutOfReach | Self::ListMovedOn | Self::PositionRefused)
     }
 
     /// In words.
@@ -50,6 +52,7 @@ impl GapCause {
             Self::OutOfReach => "the API refuses start dates so far back",
             Self::Filter => "the start date in the filters is later",
             Self::Moved => "the checkpoint was moved past it",
+            Self::PositionRefused => "the API refused the place to go on from, so some of it may be missing",
             Self::ListMovedOn => "the list held nothing of what it held before, so some of it may be missing",
         }
     }

@@ -39,6 +39,7 @@ mod language;
 mod login;
 mod memory;
 mod memory_budget;
+mod next_iteration;
 mod oauth;
 
 mod page_ends;

@@ -63,3 +63,63 @@ impl Kind for RepeatChoice {
         spelled_in_any_case(&REPEATS.map(|(name, _)| name), None)
     }
 }
+
+/// Which answer gives the values of the next iteration's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum AnswerChoice {
+    /// The first one of the iteration.
+    First,
+    /// The last one that has them.
+    Last,
+}
+
+const ANSWERS: [(&str, AnswerChoice); 2] = [("first", AnswerChoice::First), ("last", AnswerChoice::Last)];
+
+impl Kind for AnswerChoice {
+    type Value<'v> = Self;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Self> {
+        chosen(
+            found,
+            &ANSWERS,
+            "`first` takes them from an iteration's first answer, `last` from the last one that has them",
+        )
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&ANSWERS.map(|(name, _)| name), None)
+    }
+}
+
+/// What is taken of records for the next iteration's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum TakeChoice {
+    /// Of all records the newest.
+    Newest,
+    /// The one at the place that the path names.
+    Position,
+}
+
+const TAKES: [(&str, TakeChoice); 2] = [("newest", TakeChoice::Newest), ("position", TakeChoice::Position)];
+
+impl Kind for TakeChoice {
+    type Value<'v> = Self;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<Self> {
+        chosen(found, &TAKES, "`newest` takes them from the newest record, `position` from the one that the path names")
+    }
+
+    fn schema(_: Place) -> Value {
+        spelled_in_any_case(&TAKES.map(|(name, _)| name), None)
+    }
+}
+
+/// The value of a name, in any case.
+fn chosen<T: Copy>(found: &Found<'_>, known: &[(&str, T)], hint: &str) -> Option<T> {
+    let text = found.text()?;
+    let choice = known.iter().find(|(name, _)| text.trim().eq_ignore_ascii_case(name)).map(|(_, choice)| *choice);
+    let names = known.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    choice.or_else(|| found.refuse(&format!("it should be {names}"), Some(hint)))
+}

@@ -153,7 +153,13 @@ fn date_or_position() -> Value {
     let window = spelled_in_any_case(&["window", "server", "snapshot"], None);
     let paths = any_way(&["json_paths.data_date", "json_paths.cursor"]);
     let in_a_step = json!({ "type": "array", "contains": any_way(&["json_paths.data_date"]) });
-    json!({ "anyOf": [paths, has(&["settings", "checkpoint"], &window), has(&["steps"], &in_a_step)] })
+    let others = [paths, has(&["settings", "checkpoint"], &window), has(&["steps"], &in_a_step)];
+    json!({ "anyOf": others.into_iter().chain(next_iteration()).collect::<Vec<_>>() })
+}
+
+/// A request for the next iteration.
+fn next_iteration() -> [Value; 3] {
+    ["url", "filters", "body"].map(|part| has(&["next_iteration", part], &present()))
 }
 
 /// A name for the start date, a request that holds it, or what keeps the place without one.
@@ -167,6 +173,7 @@ fn start() -> Value {
         has(&["steps"], &in_a_step),
     ];
     ways.extend(requests_hold_start());
+    ways.extend(next_iteration());
     json!({ "anyOf": ways })
 }
 

@@ -7,7 +7,7 @@ use super::Pipeline;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::record::date;
 use crate::state::Anomaly;
-use crate::template::{CapturedValues, Position, Scope, Variable};
+use crate::template::{CapturedValues, Scope, Variable};
 use crate::window::{RetentionLimit, RetentionSearch, is_too_old};
 
 /// How an API refuses a cursor that it doesn't know any more.
@@ -22,7 +22,7 @@ impl Pipeline<'_> {
     pub(super) async fn first_page(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let wanted = self.intake.window.start;
         match self.first_page_from(fetcher, wanted).await {
-            Err(cause) if self.refuses_cursor(&cause) => return self.first_page_without_cursor(fetcher).await,
+            Err(cause) if self.refuses_position(&cause) => return self.first_page_anew(fetcher).await,
             Err(cause) if refused_as_too_old(&cause).is_some() => {}
             other => return other,
         }
@@ -32,32 +32,31 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Where a chain begins: with the cursor of the iteration before, where there is one.
-    pub(super) fn first_position(&self) -> Position {
-        Position { cursor: self.account.captured.cursor().cloned(), ..Position::default() }
-    }
-
-    /// Whether an answer to the first request may mean that its cursor is no good any more.
-    fn refuses_cursor(&self, cause: &FetchError) -> bool {
+    /// Whether an answer to the first request may mean that what it goes on with is no good any more.
+    fn refuses_position(&self, cause: &FetchError) -> bool {
         let is_such = cause.status().is_some_and(|status| CURSOR_REFUSED.contains(&status));
-        is_such
-            && self.account.captured.cursor().is_some()
-            && self.plan.request.variables().any(|name| *name == Variable::Cursor)
+        let has_cursor = self.account.captured.cursor().is_some()
+            && self.plan.request.variables().any(|name| *name == Variable::Cursor);
+        let has_values = self.account.captured.iter().any(|(name, _)| name != CapturedValues::CURSOR)
+            && self.first_position().continued.is_some();
+        is_such && (has_cursor || has_values)
     }
 
-    /// The first page again; where its cursor is refused twice it is dropped, and the window begins at its date.
-    async fn first_page_without_cursor(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
+    /// The first page again; where what it goes on with is refused twice that is dropped, and the window begins at its date,
+    /// or at the first iteration's request.
+    async fn first_page_anew(&mut self, fetcher: &Fetcher<'_>) -> Result<Answer, FetchError> {
         let start = self.intake.window.start;
         match self.first_page_from(fetcher, start).await {
-            Err(cause) if self.refuses_cursor(&cause) => {
-                let start_text = date::format(start);
-                tracing::warn!(
-                    api = self.plan.name, %cause, start = start_text,
-                    "the API refuses the cursor twice, so it is dropped and the window begins at its date; what lies \
-                     between may be missing"
-                );
-                self.account.keep(CapturedValues::default(), self.now);
-                self.intake.names_start = self.plan.request.names_start(&Position::default());
+            Err(cause) if self.refuses_position(&cause) => {
+                if self.account.captured.cursor().is_some() {
+                    let start = date::format(start);
+                    tracing::warn!(
+                        api = self.plan.name, %cause, start,
+                        "the API refuses the cursor twice, so it is dropped and the window begins at its date; what lies \
+                         between may be missing"
+                    );
+                }
+                self.drop_position();
                 self.first_page_from(fetcher, start).await
             }
             other => other,
@@ -66,7 +65,7 @@ impl Pipeline<'_> {
 
     /// The first page of a window that begins there.
     async fn first_page_from(&self, fetcher: &Fetcher<'_>, start: DateTime<Utc>) -> Result<Answer, FetchError> {
-        let first = self.first_position();
+        let first = self.position_from(start);
         Box::pin(fetcher.page(Scope { start, ..self.scope(&first) }, RequestTurn::First)).await
     }
 

@@ -30,7 +30,7 @@ use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
 use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
 use crate::state::{ApiState, Claim};
-use crate::template::{Captured, Position, ProofScope, Scope};
+use crate::template::{Position, ProofScope, Scope};
 use crate::window::{ChainStep, Moment, SeenRecord, Sight};
 use resume::Places;
 pub(super) use resume::Resumed;
@@ -118,8 +118,7 @@ impl<'a> Pipeline<'a> {
         let (mut asked, mut fetched) = match self.resume(fetcher).await {
             Some(resumed) => resumed,
             None => {
-                let first = self.first_position();
-                self.intake.names_start = self.plan.names_start(&first);
+                self.begin_position();
                 let fetched = self.first_page(fetcher).await;
                 (self.first_position(), fetched)
             }
@@ -296,7 +295,10 @@ impl<'a> Pipeline<'a> {
         let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), parse);
         let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
         let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
-        let read = read.map_err(unreadable)?;
+        let mut read = read.map_err(unreadable)?;
+        if let Some(rule) = &self.plan.next_iteration {
+            rule.drop_false_dates(paths.date.as_ref(), &mut read.records, self.now);
+        }
         if let Some(told) = read.error {
             let error_body = error_words(told.text(), &answer.secrets);
             if read.records.is_empty() {
@@ -370,7 +372,7 @@ impl<'a> Pipeline<'a> {
 
     /// A first page where no record has a date can't be what the config means. `may_show` tells whether keys may be named.
     fn require_dates(&self, records: &[Record<'_>], may_show: impl FnOnce() -> bool) -> Result<(), IterationError> {
-        let Some(path) = &self.plan.paths.date else { return Ok(()) };
+        let Some(path) = self.plan.paths.date.as_ref().filter(|_| !self.plan.guesses_date()) else { return Ok(()) };
         // Behind dated records those without a date are believed, but not something that is no record at all.
         let is_later = self.intake.chain.course().has_dates();
         let is_odd =
@@ -409,24 +411,11 @@ impl<'a> Pipeline<'a> {
         let next = self.plan.paging.next(&self.plan.request, asked, &facts);
         let next = next.map_err(|cause| IterationError::of_paging(page, cause, self.plan.paths.next_url.as_ref()))?;
         self.note_cursor(cursor, answer);
+        self.note_values(read, answer)?;
         if next.is_some() {
             (self.account.has_found_next, self.intake.observed.has_followed) = (true, true);
         }
         Ok(next)
-    }
-
-    /// Notes the cursor behind a page. One that holds a secret of the config is not kept, as it would be in a file then.
-    fn note_cursor(&mut self, cursor: Option<Captured>, answer: &Answer) {
-        let holds_secret = cursor.as_ref().is_some_and(|cursor| answer.secrets.finds_in(&cursor.text()));
-        if holds_secret && !std::mem::replace(&mut self.intake.observed.has_secret_cursor, true) {
-            tracing::warn!(
-                api = self.plan.name,
-                page = self.report.pages,
-                "the cursor holds a secret of the config and is not kept; the next iteration begins where this one did, and \
-                 leaves out what was delivered"
-            );
-        }
-        self.intake.cursor = cursor.filter(|_| !holds_secret);
     }
 
     /// Leaves out what is older than the window or a duplicate, and puts the rest into batches.

@@ -13,7 +13,7 @@ use crate::paging::{Pagination, next_link};
 use crate::record::date::before;
 use crate::record::{Fingerprint, Page, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
-use crate::template::{CapturedValues, Position, Scope};
+use crate::template::{Position, Scope};
 use crate::window::{Progress, Proof, SeenRecord};
 
 /// How an iteration went on where the last one was cut.
@@ -85,7 +85,7 @@ impl Pipeline<'_> {
         let chain = outcome::chain(&self.plan.start, self.account, self.now);
         self.intake.chain = chain.resumed(progress.course, is_proof);
         self.intake.window = progress.window;
-        self.intake.names_start = asked.as_ref().is_some_and(|asked| self.plan.names_start(asked));
+        self.intake.names_start = asked.as_ref().is_some_and(|asked| self.names_start(asked));
         self.resumed = Some(Resumed { is_proof });
         tracing::debug!(
             api = self.plan.name,
@@ -121,7 +121,10 @@ impl Pipeline<'_> {
     async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
         let Some(text) = answer.text.as_deref() else { return false };
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let Ok(page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
+        let Ok(mut page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
+        if let Some(rule) = &self.plan.next_iteration {
+            rule.drop_false_dates(paths.date.as_ref(), &mut page.records, self.now);
+        }
         match progress.proof() {
             Proof::Again(_) => {
                 let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
@@ -165,7 +168,7 @@ impl Pipeline<'_> {
     /// Notes that everything before a place is delivered. A cursor that itself leads to the next page moves with it.
     pub(super) fn take_place(&mut self, place: Progress) {
         if self.plan.paging.kind == Pagination::Cursor && !self.intake.observed.has_left_out {
-            self.account.keep(CapturedValues::of_cursor(place.next().cursor.clone()), self.now);
+            self.account.keep_cursor(place.next().cursor.clone(), self.now);
         }
         self.account.progress = Some(place);
     }

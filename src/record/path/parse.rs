@@ -48,7 +48,7 @@ pub(super) fn query(text: &str) -> Result<PathForm, PathError> {
 }
 
 /// The parts written out with every name in brackets, as RFC 9535 takes any name.
-fn rfc9535(parts: &[Part]) -> String {
+pub(super) fn rfc9535(parts: &[Part]) -> String {
     let mut text = "$".to_owned();
     for part in parts {
         match part {

@@ -229,7 +229,7 @@ impl Work {
                 _ => {
                     let account = commit.done();
                     writes.push(Write::Save { name: commit.name.clone(), account: Box::new(account.clone()) });
-                    let (ledger, before, iteration) = (account.ledger, commit.remembered_since, account.iteration);
+                    let (ledger, before, iteration) = (account.ledger, commit.remembered_since, account.undated_since);
                     writes.push(match account.is_by_arrival {
                         true => Write::ForgetArrived { ledger, before },
                         false => Write::Forget { ledger, before, iteration },
