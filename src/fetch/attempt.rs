@@ -79,7 +79,7 @@ impl Attempt<'_> {
         let asked = retry::asked_wait(&without_records.headers, self.transport.clock().now());
         if let Some(later) = Later::of(&self.plan.response, status, &without_records.headers, asked) {
             let error = FetchError::NotReady { url: redactor.url(url), status, waited: Duration::ZERO };
-            return Err(AttemptError { later: Some(later), ..AttemptError::end(error) });
+            return Err(AttemptError { later: Some(Box::new(later)), ..AttemptError::end(error) });
         }
         let is_empty = self.plan.response.empty_statuses.contains(&status);
         if is_empty || !status.is_success() {

@@ -147,7 +147,7 @@ pub enum FetchError {
         /// What was asked.
         url: String,
         /// Which, and where it lies.
-        cause: PrivateAddress,
+        cause: Box<PrivateAddress>,
         /// The line that allows it.
         line: String,
     },
@@ -255,7 +255,7 @@ pub(super) struct AttemptError {
     /// Whether the server wants HTTP/1.1.
     pub(super) wants_http1: bool,
     /// Where the answer isn't ready, what to ask again with.
-    pub(super) later: Option<Later>,
+    pub(super) later: Option<Box<Later>>,
 }
 
 impl AttemptError {
@@ -289,7 +289,7 @@ impl AttemptError {
     /// An inner host that the entry doesn't spell out.
     pub(super) fn inner(url: String, cause: PrivateAddress) -> Self {
         let line = format!("hosts: ['{}']", cause.host);
-        Self::end(FetchError::Private { url, cause, line })
+        Self::end(FetchError::Private { url, cause: Box::new(cause), line })
     }
 }
 

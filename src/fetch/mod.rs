@@ -226,7 +226,7 @@ impl PageAttempts<'_> {
             self.has_renewed = true;
             return Ok(Some(AttemptOutcome::AtOnce(failure.error)));
         }
-        if let Some(later) = failure.later.clone() {
+        if let Some(later) = failure.later.as_deref().cloned() {
             return self.wait_until_ready(later, failure).await;
         }
         if failure.wants_http1 && gate.go_on_by_http1() {

@@ -116,7 +116,7 @@ pub(crate) async fn page_once(
             Err(failure) => failure,
         };
         let later = failure.later.clone().filter(|_| readiness.waited() < ASKED_MAX_ATTENDED);
-        match later.and_then(|later| readiness.pause(later)) {
+        match later.and_then(|later| readiness.pause(*later)) {
             Some(pause) => transport.clock().sleep(pause.min(ASKED_MAX_ATTENDED)).await,
             None => return Err(RefusedAnswer::after(begun, failure)),
         }

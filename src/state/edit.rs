@@ -21,7 +21,7 @@ pub enum Edit {
 
 impl ApiState {
     /// Compares the account with the text file, which counts. A crash between the two writes is told from an edit by
-    /// [`ApiState::prepared_checkpoint`] and [`ApiState::written_cursor`].
+    /// [`ApiState::prepared_checkpoint`] and [`ApiState::written_values`].
     #[must_use]
     pub fn edit(&self, written: &Checkpoint) -> Option<Edit> {
         let date = written.date;
