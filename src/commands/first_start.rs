@@ -1,5 +1,6 @@
 //! What to know before the first start of a config that another fetcher ran until now.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::plan::Config;
@@ -11,16 +12,20 @@ const LINES_MAX: usize = 5;
 /// What comes twice at the first start, and how to avoid it: of APIs under `apis`, as the original keeps no state. Nothing
 /// where there is a state, or a line for one of them.
 pub(super) fn advice(config: &Config, directory: &Path) -> Option<String> {
-    if config.of_original.is_empty() || directory.join(STORE_FILE_NAME).exists() {
+    let of_original: HashSet<&String> = config.of_original.iter().collect();
+    // What is read whole each time has no beginning.
+    let begins = config.apis.iter().filter(|plan| of_original.contains(&plan.name) && plan.can_begin_at_date());
+    let names: Vec<&str> = begins.map(|plan| plan.name.as_str()).collect();
+    if names.is_empty() || directory.join(STORE_FILE_NAME).exists() {
         return None;
     }
     let lines = std::fs::read_to_string(directory.join(CHECKPOINTS_FILE_NAME)).unwrap_or_default();
     let has_line =
-        |name: &String| lines.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")));
-    if config.of_original.iter().any(has_line) {
+        |name: &&str| lines.lines().any(|line| line.strip_prefix(*name).is_some_and(|rest| rest.starts_with(": ")));
+    if names.iter().any(has_line) {
         return None;
     }
-    let names = config.of_original.iter().take(LINES_MAX).map(|name| format!("`{name}: DATE`"));
+    let names = names.iter().take(LINES_MAX).map(|name| format!("`{name}: DATE`"));
     Some(format!(
         "this is the first start here: what the original shipped within `days_back_fetch` comes again. To begin later, \
          write a line for each API into {} before the start, with a date like 2026-01-31T10:00:00Z: {}",

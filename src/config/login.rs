@@ -134,6 +134,10 @@ impl Entries<'_> {
     /// The token endpoint: the entry's, else that of the key file.
     fn token_url(&self, entry: &Section<'_>, assertion: Option<&Assertion>) -> Option<Url> {
         let of_file = assertion.and_then(|assertion| assertion.token_url.as_deref());
+        if assertion.is_none() && entry.has(&keys::ASSERTION_FILE) && !entry.has(&keys::TOKEN_URL) {
+            // What is wrong with the file is told.
+            return None;
+        }
         let Some(text) = of_file.filter(|_| !entry.has(&keys::TOKEN_URL)) else { return entry.read(&keys::TOKEN_URL) };
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         if url.is_none() {
