@@ -171,8 +171,11 @@ fn object_behind(line: &str) -> Option<(&str, CapturedValues)> {
     let openings = line.match_indices('{').map(|(at, _)| at).filter(behind);
     for (before, object) in openings.take(OPENINGS_MAX).filter_map(|at| line.split_at_checked(at)) {
         if let Ok(members) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(object) {
-            // A null says nothing.
-            let value = |(name, value): (String, Box<RawValue>)| Some((name, Captured::of_json(value.get())?));
+            // A null says nothing; false says that there is no cursor, and is a value of any other name.
+            let value = |(name, value): (String, Box<RawValue>)| {
+                let read = if name == CapturedValues::CURSOR { Captured::of_json } else { Captured::of_value };
+                read(value.get()).map(|value| (name, value))
+            };
             return Some((before.trim_end(), members.into_iter().filter_map(value).collect()));
         }
     }
@@ -244,6 +247,14 @@ mod tests {
         check("a: 2024-05-28 {\"cursor\":null}", &[("a", "2024-05-28", "")], &[]);
         check("a: 2024-05-28 {}\nb: {\"cursor\":1}\nb: {}", &[("a", "2024-05-28", "")], &[]);
         check("a: 2024%2D05%2D28 {\"cursor\":\"%41\"}", &[("a", "2024-05-28", "\"%41\"")], &[]);
+    }
+
+    #[test]
+    fn false_is_a_value_but_no_cursor() {
+        let line = "a: {\"cursor\":false,\"res.more\":false}\n";
+        let values = Checkpoints::parse(line).by_name().remove("a").expect("a value").values;
+        assert_eq!(values.json(), "{\"res.more\":false}");
+        assert_eq!(Checkpoints::parse(line).compacted(), "a: {\"res.more\":false}\n");
     }
 
     #[test]
