@@ -18,6 +18,11 @@
 //! One way, page by page; a whole iteration is never in memory. One task per API, and iterations of one API never
 //! overlap.
 //!
+//! Where an API has several outputs, each of them (a *lane*) has all of this for itself: state, window, pipeline, batches,
+//! checkpoint. What they share is the fetch: a request that one lane made isn't made again by another one
+//! (`fetch::SharedAnswers`). So there is one engine, each output is exact by the same reasons as a single one, and one that is
+//! down or behind costs the others nothing but its own requests. The price is that a page is read once per output.
+//!
 //! While a page is split, the next one is fetched and the batches before it are compressed and sent: one page ahead, no
 //! more. Pages that are smaller than a batch are read while up to two batches are on their way; to wait for each batch would
 //! leave a core idle while the other compresses. What all of them may have in memory is one budget of bytes ([`memory`]):
@@ -80,7 +85,8 @@
 //! | duplicate | a record left out because it had been delivered |
 //! | undelivered | a record that can't be delivered; it is in `undelivered.ndjson`, the dead letter file |
 //! | anomaly | what isn't right but works: a warning on log, page and `state` |
-//! | output | the listener that records go to |
+//! | output | a listener that records go to; an API may have several |
+//! | lane | an API and one of its outputs: what has a state, a window and a checkpoint of its own |
 //! | permit | a part of the memory budget, in bytes |
 //! | recall | an API called back from its waits, as its entry or state was changed |
 //!

@@ -3,16 +3,19 @@
 //! Everything behind `config` works on these types alone. A named type of the config leaves no trace here: it has filled in
 //! the same fields that a general entry writes out.
 
+mod output;
+
 use std::collections::HashSet;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderName};
-use reqwest::{StatusCode, Url};
 use rustls::pki_types::CertificateDer;
+
+pub use output::{Acknowledge, Inputs, Output, OutputName};
 
 use crate::assertion::Assertion;
 use crate::decode::Format;
@@ -22,14 +25,14 @@ use crate::paging::{Continuation, Locator, Paging};
 use crate::record::json::RawJson;
 use crate::record::path::JsonPath;
 use crate::record::{CustomFields, Fingerprint, Paths, Zone};
-use crate::template::{Granularity, Position, RequestTemplate, Template};
+use crate::template::{Granularity, Position, RequestTemplate, Template, Variable};
 use crate::text::{Redactor, Secret};
 
 /// The whole config, compiled.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// Where records go.
-    pub listener: Output,
+    /// Where records go, in the order of the config; no two of one name.
+    pub outputs: Vec<Output>,
     /// Certificates trusted besides the system's (`tls.ca_file`).
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Where the status page is served (`status.listen`), if it is wanted.
@@ -42,31 +45,9 @@ pub struct Config {
     pub faulty: Vec<String>,
     /// The names of the APIs whose entries are those of the original (`apis`).
     pub of_original: Vec<String>,
-    /// The names of the entries that rest (`enabled: false`): they aren't asked, and their state stays.
+    /// The names of the entries that rest, as they are not enabled or no output gets their records: they aren't asked, and
+    /// their state stays.
     pub resting: Vec<String>,
-}
-
-/// The Logz.io listener.
-#[derive(Clone, PartialEq)]
-pub struct Output {
-    /// Scheme, host and port, perhaps a path; no query.
-    pub url: Url,
-    /// The log shipping token.
-    pub token: Secret,
-    /// Which answers acknowledge a batch (`logzio.acknowledge`).
-    pub acknowledge: Acknowledge,
-    /// Hides the token, and what was filled in.
-    pub redactor: Redactor,
-}
-
-/// Which answers acknowledge a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Acknowledge {
-    /// Only those that a listener gives: a success without a body, or with a listener's counts.
-    #[default]
-    Listener,
-    /// Any success: for relays that answer in their own words (`2xx`).
-    AnySuccess,
 }
 
 /// One API: one entry of the config.
@@ -290,6 +271,11 @@ pub enum Overlap {
 }
 
 impl Config {
+    /// The outputs that get the records of an API.
+    pub fn outputs_of<'c>(&'c self, api: &'c str) -> impl Iterator<Item = &'c Output> {
+        self.outputs.iter().filter(move |output| output.takes(api))
+    }
+
     /// The names of all entries, those that rest among them.
     #[must_use]
     pub fn names(&self) -> HashSet<String> {
@@ -357,6 +343,14 @@ impl TokenRequest {
 }
 
 impl Plan {
+    /// Whether where it goes on is kept in a position that moves with what it answers, and not in the dates of its records:
+    /// what was answered before can't be asked for again, or not for long.
+    #[must_use]
+    pub fn keeps_position(&self) -> bool {
+        let names_cursor = || self.request.variables().any(|name| *name == Variable::Cursor);
+        self.start.checkpoint == CheckpointKind::Server || names_cursor()
+    }
+
     /// Whether its logins use up refresh tokens.
     #[must_use]
     pub fn has_refresh_token(&self) -> bool {
@@ -439,11 +433,5 @@ impl Condition {
     #[must_use]
     pub fn holds(&self, root: RawJson<'_>) -> bool {
         self.find(root).is_some_and(|found| self.values.contains(&found))
-    }
-}
-
-impl fmt::Debug for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("url", &self.redactor.url(&self.url)).field("token", &self.token).finish()
     }
 }

@@ -62,6 +62,9 @@ pub const LISTENER: Policy = Policy {
     told: "retrying the batch",
 };
 
+/// Towards a listener whose batches may wait on the disk instead: the next iteration asks it again.
+pub const LISTENER_ONCE: Policy = Policy { tries_max: 1, ..LISTENER };
+
 /// The tries of one request.
 #[derive(Debug)]
 struct Retries {

@@ -14,7 +14,7 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Config, Plan};
 use crate::process::stop::{self, Stop};
 use crate::retry;
-use crate::ship::{BatchSink, DeadLetterFile, Listener};
+use crate::ship::{BatchSink, DeadLetterFile, Listener, WaitingBatches};
 use crate::state::{ApiState, StateDir, Store};
 use crate::status::StatusRegistry;
 use crate::transport::{Difference, Replay, TapedExchange, TapedRequest, Transport};
@@ -107,8 +107,7 @@ pub(super) async fn play_exchanges(
     let sink = Arc::new(BatchSink::default());
     let (_trigger, stop) = stop::channel();
     let services = services(&config, Transport::Replay(Arc::clone(&replay)), Arc::clone(&sink), stop, begun)?;
-    let claim = services.store.claim(&plan.name);
-    let mut api = Api::new(plan, claim, ApiState::blank());
+    let mut api = alone(plan, &services)?;
     let (mut iterations, mut shipped, mut until) = (Vec::new(), Vec::new(), 0);
     for (at, recorded) in script.iterations.iter().copied() {
         replay.clock().set(at);
@@ -133,6 +132,14 @@ pub(super) async fn play_exchanges(
     Ok(PlayOutcome { iterations, shipped, made: replay.made(), difference: replay.difference() })
 }
 
+/// An API whose records go to the sink alone.
+pub(super) fn alone(plan: Arc<Plan>, services: &Services) -> std::io::Result<Api> {
+    let no_output = || std::io::Error::other("the config has no output");
+    let listener = Arc::clone(services.listeners.first().ok_or_else(no_output)?);
+    let claim = services.store.claim(&plan.name, listener.name());
+    Ok(Api::new(plan, listener, claim, ApiState::blank()))
+}
+
 /// The same entry, from another start on, and one request after the other: a tape knows one order.
 pub(super) fn started(plan: &Plan, from: Option<DateTime<Utc>>) -> Plan {
     let mut plan = plan.clone();
@@ -152,8 +159,14 @@ pub(super) fn services(
     let memory = MemoryBudget::new(config.memory_bytes);
     Ok(Services {
         transport,
-        listener: Arc::new(Listener::into_sink(sink, &config.listener)),
+        listeners: config
+            .outputs
+            .iter()
+            .take(1)
+            .map(|output| Arc::new(Listener::into_sink(Arc::clone(&sink), output)))
+            .collect(),
         undelivered: DeadLetterFile::nowhere(),
+        waiting: WaitingBatches::nowhere(),
         store: Store::Local(Arc::new(StateDir::in_memory()?)),
         stop,
         registry: Arc::new(StatusRegistry::new(now, memory.clone())),

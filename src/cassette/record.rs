@@ -11,16 +11,15 @@ use serde_yaml::{Mapping, Value};
 
 use super::file::{Cassette, CassetteError, CassetteKind, FileExchange, RecordedIteration};
 use super::mask::{BodyKind, Entry, Mask, mask_entry, without_secrets};
-use super::play::{self, PlayError, PlayOutcome, Script, play_exchanges, read_config, services, started};
+use super::play::{self, PlayError, PlayOutcome, Script, alone, play_exchanges, read_config, services, started};
 use crate::decode::{Content, Format};
 use crate::fetch::TokenCache;
 use crate::http::Clients;
-use crate::iteration::{Api, Services};
+use crate::iteration::Services;
 use crate::paging::{LinkPart, LinkSource, Locator, Pagination};
 use crate::plan::{Auth, CheckpointKind, Config, Plan};
 use crate::process::stop::{Stop, Waited};
 use crate::ship::BatchSink;
-use crate::state::ApiState;
 use crate::template::Variable;
 use crate::text::is_secret_name;
 use crate::transport::{ANSWERS_BYTES_MAX, ANY, Recording, TapedExchange, TapedOutcome, TapedRequest, Transport};
@@ -95,8 +94,7 @@ pub async fn record(
     let sink = Arc::new(BatchSink::default());
     let services = Services { tokens, ..services(config, transport, Arc::clone(&sink), stop.clone(), now())? };
     let plan = Arc::new(started(plan, from));
-    let claim = services.store.claim(&plan.name);
-    let mut api = Api::new(Arc::clone(&plan), claim, ApiState::blank());
+    let mut api = alone(Arc::clone(&plan), &services)?;
     let mut taken = Vec::new();
     for number in 0..iterations {
         if number > 0 && stop.wait(plan.interval).await == Waited::Stopped {

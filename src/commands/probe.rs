@@ -132,9 +132,16 @@ fn target(url: &str, arguments: &ProbeArgs) -> Result<ProbeTarget, &'static str>
 }
 
 async fn ask_listener(client: Clients, config: &Config) -> Exit {
-    let (words, is_right) = listener_in_words(&Listener::new(client.usual, &config.listener)).await;
-    print(&words);
-    if is_right { Exit::Clean } else { Exit::Failed }
+    let mut are_right = true;
+    for output in &config.outputs {
+        let (words, is_right) = listener_in_words(&Listener::new(client.usual.clone(), output)).await;
+        match config.outputs.as_slice() {
+            [_] => print(&words),
+            _ => print(&format!("{}: {words}", output.name)),
+        }
+        are_right &= is_right;
+    }
+    if are_right { Exit::Clean } else { Exit::Failed }
 }
 
 /// The APIs that may be asked, where their refresh tokens are kept, and how many may not: a refresh token that is taken once

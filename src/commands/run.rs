@@ -17,17 +17,17 @@ use super::{Exit, StateFolder};
 use crate::daemon::{self, Daemon};
 use crate::fetch::{Gates, TokenCache};
 use crate::http::{Timeouts, clients};
-use crate::iteration::{Api, Services};
+use crate::iteration::{ApiLanes, Services};
 use crate::memory::MemoryBudget;
 use crate::plan::Config;
 use crate::process::stop::Stop;
 use crate::process::version;
 use crate::reload::{self, ConfigDigest};
 use crate::retry;
-use crate::ship::{DeadLetterFile, Listener};
+use crate::ship::{DeadLetterFile, Listener, WaitingBatches};
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, CredentialFile, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME, StateContents,
-    StateDir, StateError, Store, serve_orders,
+    ApiState, CHECKPOINTS_FILE_NAME, Configured, CredentialFile, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME,
+    StateContents, StateDir, StateError, Store, serve_orders, take_states,
 };
 use crate::status::{self, StatusRegistry};
 
@@ -45,7 +45,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     let health = tokio::spawn(publish_health(Arc::clone(&services), Arc::clone(&directory)));
     let (updates, readings) = mpsc::channel(1);
     let watching = tokio::spawn(reload::watch(path, digest, hangup, updates));
-    let checking = tokio::spawn(daemon::check_listener(Arc::clone(&services.listener), services.stop.clone()));
+    daemon::check_listeners(&services);
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
     let serving = tokio::spawn(serve_orders(directory.path().to_owned(), orders));
     Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
@@ -53,7 +53,6 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     // Whoever asks from now on has to take the directory itself.
     drop(std::fs::remove_file(directory.path().join(SOCKET_FILE_NAME)));
     watching.abort();
-    checking.abort();
     health.abort();
     services.stop.until_gone(services.store.close()).await;
     tracing::info!("fetcher stopped");
@@ -95,7 +94,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progre
             Err(Exit::Clean) => return Exit::Failed,
             Err(exit) => return exit,
         };
-    let configured = config.names();
+    let configured = Configured::of(&config);
     // Entries that don't run are asked of no API.
     let is_whole = config.faulty.is_empty() || only.is_some();
     let apis = apis(config, accounts, &services);
@@ -108,7 +107,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progre
 
 /// One iteration of each of these APIs, or of the one of that name.
 pub(super) async fn run_once(
-    mut apis: Vec<Api>,
+    mut apis: Vec<ApiLanes>,
     only: Option<String>,
     services: Arc<Services>,
     progress: &MultiProgress,
@@ -192,12 +191,13 @@ pub(super) fn assemble(config: &Config, directory: &Path, stop: Stop, asked_max:
         Exit::Failed
     })?;
     let services = Services {
-        listener: Arc::new(Listener::new(clients.usual.clone(), &config.listener)),
+        listeners: Listener::all(&clients.usual, &config.outputs),
         transport: clients.into(),
         tokens: TokenCache::new(CredentialFile::of(directory)),
         gates: Gates::default(),
         asked_max,
         undelivered: DeadLetterFile::new(directory),
+        waiting: WaitingBatches::new(directory),
         store: Store::Local(Arc::clone(&state_dir)),
         stop,
         registry: Arc::new(StatusRegistry::new(Utc::now(), memory.clone())),
@@ -218,12 +218,11 @@ pub(super) fn take(directory: &Path) -> Result<(LockedStateDir, StateContents), 
 }
 
 /// Every API of a config, before its first iteration.
-pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, ApiState>, services: &Services) -> Vec<Api> {
+pub(super) fn apis(config: Config, mut accounts: BTreeMap<String, ApiState>, services: &Services) -> Vec<ApiLanes> {
     let with_account = config.apis.into_iter().map(|plan| {
-        let account = accounts.remove(&plan.name).unwrap_or_else(ApiState::blank);
-        let claim = services.store.claim(&plan.name);
-        let api = Api::new(plan, claim, account);
-        services.registry.take_up(&api.plan, api.account(), api.counters(), Utc::now());
+        let states = take_states(&mut accounts, &plan.name);
+        let api = ApiLanes::new(plan, services, states);
+        api.take_up(&services.registry, Utc::now());
         api
     });
     with_account.collect()

@@ -18,7 +18,7 @@ use crate::plan::{CheckpointKind, Config, Overlap, Plan};
 use crate::process::stop::Stop;
 use crate::record::date;
 use crate::retry;
-use crate::ship::DeadLetterFile;
+use crate::ship::{DeadLetterFile, WaitingBatches};
 use crate::state::{CredentialFile, DirectoryHold};
 use crate::template::Position;
 
@@ -93,6 +93,8 @@ pub(super) async fn span(
     let Some(own) = Arc::get_mut(&mut services) else { return Exit::Failed };
     // What can't be delivered is kept where it is looked for.
     own.undelivered = DeadLetterFile::new(&directory);
+    // What isn't shipped now is to be asked for again.
+    own.waiting = WaitingBatches::nowhere();
     own.tokens = TokenCache::new(CredentialFile::of(&directory));
     let until = span.until.map_or_else(|| "now".to_owned(), date::format);
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");

@@ -12,6 +12,7 @@ use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
 use crate::process::stop::Stop;
 use crate::record::{FingerprintSet, RecordKey};
+use crate::retry;
 use crate::ship::{
     Batch, Batcher, DeadLetterFile, KeptLine, Listener, MayHaveRecord, Packed, Pieces, ShipError, Shipper, Tally,
     UNDELIVERED_FILE_NAME, cant_compress, read_kept, rewrite_kept,
@@ -178,9 +179,9 @@ async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exi
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
-    let listener = match read(config) {
+    let listeners = match read(config) {
         Ok((config, _)) => match clients(&config.extra_roots, Timeouts::default()) {
-            Ok(clients) => Arc::new(Listener::new(clients.usual, &config.listener)),
+            Ok(clients) => Listener::all(&clients.usual, &config.outputs),
             Err(error) => {
                 tracing::error!(cause = %error, "the listener can't be asked");
                 return Exit::Config;
@@ -188,7 +189,7 @@ async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exi
         },
         Err(exit) => return exit,
     };
-    match resend_to(&directory, listener, name, all, stop).await {
+    match resend_to(&directory, &listeners, name, all, stop).await {
         Ok(exit) => exit,
         Err(cause) => {
             tracing::error!(%cause, "{UNDELIVERED_FILE_NAME} can't be read or written");
@@ -200,14 +201,17 @@ async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exi
 /// Sends what may be sent, API by API, and writes the file anew with what is left.
 async fn resend_to(
     directory: &Path,
-    listener: Arc<Listener>,
+    listeners: &[Arc<Listener>],
     name: Option<&str>,
     all: bool,
     stop: Stop,
 ) -> std::io::Result<Exit> {
-    let mut apis = BTreeSet::new();
+    let (mut apis, mut outputs) = (BTreeSet::new(), BTreeSet::new());
     read_kept(directory, |_, kept| {
-        apis.extend(kept.map(|kept| kept.api));
+        if let Some(kept) = kept {
+            apis.insert(kept.api);
+            outputs.insert(kept.output);
+        }
         Ok(())
     })?;
     if let Some(name) = name.filter(|name| !apis.contains(*name)) {
@@ -217,18 +221,20 @@ async fn resend_to(
     let refused_again = tempfile_in(directory)?;
     let mut sent = ResendCounts::default();
     let mut failed = None;
-    for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
-        let shipper = Shipper {
-            listener: Arc::clone(&listener),
-            undelivered: DeadLetterFile::new(&refused_again),
-            stop: stop.clone(),
-            api: api.clone(),
-            tally: Arc::<Tally>::default(),
-        };
-        if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
-            failed = Some(error);
-            break;
+    for listener in listeners.iter().filter(|listener| outputs.remove(listener.name().as_str())) {
+        // What one output doesn't take says nothing about the others.
+        for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
+            let (listener, undelivered) = (Arc::clone(listener), DeadLetterFile::new(&refused_again));
+            let (stop, api, tally) = (stop.clone(), api.clone(), Arc::<Tally>::default());
+            let shipper = Shipper { listener, undelivered, stop, api, tally, retries: retry::LISTENER };
+            if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
+                failed = Some(error);
+                break;
+            }
         }
+    }
+    for output in &outputs {
+        tracing::warn!(output, "no output of the config has this name, so its records stay in the file");
     }
     rewrite_kept(directory, |kept| !sent.done.contains(&kept.place), Some(&refused_again))?;
     std::fs::remove_dir_all(&refused_again)?;
@@ -266,7 +272,8 @@ async fn resend_api(
 ) -> std::io::Result<Result<(), ShipError>> {
     let (mut batcher, mut batches) = (Batcher::default(), Vec::new());
     read_kept(directory, |_, kept| {
-        let Some(kept) = kept.filter(|kept| kept.api == shipper.api) else { return Ok(()) };
+        let is_its = |kept: &KeptLine<'_>| kept.api == shipper.api && kept.output == shipper.listener.name().as_str();
+        let Some(kept) = kept.filter(is_its) else { return Ok(()) };
         let (Some(record), true) = (kept.record, all || kept.taken == MayHaveRecord::No) else { return Ok(()) };
         let identity = RecordKey { fingerprint: kept.place, date: None };
         // One that is too long for the listener stays where it is.

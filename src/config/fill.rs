@@ -22,6 +22,7 @@ impl Reader<'_> {
                 let (place, within) = match within {
                     "auth_apis" => (Place::Auth, ""),
                     "oauth_apis" => (Place::OAuth, ""),
+                    "logzio" => (Place::Output, ""),
                     "apis" => (Place::Apis, ""),
                     other => (place, other),
                 };
@@ -30,6 +31,10 @@ impl Reader<'_> {
                 }
             }
             Value::Mapping(pairs) => {
+                let (place, within) = match (place, within) {
+                    (Place::Top, "logzio") => (Place::Output, ""),
+                    other => other,
+                };
                 let mut known = reference::known(place, within);
                 if within.is_empty() {
                     known.extend(reference::parameters(place));
@@ -83,5 +88,7 @@ impl Reader<'_> {
 /// take words out of every text.
 fn is_shown_by_nature(spot: &Spot) -> bool {
     matches!(spot.key_of_entry(), Some("name" | "settings" | "type" | "scrape_interval" | "days_back_fetch"))
-        || spot.entry() == Spot::default().key("status").key("listen")
+        || [["status", "listen"], ["logzio", "name"]]
+            .iter()
+            .any(|way| spot.entry() == way.iter().fold(Spot::default(), |spot, key| spot.key(key)))
 }

@@ -15,6 +15,7 @@ use super::kinds::entry::{
     ValueLocator,
 };
 use super::kinds::number::{Bytes, Days, Interval, OverlapKind, RateLimit, Span, TimeZone, Timeout};
+use super::kinds::output::{InputNames, OutputEntries};
 use super::kinds::proof::{ClientAuth, Encoding, Hash, SignedText};
 use super::kinds::request::{
     Append, Body, Form, HeaderTemplates, Hosts, HttpMethod, NextUrl, TokenHeaders, TokenUrl, Url,
@@ -97,13 +98,20 @@ const TOKEN_SAYS_WHO: &str = "the token request has a `body`, an `Authorization`
 const KEY_OR_NONE: &str = "a header carries a key, or `credentials: {}` says that there are none";
 
 keys! {
+    /// Where the records go: one output, or a list of several, each with a `name`.
+    OUTPUTS: OutputEntries = Top "logzio", Required;
     /// The listener of your region: `https://HOST:8071`.
-    LISTENER_URL: ListenerUrl = Top "logzio.url", Required;
+    LISTENER_URL: ListenerUrl = Output "url", Required;
     /// The shipping token of the account that gets the logs.
-    LISTENER_TOKEN: ShippingToken = Top "logzio.token", Required;
+    LISTENER_TOKEN: ShippingToken = Output "token", Required;
     /// `2xx`: any success acknowledges a batch, for relays that don't answer like a listener. Without it only a
     /// listener's own answers count: an empty body, or its counts.
-    ACKNOWLEDGE: AcknowledgeKind = Top "logzio.acknowledge", Else("a listener's own answers");
+    ACKNOWLEDGE: AcknowledgeKind = Output "acknowledge", Else("a listener's own answers");
+    /// Names the output in logs, on the status page and in the state. With a new token it is the same output, with a new
+    /// name it is another one.
+    OUTPUT_NAME: Name = Output "name", Unless("`logzio` is one output and no list; its name is `logzio` then");
+    /// The names of the APIs whose records go there, where `logzio` is a list.
+    INPUTS: InputNames = Output "inputs", Else("all APIs");
     /// A PEM file with certificates to trust besides the system's.
     CA_FILE: FileName = Top "tls.ca_file", Else("system certificates");
     /// Where the status page and the metrics are served: `127.0.0.1:8080`, or `0.0.0.0:8080` inside of a container.

@@ -15,7 +15,7 @@
 //!    notes to diagnostics), `merge`, `parameters`, `parts` (what entries and steps have
 //!    alike), `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `carried`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
+//! 5. Compiling: `outputs`, `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `carried`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
 //!    in the file).
 
 mod api;
@@ -35,6 +35,7 @@ mod locate;
 mod login;
 mod marks;
 mod merge;
+mod outputs;
 mod paging;
 mod parameters;
 mod parts;
@@ -59,7 +60,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::Url;
 use serde_yaml::{Mapping, Value};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
@@ -72,9 +72,8 @@ pub use written::written_entry;
 
 use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
-use crate::plan::{Config, Output, Plan};
+use crate::plan::{Config, Plan};
 use crate::record::Fingerprint;
-use crate::text::Redactor;
 use api::Entries;
 use document::{Document, Spot};
 use place::{List, Place};
@@ -176,9 +175,9 @@ fn compile_with(text: &str, around: &Environment<'_>, files: Option<&Path>) -> L
     }
     reader.fill_in(&mut root, around);
     let config = read_config(&reader, &root, files);
-    // An entry of `apis` doesn't stop the others.
+    // An entry of `apis` doesn't stop the others, and neither does one of several outputs there.
     let config = config.filter(|config| {
-        !reader.has_errors_beyond(List::Apis.key()) && (!reader.has_errors() || !config.apis.is_empty())
+        !reader.has_errors_beyond(faulty_may_be(&root)) && (!reader.has_errors() || !config.apis.is_empty())
     });
     let files = reader.files(around.directory);
     let mut diagnostics = locate::diagnostics(reader.into_notes());
@@ -212,7 +211,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
     };
     let top = Section::new(reader, map, Spot::default(), Place::Top);
     top.check_keys(None);
-    let listener = read_listener(reader, &top);
+    let outputs = outputs::read_outputs(reader, &top);
     let extra_roots = match top.read(&keys::CA_FILE) {
         Some(file) => certificates::roots(reader, &file, directory),
         None => Some(Vec::new()),
@@ -220,17 +219,19 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
     let memory_bytes = top.read(&keys::MEMORY).unwrap_or(BUDGET_BYTES_DEFAULT);
     let status_listen = top.read(&keys::STATUS_LISTEN);
     let apis = read_apis(reader, &top, directory);
-    let (listener, ReadApis { plans: mut apis, resting, of_original }) = (listener?, apis);
+    let (outputs, ReadApis { plans: mut apis, mut resting, names, called, of_original }) = (outputs?, apis);
+    let (outputs, unfed) = outputs::connect(reader, outputs, &names, &called);
     for plan in &mut apis {
-        // No API ever gets it; if one knows it all the same, it isn't shown either.
-        plan.redactor = plan.redactor.and([listener.token.clone()]);
+        // No API ever gets them; if one knows them all the same, they aren't shown either.
+        plan.redactor = plan.redactor.and(outputs.iter().map(|output| output.token.clone()));
     }
+    resting.extend(apis.extract_if(.., |plan| unfed.contains(&plan.name)).map(|plan| plan.name));
     share_rates(&mut apis);
     // Collected at once, they would stay in the memory of the plans, a hundred times as large.
     let mut shared = Vec::with_capacity(apis.len());
     shared.extend(apis.into_iter().map(Arc::new));
     Some(Config {
-        listener,
+        outputs,
         extra_roots: extra_roots?,
         status_listen,
         memory_bytes,
@@ -255,21 +256,13 @@ fn share_rates(apis: &mut [Plan]) {
     }
 }
 
-fn read_listener(reader: &Reader<'_>, top: &Section<'_>) -> Option<Output> {
-    let url = match top.has_section_of(&keys::LISTENER_URL) && !top.has(&keys::LISTENER_URL) && top.has(&keys::APIS) {
-        true => Url::parse(v2::LISTENER_URL_DEFAULT).ok(),
-        false => top.read(&keys::LISTENER_URL),
-    };
-    let token = top.read(&keys::LISTENER_TOKEN);
-    let acknowledge = top.read(&keys::ACKNOWLEDGE).unwrap_or_default();
-    let (url, token) = (url?, token?);
-    let spots = [top.spot_of(&keys::LISTENER_URL), top.spot_of(&keys::LISTENER_TOKEN)];
-    let redactor = Redactor::new(spots.iter().flat_map(|spot| reader.filled(spot)).chain([token.clone()]));
-    let redactor = match spots.first().and_then(|spot| reader.masked(spot)) {
-        Some(masked) => redactor.and_url(&url, secrets::shown(&masked)),
-        None => redactor,
-    };
-    Some(Output { url, token, acknowledge, redactor })
+/// The lists in which an entry with an error doesn't stop the others.
+fn faulty_may_be(root: &Value) -> &'static [&'static str] {
+    const OF_ORIGINAL: &[&str] = &["apis", "logzio"];
+    match root.get(List::Apis.key()) {
+        Some(Value::Sequence(_)) => OF_ORIGINAL,
+        _ => &[],
+    }
 }
 
 /// The APIs of a config.
@@ -278,11 +271,15 @@ struct ReadApis {
     plans: Vec<Plan>,
     /// The names of those that rest.
     resting: Vec<String>,
+    /// The names of all, and where each stands.
+    names: HashMap<String, Spot>,
+    /// What `inputs` may call those that stand under `apis`.
+    called: v2::TakenNames,
     /// The names of those to ask that stand under `apis`.
     of_original: Vec<String>,
 }
 
-/// The APIs to ask, and the names of those that rest.
+/// The APIs to ask, and those that rest.
 fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -> ReadApis {
     let entries = Entries::new(reader, directory);
     let mut names: HashMap<String, Spot> = HashMap::new();
@@ -308,14 +305,16 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -
     let own_count = plans.len();
     let old = top.read(&keys::APIS);
     count += old.as_ref().map_or(usize::from(top.has(&keys::APIS)), Vec::len);
-    let mut names = v2::TakenNames::with(names.into_keys());
+    let mut called = v2::TakenNames::with(names.keys().cloned());
     for found in old.into_iter().flatten() {
-        let plan = entries.read_of_apis(&found, &mut names);
+        let plan = entries.read_of_apis(&found, &mut called);
         let is_faulty = reader.has_errors_in(&found.spot);
         if plan.is_none() && !is_faulty {
             reader.error(&found.spot, "it can't be used", None);
         }
-        match plan.filter(|_| !is_faulty) {
+        let plan = plan.filter(|_| !is_faulty);
+        names.extend(plan.iter().map(|(plan, _)| (plan.name.clone(), found.spot.clone())));
+        match plan {
             Some((plan, false)) => resting.push(plan.name),
             plan => plans.extend(plan.map(|(plan, _)| plan)),
         }
@@ -328,7 +327,7 @@ fn read_apis(reader: &Reader<'_>, top: &Section<'_>, directory: Option<&Path>) -
         reader.error(&Spot::default(), format!("there are more than {APIS_MAX} APIs in it"), None);
     }
     let of_original = plans.iter().skip(own_count).map(|plan| plan.name.clone()).collect();
-    ReadApis { plans, resting, of_original }
+    ReadApis { plans, resting, names, called, of_original }
 }
 
 /// Two APIs of one name would share a checkpoint.

@@ -42,6 +42,8 @@ pub enum Place {
     Both,
     /// In a step of an entry.
     Step,
+    /// In `logzio`, or in an entry of it.
+    Output,
     /// In an entry of `apis`.
     Apis,
 }
@@ -53,7 +55,7 @@ impl Place {
             Self::Auth => Some(List::AuthApis),
             Self::OAuth => Some(List::OauthApis),
             Self::Apis => Some(List::Apis),
-            Self::Top | Self::Both | Self::Step => None,
+            Self::Top | Self::Both | Self::Step | Self::Output => None,
         }
     }
 
@@ -75,6 +77,7 @@ impl Place {
             Self::OAuth => &[Self::OAuth],
             Self::Both => &[Self::Auth, Self::OAuth],
             Self::Step => &[Self::Step],
+            Self::Output => &[Self::Output],
             Self::Apis => &[Self::Apis],
         }
     }

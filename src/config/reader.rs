@@ -101,9 +101,9 @@ impl<'d> Reader<'d> {
         !self.noted.borrow().errors.is_empty()
     }
 
-    /// Whether an error was noted that isn't one of a single entry of this list.
-    pub(super) fn has_errors_beyond(&self, list: &str) -> bool {
-        self.noted.borrow().errors.iter().any(|note| !note.spot.is_in_entry_of(list))
+    /// Whether an error was noted that isn't one of a single entry of these lists.
+    pub(super) fn has_errors_beyond(&self, lists: &[&str]) -> bool {
+        self.noted.borrow().errors.iter().any(|note| lists.iter().all(|list| !note.spot.is_in_entry_of(list)))
     }
 
     /// Whether an error was noted in an entry.

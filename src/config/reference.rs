@@ -41,6 +41,15 @@ impl KeyInfo {
         place.list().is_some_and(|list| types_of(list).any(|named| named.fills(self.path)))
     }
 
+    /// The way to it from the top of the file, or from the entry of an API.
+    #[must_use]
+    pub fn shown_path(&self) -> Cow<'static, str> {
+        match self.place {
+            Place::Output => format!("logzio.{}", self.path).into(),
+            _ => self.path.into(),
+        }
+    }
+
     fn last(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or_default()
     }
@@ -71,7 +80,7 @@ pub(super) fn known(place: Place, within: &str) -> Vec<&'static str> {
         })
         .filter_map(|rest| rest.split('.').next())
         .collect();
-    if within.is_empty() && !matches!(place, Place::Top | Place::Step | Place::Apis) {
+    if within.is_empty() && !matches!(place, Place::Top | Place::Step | Place::Output | Place::Apis) {
         names.extend(ALIASES.iter().map(|(alias, _)| *alias));
     }
     names.dedup();
@@ -100,8 +109,14 @@ pub(super) fn null_counts(place: Place, path: &str) -> bool {
 }
 
 /// Where else a name is known that is unknown where it stands.
-pub(super) fn elsewhere(place: Place, name: &str) -> Option<&'static str> {
-    at(place).find(|key| key.last() == name).map(|key| key.path)
+pub(super) fn elsewhere(place: Place, name: &str) -> Option<Cow<'static, str>> {
+    let other = match place {
+        Place::Top => Some(Place::Output),
+        Place::Output => Some(Place::Top),
+        _ => None,
+    };
+    let keys = at(place).chain(other.into_iter().flat_map(at));
+    keys.into_iter().find(|key| key.last() == name).map(KeyInfo::shown_path)
 }
 
 /// Whether a name is that of a key, wherever it stands.
@@ -124,8 +139,13 @@ pub fn is_shown(name: &str) -> bool {
 /// What the key at an error's path means, or the nearest one around it.
 pub(super) fn meaning(path: &str) -> Option<String> {
     let entry = |list: &str| path.strip_prefix(list)?.split_once(']').map(|(_, rest)| rest.trim_start_matches('.'));
+    let output = entry("logzio[").or_else(|| path.strip_prefix("logzio."));
     let list = List::ALL.into_iter().find_map(|list| Some((list, entry(&format!("{}[", list.key()))?)));
-    let (place, within) = list.map_or((Place::Top, path), |(list, rest)| (Place::of(list), rest));
+    let (place, within) = match (list, output) {
+        (Some((list, rest)), _) => (Place::of(list), rest),
+        (None, Some(rest)) => (Place::Output, rest),
+        (None, None) => (Place::Top, path),
+    };
     let step = within.strip_prefix("steps[").and_then(|rest| rest.split_once(']'));
     let (place, within) = step.map_or((place, within), |(_, rest)| (Place::Step, rest.trim_start_matches('.')));
     let mut way: &str = &canonical(within);
@@ -178,6 +198,7 @@ pub fn markdown() -> String {
             other.path == key.path
                 && other.place != Place::Step
                 && (other.place == Place::Top) == (key.place == Place::Top)
+                && (other.place == Place::Output) == (key.place == Place::Output)
         };
         if key.place == Place::Step || KEYS.iter().take(index).any(|before| is_same(&before)) {
             continue;
@@ -195,11 +216,12 @@ pub fn markdown() -> String {
         let without = of_each(&|key, place| key.without(place));
         let where_it_stands = match same.as_slice() {
             [(_, Place::Top)] => "top",
+            [(_, Place::Output)] => "output",
             [(_, Place::Auth)] => "`auth_apis`",
             [(_, Place::OAuth)] => "`oauth_apis`",
             _ => "both",
         };
-        let _ = writeln!(text, "| `{}` | {where_it_stands} | {meaning} | {without} |", key.path);
+        let _ = writeln!(text, "| `{}` | {where_it_stands} | {meaning} | {without} |", key.shown_path());
     }
     text
 }

@@ -26,7 +26,7 @@ pub struct Diff {
     pub steps: BTreeMap<String, DiffStep>,
     /// Names that look like one API before and after it was renamed.
     pub renamed: Vec<(String, String)>,
-    /// Whether the way to the listener, or what is trusted, has changed: that changes all.
+    /// Whether the outputs, or what is trusted, have changed: that changes all.
     pub is_everything: bool,
 }
 
@@ -34,7 +34,7 @@ impl Diff {
     /// From the config that runs to a new one.
     #[must_use]
     pub fn between(running: &Config, new: &Config) -> Self {
-        let is_everything = running.listener != new.listener || running.extra_roots != new.extra_roots;
+        let is_everything = running.outputs != new.outputs || running.extra_roots != new.extra_roots;
         let before: HashMap<&str, &Arc<Plan>> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         let after: HashMap<&str, &Arc<Plan>> = new.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         let removed: Vec<&Arc<Plan>> =

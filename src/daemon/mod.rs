@@ -22,20 +22,20 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use diff::{Diff, DiffStep};
-pub use listener_check::check_listener;
+pub use listener_check::check_listeners;
 
 use crate::config::LoadedConfig;
 use crate::http::{Timeouts, clients};
-use crate::iteration::{Api, Services};
+use crate::iteration::{ApiLanes, Services};
 use crate::plan::{Config, Plan};
 use crate::ship::Listener;
-use crate::state::{ApiState, OrderRequest};
+use crate::state::{ApiState, Configured, OrderRequest};
 use crate::status::StatusServer;
 use orders::Pending;
 use outcome::NextIteration;
 use rest::Rest;
-use task::{TaskCommand, go_on, iterate, start_delay};
-use telling::{Told, Untold};
+use task::{TaskCommand, ToldOfLanes, go_on, iterate, start_delay};
+use telling::Untold;
 
 /// How often a line sums up the iterations that had nothing new.
 const SUMMED_UP_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -55,7 +55,7 @@ pub struct Daemon {
     /// The config that it follows.
     config: Config,
     services: Arc<Services>,
-    tasks: JoinSet<Api>,
+    tasks: JoinSet<ApiLanes>,
     /// Where each task takes commands, by the names of their APIs.
     commands: HashMap<String, watch::Sender<TaskCommand>>,
     /// APIs that have ended, and accounts of those that haven't run since the process began.
@@ -136,10 +136,9 @@ impl Daemon {
         if diff.is_everything {
             match clients(&new.extra_roots, Timeouts::default()) {
                 Ok(clients) => {
-                    let listener = Listener::new(clients.usual.clone(), &new.listener);
-                    self.services = Arc::new(self.services.connected(clients.into(), listener));
-                    let (listener, stop) = (Arc::clone(&self.services.listener), self.services.stop.clone());
-                    drop(tokio::spawn(check_listener(listener, stop)));
+                    let listeners = Listener::all(&clients.usual, &new.outputs);
+                    self.services = Arc::new(self.services.connected(clients.into(), listeners));
+                    check_listeners(&self.services);
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the config can't be used; still running the previous version");
@@ -164,7 +163,7 @@ impl Daemon {
 
     /// Has the store forget what no config has used for long, while iterations go on.
     fn forget_unused(&self) {
-        let configured = self.config.names();
+        let configured = Configured::of(&self.config);
         let store = self.services.store.clone();
         tokio::spawn(async move { store.forget_unused(configured, Utc::now()).await });
     }
@@ -175,8 +174,8 @@ impl Daemon {
             return self.change(plan, delay);
         }
         let name = plan.name.clone();
-        let api = self.rest.take(&plan, &self.services.store);
-        self.services.registry.take_up(&plan, api.account(), api.counters(), Utc::now());
+        let api = self.rest.take(&plan, &self.services);
+        api.take_up(&self.services.registry, Utc::now());
         let (orders, received) = watch::channel(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
         self.commands.insert(name, orders);
         self.tasks.spawn(go_on(api, received, Arc::clone(&self.untold)));
@@ -184,7 +183,6 @@ impl Daemon {
 
     fn change(&mut self, plan: Arc<Plan>, delay: Duration) {
         let Some(orders) = self.commands.get(&plan.name) else { return self.start(plan, delay) };
-        self.services.registry.change(&plan);
         orders.send_replace(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
     }
 
@@ -195,7 +193,7 @@ impl Daemon {
     }
 
     /// An API is back. Where it was wanted again in the meantime, it begins anew.
-    async fn reap(&mut self, api: Option<Api>) {
+    async fn reap(&mut self, api: Option<ApiLanes>) {
         let Some(api) = api else {
             tracing::error!(
                 "the task of an API ended by a bug; restart the fetcher, and please report it with the lines above"
@@ -254,7 +252,7 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// One iteration of every API at the same time. Gives the APIs that succeeded, ready for another.
-pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
+pub async fn run_once(apis: Vec<ApiLanes>, services: &Arc<Services>) -> Vec<ApiLanes> {
     let mut tasks = JoinSet::new();
     for (place, mut api) in apis.into_iter().enumerate() {
         let services = Arc::clone(services);
@@ -264,7 +262,7 @@ pub async fn run_once(apis: Vec<Api>, services: &Arc<Services>) -> Vec<Api> {
                 return None;
             }
             // Boxed, or the task would hold the room for it while it waits for its turn.
-            let telling = (&mut Told::default(), &Untold::default());
+            let telling = (&mut ToldOfLanes::new(), &Untold::default());
             Box::pin(iterate(&mut api, &services, NextIteration::Nothing, telling)).await.is_success.then_some(api)
         });
     }

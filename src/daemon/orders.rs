@@ -50,9 +50,9 @@ impl Daemon {
         let store = self.services.store.clone();
         match store.obey(order, self.config.apis.clone()).await {
             Ok((done, changed)) => {
-                if let Some((name, account)) = changed {
+                if let Some(accounts) = changed {
                     tracing::info!(api = name, "{}", done.text.lines().next().unwrap_or_default());
-                    self.rest.change(&name, account);
+                    self.rest.change(name, accounts);
                 }
                 drop(reply.send(done));
             }

@@ -59,6 +59,14 @@ pub(super) struct Outcome {
     pub(super) until: Option<DateTime<Utc>>,
 }
 
+impl Outcome {
+    /// Of an API's outputs: a success where each is one, and as long a wait as any was asked for.
+    pub(super) fn of_all(outcomes: &[Self]) -> Self {
+        let is_success = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.is_success);
+        Self { is_success, until: outcomes.iter().filter_map(|outcome| outcome.until).max() }
+    }
+}
+
 /// What an iteration comes to: whether it succeeded, and what it did all the same where it didn't; an error where it
 /// panicked.
 type IterationResult = std::thread::Result<(Result<(), IterationError>, IterationReport)>;
@@ -104,7 +112,7 @@ impl<'a> Ended<'a> {
         };
         let summary = StateSummary::of(self.api.account());
         let next = self.next.begins(self.now);
-        self.services.registry.end(&self.api.plan.name, ended, trouble, summary, next, self.now);
+        self.services.registry.end(self.api.shown_name(), ended, trouble, summary, next, self.now);
     }
 
     /// What follows, in words.
@@ -114,13 +122,13 @@ impl<'a> Ended<'a> {
 
     /// One that was ended from outside: neither a success nor a failure.
     fn tell_early_end(&self, error: &IterationError) -> Outcome {
-        let (api, checkpoint) = (&self.api.plan.name, &self.checkpoint);
-        self.services.registry.rest(api);
+        let (api, output, checkpoint) = (&self.api.plan.name, self.api.output(), &self.checkpoint);
+        self.services.registry.rest(self.api.shown_name());
         if error.is_recall() {
-            tracing::info!(api, checkpoint, "iteration ended early: its entry or its checkpoint changes");
+            tracing::info!(api, output, checkpoint, "iteration ended early: its entry or its checkpoint changes");
         } else {
             let text = "iteration cut short by the stop; the next start goes on from the checkpoint";
-            tracing::warn!(api, checkpoint, "{text}");
+            tracing::warn!(api, output, checkpoint, "{text}");
         }
         Outcome::default()
     }
@@ -130,6 +138,7 @@ impl<'a> Ended<'a> {
         self.next = self.next.not_before(until, self.now);
         let plan = &self.api.plan;
         let (api, checkpoint, next) = (&plan.name, &self.checkpoint, self.next_in_words());
+        let output = self.api.output();
         let (cause, advice) = (plan.redactor.redact(&error.to_string()), error.hint(&plan.auth));
         let see = format!("{TROUBLESHOOTING}#{}", error.anchor());
         self.note(Some(Failure { cause: cause.clone(), hint: advice, until }), report);
@@ -137,14 +146,24 @@ impl<'a> Ended<'a> {
         match told.fail(&cause, until, self.now) {
             FailureReport::Waits(until) => {
                 let until = date::format(until);
-                tracing::warn!(api, cause, advice, see, checkpoint, complete_until, until, "waiting, as the API asks");
+                tracing::warn!(
+                    api,
+                    output,
+                    cause,
+                    advice,
+                    see,
+                    checkpoint,
+                    complete_until,
+                    until,
+                    "waiting, as the API asks"
+                );
             }
             FailureReport::Full => {
-                tracing::error!(api, cause, advice, see, checkpoint, complete_until, next, "iteration failed");
+                tracing::error!(api, output, cause, advice, see, checkpoint, complete_until, next, "iteration failed");
             }
             FailureReport::Again { times, since } => {
                 let (times, since) = (ordinal(times), humanize::second(since));
-                tracing::error!(api, next, "still failing, {times} time, since {since}");
+                tracing::error!(api, output, next, "still failing, {times} time, since {since}");
             }
         }
         Outcome { is_success: false, until }
@@ -153,28 +172,30 @@ impl<'a> Ended<'a> {
     /// One that ended by a bug.
     fn tell_panic(&self) -> Outcome {
         let (api, checkpoint, next) = (&self.api.plan.name, &self.checkpoint, self.next_in_words());
+        let output = self.api.output();
         let hint = "please report it with the lines of the log before it";
         let trouble = Failure { cause: "internal error".to_owned(), hint, until: None };
         self.note(Some(trouble), &IterationReport::default());
-        tracing::error!(api, checkpoint, next, "internal error; please report it with the lines above");
+        tracing::error!(api, output, checkpoint, next, "internal error; please report it with the lines above");
         Outcome::default()
     }
 
     fn tell_success(&self, report: &IterationReport, told: &mut Told, untold: &Untold) {
-        let (api, checkpoint) = (&self.api.plan.name, &self.checkpoint);
+        let (api, output, checkpoint) = (&self.api.plan.name, self.api.output(), &self.checkpoint);
         let has_news = report.shipped.records > 0 || report.shipped.set_aside > 0;
         let said = told.succeed(has_news);
         if let Success::Recovered { failures, since } = said {
             let since = humanize::second(since);
-            tracing::info!(api, failures, since, "recovered");
+            tracing::info!(api, output, failures, since, "recovered");
         }
         if said == Success::Quiet {
             untold.add();
-            tracing::debug!(api, pages = report.pages, duplicates = report.known, checkpoint, "iteration done");
+            tracing::debug!(api, output, pages = report.pages, duplicates = report.known, checkpoint, "iteration done");
         } else {
             let seconds = (report.took.as_secs_f64() * 1000.0).round() / 1000.0;
             tracing::info!(
                 api,
+                output,
                 records = report.shipped.records,
                 pages = report.pages,
                 bytes = report.shipped.bytes,

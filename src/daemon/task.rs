@@ -2,17 +2,18 @@
 //!
 //! Even a bug in an iteration (a panic) leaves the other APIs alone, and its own API goes on at the next interval.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::outcome::{Ended, NextIteration, Outcome};
 use super::telling::{Told, Untold};
-use crate::iteration::{Api, Services};
+use crate::iteration::{Api, ApiLanes, LaneRun, Services};
 use crate::plan::Plan;
 use crate::process::stop;
 
@@ -49,12 +50,17 @@ fn pause_after(interval: Duration, chance: f64) -> Duration {
 
 /// Works until it is told to end, or the stop comes. An order is obeyed between two iterations; the pause ends for it, and
 /// so does every wait of an iteration.
-pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<TaskCommand>, untold: Arc<Untold>) -> Api {
-    let mut told = Told::default();
+pub(super) async fn go_on(
+    mut api: ApiLanes,
+    mut orders: watch::Receiver<TaskCommand>,
+    untold: Arc<Untold>,
+) -> ApiLanes {
+    let mut told = ToldOfLanes::new();
     loop {
         let order = orders.borrow_and_update().clone();
         let TaskCommand::Work(plan, services, delay) = order else { return api };
-        api.work_by(plan);
+        api.work_by(plan, &services);
+        api.take_up(&services.registry, Utc::now());
         let mut paused = pause(&services, &mut orders, delay).await;
         while paused == Paused::Whole {
             let ended = iterate_until_told(&mut api, &services, &orders, (&mut told, &untold)).await;
@@ -68,17 +74,42 @@ pub(super) async fn go_on(mut api: Api, mut orders: watch::Receiver<TaskCommand>
     }
 }
 
-/// One iteration; its outcome on the status registry, and in the log as far as that is new.
+/// What was told of each output of an API, by the keys of their states.
+pub(super) type ToldOfLanes = BTreeMap<String, Told>;
+
+/// One iteration, of each output of the API; their outcomes on the status registry, and in the log as far as that is new.
 pub(super) async fn iterate(
-    api: &mut Api,
+    api: &mut ApiLanes,
     services: &Services,
     next: NextIteration,
-    telling: (&mut Told, &Untold),
+    (told, untold): (&mut ToldOfLanes, &Untold),
 ) -> Outcome {
+    let mut of_lanes: Vec<Told> = api.lanes().iter().map(|lane| told.remove(lane.key()).unwrap_or_default()).collect();
+    let mut telling = of_lanes.iter_mut();
     let begun = Utc::now();
-    services.registry.begin(&api.plan.name, begun);
-    let result = AssertUnwindSafe(api.iterate(services, begun)).catch_unwind().await;
-    Ended::new(api, services, begun, next).tell(result, telling)
+    let outcomes = api
+        .run(services, begun, |lane, _| {
+            let told = telling.next();
+            let run: LaneRun<'_, Outcome> = Box::pin(iterate_lane(lane, services, (begun, next), (told, untold)));
+            run
+        })
+        .await;
+    let keys = api.lanes().iter().map(|lane| lane.key().to_owned());
+    told.extend(keys.zip(of_lanes));
+    Outcome::of_all(&outcomes)
+}
+
+/// The same of one output.
+async fn iterate_lane(
+    lane: &mut Api,
+    services: &Services,
+    (begun, next): (DateTime<Utc>, NextIteration),
+    (told, untold): (Option<&mut Told>, &Untold),
+) -> Outcome {
+    services.registry.begin(lane.shown_name(), begun);
+    let result = AssertUnwindSafe(lane.iterate(services, begun)).catch_unwind().await;
+    let mut unknown = Told::default();
+    Ended::new(lane, services, begun, next).tell(result, (told.unwrap_or(&mut unknown), untold))
 }
 
 /// How a pause ended.
@@ -104,10 +135,10 @@ async fn pause(services: &Services, orders: &mut watch::Receiver<TaskCommand>, s
 
 /// One iteration. Another order ends its waits; the receiver isn't touched, so that it still tells of it.
 async fn iterate_until_told(
-    api: &mut Api,
+    api: &mut ApiLanes,
     services: &Services,
     orders: &watch::Receiver<TaskCommand>,
-    telling: (&mut Told, &Untold),
+    telling: (&mut ToldOfLanes, &Untold),
 ) -> Outcome {
     let name = api.plan.name.clone();
     let (trigger, recall) = stop::recall();

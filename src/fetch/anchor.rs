@@ -18,6 +18,8 @@ impl FetchError {
             Self::Limited { .. } | Self::Held { .. } => "waiting",
             Self::Request(_) => "request-not-made",
             Self::Lost(_) => "answer-lost",
+            Self::Behind => "output-behind",
+            Self::HeldUp => "output-queue-full",
             Self::WebPage { .. } => "web-page",
             Self::Empty { .. } => "empty-body",
             Self::NotReady { .. } => "not-ready",

@@ -1,5 +1,6 @@
 //! One try to get a page: the request, its redirects, the body, and what is wrong with either.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -109,7 +110,8 @@ impl Attempt<'_> {
         let flaw = flaw.map(|flaw| flawed(flaw, url, status, redactor));
         let (text, as_sent) = if flaw.is_none() { self.with_records(text) } else { (text, None) };
         let text = self.with_columns(text, (url, redactor), room).await?;
-        Ok(Got { answer: Answer { text: Some(text), as_sent, was_lossy, ..without_records }, status, flaw })
+        let (text, as_sent) = (Some(Arc::new(text)), as_sent.map(Arc::new));
+        Ok(Got { answer: Answer { text, as_sent, was_lossy, ..without_records }, status, flaw })
     }
 
     /// The text of a body in which rows are objects, where the config says where their columns stand.
@@ -192,13 +194,13 @@ impl Attempt<'_> {
 impl Got {
     /// Whether it is an error that refuses the token, though its status is a success.
     pub(super) fn refuses_token(&self) -> bool {
-        self.answer.text.as_ref().is_some_and(|text| text.len() <= REFUSAL_BYTES_MAX && refusal::of_success(text))
+        self.answer.text().is_some_and(|text| text.len() <= REFUSAL_BYTES_MAX && refusal::of_success(text))
     }
 
     /// What is wrong with it; where nothing else is, that it refuses the token.
     pub(super) fn failure(self, url: &Url, redactor: &Redactor) -> AttemptError {
         let refused = || {
-            let error_body = answer::error_words(self.answer.text.as_deref().unwrap_or_default(), redactor);
+            let error_body = answer::error_words(self.answer.text().unwrap_or_default(), redactor);
             AttemptError::end(FetchError::Status { url: redactor.url(url), status: self.status, error_body })
         };
         self.flaw.unwrap_or_else(refused)

@@ -73,6 +73,12 @@ pub enum FetchError {
     /// The answer to a request that can't be made again.
     #[error("{0}; the request isn't repeated, as the server may have moved on with it: the window is begun again")]
     Lost(Box<FetchError>),
+    /// Another output of the API lacks what came before, and nothing is given twice.
+    #[error("another output doesn't take its records and has no more room on the disk, so nothing is asked")]
+    HeldUp,
+    /// The answer went to the API's other outputs, and the server gives it once.
+    #[error("the output is slower than the others, and the server has moved on: the window is begun again")]
+    Behind,
     /// A web page where data should be.
     #[error("{url} answered with a web page{title}, not with data")]
     WebPage {

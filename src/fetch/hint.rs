@@ -21,7 +21,8 @@ impl FetchError {
             ),
             Self::Request(_) => Some("check the variables in the entry: each needs a value where it stands"),
             Self::Credentials(_) => token_hint(self, auth),
-            Self::Lost(_) => Some("nothing, if the next iteration goes through"),
+            Self::HeldUp => Some("look at the listener of the API's other output"),
+            Self::Lost(_) | Self::Behind => Some("nothing, if the next iteration goes through"),
             Self::WebPage { .. } => {
                 Some("check http_request.url, and the credentials: gateways and login pages answer so, too")
             }

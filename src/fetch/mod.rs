@@ -19,8 +19,10 @@ mod once;
 mod refusal;
 mod room;
 mod send;
+mod shared;
 mod waits;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -32,6 +34,7 @@ pub use auth::{TokenCache, TokenSlot};
 pub use error::FetchError;
 pub use gate::{Gate, Gates};
 pub(crate) use once::{Call, PageOnce, RefusedAnswer, access_once, page_once};
+pub use shared::{KeepAnswer, SharedAnswers, SharedSeat};
 pub use waits::Waits;
 
 use crate::counters::Counters;
@@ -69,12 +72,13 @@ pub enum RequestTurn {
 }
 
 /// The text of a page.
+#[derive(Debug)]
 pub struct Answer {
     /// As it came, without a byte order mark; bytes that are not UTF-8 are replaced. Nothing for status 204.
-    pub text: Option<String>,
+    pub text: Option<Arc<String>>,
     /// The text as it was sent, where another one was made of it to read records from, and paging looks at this one: a rule
     /// for the last answer may be about a text that holds the records.
-    pub as_sent: Option<String>,
+    pub as_sent: Option<Arc<String>>,
     /// Whether some bytes were no UTF-8.
     pub was_lossy: bool,
     /// What relative links in it refer to.
@@ -93,7 +97,47 @@ impl Answer {
     /// The text that paging looks at.
     #[must_use]
     pub fn text_as_sent(&self) -> Option<&str> {
-        self.as_sent.as_deref().or(self.text.as_deref())
+        self.as_sent.as_ref().map(|text| text.as_str()).or_else(|| self.text())
+    }
+
+    /// Its text, where it has one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_ref().map(|text| text.as_str())
+    }
+
+    /// How long its text is.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text().map_or(0, str::len)
+    }
+
+    /// The same once more; the text is in memory once, and each of them counts it.
+    fn shared(&self) -> Self {
+        match &self.permit {
+            Some(permit) => self.shared_within(permit.budget()),
+            None => self.copied(None),
+        }
+    }
+
+    /// The same, counted within a budget.
+    fn shared_within(&self, memory: &MemoryBudget) -> Self {
+        let mut permit = memory.permit();
+        permit.count_page(self.text_bytes(), 0);
+        self.copied(Some(permit))
+    }
+
+    fn copied(&self, permit: Option<Permit>) -> Self {
+        Self {
+            text: self.text.clone(),
+            as_sent: self.as_sent.clone(),
+            was_lossy: self.was_lossy,
+            base: self.base.clone(),
+            secrets: self.secrets.clone(),
+            moment: self.moment,
+            headers: self.headers.clone(),
+            permit,
+        }
     }
 }
 
@@ -116,20 +160,36 @@ pub struct Fetcher<'a> {
     pub outage: &'a Outage,
     /// Where it is noted that bytes come.
     pub counters: &'a Counters,
+    /// Its part in the answers that the API's outputs share, where it has several.
+    pub shared: Option<SharedSeat>,
 }
 
 impl<'a> Fetcher<'a> {
     /// The same for the requests of a step, by its plan.
     #[must_use]
     pub fn for_step(&self, plan: &'a Plan) -> Self {
-        let Self { transport, token, gate, memory, outage, counters, .. } = *self;
-        Self { transport, plan, waits: self.waits.clone(), token, gate, memory, outage, counters }
+        let Self { transport, token, gate, memory, outage, counters, .. } = self;
+        let (waits, shared) = (self.waits.clone(), self.shared.clone());
+        Self { transport, plan, waits, token, gate, memory, outage, counters, shared }
     }
-    /// One page: tries, waits and tries again as the verdicts say.
+
+    /// One page: tries, waits and tries again as the verdicts say; or what another output's iteration got by the same request.
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
     pub async fn page(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
+        let Some(shared) = &self.shared else { return self.own_page(scope, turn).await };
+        let Ok(request) = self.plan.request.build(&scope) else { return self.own_page(scope, turn).await };
+        let shared = shared.page(request.fingerprint(), turn, || Box::pin(self.own_page(scope, turn)));
+        tokio::select! {
+            biased;
+            page = self.waits.stop().until_cut(self.waits.counted(shared)) => page.unwrap_or(Err(FetchError::Stopped)),
+            () = self.waits.halted() => Err(FetchError::Recalled),
+        }
+    }
+
+    /// One page that is asked for.
+    async fn own_page(&self, scope: Scope<'_>, turn: RequestTurn) -> Result<Answer, FetchError> {
         let room = Room::new(self.memory, self.outage, &self.waits, self.counters, self.plan.paths.has_tree());
         let host = self.plan.request.url.origin().ascii_serialization();
         let readiness = Readiness::default();

@@ -78,6 +78,18 @@ impl Waits {
         self.during(span, self.clock.sleep(span)).await
     }
 
+    /// What the work gives, whatever comes meanwhile. Where it takes longer than a second it counts as a wait.
+    pub(super) async fn counted<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(LONG, work.as_mut()).await {
+            Ok(done) => done,
+            Err(_) => {
+                let _long = LongWait::begin(&self.long_waits);
+                work.await
+            }
+        }
+    }
+
     /// What the work gives. Where it takes longer than a second it counts as a wait.
     pub(super) async fn for_others<T>(&self, work: impl Future<Output = T>) -> Result<T, FetchError> {
         let mut work = std::pin::pin!(work);

@@ -3,6 +3,7 @@
 //! What is being sent goes on by itself, so that nobody's timeouts pass while a page is read or the disk is slow. The next
 //! batch goes when somebody asks for the next delivery, who may give up the wait at any time.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::memory::Permit;
 use crate::process::stop::Recall;
-use crate::ship::{Batch, CompressQueue, DonePiece, Pieces, ShipError, Shipper, cant_compress};
+use crate::ship::{Batch, CompressQueue, DonePiece, Pieces, ShipError, Shipped, Shipper, WaitingQueue, cant_compress};
 use crate::state::Durable;
 
 /// How long a batch under way may take when the iteration is to end.
@@ -38,10 +39,41 @@ pub(super) struct BatchSender {
     remembering: Option<(u64, Durable)>,
     /// Ends the iteration at a batch border.
     recall: Recall,
+    /// Where batches wait that the output doesn't take.
+    waiting: Option<WaitingPlace>,
+}
+
+/// Where batches wait on the disk that the output doesn't take.
+#[derive(Debug)]
+pub(super) struct WaitingPlace {
+    pub(super) queue: WaitingQueue,
+    /// Whether batches go there at once, as the output took nothing in this iteration.
+    pub(super) is_used: bool,
+}
+
+impl WaitingPlace {
+    /// Notes that the output doesn't take a batch, told once an iteration. Gives the error back where that is no reason for
+    /// a batch to wait.
+    pub(super) fn use_after(&mut self, error: ShipError, api: &str, output: &str) -> Result<(), ShipError> {
+        if !error.is_of_output() {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut self.is_used, true) {
+            let cause = error.to_string();
+            tracing::warn!(api, output, cause, "the output doesn't take its batch; what it lacks waits on the disk");
+        }
+        Ok(())
+    }
 }
 
 impl BatchSender {
-    pub(super) fn new(shipper: Shipper, held: Permit, recall: Recall, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(
+        shipper: Shipper,
+        held: Permit,
+        recall: Recall,
+        waiting: Option<WaitingPlace>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let queue = CompressQueue::new(shipper.listener.compression());
         Self {
             shipper,
@@ -53,7 +85,13 @@ impl BatchSender {
             sending: JoinSet::new(),
             remembering: None,
             recall,
+            waiting,
         }
+    }
+
+    /// Where batches wait that the output doesn't take, if they do.
+    pub(super) fn waiting(&mut self) -> Option<&mut WaitingPlace> {
+        self.waiting.as_mut()
     }
 
     /// Puts a batch behind the others.
@@ -109,19 +147,45 @@ impl BatchSender {
             if let Some(sent) = self.sending.join_next().await {
                 let (pieces, done) = sent.map_err(|ended| cant_send(ended.into()))?;
                 self.pieces = pieces;
-                if let Some(done) = done? {
-                    return Ok(done);
+                match (done, &mut self.waiting) {
+                    (Ok(Some(done)), _) => return Ok(done),
+                    (Ok(None), _) => {}
+                    (Err(error), None) => return Err(error),
+                    (Err(error), Some(waiting)) => {
+                        let output = self.shipper.listener.name().as_str();
+                        waiting.use_after(error, &self.shipper.api, output)?;
+                    }
                 }
             }
             if self.pieces.is_empty() {
                 let packed = self.queue.next().await.map_err(cant_compress)?;
                 self.pieces = Pieces::of(packed);
             }
+            let queue = self.waiting.as_ref().filter(|waiting| waiting.is_used).map(|waiting| waiting.queue.clone());
+            if let Some(queue) = queue {
+                return self.keep_waiting(&queue);
+            }
             let (shipper, now, mut pieces) = (self.shipper.clone(), self.now, std::mem::take(&mut self.pieces));
             self.sending.spawn(async move {
                 let done = shipper.ship_next(&mut pieces, now).await;
                 (pieces, done)
             });
+        }
+    }
+
+    /// Has the next piece wait on the disk. It is there afterwards.
+    fn keep_waiting(&mut self, queue: &WaitingQueue) -> Result<DonePiece, ShipError> {
+        let piece = self.pieces.take().unwrap_or_default();
+        queue.push(&piece).map_err(|cause| self.cant_wait(cause))?;
+        let shipped = Shipped { waiting: piece.len() as u64, ..Shipped::default() };
+        Ok(DonePiece { piece, shipped, refused: None })
+    }
+
+    /// Why a batch can't wait on the disk.
+    pub(super) fn cant_wait(&self, cause: std::io::Error) -> ShipError {
+        match cause.kind() {
+            ErrorKind::StorageFull => ShipError::QueueFull { output: self.shipper.listener.name().to_string() },
+            _ => ShipError::Local { what: "a batch that the output doesn't take can't be kept", cause },
         }
     }
 

@@ -51,7 +51,10 @@ impl AnswerFile {
     pub(super) fn keep(&self, text: &str) -> io::Result<()> {
         // Disks are slow, whatever the size.
         beside_the_runtime(usize::MAX, || {
-            let beside = self.0.with_extension("new");
+            // Each has its own: others are kept at the same time.
+            let mut beside = self.0.clone().into_os_string();
+            beside.push(".new");
+            let beside = PathBuf::from(beside);
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&beside)?;
             file.write_all(text.as_bytes())?;

@@ -8,41 +8,46 @@
 mod at_work;
 mod delivery;
 mod intake;
+mod joint;
 mod kept;
+mod lanes;
 mod outcome;
 mod pipeline;
 mod report;
+mod services;
 #[cfg(test)]
 mod simulation;
 mod steps;
+mod telling;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
+pub use lanes::{ApiLanes, LaneRun};
 pub use report::{IterationError, IterationReport};
+pub use services::Services;
 pub use steps::{JobProgress, job_progress};
 
 use crate::counters::Counters;
-use crate::fetch::{FetchError, Fetcher, Gate, Gates, TokenCache, TokenSlot, Waits};
+use crate::fetch::{FetchError, Fetcher, Gate, TokenSlot, Waits};
 use crate::http::ClientError;
-use crate::memory::MemoryBudget;
 use crate::plan::{Auth, Plan};
-use crate::process::stop::{Recall, Stop};
+use crate::process::stop::Recall;
 use crate::record::date;
-use crate::ship::{DeadLetterFile, Listener, Shipper};
-use crate::state::{ApiState, Claim, IterationSummary, Store};
-use crate::status::StatusRegistry;
-use crate::text::humanize;
+use crate::retry;
+use crate::ship::{Listener, Shipper};
+use crate::state::{ApiState, Claim, IterationSummary, SharedLine, shown_lane};
 use crate::transport::Transport;
-use crate::window::{Gap, GapCause, Halving, Window, is_future};
-use delivery::BatchSender;
+use crate::window::Window;
+use delivery::{BatchSender, WaitingPlace};
 use intake::Intake;
+use joint::JointFetch;
 use outcome::{EndedChain, How, Moved};
 use pipeline::{Lane, Pipeline, RefusedBatch};
+use telling::tell_gap;
 use watch::Observed;
 
 /// Beyond two intervals and this, an API was not asked: what surfaced meanwhile says nothing about arrival delay.
@@ -58,57 +63,25 @@ struct Cut {
     moved: Option<Moved>,
 }
 
-/// What iterations share.
-#[derive(Debug)]
-pub struct Services {
-    /// The way to the APIs.
-    pub transport: Transport,
-    /// The way to the listener.
-    pub listener: Arc<Listener>,
-    /// What can't be delivered.
-    pub undelivered: DeadLetterFile,
-    /// The checkpoints, and what was delivered.
-    pub store: Store,
-    /// Ends every wait.
-    pub stop: Stop,
-    /// How the APIs fare, for whoever watches.
-    pub registry: Arc<StatusRegistry>,
-    /// How much of pages, records and batches may be in memory.
-    pub memory: MemoryBudget,
-    /// The access tokens; entries that ask for one in the same words share it.
-    pub tokens: TokenCache,
-    /// Where the entries that ask one host with one login meet.
-    pub gates: Gates,
-    /// The longest wait that an API may ask for within an iteration; a longer one ends it.
-    pub asked_max: Duration,
-}
-
-impl Services {
-    /// The same with other connections.
-    #[must_use]
-    pub fn connected(&self, transport: Transport, listener: Listener) -> Self {
-        Self {
-            transport,
-            listener: Arc::new(listener),
-            undelivered: self.undelivered.clone(),
-            store: self.store.clone(),
-            stop: self.stop.clone(),
-            registry: Arc::clone(&self.registry),
-            memory: self.memory.clone(),
-            tokens: self.tokens.clone(),
-            gates: self.gates.clone(),
-            asked_max: self.asked_max,
-        }
-    }
-}
-
-/// An API between its iterations.
+/// An API and one of its outputs, between its iterations.
 #[derive(Debug)]
 pub struct Api {
     /// What to do.
     pub plan: Arc<Plan>,
     /// The same with what only records tell, as the iteration under way works by it.
     at_work: Arc<Plan>,
+    /// The way to the output.
+    listener: Arc<Listener>,
+    /// Whether the API has other outputs.
+    is_one_of_several: bool,
+    /// How it is called on the status page: the API, and the output where it has others.
+    shown_name: String,
+    /// Whether the output took not all in the last iteration, so that it is asked before anything is fetched for it.
+    is_in_doubt: bool,
+    /// Its part in what the outputs fetch together, in the iteration that is to come.
+    joint: Option<JointFetch>,
+    /// Whether what is odd about the API itself is told, which another output tells else.
+    tells_of_api: bool,
     /// The right to write its state.
     claim: Claim,
     account: ApiState,
@@ -132,10 +105,17 @@ pub struct Api {
 impl Api {
     /// Before its first iteration.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, claim: Claim, account: ApiState) -> Self {
+    pub fn new(plan: Arc<Plan>, listener: Arc<Listener>, claim: Claim, account: ApiState) -> Self {
+        let shown_name = plan.name.clone();
         Self {
             at_work: Arc::clone(&plan),
             plan,
+            listener,
+            is_one_of_several: false,
+            shown_name,
+            is_in_doubt: false,
+            joint: None,
+            tells_of_api: true,
             claim,
             account,
             counters: Arc::default(),
@@ -155,8 +135,9 @@ impl Api {
         self.recall = recall;
     }
 
-    /// Takes a new plan. What is known of the API stays.
-    pub fn work_by(&mut self, plan: Arc<Plan>) {
+    /// Takes a new plan, and perhaps another way to the output. What is known of the API stays.
+    pub fn work_by(&mut self, plan: Arc<Plan>, listener: Arc<Listener>) {
+        self.listener = listener;
         if self.plan.start != plan.start {
             self.has_told_overrule = false;
         }
@@ -164,12 +145,48 @@ impl Api {
         self.transport = None;
     }
 
-    /// What is to be kept of it where it may never come back; all of it, where it holds what isn't kept anywhere else.
-    ///
-    /// # Errors
-    /// That is no error: the API, where it holds a batch that could not be kept in a file yet.
-    pub fn at_rest(self) -> Result<ApiState, Box<Self>> {
-        if self.refused.is_some() { Err(Box::new(self)) } else { Ok(self.account.at_rest()) }
+    /// The name under which its state is kept.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.claim.key()
+    }
+
+    /// How it is called on the status page: the API, and the output where it has others.
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        &self.shown_name
+    }
+
+    /// The way to the output.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.listener
+    }
+
+    /// The name of the output, where the API has others.
+    #[must_use]
+    pub fn output(&self) -> Option<&str> {
+        self.is_one_of_several.then(|| self.listener.name().as_str())
+    }
+
+    /// Whether it ever had an iteration.
+    fn has_begun(&self) -> bool {
+        self.account.first_iteration.is_some()
+    }
+
+    /// Whether it holds a batch that could not be kept in a file yet.
+    fn holds_batch(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// Shares the API's line in the text file with its other outputs, where it has others.
+    fn is_one_of(&mut self, line: Option<Arc<SharedLine>>) {
+        self.is_one_of_several = line.is_some();
+        self.shown_name = match self.output() {
+            Some(_) => shown_lane(&self.plan.name, self.listener.name()),
+            None => self.plan.name.clone(),
+        };
+        self.claim.share(line);
     }
 
     /// What is known of it.
@@ -211,19 +228,37 @@ impl Api {
         let clock = services.transport.clock();
         let begun = clock.instant();
         let mut report = IterationReport::default();
-        for _ in 0..SLICES_MAX {
+        for number in 0..SLICES_MAX {
             let slice_before = self.account.slice_from;
             let passed = TimeDelta::from_std(clock.instant().saturating_duration_since(begun)).unwrap_or_default();
-            let (result, slice) = self.iterate_slice(services, now + passed).await;
+            let own = now + passed;
+            let at = self.joint.as_ref().map_or(own, |joint| joint.seat.slice_begins(number, own));
+            let (result, slice) = self.iterate_slice(services, at).await;
             report.add(&slice);
             let slice_after = self.account.slice_from;
             let has_next = slice_after.is_some() && slice_after != slice_before;
+            let result = self.of_output(result);
             if result.is_err() || !has_next || services.stop.is_requested() {
+                let lacks_output = result.as_ref().is_err_and(IterationError::is_of_output);
+                self.joint.take().iter().for_each(|joint| joint.seat.leave(lacks_output));
                 return (result, report);
             }
             tracing::debug!(api = self.plan.name, records = slice.shipped.records, "a slice of the window is complete");
         }
         (Ok(()), report)
+    }
+
+    /// What an iteration came to, as it says something of the output.
+    fn of_output(&mut self, result: Result<(), IterationError>) -> Result<(), IterationError> {
+        let is_failing = self.listener.outage().is_failing();
+        let result = match result {
+            Err(error) if error.is_recall() && self.recall.is_left_behind() => {
+                Err(IterationError::LeftBehind { is_failing })
+            }
+            other => other,
+        };
+        self.is_in_doubt = self.is_one_of_several && result.as_ref().is_err_and(|error| error.is_of_output());
+        result
     }
 
     /// One slice of the window: all of it, where nothing limits its length.
@@ -246,7 +281,9 @@ impl Api {
                 tracing::info!(api = plan.name, "{words}");
             }
         }
-        let (window, is_wide) = outcome::open(&plan.start, &mut self.account, now, self.counters.clock_behind());
+        let behind = self.counters.clock_behind();
+        let (mut window, is_wide) = outcome::open(&plan.start, &mut self.account, now, behind);
+        self.joint.iter_mut().filter_map(|joint| joint.start.take()).for_each(|start| window.begin_earlier(start));
         self.tell_oddities(&window, now);
         tracing::debug!(api = plan.name, start = date::format(window.start), "iteration begins");
         let (result, mut report) = self.sweep(services, &plan, window, is_wide, now).await;
@@ -330,22 +367,20 @@ impl Api {
         let transport = self.transport.as_ref().unwrap_or(&services.transport);
         let (token, gate) = (&self.token, &self.gate);
         let counters = &*self.counters;
-        let (memory, outage) = (&services.memory, services.listener.outage());
-        let fetcher = Fetcher { transport, plan, waits, token, gate, memory, outage, counters };
-        let shipper = Shipper {
-            listener: Arc::clone(&services.listener),
-            undelivered: services.undelivered.clone(),
-            stop: services.stop.clone(),
-            api: plan.name.clone(),
-            tally: Arc::default(),
-        };
+        let shared = self.joint.as_ref().map(|joint| joint.seat.clone());
+        let own_outage = self.listener.outage();
+        let outage = self.joint.as_ref().map_or(own_outage, |joint| joint.seat.outage());
+        let memory = &services.memory;
+        let fetcher = Fetcher { transport, plan, waits, token, gate, memory, outage, counters, shared };
+        let waiting = self.waiting_place(services);
+        let shipper = self.shipper(services, waiting.is_some());
         let undelivered = Arc::clone(&shipper.tally);
         let remembered = self.claim.remembered(self.account.ledger).await;
-        let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), now);
+        let delivery = BatchSender::new(shipper, services.memory.permit(), self.recall.clone(), waiting, now);
         let chain = outcome::chain(&plan.start, &self.account, now);
         let mut intake = Intake::new(plan.start.goes_by_arrival(), window, chain, remembered);
         intake.observed.skips_known = plan.start.skips_known();
-        let lane = Lane::new(delivery, self.refused.take());
+        let lane = Lane::new(delivery, self.refused.take(), self.is_in_doubt);
         let parts = (&self.claim, &*self.counters);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
         let read = pipeline.pages(&fetcher).await;
@@ -367,6 +402,27 @@ impl Api {
         }
         let ended = self.conclude(read, &ended, &observed, report.pages, now);
         (ended.map_err(|cut| *cut), report)
+    }
+
+    /// What ships an iteration's batches.
+    fn shipper(&self, services: &Services, may_wait: bool) -> Shipper {
+        Shipper {
+            listener: Arc::clone(&self.listener),
+            undelivered: services.undelivered.clone(),
+            stop: services.stop.clone(),
+            api: self.plan.name.clone(),
+            tally: Arc::default(),
+            retries: if may_wait { retry::LISTENER_ONCE } else { retry::LISTENER },
+        }
+    }
+
+    /// Where what the output doesn't take waits on the disk, where the API wouldn't give it again.
+    fn waiting_place(&self, services: &Services) -> Option<WaitingPlace> {
+        let is_needed = self.plan.keeps_position();
+        let queue = services.waiting.queue(self.listener.name(), &self.plan.name).filter(|_| is_needed)?;
+        // Where the API has one output only it is that which holds it up; but what waits since there were others is shipped.
+        let has_place = self.is_one_of_several || !queue.is_empty().unwrap_or(true);
+        has_place.then_some(WaitingPlace { queue, is_used: false })
     }
 
     /// Notes how an iteration ended. Gives the checkpoint after it, and since when everything is remembered.
@@ -411,64 +467,20 @@ impl Api {
     /// Notes what a complete iteration fetched, and what was not right about it.
     fn note_sweep(&mut self, ended: &EndedChain, observed: &Observed, now: DateTime<Utc>) {
         let api = self.plan.name.as_str();
-        if let Some(last) = self.account.last_complete.filter(|_| !self.was_looked_at(now)) {
+        if let Some(last) = self.account.last_complete.filter(|_| self.tells_of_api && !self.was_looked_at(now)) {
             let since = date::format(last.at);
             tracing::info!(api, since, "everything since the last complete iteration has been swept");
         }
-        for anomaly in watch::judge(&mut self.account, observed, now) {
+        for anomaly in watch::judge(&mut self.account, observed, now).into_iter().filter(|_| self.tells_of_api) {
             tracing::warn!(api, "{}", anomaly.hint());
         }
         if let Some(gap) = outcome::cover(&self.at_work.start, &mut self.account, ended, observed, now) {
-            tell_gap(api, &gap);
+            if self.tells_of_api {
+                tell_gap(api, &gap);
+            }
             if gap.cause.is_loss() {
                 self.counters.add_gap();
             }
-        }
-    }
-
-    /// Tells that a window is asked in shorter parts than before.
-    fn tell_halving(&self, before: Option<Halving>) {
-        if let Some(halving) = self.account.halving.filter(|_| self.account.halving != before) {
-            let longest = humanize::span(halving.longest());
-            tracing::warn!(
-                api = self.plan.name,
-                longest,
-                "iterations come no further in this window, so it is asked in halves; they grow again behind what fails"
-            );
-        }
-    }
-
-    /// Tells once what may surprise whoever wrote the config or edited the checkpoints.
-    fn tell_oddities(&mut self, window: &Window, now: DateTime<Utc>) {
-        let (api, checkpoint) = (self.plan.name.as_str(), self.checkpoint().map(date::format).unwrap_or_default());
-        if window.overrules_config && !std::mem::replace(&mut self.has_told_overrule, true) {
-            tracing::info!(
-                api,
-                checkpoint,
-                "the checkpoint is later than the start date in the filters and counts; to start over, stop, delete the \
-                 API's line in last_start_dates.txt, and start again"
-            );
-        }
-        let is_ahead = self.checkpoint().is_some_and(|checkpoint| is_future(checkpoint, now));
-        if is_ahead && !std::mem::replace(&mut self.has_told_future, true) {
-            tracing::warn!(
-                api,
-                checkpoint,
-                "the checkpoint lies in the future, and nothing before it is shipped; stop, correct the API's line in \
-                 last_start_dates.txt, and start again"
-            );
-        }
-    }
-}
-
-fn tell_gap(api: &str, gap: &Gap) {
-    let (from, until) = (date::format(gap.from), date::format(gap.until));
-    let why = gap.cause.words();
-    match gap.cause {
-        GapCause::OutOfReach => tracing::warn!(api, from, until, why, "a gap: what lies between can't be fetched"),
-        GapCause::ListMovedOn | GapCause::PositionRefused => tracing::warn!(api, from, until, why, "a possible gap"),
-        GapCause::Filter | GapCause::Moved => {
-            tracing::info!(api, from, until, why, "a gap: what lies between is left out")
         }
     }
 }

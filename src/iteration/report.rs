@@ -43,6 +43,7 @@ impl IterationReport {
         self.shipped.records += slice.shipped.records;
         self.shipped.bytes += slice.shipped.bytes;
         self.shipped.set_aside += slice.shipped.set_aside;
+        self.shipped.waiting += slice.shipped.waiting;
         self.pages += slice.pages;
         self.known += slice.known;
         self.older += slice.older;
@@ -188,6 +189,14 @@ pub enum IterationError {
         /// What its answer says, scrubbed.
         found: String,
     },
+    /// The iterations of the API's other outputs are over, and this one was ended before its end.
+    #[error(
+        "the output {}; the API's other outputs have what they need, so its iteration was ended early", left_behind(*.is_failing)
+    )]
+    LeftBehind {
+        /// Whether the output takes nothing; else it is only slower.
+        is_failing: bool,
+    },
     /// A batch could not be delivered.
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -274,6 +283,9 @@ impl IterationError {
             Self::JobLate { .. } => {
                 "the next iteration starts another one; ask for less at once, by settings.max_window, or compare `until` with the answer"
             }
+            Self::LeftBehind { .. } => {
+                "nothing, if it passes: the output gets what it lacks later; else look at its listener"
+            }
             Self::Ship(error) => error.hint(),
             Self::State(_) | Self::Kept(_) => "make room on the disk, or fix the permissions of the config's directory",
             Self::Memory(_) => "restart the fetcher",
@@ -302,6 +314,7 @@ impl IterationError {
             Self::Entry { cause, .. } => cause.anchor(),
             Self::JobFailed { .. } => "job-failed",
             Self::JobLate { .. } => "job-late",
+            Self::LeftBehind { .. } => "output-behind",
             Self::Ship(error) => error.anchor(),
             Self::State(_) | Self::Kept(_) => "disk-full",
             Self::Memory(_) => "delivered-unknown",
@@ -312,7 +325,7 @@ impl IterationError {
     pub(super) fn voids_progress(&self) -> bool {
         match self {
             Self::StaleLink { .. } | Self::RefusedStart { .. } | Self::Circle { .. } | Self::NextLink { .. } => true,
-            Self::Fetch { cause: FetchError::Lost(_), .. } => true,
+            Self::Fetch { cause: FetchError::Lost(_) | FetchError::Behind, .. } => true,
             Self::Fetch { cause, .. } => cause.status().is_some_and(is_refusal),
             _ => false,
         }
@@ -323,7 +336,7 @@ impl IterationError {
         match self {
             Self::Fetch { cause, .. } => cause.status().is_some(),
             Self::Entry { cause, .. } => cause.is_answer(),
-            Self::Ship(_) | Self::State(_) | Self::Kept(_) | Self::Memory(_) => false,
+            Self::Ship(_) | Self::LeftBehind { .. } | Self::State(_) | Self::Kept(_) | Self::Memory(_) => false,
             _ => true,
         }
     }
@@ -365,11 +378,24 @@ impl IterationError {
         matches!(self, Self::Fetch { cause: FetchError::Recalled, .. } | Self::Ship(ShipError::Recalled))
     }
 
+    /// Whether the output took not all.
+    pub(super) fn is_of_output(&self) -> bool {
+        match self {
+            Self::Ship(error) => error.is_of_output(),
+            Self::LeftBehind { is_failing } => *is_failing,
+            _ => false,
+        }
+    }
+
     /// Whether it is only that the process stops.
     #[must_use]
     pub fn is_stop(&self) -> bool {
         matches!(self, Self::Fetch { cause: FetchError::Stopped, .. } | Self::Ship(ShipError::Stopped))
     }
+}
+
+fn left_behind(is_failing: bool) -> &'static str {
+    if is_failing { "does not take its batch" } else { "is slow" }
 }
 
 /// How many entries failed besides the one that is named.

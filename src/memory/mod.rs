@@ -193,6 +193,12 @@ impl Drop for PermitWait<'_> {
 }
 
 impl Permit {
+    /// The budget that it is part of.
+    #[must_use]
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
     /// How many bytes it has.
     #[must_use]
     pub fn bytes(&self) -> u64 {

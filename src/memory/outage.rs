@@ -69,6 +69,12 @@ impl Outage {
         }
     }
 
+    /// Whether a delivery failed since the output took something.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.state().failed > 0
+    }
+
     /// Returns when a page may be read for the output: at once, unless it is down; then once in [`TRIAL_EVERY`] for one of
     /// all who wait.
     pub async fn turn(&self) {

@@ -64,7 +64,7 @@ pub async fn examine(transport: &Transport, plan: &Plan, tokens: &TokenCache, no
     let scope = Scope { start, end: Some(end), now, position: &position, entry: None, proof: ProofScope::None };
     let answer = match page_once(transport, plan, &access, PageOnce { template: &plan.request, scope }).await {
         Ok((answer, call)) => {
-            report.well("answer", &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
+            report.well("answer", &answered(&call, Some(answer.text().map_or(0, str::len))));
             answer
         }
         Err(refused) => {
@@ -98,7 +98,7 @@ impl Asked<'_> {
     }
 
     async fn look_at(&self, answer: &Answer, report: &mut ProbeReport) {
-        let Some(text) = &answer.text else {
+        let Some(text) = answer.text() else {
             return report.well("data", &format!("no content, so no records since {}", date::format(self.from)));
         };
         if answer.was_lossy {
@@ -358,8 +358,8 @@ async fn again(
 ) -> Result<Vec<Option<DateTime<Utc>>>, Again> {
     let fetched = page_once(transport, plan, access, page).await;
     let (answer, _) = fetched.map_err(Again::Refused)?;
-    let Some(text) = answer.text else { return Ok(Vec::new()) };
-    let root = RawJson::parse(&text).map_err(|error| Again::Unreadable(not_json(&text, &error)))?;
+    let Some(text) = answer.text() else { return Ok(Vec::new()) };
+    let root = RawJson::parse(text).map_err(|error| Again::Unreadable(not_json(text, &error)))?;
     let records = records(root, &plan.paths).map_err(|error| Again::Unreadable(error.to_string()))?;
     Ok(records.iter().map(|record| record.date).collect())
 }

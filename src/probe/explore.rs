@@ -95,7 +95,7 @@ pub async fn explore(transport: &Transport, target: &ProbeTarget, now: DateTime<
         FirstPageError::Given(what) => NoProposal::Given(what),
         FirstPageError::Refused(refused) => failed(*refused),
     })?;
-    let text = answer.text.as_deref();
+    let text = answer.text();
     let text = text.ok_or_else(|| NoProposal::Answer("the answer has no content to make a config of".to_owned()))?;
     let root = RawJson::parse(text)
         .map_err(|error| NoProposal::Answer(access.redactor.redact(&in_flags(&not_json(text, &error), target))))?;

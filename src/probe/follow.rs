@@ -98,7 +98,7 @@ impl Asking<'_> {
         let scope = Scope { start, end, now, position: &position, entry: None, proof: ProofScope::None };
         let page = PageOnce { template: &template, scope };
         let text = match page_once(self.transport, &plan, self.access, page).await {
-            Ok((answer, _)) => answer.text.unwrap_or_default(),
+            Ok((answer, _)) => answer.text().unwrap_or_default().to_owned(),
             Err(refused) => {
                 let status = match refused.error {
                     FetchError::Status { status, .. } => Some(status),

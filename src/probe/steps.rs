@@ -14,7 +14,7 @@ impl Asked<'_> {
     /// Asks each step of the plan about the first entry that the answer before lists.
     pub(super) async fn ask_steps(&self, first: &Answer, report: &mut ProbeReport) {
         let Self { transport, plan, access, now, from: start } = *self;
-        let (mut text, mut paths) = (first.text.clone(), &plan.paths);
+        let (mut text, mut paths) = (first.text().map(str::to_owned), &plan.paths);
         for (number, step) in (1..).zip(&plan.steps) {
             let label = format!("step {number}");
             let entry = text.as_deref().and_then(|text| first_entry(text, paths, &step.plan));
@@ -27,8 +27,8 @@ impl Asked<'_> {
             let request = PageOnce { template: &step.plan.request, scope };
             match page_once(transport, &step.plan, access, request).await {
                 Ok((answer, call)) => {
-                    report.well(&label, &answered(&call, Some(answer.text.as_deref().map_or(0, str::len))));
-                    text = answer.text;
+                    report.well(&label, &answered(&call, Some(answer.text().map_or(0, str::len))));
+                    text = answer.text().map(str::to_owned);
                 }
                 Err(refused) => return report.refused(&label, &refused, &plan.auth),
             }

@@ -57,6 +57,8 @@ enum Urgency {
     Waits,
     /// At the next batch border.
     Now,
+    /// The same, as the iterations of the other outputs are over.
+    Behind,
 }
 
 /// Tells one API's iteration that it is called back: no wait lasts, what is under way goes on. Cheap to clone.
@@ -80,6 +82,11 @@ impl RecallTrigger {
     pub fn halt(&self) {
         self.0.send_replace(Urgency::Now);
     }
+
+    /// The same, as those of the other outputs are over.
+    pub fn leave_behind(&self) {
+        self.0.send_if_modified(|call| std::mem::replace(call, Urgency::Behind.max(*call)) < Urgency::Behind);
+    }
 }
 
 impl Recall {
@@ -98,7 +105,13 @@ impl Recall {
     /// Whether the iteration is to end at the next batch border.
     #[must_use]
     pub fn is_halted(&self) -> bool {
-        *self.0.borrow() == Urgency::Now
+        *self.0.borrow() >= Urgency::Now
+    }
+
+    /// Whether it is to end as the iterations of the other outputs are over.
+    #[must_use]
+    pub fn is_left_behind(&self) -> bool {
+        *self.0.borrow() == Urgency::Behind
     }
 
     /// Returns when the iteration is to end at the next batch border.

@@ -34,6 +34,8 @@ pub struct KeptLine<'l> {
     pub place: Fingerprint,
     /// When it was kept, as it is written there.
     pub time: String,
+    /// The output that didn't get it.
+    pub output: String,
     /// The API that it is of.
     pub api: String,
     /// Why it could not be delivered.
@@ -54,6 +56,7 @@ impl<'l> KeptLine<'l> {
         Some(Self {
             place: Fingerprint::of(&[&number.to_le_bytes()]),
             time: text("time")?,
+            output: text("output").unwrap_or_default(),
             api: text("api")?,
             reason: text("reason")?,
             taken: if text("taken").as_deref() == Some("in part") { MayHaveRecord::InPart } else { MayHaveRecord::No },

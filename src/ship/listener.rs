@@ -11,16 +11,14 @@ use super::acceptance::{Acceptance, BatchRefusal, Meaning, meaning};
 use super::gzip::CompressionPool;
 use super::sink::BatchSink;
 use super::standing::{Foreign, Permission, Reachability};
+use super::waiting::OUTPUT_BYTES_MAX;
 use crate::http::{cause, unreachable_advice, whole_body};
 use crate::memory::Outage;
-use crate::plan::{self, Acknowledge};
+use crate::plan::{self, Acknowledge, Inputs, OutputName};
 use crate::process::stop::{Stop, Waited};
-use crate::retry::{self, AttemptOutcome, Attempts, Verdict, until_done};
+use crate::retry::{self, AttemptOutcome, Attempts, Policy, Verdict, until_done};
 use crate::template::query::encode_component;
 use crate::text::{Redactor, Secret};
-
-/// The name of the one output that there is.
-const NAME: &str = "logzio";
 
 /// Why a batch wasn't delivered. The checkpoint stays where it is.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +67,12 @@ pub enum ShipError {
         /// What it says, scrubbed.
         error_body: String,
     },
+    /// There is no more room on the disk for what the output doesn't take.
+    #[error("{} MiB of batches wait on the disk for the output {output}, as much as may, so the API isn't asked", OUTPUT_BYTES_MAX >> 20)]
+    QueueFull {
+        /// Its name.
+        output: String,
+    },
     /// A batch can't be compressed, or a record can't be set aside.
     #[error("{what}: {cause}")]
     Local {
@@ -102,6 +106,9 @@ impl ShipError {
                 "nothing, if it passes: what isn't delivered is sent again; else ask the listener's owner"
             }
             Self::Status { .. } => "check logzio.url: what answers there may not be the listener",
+            Self::QueueFull { .. } => {
+                "look at the output's listener: what waits is shipped as soon as it takes anything"
+            }
             Self::Local { .. } => "make room on the disk, or fix the permissions of the config's directory",
             Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
             Self::Stopped => "nothing; the next start goes on from the checkpoint",
@@ -110,6 +117,12 @@ impl ShipError {
 }
 
 impl ShipError {
+    /// Whether the output took not all, and it may be otherwise another time.
+    #[must_use]
+    pub fn is_of_output(&self) -> bool {
+        !matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. })
+    }
+
     /// The anchor of its entry in docs/troubleshooting.md.
     #[must_use]
     pub fn anchor(&self) -> &'static str {
@@ -118,6 +131,7 @@ impl ShipError {
             Self::Token { .. } => "token-refused",
             Self::Foreign { .. } => "listener-foreign-answer",
             Self::Status { .. } => "listener-status",
+            Self::QueueFull { .. } => "output-queue-full",
             Self::Local { .. } => "disk-full",
             Self::Recalled => "recalled",
             Self::Stopped => "stopped",
@@ -128,6 +142,8 @@ impl ShipError {
 /// The way to the listener.
 #[derive(Debug)]
 pub struct Listener {
+    name: OutputName,
+    inputs: Inputs,
     way: ListenerWay,
     /// With the token in its query.
     url: Secret,
@@ -157,6 +173,12 @@ impl Listener {
         Self::by(ListenerWay::Http(client), listener)
     }
 
+    /// To each of several listeners of the config.
+    #[must_use]
+    pub fn all(client: &Client, listeners: &[plan::Output]) -> Vec<Arc<Self>> {
+        listeners.iter().map(|listener| Arc::new(Self::new(client.clone(), listener))).collect()
+    }
+
     /// In the place of a listener, something in this process that takes everything; no socket is opened.
     #[must_use]
     pub fn into_sink(sink: Arc<BatchSink>, listener: &plan::Output) -> Self {
@@ -166,6 +188,8 @@ impl Listener {
     fn by(way: ListenerWay, listener: &plan::Output) -> Self {
         let base = listener.url.as_str().trim_end_matches('/');
         Self {
+            name: listener.name.clone(),
+            inputs: listener.inputs.clone(),
             way,
             url: Secret::new(format!("{base}/?token={}", encode_component(listener.token.expose()))),
             shown_url: listener.redactor.url(&listener.url),
@@ -183,10 +207,16 @@ impl Listener {
         &self.outage
     }
 
-    /// Its name where several are told apart, in `undelivered.ndjson`.
+    /// The name of its output.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        NAME
+    pub fn name(&self) -> &OutputName {
+        &self.name
+    }
+
+    /// Whether it gets the records of an API.
+    #[must_use]
+    pub fn takes(&self, api: &str) -> bool {
+        self.inputs.has(api)
     }
 
     /// Sends an empty request, once, to see whether a listener is there and takes the token.
@@ -206,6 +236,16 @@ impl Listener {
             Acceptance::TooLarge => Err(self.status_error(status, "")),
             Acceptance::Refused(refusal) => Err(self.refused(&refusal)),
         }
+    }
+
+    /// Asks by an empty request whether it takes anything again.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) async fn ask_again(&self) -> Result<(), ShipError> {
+        self.check().await?;
+        self.outage.end();
+        Ok(())
     }
 
     /// Whether nobody has answered there yet.
@@ -253,8 +293,14 @@ impl Listener {
     }
 
     /// Sends a compressed batch, again and again where that may help.
-    pub(super) async fn deliver(&self, body: &Bytes, stop: &Stop, api: &str) -> Result<Acceptance, ShipError> {
-        until_done(retry::LISTENER, BatchAttempts { listener: self, body, stop, api }).await
+    pub(super) async fn deliver(
+        &self,
+        body: &Bytes,
+        stop: &Stop,
+        api: &str,
+        retries: Policy,
+    ) -> Result<Acceptance, ShipError> {
+        until_done(retries, BatchAttempts { listener: self, body, stop, api }).await
     }
 
     async fn post(&self, body: &Bytes) -> Result<Acceptance, SendError> {
@@ -411,6 +457,8 @@ mod tests {
             }
         });
         let listener = plan::Output {
+            name: OutputName::default(),
+            inputs: Inputs::All,
             url: Url::parse(&url).expect("a URL"),
             token: Secret::new("token"),
             acknowledge: Acknowledge::Listener,

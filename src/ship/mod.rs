@@ -16,6 +16,7 @@ mod sink;
 mod standing;
 mod tally;
 mod undelivered;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -31,9 +32,11 @@ pub use sink::BatchSink;
 pub use standing::{ACKNOWLEDGED_RECENTLY, ASK_EVERY};
 pub use tally::Tally;
 pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason, FILE_NAME as UNDELIVERED_FILE_NAME};
+pub use waiting::{OUTPUT_BYTES_MAX, WaitingBatches, WaitingQueue};
 
 use crate::process::stop::Stop;
 use crate::record::RecordKey;
+use crate::retry::Policy;
 use acceptance::{Acceptance, BatchRefusal, ListenerCounts};
 use pieces::{BatchPiece, PieceStep};
 
@@ -50,6 +53,8 @@ pub struct Shipper {
     pub api: String,
     /// What of this iteration went to `undelivered.ndjson`.
     pub tally: Arc<Tally>,
+    /// How often and how long a batch is tried.
+    pub retries: Policy,
 }
 
 /// What became of a batch's records.
@@ -61,6 +66,8 @@ pub struct Shipped {
     pub bytes: u64,
     /// Records that can't be delivered; they are in `undelivered.ndjson`.
     pub set_aside: u64,
+    /// Records that wait on the disk until the output takes them.
+    pub waiting: u64,
 }
 
 /// A piece of a batch that is done: it must not be sent again.
@@ -75,16 +82,21 @@ pub struct DonePiece {
 }
 
 impl Shipper {
-    /// Makes sure that nobody but a listener is known to answer at the output, before anything is fetched for it.
+    /// Makes sure that nobody but a listener is known to answer at the output, before anything is fetched for it. One that is
+    /// in doubt is asked by an empty request.
     ///
     /// # Errors
-    /// [`ShipError::Foreign`], or [`ShipError::Stopped`].
-    pub async fn require_listener(&self) -> Result<(), ShipError> {
-        self.stop.until_end(self.listener.require_listener()).await.unwrap_or(Err(ShipError::Stopped))
+    /// [`ShipError::Foreign`], or [`ShipError::Stopped`]; where it is in doubt any other one.
+    pub async fn require_listener(&self, is_in_doubt: bool) -> Result<(), ShipError> {
+        let asked = async {
+            self.listener.require_listener().await?;
+            if is_in_doubt { self.listener.ask_again().await } else { Ok(()) }
+        };
+        self.stop.until_end(asked).await.unwrap_or(Err(ShipError::Stopped))
     }
 
     /// Delivers the next piece: the last of `pieces`, or a part of it where the listener wants less at a time or refuses a
-    /// record. Gives nothing where no piece is left.
+    /// record. Gives nothing where no piece is left. What could not be delivered stays among them.
     ///
     /// # Errors
     /// [`ShipError`], where the piece could not be delivered.
@@ -99,10 +111,17 @@ impl Shipper {
                 None => self.listener.compression().pack(batch).await.map_err(cant_compress)?,
             };
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
-            let (shipped, refused) = match self.listener.deliver(&body, &self.stop, &self.api).await? {
+            let answered = match self.listener.deliver(&body, &self.stop, &self.api, self.retries).await {
+                Ok(answered) => answered,
+                Err(error) => {
+                    pieces.put_back(piece);
+                    return Err(error);
+                }
+            };
+            let (shipped, refused) = match answered {
                 Acceptance::All => {
                     pieces.acknowledge();
-                    (Shipped { records, bytes, set_aside: 0 }, None)
+                    (Shipped { records, bytes, ..Shipped::default() }, None)
                 }
                 Acceptance::Partial(counts) => {
                     pieces.acknowledge();
@@ -110,7 +129,7 @@ impl Shipper {
                     let taken = counts.successful_lines.min(records);
                     // The whole batch is kept, as nobody knows which lines those are.
                     let set_aside = if refused.is_some() { (records - taken).max(1) } else { 0 };
-                    (Shipped { records: taken, bytes, set_aside }, refused)
+                    (Shipped { records: taken, bytes, set_aside, ..Shipped::default() }, refused)
                 }
                 Acceptance::TooLarge if piece.len() == 1 => {
                     return self.set_aside(piece, now, "the listener says that it is too large").await.map(Some);
@@ -153,8 +172,14 @@ impl Shipper {
             }
         };
         match self.stop.until_end(asked).await {
-            None => return Err(ShipError::Stopped),
-            Some(false) => return Err(self.listener.refused(refusal)),
+            None => {
+                pieces.put_back(piece);
+                return Err(ShipError::Stopped);
+            }
+            Some(false) => {
+                pieces.put_back(piece);
+                return Err(self.listener.refused(refusal));
+            }
             Some(true) if step == PieceStep::Doubt => pieces.trust(),
             Some(true) => {}
         }
@@ -164,7 +189,7 @@ impl Shipper {
     /// Sets a record aside that the listener never takes.
     async fn set_aside(&self, piece: Batch, now: DateTime<Utc>, reason: &str) -> Result<DonePiece, ShipError> {
         self.write(now, reason, false, piece.lines()).await?;
-        Ok(DonePiece { piece, shipped: Shipped { records: 0, bytes: 0, set_aside: 1 }, refused: None })
+        Ok(DonePiece { piece, shipped: Shipped { set_aside: 1, ..Shipped::default() }, refused: None })
     }
 
     /// Sets a record aside whose line is too long for the listener.
@@ -210,7 +235,8 @@ impl Shipper {
         is_taken_in_part: bool,
         lines: impl Iterator<Item = (&'l [u8], RecordKey)>,
     ) -> Result<(), ShipError> {
-        let cause = DeadLetterReason { output: self.listener.name(), api: &self.api, time, reason, is_taken_in_part };
+        let cause =
+            DeadLetterReason { output: self.listener.name().as_str(), api: &self.api, time, reason, is_taken_in_part };
         let kept = self.undelivered.keep(cause, lines).await;
         let kept =
             kept.map_err(|cause| ShipError::Local { what: "a record can't be kept in undelivered.ndjson", cause })?;

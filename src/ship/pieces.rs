@@ -79,6 +79,16 @@ impl Pieces {
         self.rest.pop()
     }
 
+    /// Puts a piece back that could not be sent; its turn is next.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        self.rest.push(BatchPiece { batch, body: None });
+    }
+
+    /// Takes the piece out whose turn it is, to be kept elsewhere.
+    pub fn take(&mut self) -> Option<Batch> {
+        self.rest.pop().map(|piece| piece.batch)
+    }
+
     /// Sends a piece's halves next, the first one first.
     pub(super) fn halve(&mut self, batch: Batch) {
         self.rest.extend(parts(batch.len() / 2, batch));

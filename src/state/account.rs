@@ -236,6 +236,18 @@ impl ApiState {
         }
     }
 
+    /// The same checkpoint and cursor for another output, and nothing else of what is known.
+    #[must_use]
+    pub fn for_another_output(&self) -> Self {
+        Self {
+            checkpoint: self.checkpoint,
+            captured: self.captured.clone(),
+            captured_since: self.captured_since,
+            written_values: self.written_values.clone(),
+            ..Self::blank()
+        }
+    }
+
     /// What an API needs that comes back, without what is only shown. Kept for every API that ever ended.
     #[must_use]
     pub fn at_rest(self) -> Self {

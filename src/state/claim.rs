@@ -1,15 +1,16 @@
 //! Where state is kept, and the right to write that of one API. The kinds of stores are told apart here, and nowhere else.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::lane_key::lane_key;
+use super::line::SharedLine;
 use super::writer::Commit;
-use super::{ApiState, Changed, Durable, LedgerId, StateDir, StateOrder, StateReply};
-use crate::plan::Plan;
+use super::{ApiState, Changed, Configured, Durable, LedgerId, StateDir, StateOrder, StateReply};
+use crate::plan::{OutputName, Plan};
 use crate::record::RecordKey;
 
 /// What outlives the process.
@@ -19,24 +20,27 @@ pub enum Store {
     Local(Arc<StateDir>),
 }
 
-/// The right to write the state of one API. The lock of the directory stands behind it, so it holds as long as the process.
+/// The right to write the state of one API and one of its outputs. The lock of the directory stands behind it, so it holds
+/// as long as the process.
 #[derive(Debug)]
 pub struct Claim {
-    api: Box<str>,
+    key: Box<str>,
     store: Store,
+    /// The API's line in the text file, where other outputs have a part in it.
+    line: Option<Arc<SharedLine>>,
 }
 
 impl Store {
-    /// Claims an API.
+    /// Claims an API for one of its outputs.
     #[must_use]
-    pub fn claim(&self, api: &str) -> Claim {
+    pub fn claim(&self, api: &str, output: &OutputName) -> Claim {
         match self {
-            Self::Local(_) => Claim { api: api.into(), store: self.clone() },
+            Self::Local(_) => Claim { key: lane_key(api, output).into(), store: self.clone(), line: None },
         }
     }
 
     /// Forgets the accounts of APIs that have not been in the config for long. Their lines in the text file stay.
-    pub async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
+    pub async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) {
         match self {
             Self::Local(directory) => directory.forget_unused(configured, now).await,
         }
@@ -68,6 +72,17 @@ impl Store {
 }
 
 impl Claim {
+    /// The name under which the state is kept.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Shares the API's line in the text file with its other outputs, or no longer does.
+    pub fn share(&mut self, line: Option<Arc<SharedLine>>) {
+        self.line = line;
+    }
+
     /// The directory beside the config, for what is kept there as a file of its own.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -105,7 +120,7 @@ impl Claim {
     /// The same, with an account that is saved at the same time.
     pub async fn remember_with(&self, account: ApiState, identities: Vec<RecordKey>) -> Durable {
         match &self.store {
-            Store::Local(directory) => directory.writer.remember_with(&self.api, account, identities).await,
+            Store::Local(directory) => directory.writer.remember_with(&self.key, account, identities).await,
         }
     }
 
@@ -119,14 +134,14 @@ impl Claim {
     /// Saves an account whose checkpoint doesn't move.
     pub async fn save(&self, account: ApiState) {
         match &self.store {
-            Store::Local(directory) => directory.writer.save(&self.api, account).await,
+            Store::Local(directory) => directory.writer.save(&self.key, account).await,
         }
     }
 
     /// Begins to save an account whose checkpoint doesn't move.
     pub async fn save_soon(&self, account: ApiState) -> Durable {
         match &self.store {
-            Store::Local(directory) => directory.writer.save_soon(&self.api, account).await,
+            Store::Local(directory) => directory.writer.save_soon(&self.key, account).await,
         }
     }
 
@@ -141,7 +156,8 @@ impl Claim {
         checkpoint: Option<DateTime<Utc>>,
         remembered_since: DateTime<Utc>,
     ) -> io::Result<ApiState> {
-        let commit = Commit { name: self.api.to_string(), account, checkpoint, remembered_since };
+        let (name, line) = (self.key.to_string(), self.line.clone());
+        let commit = Commit { name, account, checkpoint, remembered_since, line };
         match &self.store {
             Store::Local(directory) => directory.writer.commit(commit).await,
         }

@@ -1,5 +1,7 @@
 //! What the user did to an API's line in the text file since the fetcher wrote it, and what comes of it. Pure.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::account::ApiState;
@@ -61,6 +63,13 @@ impl ApiState {
         self.written_values = written.values.clone();
     }
 
+    /// The same where several outputs have a part in the line: it may be the checkpoint that was about to be written.
+    pub fn take_over_where_announced(&mut self, written: &Checkpoint) {
+        if written.date.is_some() && written.date == self.prepared_checkpoint {
+            (self.checkpoint, self.prepared_checkpoint) = (written.date, None);
+        }
+    }
+
     /// What comes of an edit of the text file.
     #[must_use]
     pub fn edited(&self, edit: Edit, written: &Checkpoint, now: DateTime<Utc>) -> Self {
@@ -79,6 +88,36 @@ impl ApiState {
         after.written_values = written.values.clone();
         after
     }
+}
+
+/// How the user's line of an API differs from what the fetcher wrote, where several outputs have a part in it: for each
+/// state that changes, by its key. The line is the earliest of their checkpoints, so it is the fetcher's own where one of
+/// them has it. A date before all of them takes all back to it; a later one takes those on that are not so far.
+#[must_use]
+pub(super) fn of_lanes(states: &BTreeMap<String, ApiState>, written: &Checkpoint) -> BTreeMap<String, Edit> {
+    let of_all = |edit: Edit| states.keys().map(|key| (key.clone(), edit)).collect();
+    let is_known = |state: &ApiState| state.checkpoint.is_some() || !state.captured.is_empty();
+    let Some(date) = written.date else {
+        let is_own = states.values().any(|state| state.checkpoint.is_none() && state.cursor_edit(written).is_none());
+        let has_own = if written.values.is_empty() { !states.values().any(is_known) } else { is_own };
+        return if has_own { BTreeMap::new() } else { of_all(Edit::Back) };
+    };
+    let has_date = |state: &&ApiState| [state.checkpoint, state.prepared_checkpoint].contains(&Some(date));
+    if states.values().any(|state| has_date(&state)) {
+        let is_own = states.values().any(|state| state.is_own_cursor(written));
+        return match written.values.is_empty() {
+            _ if is_own => BTreeMap::new(),
+            false => of_all(Edit::Cursor),
+            true => of_all(Edit::NoCursor),
+        };
+    }
+    let earliest = states.values().filter_map(|state| state.checkpoint).min();
+    let edit = |state: &ApiState| match earliest {
+        Some(earliest) if date < earliest => Some(Edit::Back),
+        Some(_) => Some(Edit::On).filter(|_| state.checkpoint.is_some_and(|checkpoint| checkpoint < date)),
+        None => Some(Edit::On),
+    };
+    states.iter().filter_map(|(key, state)| Some((key.clone(), edit(state)?))).collect()
 }
 
 #[cfg(test)]
@@ -169,6 +208,33 @@ mod tests {
         // Of a version that kept the cursor in the store alone.
         let old = ApiState { written_values: CapturedValues::default(), checkpoint: at("2024-05-02"), ..before };
         assert_eq!(old.edit(&Checkpoint::new(at("2024-05-02"), None)), None);
+    }
+
+    /// What is made of a line where two outputs are at the 2nd and the 4th, the second of them perhaps about to be further.
+    fn of_two(second: (&str, &str), written: &str) -> Vec<(String, Edit)> {
+        let state = |checkpoint: &str, prepared: &str| ApiState {
+            checkpoint: at(checkpoint),
+            prepared_checkpoint: at(prepared),
+            ..ApiState::default()
+        };
+        let states = [("a".to_owned(), state("2024-05-02", "")), ("b".to_owned(), state(second.0, second.1))];
+        of_lanes(&states.into(), &Checkpoint::new(at(written), None)).into_iter().collect()
+    }
+
+    #[test]
+    fn the_line_of_several_outputs_is_own_where_one_of_them_has_it_and_else_moves_those_that_it_must() {
+        let (back, on) = (|key: &str| (key.to_owned(), Edit::Back), |key: &str| (key.to_owned(), Edit::On));
+        let later = ("2024-05-04", "");
+        for own in ["2024-05-02", "2024-05-04"] {
+            assert_eq!(of_two(later, own), [], "{own}");
+        }
+        assert_eq!(of_two(("2024-05-04", "2024-05-05"), "2024-05-05"), [], "a crash before it was noted");
+        assert_eq!(of_two(later, "2024-05-01"), [back("a"), back("b")]);
+        assert_eq!(of_two(later, ""), [back("a"), back("b")], "the line is gone");
+        assert_eq!(of_two(later, "2024-05-03"), [on("a")], "the other one is further");
+        assert_eq!(of_two(later, "2024-05-06"), [on("a"), on("b")]);
+        assert_eq!(of_two(("", ""), "2024-05-02"), [], "a new output has no checkpoint yet");
+        assert_eq!(of_two(("", ""), "2024-05-03"), [on("a")], "and begins at a start of its own");
     }
 
     #[test]

@@ -24,11 +24,15 @@ mod account;
 mod checkpoint_text;
 mod checkpoints;
 mod claim;
+mod configured;
 mod credentials;
 mod delivered;
 mod edit;
 mod in_place;
+mod lane_key;
+mod line;
 mod lock;
+mod obey;
 mod order;
 mod position;
 mod pulse;
@@ -39,7 +43,7 @@ mod unsaved;
 mod words;
 mod writer;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -53,8 +57,11 @@ pub use account::{Anomaly, AnomalySpan, ApiState, CompleteIteration, IterationSu
 pub use checkpoint_text::{Checkpoint, Checkpoints};
 pub use checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
 pub use claim::{Claim, Store};
+pub use configured::Configured;
 pub use credentials::{CredentialError, CredentialFile, FILE_NAME as CREDENTIALS_FILE_NAME};
 pub use edit::Edit;
+pub use lane_key::{api_of, lane_key, output_of, shown_lane, take_states};
+pub use line::SharedLine;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
@@ -71,6 +78,7 @@ use crate::process::privileges;
 use crate::record::date;
 use crate::ship::{UNDELIVERED_FILE_NAME, count_kept};
 use lock::Lock;
+use obey::obey;
 use writer::{StateWriter, open_or_set_aside};
 
 /// Where earlier versions kept what didn't fit into the file of undelivered records.
@@ -159,7 +167,7 @@ impl DirectoryHold {
 /// What was found in the directory.
 #[derive(Debug, Default)]
 pub struct StateContents {
-    /// The account of each API that has one.
+    /// The account of each API and output that has one, by [`lane_key`].
     pub accounts: BTreeMap<String, ApiState>,
     /// Lines that were not understood, and stay.
     pub unreadable: Vec<String>,
@@ -207,102 +215,6 @@ impl LockedStateDir {
         let writer = StateWriter::start(&self.path, self.store, self.copy, self.checkpoints)?;
         let whereabouts = Whereabouts::of(&self.path)?;
         Ok(StateDir { path: self.path, writer, lock: Mutex::new(Some(self.lock)), whereabouts })
-    }
-}
-
-/// Makes the accounts agree with the text file, which is the user's.
-fn obey(
-    written: &Checkpoints,
-    accounts: &mut BTreeMap<String, ApiState>,
-    store: Option<&StoreFile>,
-    now: DateTime<Utc>,
-) {
-    let by_name = written.by_name();
-    let mut changes = Vec::new();
-    for (api, account) in accounts.iter_mut() {
-        let written = match by_name.get(api) {
-            // A slip in the date is told of, and is no wish to begin anew.
-            None if written.unreadable().any(|line| line.strip_prefix(api.as_str()).is_some_and(is_slip)) => continue,
-            found => found.cloned().unwrap_or_default(),
-        };
-        let Some(edit) = account.edit(&written) else {
-            account.take_over(&written);
-            continue;
-        };
-        if let Some(before) = put_back(store, api, account, &written) {
-            *account = before;
-            continue;
-        }
-        let before = account.clone();
-        *account = before.edited(edit, &written, now);
-        tell_edit(api, edit, &before, account);
-        let what = match edit {
-            Edit::Back | Edit::On => format!("the file was edited, to {}", shown(written.date)),
-            Edit::Cursor => "the file was edited, to another cursor".to_owned(),
-            Edit::NoCursor => "the cursor was deleted in the file".to_owned(),
-        };
-        changes.push((Change { at: now, what, name: api.clone(), before }, account.clone()));
-    }
-    // Without it the next start finds the same edit, and obeys it again.
-    if let Some(Err(cause)) = store.filter(|_| !changes.is_empty()).map(|store| store.change(&changes)) {
-        tracing::warn!(%cause, "{STORE_FILE_NAME} can't be written");
-    }
-    for (name, checkpoint) in by_name {
-        accounts.entry(name).or_insert_with(|| {
-            let mut account = ApiState { checkpoint: checkpoint.date, ..ApiState::blank() };
-            account.keep(checkpoint.values.clone(), now);
-            account.take_over(&checkpoint);
-            account
-        });
-    }
-}
-
-/// Whether what follows a name in an unreadable line looks like a date that went wrong.
-fn is_slip(rest: &str) -> bool {
-    rest.trim_start().starts_with(':')
-}
-
-/// Where a checkpoint is put back to what it was before the last change, and nothing was fetched since, the account is as
-/// it was then.
-fn put_back(store: Option<&StoreFile>, api: &str, account: &ApiState, written: &Checkpoint) -> Option<ApiState> {
-    let store = store?;
-    let last = store.changes().ok()?.pop()?;
-    let was_used = account.past.back().is_some_and(|past| past.at > last.at);
-    let is_put_back = last.name == api && last.before.line() == *written && !was_used;
-    let undone = if is_put_back { store.undo(written).ok()? } else { None };
-    undone.map(|change| ApiState { written_values: change.before.captured.clone(), ..change.before })
-}
-
-fn tell_edit(api: &str, edit: Edit, before: &ApiState, after: &ApiState) {
-    let (from, to) = (shown(before.checkpoint), shown(after.checkpoint));
-    if !before.captured.is_empty() && after.captured.is_empty() && edit != Edit::NoCursor {
-        tracing::info!(
-            api,
-            "the cursor belongs to the checkpoint of before, and is dropped; the window begins at the date"
-        );
-    }
-    match edit {
-        Edit::Back => {
-            tracing::info!(api, from, to, "{CHECKPOINTS_FILE_NAME} was edited; what was shipped since is shipped again")
-        }
-        Edit::On => tracing::info!(
-            api,
-            from,
-            to,
-            "{CHECKPOINTS_FILE_NAME} has a later checkpoint than the store and counts; if it was edited, what lies between is \
-             left out"
-        ),
-        Edit::Cursor => tracing::info!(
-            api,
-            "{CHECKPOINTS_FILE_NAME} has another cursor, and the next iteration begins with it; what comes from there on is \
-             shipped, whether it was before or not"
-        ),
-        Edit::NoCursor => tracing::info!(
-            api,
-            from = to,
-            "the cursor was deleted in {CHECKPOINTS_FILE_NAME}; the next iteration begins at the date, and what was \
-             delivered is left out"
-        ),
     }
 }
 
@@ -357,7 +269,7 @@ impl StateDir {
 
     /// Forgets the accounts in the store of APIs that have not been in the config for long. Their lines in the text file
     /// stay.
-    async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) {
+    async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) {
         let forgotten = self.writer.forget_unused(configured, now).await;
         if !forgotten.is_empty() {
             tracing::info!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::lane_key::{api_of, output_of, shown_lane};
 use super::store::{CHANGES_MAX, Change, FILE_NAME as STORE_FILE_NAME, StoreFile, Write};
 use super::words::{KeptCounts, account_in_words, table};
 use super::{ApiState, CHECKPOINTS_FILE_NAME, Checkpoint, CheckpointFile, shown};
@@ -53,8 +54,8 @@ pub struct StateReply {
     pub error: Option<String>,
 }
 
-/// An account that was changed.
-pub type Changed = (String, ApiState);
+/// The accounts that were changed, by their keys.
+pub type Changed = BTreeMap<String, ApiState>;
 
 /// The state, in the hands of whoever may change it.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub struct OpenState<'s> {
     pub checkpoints: &'s mut CheckpointFile,
     /// The store, where it can be used.
     pub store: Option<&'s mut StoreFile>,
-    /// The account of each API that has one.
+    /// The account of each API and output that has one, by its key.
     pub accounts: BTreeMap<String, ApiState>,
     /// How many records of each API are undelivered.
     pub undelivered: BTreeMap<String, u64>,
@@ -117,8 +118,18 @@ impl OpenState<'_> {
 
     fn names<'n>(&'n self, plans: &'n [Arc<Plan>]) -> Vec<&'n str> {
         let named = plans.iter().map(|plan| plan.name.as_str());
-        let others = self.accounts.keys().map(String::as_str);
-        named.chain(others.filter(|name| !plans.iter().any(|plan| plan.name == *name))).collect()
+        let others: BTreeSet<&str> = self.accounts.keys().map(|key| api_of(key)).collect();
+        named.chain(others.into_iter().filter(|name| !plans.iter().any(|plan| plan.name == *name))).collect()
+    }
+
+    /// The accounts of an API, by their keys, each with the name by which it is shown; one where nothing is known of it.
+    fn lanes_of<'s>(&'s self, name: &str) -> Vec<(String, Option<&'s ApiState>)> {
+        let of_api: Vec<(&String, &ApiState)> = self.accounts.iter().filter(|(key, _)| api_of(key) == name).collect();
+        match of_api.as_slice() {
+            [] => vec![(name.to_owned(), None)],
+            [(_, only)] => vec![(name.to_owned(), Some(*only))],
+            several => several.iter().map(|(key, of)| (shown_lane(name, &output_of(key)), Some(*of))).collect(),
+        }
     }
 
     fn show(&self, only: Option<&str>, plans: &[Arc<Plan>], now: DateTime<Utc>) -> StateReply {
@@ -127,19 +138,31 @@ impl OpenState<'_> {
             return unknown(only, &names);
         }
         let unknown = ApiState::blank();
-        let account = |name: &str| self.accounts.get(name).unwrap_or(&unknown);
         let undelivered = |name: &str| self.undelivered.get(name).copied().unwrap_or_default();
         let in_full = |name: &str| {
             let plan = plans.iter().find(|plan| plan.name == name).map(Arc::as_ref);
             let store = self.store.as_deref();
-            let remembered = store.and_then(|store| store.remembered(account(name).ledger).ok());
-            let kept = KeptCounts { remembered: remembered.unwrap_or_default(), undelivered: undelivered(name) };
-            account_in_words(name, account(name), plan, kept, now)
+            let lanes = self.lanes_of(name).into_iter().map(|(shown, account)| {
+                let account = account.unwrap_or(&unknown);
+                let remembered = store.and_then(|store| store.remembered(account.ledger).ok());
+                let kept = KeptCounts { remembered: remembered.unwrap_or_default(), undelivered: undelivered(name) };
+                account_in_words(&shown, account, plan, kept, now)
+            });
+            lanes.collect::<Vec<_>>().join("\n\n")
         };
         let mut text = match (only.map(str::trim), names.as_slice()) {
             (Some(only), _) => in_full(only),
             (None, [one]) => in_full(one),
-            (None, names) => table(names.iter().map(|name| (*name, account(name), undelivered(name))), now),
+            (None, names) => {
+                let lanes = |name: &&str| {
+                    let count = undelivered(name);
+                    let lanes = self.lanes_of(name).into_iter();
+                    lanes.map(move |(shown, account)| (shown, account, count)).collect::<Vec<_>>()
+                };
+                let rows: Vec<_> = names.iter().flat_map(lanes).collect();
+                let rows = rows.iter().map(|(shown, of, count)| (shown.as_str(), of.unwrap_or(&unknown), *count));
+                table(rows, now)
+            }
         };
         let changes = self.store.as_deref().and_then(|store| store.changes().ok()).unwrap_or_default();
         if !changes.is_empty() {
@@ -170,17 +193,26 @@ impl OpenState<'_> {
             return Err(StateReply::failed(2, format!("`{name}` {what}; {hint}")));
         }
         let store = self.store.as_deref().ok_or_else(no_store)?;
-        let before = self.accounts.get(name).cloned().unwrap_or_else(ApiState::blank);
+        let of_api = self.accounts.iter().filter(|(key, _)| api_of(key) == name);
+        let mut befores: BTreeMap<String, ApiState> = of_api.map(|(key, of)| (key.clone(), of.clone())).collect();
+        if befores.is_empty() {
+            befores.insert(name.to_owned(), ApiState::blank());
+        }
+        let reached = befores.values().filter_map(|before| before.checkpoint);
+        let (earliest, latest) = (reached.clone().min(), reached.max());
+        let has_cursor = befores.values().any(|before| !before.captured.is_empty());
         // The file first: if this is cut short, the next start finds an edit and does the same.
         self.checkpoints.set(name, &Checkpoint::new(checkpoint, None)).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, nothing has changed: {cause}"))
         })?;
-        let (from, to) = (shown(before.checkpoint), shown(checkpoint));
+        let (from, to) = (shown(earliest), shown(checkpoint));
         let what = if checkpoint.is_some() { format!("rewind to {to}") } else { "forget".to_owned() };
-        let (after, is_later) = (before.restarted(checkpoint), checkpoint > before.checkpoint);
-        let cursor = if !before.captured.is_empty() { "The cursor is dropped.\n" } else { "" };
-        let change = Change { at: now, what, name: name.to_owned(), before };
-        store.change(&[(change, after.clone())]).map_err(|cause| {
+        let afters: Changed = befores.iter().map(|(key, of)| (key.clone(), of.restarted(checkpoint))).collect();
+        let is_later = checkpoint > latest;
+        let cursor = if has_cursor { "The cursor is dropped.\n" } else { "" };
+        let change = Change::of(now, what, name, befores);
+        let changes: Vec<_> = change.into_iter().map(|change| (change, afters.clone())).collect();
+        store.change(&changes).map_err(|cause| {
             let what = "can't be written; the next start finds the new checkpoint in the text file";
             StateReply::failed(1, format!("{STORE_FILE_NAME} {what}: {cause}"))
         })?;
@@ -198,7 +230,7 @@ impl OpenState<'_> {
         let text = format!(
             "{name}: checkpoint {from} → {to}\n{cursor}{then}\n`logzio-api-fetcher state undo` takes this back."
         );
-        Ok((StateReply::done(text), Some((name.to_owned(), after))))
+        Ok((StateReply::done(text), Some(afters)))
     }
 
     fn undo(&mut self) -> Result<(StateReply, Option<Changed>), StateReply> {
@@ -219,9 +251,12 @@ impl OpenState<'_> {
         self.checkpoints.set(&name, &change.before.line()).map_err(|cause| {
             StateReply::failed(1, format!("{CHECKPOINTS_FILE_NAME} can't be written, the checkpoint stays: {cause}"))
         })?;
-        let account = ApiState { written_values: change.before.captured.clone(), ..change.before };
-        let save = Write::Save { name: name.clone(), account: Box::new(account.clone()) };
-        store.write(fastrand::u64(..), std::iter::once(&save)).map_err(unwritable)?;
+        let written_values = change.before.captured.clone();
+        let account = |of: &ApiState| ApiState { written_values: written_values.clone(), ..of.clone() };
+        let changed: Changed = change.befores().map(|(key, of)| (key.to_owned(), account(of))).collect();
+        let save = |(key, of): (&String, &ApiState)| Write::Save { name: key.clone(), account: Box::new(of.clone()) };
+        let saves: Vec<Write> = changed.iter().map(save).collect();
+        store.write(fastrand::u64(..), saves.iter()).map_err(unwritable)?;
         let text = format!(
             "{name}: taken back: {} ({})\nThe checkpoint is {} again. Records from after it that were shipped in the \
              meantime may be shipped again.",
@@ -229,7 +264,7 @@ impl OpenState<'_> {
             second(change.at),
             shown(checkpoint)
         );
-        Ok((StateReply::done(text), Some((name, account))))
+        Ok((StateReply::done(text), Some(changed)))
     }
 }
 

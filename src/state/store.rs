@@ -85,8 +85,28 @@ pub struct Change {
     pub what: String,
     /// The API.
     pub name: String,
-    /// Its account before.
+    /// Its account before: where it has several outputs, that of the earliest checkpoint.
     pub before: ApiState,
+    /// Where the state has another key than the API's name, or there are several: the accounts before, by their keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lanes: BTreeMap<String, ApiState>,
+}
+
+impl Change {
+    /// Of one API, whose accounts were these before; nothing where there are none.
+    #[must_use]
+    pub fn of(at: DateTime<Utc>, what: String, name: &str, befores: BTreeMap<String, ApiState>) -> Option<Self> {
+        let before = befores.values().min_by_key(|before| (before.checkpoint.is_none(), before.checkpoint))?.clone();
+        let is_plain = befores.len() == 1 && befores.contains_key(name);
+        let lanes = if is_plain { BTreeMap::new() } else { befores };
+        Some(Self { at, what, name: name.to_owned(), before, lanes })
+    }
+
+    /// The accounts before, by their keys.
+    pub fn befores(&self) -> impl Iterator<Item = (&str, &ApiState)> {
+        let plain = self.lanes.is_empty().then_some((self.name.as_str(), &self.before));
+        plain.into_iter().chain(self.lanes.iter().map(|(key, before)| (key.as_str(), before)))
+    }
 }
 
 /// Why a store can't be opened.
@@ -231,7 +251,7 @@ impl StoreFile {
             let changes = read_changes(&transaction.open_table(CHANGES)?)?;
             let referred: HashSet<u64> = accounts
                 .values()
-                .chain(changes.values().map(|change| &change.before))
+                .chain(changes.values().flat_map(Change::befores).map(|(_, before)| before))
                 .map(|account| account.ledger)
                 .collect();
             let mut remembered = transaction.open_table(REMEMBERED)?;
@@ -347,13 +367,15 @@ impl StoreFile {
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn change(&self, changes: &[(Change, ApiState)]) -> Result<(), Error> {
+    pub fn change(&self, changes: &[(Change, BTreeMap<String, ApiState>)]) -> Result<(), Error> {
         let transaction = self.database.begin_write()?;
         {
             let mut accounts = transaction.open_table(ACCOUNTS)?;
             let mut kept = transaction.open_table(CHANGES)?;
-            for (change, after) in changes {
-                accounts.insert(change.name.as_str(), to_json(after)?.as_slice())?;
+            for (change, afters) in changes {
+                for (key, after) in afters {
+                    accounts.insert(key.as_str(), to_json(after)?.as_slice())?;
+                }
                 let next = kept.last()?.map_or(0, |(ledger, _)| ledger.value() + 1);
                 kept.insert(next, to_json(change)?.as_slice())?;
             }
@@ -421,26 +443,27 @@ fn take_back(transaction: &WriteTransaction, written: &Checkpoint) -> Result<Opt
         Some((_, change)) => from_json(change.value())?,
         None => return Ok(None),
     };
-    let current: Option<ApiState> =
-        accounts.get(change.name.as_str())?.map(|account| from_json(account.value())).transpose()?;
-    if let Some(current) = current.filter(|current| current.ledger != change.before.ledger) {
-        let mut delivered = transaction.open_table(DELIVERED)?;
-        let mut remembered = transaction.open_table(REMEMBERED)?;
-        let mut added = 0;
-        delivered::drain(current.ledger, &mut delivered, |moved, delivered| {
-            added += delivered::add(change.before.ledger, moved, Merge::Unite, delivered)?;
-            Ok(())
-        })?;
-        remembered.remove(current.ledger)?;
-        add(change.before.ledger, i128::from(added), &mut remembered)?;
+    for (key, before) in change.befores() {
+        let current: Option<ApiState> = accounts.get(key)?.map(|account| from_json(account.value())).transpose()?;
+        if let Some(current) = current.filter(|current| current.ledger != before.ledger) {
+            let mut delivered = transaction.open_table(DELIVERED)?;
+            let mut remembered = transaction.open_table(REMEMBERED)?;
+            let mut added = 0;
+            delivered::drain(current.ledger, &mut delivered, |moved, delivered| {
+                added += delivered::add(before.ledger, moved, Merge::Unite, delivered)?;
+                Ok(())
+            })?;
+            remembered.remove(current.ledger)?;
+            add(before.ledger, i128::from(added), &mut remembered)?;
+        }
+        let announced = ApiState {
+            checkpoint: written.date,
+            prepared_checkpoint: before.checkpoint,
+            written_values: written.values.clone(),
+            ..before.clone()
+        };
+        accounts.insert(key, to_json(&announced)?.as_slice())?;
     }
-    let announced = ApiState {
-        checkpoint: written.date,
-        prepared_checkpoint: change.before.checkpoint,
-        written_values: written.values.clone(),
-        ..change.before.clone()
-    };
-    accounts.insert(change.name.as_str(), to_json(&announced)?.as_slice())?;
     Ok(Some(change))
 }
 

@@ -7,7 +7,6 @@
 
 mod work;
 
-use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +19,8 @@ use tokio::time::{timeout, timeout_at};
 use super::account::{ApiState, LedgerId};
 use super::checkpoint_text::Checkpoint;
 use super::checkpoints::CheckpointFile;
+use super::configured::Configured;
+use super::line::{PendingDates, SharedLine};
 use super::pulse::Pulse;
 use super::store::{StoreFile, Write};
 use crate::record::RecordKey;
@@ -80,7 +81,7 @@ enum WriterCommand {
     Save { name: String, account: Box<ApiState>, reply: oneshot::Sender<()> },
     Settle { commit: Box<Commit>, reply: oneshot::Sender<io::Result<ApiState>> },
     Remembered { ledger: LedgerId, reply: oneshot::Sender<u64> },
-    ForgetUnused { configured: HashSet<String>, now: DateTime<Utc>, reply: oneshot::Sender<Vec<String>> },
+    ForgetUnused { configured: Configured, now: DateTime<Utc>, reply: oneshot::Sender<Vec<String>> },
     Work(Job),
     Close { reply: oneshot::Sender<()> },
 }
@@ -99,7 +100,7 @@ impl std::fmt::Debug for Job {
 /// The end of a complete iteration.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// The API.
+    /// The key of the state: the API, and perhaps the output.
     pub name: String,
     /// Its account, with the checkpoint that is in the text file.
     pub account: ApiState,
@@ -107,15 +108,28 @@ pub struct Commit {
     pub checkpoint: Option<DateTime<Utc>>,
     /// What lies before can't come again.
     pub remembered_since: DateTime<Utc>,
+    /// The API's line in the text file, where several outputs have a part in it.
+    pub line: Option<Arc<SharedLine>>,
 }
 
 impl Commit {
-    /// The line that it writes, where it isn't what the text file says.
-    fn line(&self, said: Option<&Checkpoint>) -> Option<Checkpoint> {
+    /// The line that it writes, where it isn't what the text file says. `pending` has the dates of the commits before it,
+    /// and gets its own.
+    fn line<'c>(&'c self, said: Option<&Checkpoint>, pending: &mut PendingDates<'c>) -> Option<Checkpoint> {
+        if let Some(line) = &self.line {
+            pending.insert(&self.name, self.reached());
+            let line = line.with(pending, self.account.captured.clone());
+            return Some(line).filter(|line| !line.is_empty() && said != Some(line));
+        }
         let moves = self.checkpoint.is_some() && self.checkpoint != self.account.checkpoint;
         let moves_values = said.map_or(!self.account.captured.is_empty(), |said| said.values != self.account.captured);
-        let date = self.checkpoint.or(self.account.checkpoint);
+        let date = self.reached();
         (moves || moves_values).then(|| Checkpoint { date, values: self.account.captured.clone() })
+    }
+
+    /// The checkpoint after it.
+    fn reached(&self) -> Option<DateTime<Utc>> {
+        self.checkpoint.or(self.account.checkpoint)
     }
 
     /// Before the text file changes: it is about to.
@@ -127,7 +141,7 @@ impl Commit {
     /// After it.
     fn done(&self) -> ApiState {
         ApiState {
-            checkpoint: self.checkpoint.or(self.account.checkpoint),
+            checkpoint: self.reached(),
             prepared_checkpoint: None,
             remembered_since: Some(self.remembered_since),
             ..self.account.clone()
@@ -209,7 +223,7 @@ impl StateWriter {
         self.ask(|reply| WriterCommand::Remembered { ledger, reply }).await.unwrap_or_default()
     }
 
-    pub(super) async fn forget_unused(&self, configured: HashSet<String>, now: DateTime<Utc>) -> Vec<String> {
+    pub(super) async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) -> Vec<String> {
         self.ask(|reply| WriterCommand::ForgetUnused { configured, now, reply }).await.unwrap_or_default()
     }
 

@@ -65,6 +65,8 @@ struct MemoryJson {
 #[derive(Serialize)]
 struct ApiJson<'s> {
     name: &'s str,
+    api: &'s str,
+    output: Option<&'s str>,
     state: &'static str,
     failing_since: Option<String>,
     waiting_until: Option<String>,
@@ -150,7 +152,7 @@ struct HalfHourJson {
 #[must_use]
 pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) -> Option<String> {
     let rows = Row::all(snapshot, now);
-    let shown = rows.iter().filter(|row| only.is_none_or(|name| row.name == name));
+    let shown = rows.iter().filter(|row| only.is_none_or(|name| row.name == name || row.api.api == name));
     let apis: Vec<_> = shown.map(|row| ApiJson::of(row, only.is_some(), now)).collect();
     if only.is_some() && apis.is_empty() {
         return None;
@@ -212,6 +214,8 @@ impl<'s> ApiJson<'s> {
             |(from, until): &(DateTime<Utc>, DateTime<Utc>)| GapJson { from: second(*from), until: second(*until) };
         Self {
             name: row.name,
+            api: &api.api,
+            output: api.output.as_deref(),
             state: row.health.name(),
             failing_since: row.since().map(second),
             waiting_until: trouble.and_then(|trouble| trouble.until).map(second),

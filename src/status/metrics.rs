@@ -77,9 +77,9 @@ pub fn metrics(snapshot: &Snapshot) -> String {
     of_apis(&mut out, snapshot);
     for (name, kind, help, value) in METRICS {
         out.family(&format!("{PREFIX}{name}"), kind, help);
-        for (api, status) in &snapshot.apis {
+        for status in snapshot.apis.values() {
             if let Some(value) = value(status) {
-                out.sample("", &[("api", api)], value);
+                out.sample_of(status, "", &[], value);
             }
         }
     }
@@ -90,24 +90,24 @@ pub fn metrics(snapshot: &Snapshot) -> String {
 /// Those of each API that have more than one sample.
 fn of_apis(out: &mut Exposition, snapshot: &Snapshot) {
     out.family(&format!("{PREFIX}iterations_total"), "counter", "Iterations that have ended.");
-    for (api, status) in &snapshot.apis {
-        out.sample("", &[("api", api), ("outcome", "success")], status.succeeded as f64);
-        out.sample("", &[("api", api), ("outcome", "failure")], status.failed as f64);
+    for status in snapshot.apis.values() {
+        out.sample_of(status, "", &[("outcome", "success")], status.succeeded as f64);
+        out.sample_of(status, "", &[("outcome", "failure")], status.failed as f64);
     }
     out.family(&format!("{PREFIX}iteration_duration_seconds"), "summary", "How long iterations took.");
-    for (api, status) in &snapshot.apis {
-        out.sample("_sum", &[("api", api)], status.took.as_secs_f64());
-        out.sample("_count", &[("api", api)], (status.succeeded + status.failed) as f64);
+    for status in snapshot.apis.values() {
+        out.sample_of(status, "_sum", &[], status.took.as_secs_f64());
+        out.sample_of(status, "_count", &[], (status.succeeded + status.failed) as f64);
     }
     for (name, help) in [
         ("arrival_delay_seconds", "How long after its date a record arrives at the API."),
         ("lateness_seconds", "Old name of arrival_delay_seconds; goes with the next version."),
     ] {
         out.family(&format!("{PREFIX}{name}"), "summary", help);
-        for (api, status) in &snapshot.apis {
+        for status in snapshot.apis.values() {
             let Some((half, nearly_all)) = status.standing.arrival_delay else { continue };
             for (quantile, late) in [("0.5", half), ("0.99", nearly_all)] {
-                out.sample("", &[("api", api), ("quantile", quantile)], seconds(late));
+                out.sample_of(status, "", &[("quantile", quantile)], seconds(late));
             }
         }
     }
@@ -178,6 +178,13 @@ impl Exposition {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         name.clone_into(&mut self.name);
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One of an API, and of the output where it has several.
+    fn sample_of(&mut self, status: &ApiStatus, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        let own = std::iter::once(("api", status.api.as_str()));
+        let own = own.chain(status.output.as_deref().map(|output| ("output", output)));
+        self.sample(suffix, &own.chain(labels.iter().copied()).collect::<Vec<_>>(), value);
     }
 
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {

@@ -41,7 +41,7 @@ pub use json::status_json;
 pub use listen::StatusServer;
 pub use metrics::metrics;
 pub use page::page;
-pub use registry::StatusRegistry;
+pub use registry::{RegisteredLane, StatusRegistry};
 pub use snapshot::{
     ApiStatus, FAILED_ITERATIONS_MIN, Failure, Phase, RECENT_MAX, RecentIteration, Reload, Snapshot, StateSummary,
 };

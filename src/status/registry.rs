@@ -27,6 +27,19 @@ pub struct StatusRegistry {
     noted: Mutex<Noticed>,
 }
 
+/// An API and one of its outputs, to be taken up.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisteredLane<'l> {
+    /// Under which name it is shown.
+    pub name: &'l str,
+    /// The output, where the API has others.
+    pub output: Option<&'l str>,
+    /// What is known of it.
+    pub account: &'l ApiState,
+    /// What counts for it.
+    pub counters: &'l Arc<Counters>,
+}
+
 #[derive(Debug)]
 struct Noticed {
     apis: BTreeMap<String, RegisteredApi>,
@@ -90,25 +103,27 @@ impl StatusRegistry {
         self.lock().state = Some(pulse);
     }
 
-    /// Takes an API up, with what counts for it; where it is known, its figures go on.
-    pub fn take_up(&self, plan: &Plan, account: &ApiState, counters: &Arc<Counters>, now: DateTime<Utc>) {
-        let new = || RegisteredApi {
-            counters: Arc::clone(counters),
-            status: ApiStatus::new(plan, account, now),
-            due: Some(Instant::now()),
-            records_before: counters.totals().records,
-        };
-        self.lock().apis.entry(plan.name.clone()).or_insert_with(new).status.follow(plan);
-    }
-
-    /// Notes that an API has another plan.
-    pub fn change(&self, plan: &Plan) {
-        self.note(&plan.name, |status| status.follow(plan));
+    /// Takes up an API with all of its outputs, and what counts for each; where one is known, its figures go on. Outputs that
+    /// it has no longer are gone.
+    pub fn take_up(&self, plan: &Plan, lanes: &[RegisteredLane<'_>], now: DateTime<Utc>) {
+        let mut noted = self.lock();
+        let is_gone =
+            |name: &str, status: &ApiStatus| status.api == plan.name && !lanes.iter().any(|lane| lane.name == name);
+        noted.apis.retain(|name, entry| !is_gone(name, &entry.status));
+        for lane in lanes {
+            let new = || RegisteredApi {
+                counters: Arc::clone(lane.counters),
+                status: ApiStatus::new(plan, lane.output, lane.account, now),
+                due: Some(Instant::now()),
+                records_before: lane.counters.totals().records,
+            };
+            noted.apis.entry(lane.name.to_owned()).or_insert_with(new).status.follow(plan);
+        }
     }
 
     /// Notes that an API is gone.
     pub fn remove(&self, api: &str) {
-        self.lock().apis.remove(api);
+        self.lock().apis.retain(|_, entry| entry.status.api != api);
     }
 
     /// Notes that an iteration begins.
@@ -267,7 +282,9 @@ mod tests {
             );
             let config = compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") }).config;
             let plan = config.expect("a config").apis.remove(0);
-            registry.take_up(&plan, &ApiState::default(), &Arc::default(), DateTime::default());
+            let (account, counters) = (&ApiState::default(), &Arc::default());
+            let lane = RegisteredLane { name: &plan.name, output: None, account, counters };
+            registry.take_up(&plan, &[lane], DateTime::default());
         }
         registry
     }

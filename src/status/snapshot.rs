@@ -24,6 +24,10 @@ const HOUR_SECONDS: f64 = 3600.0;
 /// One API, as far as its iterations have told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiStatus {
+    /// The API's name.
+    pub api: String,
+    /// The output, where the API has others.
+    pub output: Option<String>,
     /// The URL that is asked, without its query.
     pub url: String,
     /// From the end of an iteration to the start of the next.
@@ -134,7 +138,7 @@ pub struct Snapshot {
     pub started: DateTime<Utc>,
     /// The config in the file.
     pub reload: Reload,
-    /// Every API, by name.
+    /// Every API and output, by the name under which it is shown.
     pub apis: BTreeMap<String, ApiStatus>,
     /// What of the memory budget is in use.
     pub memory: Usage,
@@ -184,8 +188,10 @@ impl From<&IterationSummary> for RecentIteration {
 }
 
 impl ApiStatus {
-    pub(super) fn new(plan: &Plan, account: &ApiState, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(plan: &Plan, output: Option<&str>, account: &ApiState, now: DateTime<Utc>) -> Self {
         Self {
+            api: plan.name.clone(),
+            output: output.map(str::to_owned),
             url: plan.redactor.url(&plan.request.url),
             interval: plan.interval,
             phase: Phase::Waiting { until: Some(now) },

@@ -15,6 +15,8 @@ pub(crate) static NOW: LazyLock<DateTime<Utc>> =
 /// An API that is OK.
 pub(crate) fn api() -> ApiStatus {
     ApiStatus {
+        api: "events".to_owned(),
+        output: None,
         url: "https://api.example.com/v1/events".to_owned(),
         interval: Duration::from_secs(60),
         phase: Phase::Waiting { until: Some(*NOW + TimeDelta::seconds(30)) },

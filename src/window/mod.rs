@@ -249,6 +249,11 @@ impl Window {
         Some(newest)
     }
 
+    /// Begins earlier than it was opened, as another output needs what lies before. What is left out stays the same.
+    pub fn begin_earlier(&mut self, start: DateTime<Utc>) {
+        self.start = self.start.min(start);
+    }
+
     /// Begins later than it was opened: the API refuses the start date as too old.
     pub fn begin_later(&mut self, start: DateTime<Utc>) {
         self.out_of_reach = Some(self.out_of_reach.unwrap_or(self.start));

@@ -82,7 +82,7 @@ fn credentials_are_meant_as_they_are_written_also_through_merges() {
     );
     let config = config.config.unwrap();
     let Auth::Basic { id, key } = &config.apis[0].auth else { panic!("it is Basic") };
-    assert_eq!((id.texts().as_str(), key.texts().as_str(), config.listener.token.expose()), ("1e5", "1.10", "0x1F"));
+    assert_eq!((id.texts().as_str(), key.texts().as_str(), config.outputs[0].token.expose()), ("1e5", "1.10", "0x1F"));
 }
 
 #[test]

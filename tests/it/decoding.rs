@@ -183,6 +183,7 @@ fn page(response: ResponseRule, answer: Reply) -> Result<Answer, FetchError> {
         memory: &MemoryBudget::default(),
         outage: &Outage::default(),
         counters: &Counters::default(),
+        shared: None,
     };
     let position = Position::default();
     let now = Utc::now();
@@ -195,7 +196,7 @@ fn page(response: ResponseRule, answer: Reply) -> Result<Answer, FetchError> {
 fn the_config_says_what_a_body_is() {
     let text = |format, body: &str| {
         let response = ResponseRule { format, ..ResponseRule::default() };
-        page(response, reply("application/json", body)).unwrap().text.unwrap()
+        page(response, reply("application/json", body)).unwrap().text().unwrap().to_owned()
     };
     assert_eq!(text(Format::Csv, "a,b\n1,2\n"), r#"[{"a":"1","b":"2"}]"#);
     assert_eq!(text(Format::Ndjson, "{\"a\":1}\n"), r#"[{"a":1}]"#);

@@ -41,6 +41,7 @@ mod memory;
 mod memory_budget;
 mod next_iteration;
 mod oauth;
+mod outputs;
 
 mod page_ends;
 mod probe;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use logzio_api_fetcher::plan::OutputName;
 use logzio_api_fetcher::record::{Fingerprint, RecordKey};
 use logzio_api_fetcher::state::{
     ApiState, CHECKPOINTS_FILE_NAME, Change, Checkpoint, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME,
@@ -129,8 +130,9 @@ fn an_undo_brings_back_what_was_known_and_adds_what_came_since() {
     let before = ApiState { ledger: ONE, ..ApiState::default() };
     let after = ApiState { ledger: OTHER, ..ApiState::default() };
     write(&mut store, &[remember(ONE, [identity(1), identity(1)]), remember(OTHER, [identity(1), identity(2)])]);
-    let change = Change { at: Utc::now(), what: "rewind".to_owned(), name: "one".to_owned(), before: before.clone() };
-    store.change(&[(change.clone(), after)]).unwrap();
+    let change =
+        Change::of(Utc::now(), "rewind".to_owned(), "one", [("one".to_owned(), before.clone())].into()).unwrap();
+    store.change(&[(change.clone(), [("one".to_owned(), after)].into())]).unwrap();
     assert_eq!(store.undo(&Checkpoint::default()).unwrap(), Some(change));
     assert_eq!(store.accounts().unwrap()["one"], before);
     assert_eq!(store.counts(ONE, &[identity(1), identity(2)]).unwrap(), [2, 1]);
@@ -197,7 +199,7 @@ async fn what_is_on_its_way_to_the_disk_is_known() {
     let directory = tempfile::tempdir().unwrap();
     let (taken, _) = LockedStateDir::open(directory.path(), Utc::now()).unwrap();
     let store = Store::Local(Arc::new(taken.keep().unwrap()));
-    let claim = store.claim("events");
+    let claim = store.claim("events", &OutputName::default());
     for number in 0..200 {
         let mut remembering = claim.remember(ONE, 1, vec![identity(number)]).await;
         assert_eq!(claim.counts(ONE, vec![identity(number)]).await.unwrap(), [1], "record {number}");

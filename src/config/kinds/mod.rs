@@ -5,6 +5,7 @@
 pub(super) mod apis;
 pub(super) mod entry;
 pub(super) mod number;
+pub(super) mod output;
 pub(super) mod pattern;
 pub(super) mod proof;
 pub(super) mod request;

@@ -83,7 +83,9 @@ fn of_key(key: &KeyInfo, place: Place) -> Value {
     if let Value::Object(own) = (key.schema)(place) {
         schema.extend(own);
     }
-    if let Some(list) = list_of(key) {
+    if key.place == Place::Top && key.path == "logzio" {
+        schema.insert("anyOf".to_owned(), outputs());
+    } else if let Some(list) = list_of(key) {
         let mut entry = mapping(list, "");
         entry.extend(rules::of_place(list));
         schema.insert("items".to_owned(), entry.into());
@@ -92,6 +94,15 @@ fn of_key(key: &KeyInfo, place: Place) -> Value {
         schema.insert("default".to_owned(), default);
     }
     schema.into()
+}
+
+/// One output, or a list of several, which are told apart by their names.
+fn outputs() -> Value {
+    let (one, mut named) = (mapping(Place::Output, ""), mapping(Place::Output, ""));
+    if let Some(Value::Array(required)) = named.get_mut("required") {
+        required.push("name".into());
+    }
+    json!([one, { "type": "array", "minItems": 1, "items": named }])
 }
 
 /// The place of the entries below a key, where it is a list of them.

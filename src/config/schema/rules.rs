@@ -27,7 +27,7 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
         Place::Auth => of_entry(place, Some(credentials_or_header())),
         Place::OAuth => of_entry(place, Some(credentials_or_token_request())),
         Place::Both => of_entry(place, None),
-        Place::Step | Place::Apis => Map::new(),
+        Place::Step | Place::Output | Place::Apis => Map::new(),
     }
 }
 

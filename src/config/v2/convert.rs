@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use reqwest::Url;
 use serde_yaml::{Mapping, Value};
 
 use super::super::api::Entries;
@@ -18,8 +19,10 @@ use super::super::secrets::carries_credentials;
 use super::super::syntax;
 use super::super::value::{Found, key_text, written};
 use super::super::written::plain;
+use super::LISTENER_URL_DEFAULT;
 use super::names::TakenNames;
-use crate::text::is_secret_name;
+use crate::plan::OutputName;
+use crate::text::{Secret, is_secret_name};
 
 /// What the new file begins with.
 const HEAD: &str = "# Written by `logzio-api-fetcher convert`. The names keep the state: leave them as they are.\n";
@@ -47,7 +50,6 @@ pub fn converted(text: &str, directory: &Path) -> Result<(String, Diagnostics), 
     }
     let mut names = TakenNames::with(taken);
     let mut secrets = Secrets::default();
-    let top = top(&document.root, &mut secrets);
     for (at, value) in items.iter().enumerate() {
         let found = Found { reader: &reader, spot: Spot::default().key(List::Apis.key()).index(at), value };
         let entry = entries.in_own_words(&found, &mut names).filter(|_| !reader.has_errors_in(&found.spot));
@@ -57,7 +59,7 @@ pub fn converted(text: &str, directory: &Path) -> Result<(String, Diagnostics), 
         }
     }
     let mut out = HEAD.to_owned();
-    out.push_str(&top);
+    out.push_str(&top(&document.root, &mut secrets, &names));
     for list in own {
         let written: Vec<&String> = lists.iter().filter(|(of, _)| *of == list).map(|(_, text)| text).collect();
         if !written.is_empty() {
@@ -74,7 +76,7 @@ fn own_entries(root: &Value, list: List) -> Vec<(List, Mapping)> {
 }
 
 /// What stands at the top of the file beside the lists.
-fn top(root: &Value, secrets: &mut Secrets) -> String {
+fn top(root: &Value, secrets: &mut Secrets, names: &TakenNames) -> String {
     let pairs = root.as_mapping().into_iter().flatten();
     let kept = pairs.filter(|(key, _)| {
         let name = key_text(key).unwrap_or_default();
@@ -82,18 +84,47 @@ fn top(root: &Value, secrets: &mut Secrets) -> String {
     });
     secrets.prefix = "LOGZIO".to_owned();
     let mut top: Mapping = kept.map(|(key, value)| (key.clone(), plain(value, 0))).collect();
-    let outputs: Vec<&mut Value> = match top.get_mut("logzio") {
-        Some(Value::Sequence(outputs)) => outputs.iter_mut().collect(),
-        Some(output) => vec![output],
-        None => Vec::new(),
+    let (outputs, is_list): (Vec<&mut Value>, bool) = match top.get_mut("logzio") {
+        Some(Value::Sequence(outputs)) => (outputs.iter_mut().collect(), true),
+        Some(output) => (vec![output], false),
+        None => (Vec::new(), false),
     };
     for output in outputs {
+        complete(output, is_list, names);
         if let Some(token) = output.get_mut("token") {
             secrets.hide(token, "logzio.token", "TOKEN");
         }
     }
     let text = serde_yaml::to_string(&top).unwrap_or_default();
     secrets.take_comments() + &text
+}
+
+/// An output with all that one of our own language has.
+fn complete(output: &mut Value, is_list: bool, names: &TakenNames) {
+    let Value::Mapping(map) = output else { return };
+    let text = |map: &Mapping, key: &str| map.get(key).and_then(written);
+    if text(map, "url").is_none() {
+        map.insert("url".into(), LISTENER_URL_DEFAULT.into());
+    }
+    if !is_list {
+        return;
+    }
+    let url = text(map, "url").and_then(|url| Url::parse(url.trim()).ok());
+    if let (None, Some(url), Some(token)) = (text(map, "name"), url, text(map, "token")) {
+        let name = OutputName::derived(&url, &Secret::new(token));
+        map.insert("name".into(), name.as_str().into());
+    }
+    let own: Vec<String> = match map.get("inputs") {
+        Some(Value::Sequence(inputs)) => inputs.iter().filter_map(written).collect(),
+        Some(one) => written(one).into_iter().collect(),
+        None => Vec::new(),
+    };
+    let called = |name: String| {
+        let called: Vec<String> = names.called(&name).map(str::to_owned).collect();
+        if called.is_empty() { vec![name] } else { called }
+    };
+    let inputs: Vec<Value> = own.into_iter().flat_map(called).map(Value::from).collect();
+    map.insert("inputs".into(), inputs.into());
 }
 
 /// An entry as an item of a list, with comments before it.

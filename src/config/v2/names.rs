@@ -18,12 +18,19 @@ const SAME_MAX: usize = 100_000;
 #[derive(Default)]
 pub(in crate::config) struct TakenNames {
     taken: HashSet<String>,
+    /// What `inputs` may call an entry, and its name.
+    called: Vec<(String, String)>,
 }
 
 impl TakenNames {
     /// With the names of other lists.
     pub(in crate::config) fn with(taken: impl IntoIterator<Item = String>) -> Self {
-        Self { taken: taken.into_iter().collect() }
+        Self { taken: taken.into_iter().collect(), called: Vec::new() }
+    }
+
+    /// The names of the entries that `inputs` call so: by name, or by the URL of one without a name.
+    pub(in crate::config) fn called<'t>(&'t self, called: &'t str) -> impl Iterator<Item = &'t str> {
+        self.called.iter().filter(move |(known, _)| known == called).map(|(_, name)| name.as_str())
     }
 
     /// Gives an entry its name.
@@ -52,6 +59,9 @@ impl TakenNames {
             old.reader.warn(&old.spot_of("name"), what, Some(hint));
         }
         self.taken.insert(name.clone());
+        let of_type = Some(old.named.dialect.name.clone()).filter(|name| !name.is_empty());
+        let called = own.or(of_type).or_else(|| old.text(&old.data_key("url")));
+        self.called.extend(called.map(|called| (called, name.clone())));
         map.insert("name".into(), Value::from(name));
     }
 }

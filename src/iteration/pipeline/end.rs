@@ -24,7 +24,7 @@ impl Pipeline<'_> {
         let Some(before) = before.filter(|_| self.plan.paging.is_counted() && is_such(cause)) else { return false };
         let Ok(answer) = Box::pin(fetcher.page(self.scope(before), RequestTurn::Counted)).await else { return false };
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let Some(text) = answer.text.as_deref() else { return false };
+        let Some(text) = answer.text() else { return false };
         let Ok(page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
         let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
         if !self.intake.chain.is_last_page(&records) {

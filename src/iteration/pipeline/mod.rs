@@ -7,6 +7,7 @@ mod resume;
 mod server;
 mod shipping;
 mod steps;
+mod waiting;
 
 use std::pin::pin;
 
@@ -69,6 +70,8 @@ pub(super) struct Lane {
     pub(super) has_failed: bool,
     /// What the listener refused and could not be kept in a file yet.
     pub(super) refused: Option<RefusedBatch>,
+    /// Whether the output is to be asked before anything is fetched for it.
+    is_in_doubt: bool,
 }
 
 /// A batch that is delivered but for some lines, the listener doesn't say which. Until it is kept in a file it isn't
@@ -81,8 +84,9 @@ pub(super) struct RefusedBatch {
 
 impl Lane {
     /// With nothing on its way, but what was refused before.
-    pub(super) fn new(delivery: BatchSender, refused: Option<RefusedBatch>) -> Self {
-        Self { delivery, batcher: Batcher::default(), places: Places::default(), has_failed: false, refused }
+    pub(super) fn new(delivery: BatchSender, refused: Option<RefusedBatch>, is_in_doubt: bool) -> Self {
+        let (batcher, places) = (Batcher::default(), Places::default());
+        Self { delivery, batcher, places, has_failed: false, refused, is_in_doubt }
     }
 }
 
@@ -108,8 +112,11 @@ impl<'a> Pipeline<'a> {
         }
         self.keep_refused().await?;
         self.lane.places = Places::default();
-        // Nothing is fetched for an output where nobody would take it.
-        self.lane.delivery.shipper.require_listener().await?;
+        self.ship_waiting().await?;
+        // Nothing is fetched for an output where nobody would take it, and where it can't wait.
+        if self.lane.delivery.waiting().is_none() {
+            self.lane.delivery.shipper.require_listener(self.lane.is_in_doubt).await?;
+        }
         match Box::pin(self.go_on_with_job(fetcher)).await {
             Ok(false) => {}
             Ok(true) => return self.end().await,
@@ -183,7 +190,7 @@ impl<'a> Pipeline<'a> {
         now: DateTime<Utc>,
     ) -> Result<Option<(Position, Result<Answer, FetchError>)>, IterationError> {
         let mut permit = self.begin_page(&mut answer, now);
-        let bytes = answer.text.as_ref().map_or(0, String::len);
+        let bytes = answer.text_bytes();
         let read = self.read(&answer)?;
         let records = &read.records;
         permit.iter_mut().for_each(|permit| permit.count_page(bytes, records.len()));
@@ -292,8 +299,8 @@ impl<'a> Pipeline<'a> {
         }
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
         let parse = |text: &'p str| beside_the_runtime(text.len(), || Page::read(text, paths, fields));
-        let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), parse);
-        let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
+        let read = answer.text().map_or_else(|| Ok(Page::empty()), parse);
+        let may_show = || !answer.text().is_some_and(|text| answer.secrets.finds_in(text));
         let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
         let mut read = read.map_err(unreadable)?;
         if let Some(rule) = &self.plan.next_iteration {
@@ -363,7 +370,7 @@ impl<'a> Pipeline<'a> {
         if is_followed || self.plan.paging.says_end() || records == 0 {
             return;
         }
-        let root = answer.text.as_deref().and_then(|text| RawJson::parse(text).ok());
+        let root = answer.text().and_then(|text| RawJson::parse(text).ok());
         let shown = root.and_then(|root| more(root, records));
         // A total may count something else.
         let is_sure = shown.is_some_and(|more| !matches!(more, More::Count(_)));

@@ -119,7 +119,7 @@ impl Pipeline<'_> {
 
     /// Whether an answer shows that pages go on as they did.
     async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
-        let Some(text) = answer.text.as_deref() else { return false };
+        let Some(text) = answer.text() else { return false };
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
         let Ok(mut page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
         if let Some(rule) = &self.plan.next_iteration {

@@ -1,8 +1,11 @@
 //! The pages of an API that keeps the position itself, as a queue does: what an answer gave it doesn't give again.
 //!
 //! What always holds: no page ahead; an answer is on the disk before anything of it is shipped, and delivered before the
-//! next request; nothing is asked while the listener is down. So a crash or an outage loses no answer that came. One that
+//! next request; nothing is asked while the listener is down, or, where the API has several outputs, while no more may wait
+//! for one of them on the disk. So a crash or an outage loses no answer that came. One that
 //! got lost on its way can't be asked for again, and is said.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -21,8 +24,11 @@ impl Pipeline<'_> {
     pub(super) async fn pages_of_server(&mut self, fetcher: &Fetcher<'_>) -> Result<(), IterationError> {
         self.keep_refused().await?;
         self.lane.places = Places::default();
-        self.lane.delivery.shipper.listener.check().await?;
-        let file = AnswerFile::of(self.claim.directory(), &self.plan.name);
+        self.ship_waiting().await?;
+        if self.lane.delivery.waiting().is_none() {
+            self.lane.delivery.shipper.listener.check().await?;
+        }
+        let file = AnswerFile::of(self.claim.directory(), self.claim.key());
         let now = || fetcher.transport.clock().now();
         let mut asked = self.first_position();
         if let Some(text) = file.read().map_err(IterationError::Kept)? {
@@ -38,7 +44,7 @@ impl Pipeline<'_> {
                 self.note_lost(&cause);
                 IterationError::of_fetch(page, cause, self.intake.window.start, self.now)
             })?;
-            let kept = answer.text.as_deref().map_or(Ok(()), |text| file.keep(text));
+            let kept = answer.text().map_or(Ok(()), |text| file.keep(text));
             let delivered = self.deliver_answer(answer, &asked, now()).await;
             // What couldn't be kept is delivered all the same, as the API won't give it again; but nothing else is asked.
             kept.map_err(IterationError::Kept)?;
@@ -58,7 +64,7 @@ impl Pipeline<'_> {
         now: DateTime<Utc>,
     ) -> Result<Option<Position>, IterationError> {
         let mut permit = self.begin_page(&mut answer, now);
-        let bytes = answer.text.as_ref().map_or(0, String::len);
+        let bytes = answer.text_bytes();
         let read = self.read(&answer)?;
         permit.iter_mut().for_each(|permit| permit.count_page(bytes, read.records.len()));
         let next = match self.next(&read, asked, &answer)? {
@@ -86,7 +92,7 @@ impl Pipeline<'_> {
     /// The answer that was kept on the disk. What led on from it isn't known any more.
     fn kept_answer(&self, text: String, now: DateTime<Utc>) -> Answer {
         Answer {
-            text: Some(text),
+            text: Some(Arc::new(text)),
             as_sent: None,
             was_lossy: false,
             base: self.plan.request.url.clone(),

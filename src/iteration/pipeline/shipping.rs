@@ -124,6 +124,7 @@ impl Pipeline<'_> {
         self.report.shipped.records += shipped.records;
         self.report.shipped.bytes += shipped.bytes;
         self.report.shipped.set_aside += shipped.set_aside;
+        self.report.shipped.waiting += shipped.waiting;
         self.counters.add_records(shipped.records, shipped.bytes);
         self.counters.add_set_aside(shipped.set_aside);
         match refused {

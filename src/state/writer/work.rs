@@ -14,6 +14,8 @@ use crate::record::{FingerprintMap, RecordKey, date};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::checkpoint_text::Checkpoint;
 use crate::state::checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NAME};
+use crate::state::lane_key::api_of;
+use crate::state::line::PendingDates;
 use crate::state::pulse::Pulse;
 use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile, Write};
 use crate::state::unsaved::Unsaved;
@@ -105,12 +107,13 @@ impl Work {
         }
         let Orders { mut writes, commits, later, is_last, jobs } = orders;
         let moved_cursors = self.moved_cursors(&writes, &commits);
-        let moves = commits.iter().map(|(commit, _)| commit).filter(|commit| self.line_of(commit).is_some());
-        writes.extend(moves.map(|commit| commit.announced()));
+        let lines = self.lines_of(&commits);
+        let moves = commits.iter().zip(&lines).filter(|(_, line)| line.is_some());
+        writes.extend(moves.map(|((commit, _), _)| commit.announced()));
         self.write(writes);
         answer_all(later);
         self.write_cursors(&moved_cursors);
-        self.commit(commits);
+        self.commit(commits, lines);
         for Job(job) in jobs {
             self.pulse.beat();
             let (checkpoints, store) = (&mut self.checkpoints, self.store.as_mut());
@@ -158,8 +161,7 @@ impl Work {
             WriterCommand::Settle { reply, .. } if reply.is_closed() => {}
             WriterCommand::Settle { commit, reply } => orders.commits.push((commit, reply)),
             WriterCommand::ForgetUnused { configured, now, reply } => {
-                let forget =
-                    |store: &mut StoreFile| guarded(|| store.forget_unused(|name| configured.contains(name), now));
+                let forget = |store: &mut StoreFile| guarded(|| store.forget_unused(|key| configured.has(key), now));
                 let forgotten = self.store.as_mut().map(forget).unwrap_or(Ok(Vec::new()));
                 let _ = reply.send(forgotten.unwrap_or_else(|cause| {
                     self.fail(&cause);
@@ -171,9 +173,15 @@ impl Work {
         }
     }
 
-    /// The line that a commit writes into the text file, where it isn't there.
-    fn line_of(&self, commit: &Commit) -> Option<Checkpoint> {
-        commit.line(self.checkpoints.said(&commit.name))
+    /// The line that each commit writes into the text file, where it isn't there.
+    fn lines_of(&self, commits: &[WaitingCommit]) -> Vec<Option<Checkpoint>> {
+        let mut pending = PendingDates::new();
+        commits.iter().map(|(commit, _)| commit.line(self.said(&commit.name), &mut pending)).collect()
+    }
+
+    /// What the text file says of the API of a key.
+    fn said(&self, key: &str) -> Option<&Checkpoint> {
+        self.checkpoints.said(api_of(key))
     }
 
     /// The lines of accounts that are saved with another cursor than the text file says, and aren't committed anyway.
@@ -181,13 +189,14 @@ impl Work {
         let mut moved = BTreeMap::new();
         for write in writes {
             let Write::Save { name, account } = write else { continue };
-            let said = self.checkpoints.said(name);
+            let said = self.said(name);
+            let name = api_of(name);
             if said.map_or(account.captured.is_empty(), |said| said.values == account.captured) {
                 moved.remove(name);
-            } else if !commits.iter().any(|(commit, _)| commit.name == *name) {
+            } else if !commits.iter().any(|(commit, _)| api_of(&commit.name) == name) {
                 // The date moves by commits alone.
                 let date = said.map_or(account.checkpoint, |said| said.date);
-                moved.insert(name.clone(), Checkpoint { date, values: account.captured.clone() });
+                moved.insert(name.to_owned(), Checkpoint { date, values: account.captured.clone() });
             }
         }
         moved.into_iter().collect()
@@ -208,13 +217,12 @@ impl Work {
     }
 
     /// Writes the checkpoints into the text file, then into the store.
-    fn commit(&mut self, commits: Vec<WaitingCommit>) {
+    fn commit(&mut self, commits: Vec<WaitingCommit>, moving: Vec<Option<Checkpoint>>) {
         if commits.is_empty() {
             return;
         }
-        let moving: Vec<_> = commits.iter().map(|(commit, _)| self.line_of(commit)).collect();
         let named = commits.iter().zip(&moving);
-        let lines: Vec<_> = named.filter_map(|((of, _), line)| Some((of.name.as_str(), line.clone()?))).collect();
+        let lines: Vec<_> = named.filter_map(|((of, _), line)| Some((api_of(&of.name), line.clone()?))).collect();
         self.pulse.beat();
         let failed = if lines.is_empty() { None } else { self.checkpoints.append(&lines).err() };
         let (mut writes, mut replies) = (Vec::new(), Vec::new());
@@ -228,6 +236,7 @@ impl Work {
                 _ if reply.is_closed() => {}
                 _ => {
                     let account = commit.done();
+                    commit.line.iter().for_each(|line| line.commit(&commit.name, account.checkpoint));
                     writes.push(Write::Save { name: commit.name.clone(), account: Box::new(account.clone()) });
                     let (ledger, before, iteration) = (account.ledger, commit.remembered_since, account.undated_since);
                     writes.push(match account.is_by_arrival {
@@ -271,7 +280,7 @@ impl Work {
         if since > commit.remembered_since {
             commit.remembered_since = since;
             tracing::warn!(
-                api = commit.name,
+                api = api_of(&commit.name),
                 since = date::format(since),
                 "more records lie inside the overlap than the {REMEMBERED_MAX} that are remembered; it is cut to what is; \
                  set settings.overlap shorter"
@@ -294,7 +303,7 @@ impl Work {
         for write in &mut writes {
             if let Write::Save { name, account } = write {
                 account.written_values =
-                    self.checkpoints.said(name).map(|said| said.values.clone()).unwrap_or_default();
+                    self.checkpoints.said(api_of(name)).map(|said| said.values.clone()).unwrap_or_default();
             }
         }
         self.reopen();

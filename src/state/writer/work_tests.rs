@@ -16,6 +16,7 @@ fn commit(checkpoint: i64) -> Box<Commit> {
         account: ApiState { ledger: LEDGER, iteration: 1, ..ApiState::default() },
         checkpoint: DateTime::from_timestamp(checkpoint, 0),
         remembered_since: DateTime::default(),
+        line: None,
     })
 }
 
@@ -88,9 +89,13 @@ fn what_was_delivered_stays_known_where_nobody_heard_that_the_checkpoint_moved()
     settled.remembered_since = DateTime::from_timestamp(1_650_000_000, 0).expect("a date");
     let (reply, answer) = oneshot::channel();
     drop(answer);
-    work.commit(vec![(settled.clone(), reply)]);
+    let given_up = vec![(settled.clone(), reply)];
+    let lines = work.lines_of(&given_up);
+    work.commit(given_up, lines);
     assert_eq!(work.counts(LEDGER, &[old]), [1]);
     let (reply, _heard) = oneshot::channel();
-    work.commit(vec![(settled, reply)]);
+    let waiting = vec![(settled, reply)];
+    let lines = work.lines_of(&waiting);
+    work.commit(waiting, lines);
     assert_eq!(work.counts(LEDGER, &[old]), [0], "covered by the checkpoint");
 }

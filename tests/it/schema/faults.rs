@@ -186,6 +186,7 @@ fn it_refuses_a_key_that_check_calls_unknown_wherever_it_stands() {
             Place::OAuth => &["oauth_apis."],
             Place::Both => &["auth_apis.", "oauth_apis."],
             Place::Step => &["auth_apis.steps."],
+            Place::Output => &["logzio."],
             Place::Apis => &[],
         };
         for list in lists {

@@ -82,9 +82,18 @@ fn keys(properties: &Value, place: Place, within: &str, found: &mut BTreeMap<(St
             "oauth_apis" => Place::OAuth,
             "apis" => Place::Apis,
             "steps" => Place::Step,
+            "logzio" => Place::Output,
             _ => continue,
         };
-        keys(&schema["items"]["properties"], entry, "", found);
+        let outputs = if entry == Place::Output { schema["anyOf"].as_array() } else { None };
+        for entries in [Some(schema), outputs.and_then(|ways| ways.last())].into_iter().flatten() {
+            if let Some(properties) = entries["items"].get("properties") {
+                keys(properties, entry, "", found);
+            }
+        }
+        if let Some(properties) = outputs.and_then(|ways| ways[0].get("properties")) {
+            keys(properties, entry, "", found);
+        }
     }
 }
 

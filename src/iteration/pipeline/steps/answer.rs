@@ -30,7 +30,7 @@ impl Pipeline<'_> {
         self.report.pages += 1;
         self.counters.add_page();
         let mut permit = answer.permit.take();
-        let bytes = answer.text.as_ref().map_or(0, String::len);
+        let bytes = answer.text_bytes();
         let page = ask.chain.pages() + 1;
         let read = match read_answer(&answer, &step.plan, page) {
             Ok(read) => read,
@@ -55,7 +55,7 @@ impl Pipeline<'_> {
         if !is_last_step {
             let paths =
                 self.plan.steps.get(ask.step + 1).map(|step| step.plan.request.parent_paths()).unwrap_or_default();
-            let root = answer.text.as_deref().and_then(|text| RawJson::parse(text).ok());
+            let root = answer.text().and_then(|text| RawJson::parse(text).ok());
             for record in &read.records {
                 let entry = ListEntry::of(record.raw, root.unwrap_or(record.raw), &paths);
                 more.push(ask.below(entry, now));
@@ -110,7 +110,7 @@ impl Pipeline<'_> {
             true if page == 1 => Err(IterationError::Undated {
                 page,
                 path: path.text().to_owned(),
-                there: match answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text)) {
+                there: match answer.text().is_some_and(|text| answer.secrets.finds_in(text)) {
                     true => KEYS_HIDDEN.to_owned(),
                     false => what_is_there(first.raw),
                 },
@@ -198,8 +198,8 @@ impl Pipeline<'_> {
 /// A page of an answer; an error where it says that it failed, or lacks its list.
 fn read_answer<'p>(answer: &'p Answer, plan: &Plan, page: u64) -> Result<Page<'p>, IterationError> {
     let parse = |text: &'p str| beside_the_runtime(text.len(), || Page::read(text, &plan.paths, &plan.custom_fields));
-    let read = answer.text.as_deref().map_or_else(|| Ok(Page::empty()), parse);
-    let may_show = || !answer.text.as_deref().is_some_and(|text| answer.secrets.finds_in(text));
+    let read = answer.text().map_or_else(|| Ok(Page::empty()), parse);
+    let may_show = || !answer.text().is_some_and(|text| answer.secrets.finds_in(text));
     let unreadable = |cause: PageError| IterationError::Page { page, cause: cause.shown(may_show) };
     let read = read.map_err(unreadable)?;
     if let Some(told) = read.error.filter(|_| read.records.is_empty()) {

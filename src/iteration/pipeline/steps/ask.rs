@@ -142,7 +142,7 @@ async fn fetch(fetcher: &Fetcher<'_>, step: &StepPlan, ask: Ask, window: WindowV
         };
         let Some(poll) = step.poll.as_ref().filter(|_| ask.position.is_first()) else { return (ask, Ok(answer)) };
         let redact = |found: String| answer.secrets.redact(&found);
-        let found = match job_progress(poll, answer.text.as_deref()) {
+        let found = match job_progress(poll, answer.text()) {
             JobProgress::Done => return (ask, Ok(answer)),
             JobProgress::Failed(found) => return (ask, Err(IterationError::JobFailed { found: redact(found) })),
             JobProgress::Busy(found) => redact(found),

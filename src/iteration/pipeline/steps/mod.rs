@@ -122,7 +122,7 @@ impl Pipeline<'_> {
             false => vec![0; keys.len()],
         };
         let is_new = self.intake.admit_keys(&keys, &done);
-        let root = answer.text.as_deref().and_then(|text| RawJson::parse(text).ok());
+        let root = answer.text().and_then(|text| RawJson::parse(text).ok());
         let paths = self.plan.steps.first().map(|step| step.plan.request.parent_paths()).unwrap_or_default();
         let (mut asks, mut again) = (Vec::new(), Vec::new());
         for ((record, key), is_new) in in_window.iter().zip(keys).zip(is_new) {

@@ -1,0 +1,321 @@
+//! Answers that several outputs of an API need: asked for once, and given to each.
+//!
+//! Enters: the requests of each output's iteration, as that output makes them by its own state. Leaves: the answer, which
+//! another output's iteration got by the same request or still waits for. What always holds: the answers that are kept for an
+//! output that comes later are bounded, and so is the time that others wait for it; one that has fallen behind asks for
+//! itself from then on. One that can't, as the server moves on with each request, ends its iteration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Answer, FetchError, RequestTurn};
+use crate::memory::{MemoryBudget, Outage};
+use crate::record::Fingerprint;
+
+/// How many answers are kept for an output that is behind the others: it is as far behind as one that compresses a batch
+/// while it sends another.
+const AHEAD_MAX: usize = 4;
+/// How long the others wait in one iteration for an output that is further behind.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Keeps the text of an answer for every output that shares it. It is on the disk afterwards.
+pub type KeepAnswer = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// How long an output waits for the others where none goes ahead of another: as long as a batch is tried.
+const IN_STEP_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The answers of one iteration of an API.
+pub struct SharedAnswers {
+    state: Mutex<SharedState>,
+    changed: Notify,
+    memory: MemoryBudget,
+    /// Where the API gives what it gave no more: nothing is asked before every output has what came, or keeps it.
+    keeping: Option<KeepAnswer>,
+    /// That of no output: pages that several need don't wait for one of them.
+    outage: Outage,
+}
+
+/// One output's part in them.
+#[derive(Clone, Debug)]
+pub struct SharedSeat {
+    answers: Arc<SharedAnswers>,
+    place: usize,
+}
+
+/// A request, and how often it was made before.
+type SharedKey = (Fingerprint, u32);
+
+#[derive(Debug, Default)]
+struct SharedState {
+    /// The outputs that share, by their places: how often each made which request.
+    seats: BTreeMap<usize, BTreeMap<Fingerprint, u32>>,
+    answers: BTreeMap<SharedKey, SharedAnswer>,
+    /// Whether no output goes ahead of another.
+    is_in_step: bool,
+    /// Whether one of them lacks what came, so that nothing else is asked.
+    is_held_up: bool,
+    /// When each slice of the window began, the same for all.
+    begun: BTreeMap<u32, DateTime<Utc>>,
+}
+
+/// What is known of a request.
+#[derive(Debug)]
+enum SharedAnswer {
+    /// It is being made.
+    Asked,
+    /// What came of it, and who still lacks it.
+    Came { result: Result<Answer, FetchError>, lacking: BTreeSet<usize> },
+}
+
+/// What an output's request leads to.
+#[derive(Debug)]
+enum SharedTurn {
+    /// Here is what came of it.
+    Take(Result<Answer, FetchError>),
+    /// It is to be made, for all.
+    Ask,
+    /// It is to be made for this output alone.
+    AskAlone,
+    /// Somebody else is about to make it, or too far behind.
+    Wait,
+    /// It isn't to be made, as another output lacks what came before.
+    HeldUp,
+}
+
+impl SharedAnswers {
+    /// For outputs at these places. Where the API keeps its position, `keeping` keeps each answer for all of them, and none
+    /// goes ahead of another.
+    #[must_use]
+    pub fn new(
+        memory: MemoryBudget,
+        places: impl IntoIterator<Item = usize>,
+        keeping: Option<KeepAnswer>,
+    ) -> Arc<Self> {
+        let seats = places.into_iter().map(|place| (place, BTreeMap::new())).collect();
+        let is_in_step = keeping.is_some();
+        let state = Mutex::new(SharedState { seats, is_in_step, ..SharedState::default() });
+        Arc::new(Self { state, changed: Notify::new(), memory, keeping, outage: Outage::default() })
+    }
+
+    /// The part of the output at a place.
+    #[must_use]
+    pub fn seat(self: &Arc<Self>, place: usize) -> SharedSeat {
+        SharedSeat { answers: Arc::clone(self), place }
+    }
+
+    fn state(&self) -> MutexGuard<'_, SharedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SharedAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedAnswers").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl SharedState {
+    /// Counts a request of an output; nothing where it no longer shares.
+    fn count(&mut self, place: usize, request: Fingerprint) -> Option<SharedKey> {
+        let times = self.seats.get_mut(&place)?.entry(request).or_default();
+        *times = times.saturating_add(1);
+        Some((request, *times))
+    }
+
+    /// How many answers an output lacks that others have.
+    fn backlog(&self, place: usize) -> usize {
+        let lacks =
+            |shared: &&SharedAnswer| matches!(shared, SharedAnswer::Came { lacking, .. } if lacking.contains(&place));
+        self.answers.values().filter(lacks).count()
+    }
+
+    /// The output other than this one that is too far behind.
+    fn straggler(&self, place: usize) -> Option<usize> {
+        self.seats.keys().copied().find(|other| *other != place && self.backlog(*other) >= AHEAD_MAX)
+    }
+
+    /// What the request of an output leads to.
+    fn turn(&mut self, place: usize, key: SharedKey) -> SharedTurn {
+        if !self.seats.contains_key(&place) {
+            return SharedTurn::AskAlone;
+        }
+        let has_straggler = !self.is_in_step && self.straggler(place).is_some();
+        let has_all =
+            !self.is_in_step || self.seats.values().all(|made| made.get(&key.0).is_some_and(|times| *times >= key.1));
+        let (taken, is_last) = match self.answers.get_mut(&key) {
+            Some(SharedAnswer::Asked) => return SharedTurn::Wait,
+            Some(SharedAnswer::Came { result, lacking }) => match lacking.remove(&place) {
+                true => (result.as_ref().map(Answer::shared).map_err(FetchError::clone), lacking.is_empty()),
+                false => return SharedTurn::AskAlone,
+            },
+            None if self.is_held_up => return SharedTurn::HeldUp,
+            None if has_straggler || !has_all => return SharedTurn::Wait,
+            None => {
+                self.answers.insert(key, SharedAnswer::Asked);
+                return SharedTurn::Ask;
+            }
+        };
+        if is_last {
+            self.answers.remove(&key);
+        }
+        SharedTurn::Take(taken)
+    }
+
+    /// Notes what came of a request that the output at a place made.
+    fn come(&mut self, place: usize, key: SharedKey, result: Result<Answer, FetchError>) {
+        let lacking: BTreeSet<usize> = self.seats.keys().copied().filter(|other| *other != place).collect();
+        match lacking.is_empty() {
+            true => drop(self.answers.remove(&key)),
+            false => drop(self.answers.insert(key, SharedAnswer::Came { result, lacking })),
+        }
+    }
+
+    /// An output no longer shares.
+    fn leave(&mut self, place: usize, lacks_output: bool) {
+        self.is_held_up |= self.is_in_step && lacks_output;
+        self.seats.remove(&place);
+        self.answers.retain(|_, shared| match shared {
+            SharedAnswer::Asked => true,
+            SharedAnswer::Came { lacking, .. } => {
+                lacking.remove(&place);
+                !lacking.is_empty()
+            }
+        });
+    }
+}
+
+impl SharedSeat {
+    /// No longer shares, as the output's iteration is over; with `lacks_output` as the output took not all. The others don't
+    /// wait for it, and where the API gives nothing twice they ask for nothing else then.
+    pub fn leave(&self, lacks_output: bool) {
+        self.answers.state().leave(self.place, lacks_output);
+        self.answers.changed.notify_waiters();
+    }
+
+    /// When a slice of the window begins, where the outputs are to ask for the same: the moment of the first of them.
+    #[must_use]
+    pub fn slice_begins(&self, slice: u32, now: DateTime<Utc>) -> DateTime<Utc> {
+        *self.answers.state().begun.entry(slice).or_insert(now)
+    }
+
+    /// What pages for several outputs wait for: for none of them.
+    #[must_use]
+    pub fn outage(&self) -> &Outage {
+        &self.answers.outage
+    }
+
+    /// What came of a request, whoever made it.
+    ///
+    /// # Errors
+    /// Those of the request, and [`FetchError::Behind`].
+    pub(super) async fn page<F>(
+        &self,
+        request: Fingerprint,
+        turn: RequestTurn,
+        ask: impl Fn() -> F,
+    ) -> Result<Answer, FetchError>
+    where
+        F: Future<Output = Result<Answer, FetchError>>,
+    {
+        let Some(key) = self.answers.state().count(self.place, request) else { return self.alone(turn, ask).await };
+        if self.answers.keeping.is_some() {
+            self.answers.changed.notify_waiters();
+        }
+        let (patience, in_step_until) = (Instant::now() + PATIENCE, Instant::now() + IN_STEP_MAX);
+        loop {
+            let changed = self.answers.changed.notified();
+            let next = self.answers.state().turn(self.place, key);
+            match next {
+                SharedTurn::Take(taken) => {
+                    self.answers.changed.notify_waiters();
+                    return taken;
+                }
+                SharedTurn::Ask => {
+                    let asking = SharedRequest { seat: self, key, is_done: false };
+                    return asking.end(ask().await);
+                }
+                SharedTurn::AskAlone => return self.alone(turn, ask).await,
+                SharedTurn::HeldUp => return Err(FetchError::HeldUp),
+                SharedTurn::Wait if self.answers.keeping.is_some() => {
+                    if timeout_at(in_step_until, changed).await.is_err() {
+                        return Err(FetchError::HeldUp);
+                    }
+                }
+                SharedTurn::Wait => {
+                    if timeout_at(patience, changed).await.is_err() {
+                        self.lose_patience(key).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on without the output that is too far behind; where it is another one's request that is waited for, waits on.
+    async fn lose_patience(&self, key: SharedKey) {
+        let changed = self.answers.changed.notified();
+        let straggler = {
+            let mut state = self.answers.state();
+            let is_asked = matches!(state.answers.get(&key), Some(SharedAnswer::Asked));
+            let straggler = state.straggler(self.place).filter(|_| !is_asked);
+            straggler.into_iter().for_each(|straggler| state.leave(straggler, false));
+            straggler
+        };
+        match straggler {
+            Some(_) => self.answers.changed.notify_waiters(),
+            None => changed.await,
+        }
+    }
+
+    /// Asks for this output alone. Where the server moves on with each request it has moved on for the others.
+    async fn alone<F>(&self, turn: RequestTurn, ask: impl Fn() -> F) -> Result<Answer, FetchError>
+    where
+        F: Future<Output = Result<Answer, FetchError>>,
+    {
+        if turn == RequestTurn::Repeated { Err(FetchError::Behind) } else { ask().await }
+    }
+}
+
+/// A request that is made for all; where it is given up, another output makes it.
+struct SharedRequest<'s> {
+    seat: &'s SharedSeat,
+    key: SharedKey,
+    is_done: bool,
+}
+
+impl SharedRequest<'_> {
+    fn end(mut self, came: Result<Answer, FetchError>) -> Result<Answer, FetchError> {
+        // That this output's iteration is called back or stops says nothing about the others.
+        if matches!(came, Err(FetchError::Recalled | FetchError::Stopped)) {
+            return came;
+        }
+        let answers = &self.seat.answers;
+        let is_kept = match (&answers.keeping, came.as_ref().ok().and_then(Answer::text)) {
+            (Some(keep), Some(text)) => keep(text).is_ok(),
+            _ => true,
+        };
+        // What couldn't be kept is delivered all the same, but nothing else is asked.
+        answers.state().is_held_up |= !is_kept;
+        let kept = came.as_ref().map(|answer| answer.shared_within(&answers.memory)).map_err(FetchError::clone);
+        answers.state().come(self.seat.place, self.key, kept);
+        self.is_done = true;
+        answers.changed.notify_waiters();
+        came
+    }
+}
+
+impl Drop for SharedRequest<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.seat.answers.state().answers.remove(&self.key);
+            self.seat.answers.changed.notify_waiters();
+        }
+    }
+}

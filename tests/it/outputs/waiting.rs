@@ -1,0 +1,104 @@
+//! Several outputs of an API that gives nothing twice: what one lacks waits on the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{numbers, unsteady};
+use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, minutes_ago, record};
+
+/// Records of an answer.
+const PAGE: u64 = 2;
+
+/// A queue of records: each answer takes those off it that it gives.
+fn queue(last: Arc<AtomicU64>) -> MockServer {
+    let (taken, dates) = (AtomicU64::new(0), (0..100).map(|id| minutes_ago(120 - id)).collect::<Vec<_>>());
+    MockServer::start(move |_, _| {
+        let from = taken.load(Ordering::SeqCst);
+        let until = (from + PAGE).min(last.load(Ordering::SeqCst));
+        taken.store(until, Ordering::SeqCst);
+        Reply::json(&format!(r#"{{"data":[{}]}}"#, records(from, until, &dates)))
+    })
+}
+
+/// A stream that is read by its cursor, and forgets what lies before the last cursor that it was asked for.
+fn stream(last: Arc<AtomicU64>) -> MockServer {
+    let (forgotten, dates) = (AtomicU64::new(0), (0..100).map(|id| minutes_ago(120 - id)).collect::<Vec<_>>());
+    MockServer::start(move |asked, _| {
+        let from: u64 = asked.raw_field("cursor").map_or(0, |cursor| decoded(cursor).parse().unwrap());
+        if from < forgotten.fetch_max(from, Ordering::SeqCst) {
+            return Reply::status(410, "this cursor is forgotten");
+        }
+        let until = (from + PAGE).min(last.load(Ordering::SeqCst));
+        Reply::json(&format!(r#"{{"data":[{}],"cursor":"{until}"}}"#, records(from, until, &dates)))
+    })
+}
+
+fn records(from: u64, until: u64, dates: &[String]) -> String {
+    (from + 1..=until).map(|id| record(id, &dates[id as usize])).collect::<Vec<_>>().join(",")
+}
+
+fn config(one: &str, other: &str, entry: &str) -> String {
+    format!(
+        "logzio:\n  - {{name: one, url: '{one}', token: shipping-token-1}}\n  - {{name: other, url: '{other}', token: \
+         shipping-token-1}}\nauth_apis:\n  - type: general\n    name: events\n    credentials: {{id: i, key: \
+         the-basic-key}}\n{entry}"
+    )
+}
+
+fn of_queue(api: &str) -> String {
+    format!(
+        "    settings: {{time_interval: 1s, checkpoint: server}}\n    http_request: {{url: '{api}/events'}}\n    \
+         json_paths: {{data: data, data_date: date, id: id}}\n"
+    )
+}
+
+fn of_stream(api: &str) -> String {
+    format!(
+        "    settings: {{time_interval: 1s}}\n    http_request: {{url: '{api}/events'}}\n    start_date_name: since\n    \
+         next_request: {{filters: {{cursor: '{{cursor}}'}}}}\n    json_paths: {{data: data, data_date: date, cursor: \
+         cursor, id: id}}\n"
+    )
+}
+
+/// How many batches wait on the disk.
+fn waiting(outcome: &Outcome) -> usize {
+    let names = std::fs::read_dir(outcome.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_str().is_some_and(|name| name.starts_with(".logzio-api-fetcher.waiting-"))).count()
+}
+
+/// While one output is down the position moves for both; what it lacks arrives once it is back, and nothing twice.
+#[track_caller]
+fn check(api: &MockServer, last: &AtomicU64, entry: &str) {
+    let is_down = Arc::new(AtomicBool::new(true));
+    let (one, other) = (MockListener::start(), unsteady(&is_down, 503));
+    let text = config(one.url(), other.url(), entry);
+    let outcome = Fetcher::new(&text).once().assert_code(0).assert_says("what it lacks waits on the disk");
+    assert_eq!((one.ids(), other.ids()), (numbers(5), Vec::new()), "{}", outcome.stderr);
+    assert!(waiting(&outcome) > 0, "{}", outcome.stderr);
+    last.store(7, Ordering::SeqCst);
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!((one.ids(), other.ids()), (numbers(7), Vec::new()), "{}", outcome.stderr);
+    let asked = api.asked().len();
+    is_down.store(false, Ordering::SeqCst);
+    last.store(8, Ordering::SeqCst);
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!((one.ids(), other.ids()), (numbers(8), numbers(8)), "{}", outcome.stderr);
+    assert_eq!(waiting(&outcome), 0, "{}", outcome.stderr);
+    assert!(api.asked().len() > asked, "it is asked again, for what is new");
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!((one.ids(), other.ids()), (numbers(8), numbers(8)), "{}", outcome.stderr);
+}
+
+#[test]
+fn what_a_queue_gave_while_an_output_was_down_arrives_there_later() {
+    let last = Arc::new(AtomicU64::new(5));
+    let api = queue(Arc::clone(&last));
+    check(&api, &last, &of_queue(api.url()));
+}
+
+#[test]
+fn what_a_cursor_left_behind_while_an_output_was_down_arrives_there_later() {
+    let last = Arc::new(AtomicU64::new(5));
+    let api = stream(Arc::clone(&last));
+    check(&api, &last, &of_stream(api.url()));
+}
