@@ -70,6 +70,9 @@ pub enum Command {
         /// With --from: only what is dated before this
         #[arg(long, value_name = "DATE", value_parser = date, requires = "from")]
         until: Option<DateTime<Utc>>,
+        /// With --from: only to this output
+        #[arg(long, value_name = "NAME", requires = "from")]
+        output: Option<String>,
     },
     /// Check the health of the running fetcher
     Health {

@@ -99,8 +99,8 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
         Some(Command::Replay { file, fill }) => replay::replay(file, fill, stop).await,
         Some(Command::Top { url }) => top::top(&config, url, stop).await,
         Some(Command::Undelivered { command }) => undelivered::undelivered(config, command, stop).await,
-        Some(Command::Once { api, from, until }) => match from {
-            Some(from) => span::span(config, api, span::DateSpan { from, until }, stop, &progress).await,
+        Some(Command::Once { api, from, until, output }) => match from {
+            Some(from) => span::span(config, (api, output), span::DateSpan { from, until }, stop, &progress).await,
             None => run::once(config, api, stop, &progress).await,
         },
         _ => run::run(config, stop, hangup).await,

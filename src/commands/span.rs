@@ -54,7 +54,7 @@ impl Drop for Scratch {
 /// Ships the span, and says what came of it as `once` does.
 pub(super) async fn span(
     path: PathBuf,
-    only: Option<String>,
+    (only, output): (Option<String>, Option<String>),
     span: DateSpan,
     stop: Stop,
     progress: &MultiProgress,
@@ -68,6 +68,9 @@ pub(super) async fn span(
         Ok((config, _)) => config,
         Err(exit) => return exit,
     };
+    if let Some(exit) = output.as_deref().and_then(|output| unknown_output(&config, output)) {
+        return exit;
+    }
     let plans = config.apis.iter().filter(|plan| can_repeat(plan)).map(|plan| Arc::new(of_span(plan, span))).collect();
     config = Config { apis: plans, ..config };
     // A refresh token may be taken once only: the fetcher that runs here must not take the same one.
@@ -98,8 +101,21 @@ pub(super) async fn span(
     own.tokens = TokenCache::new(CredentialFile::of(&directory));
     let until = span.until.map_or_else(|| "now".to_owned(), date::format);
     tracing::info!(from = date::format(span.from), until, "a span is shipped again; no checkpoint moves");
-    let apis = apis(config, accounts, &services);
+    let mut apis = apis(config, accounts, &services);
+    if let Some(output) = &output {
+        apis.iter_mut().for_each(|api| api.keep_output(output));
+        apis.retain(|api| !api.lanes().is_empty());
+    }
     run_once(apis, only, services, progress).await
+}
+
+/// Says that there is no output of that name, where there is none.
+fn unknown_output(config: &Config, output: &str) -> Option<Exit> {
+    let names: Vec<&str> = config.outputs.iter().map(|output| output.name.as_str()).collect();
+    (!names.contains(&output)).then(|| {
+        tracing::error!("unknown output `{output}`; configured: {}", names.join(", "));
+        Exit::Config
+    })
 }
 
 /// Whether an API gives again what it gave before.

@@ -72,14 +72,14 @@ enum SharedAnswer {
     /// It is being made.
     Asked,
     /// What came of it, and who still lacks it.
-    Came { result: Result<Answer, FetchError>, lacking: BTreeSet<usize> },
+    Came { result: Box<Result<Answer, FetchError>>, lacking: BTreeSet<usize> },
 }
 
 /// What an output's request leads to.
 #[derive(Debug)]
 enum SharedTurn {
     /// Here is what came of it.
-    Take(Result<Answer, FetchError>),
+    Take(Box<Result<Answer, FetchError>>),
     /// It is to be made, for all.
     Ask,
     /// It is to be made for this output alone.
@@ -153,7 +153,7 @@ impl SharedState {
         let (taken, is_last) = match self.answers.get_mut(&key) {
             Some(SharedAnswer::Asked) => return SharedTurn::Wait,
             Some(SharedAnswer::Came { result, lacking }) => match lacking.remove(&place) {
-                true => (result.as_ref().map(Answer::shared).map_err(FetchError::clone), lacking.is_empty()),
+                true => ((**result).as_ref().map(Answer::shared).map_err(FetchError::clone), lacking.is_empty()),
                 false => return SharedTurn::AskAlone,
             },
             None if self.is_held_up => return SharedTurn::HeldUp,
@@ -166,7 +166,7 @@ impl SharedState {
         if is_last {
             self.answers.remove(&key);
         }
-        SharedTurn::Take(taken)
+        SharedTurn::Take(Box::new(taken))
     }
 
     /// Notes what came of a request that the output at a place made.
@@ -174,7 +174,7 @@ impl SharedState {
         let lacking: BTreeSet<usize> = self.seats.keys().copied().filter(|other| *other != place).collect();
         match lacking.is_empty() {
             true => drop(self.answers.remove(&key)),
-            false => drop(self.answers.insert(key, SharedAnswer::Came { result, lacking })),
+            false => drop(self.answers.insert(key, SharedAnswer::Came { result: Box::new(result), lacking })),
         }
     }
 
@@ -236,7 +236,7 @@ impl SharedSeat {
             match next {
                 SharedTurn::Take(taken) => {
                     self.answers.changed.notify_waiters();
-                    return taken;
+                    return *taken;
                 }
                 SharedTurn::Ask => {
                     let asking = SharedRequest { seat: self, key, is_done: false };
@@ -317,5 +317,106 @@ impl Drop for SharedRequest<'_> {
             self.seat.answers.state().answers.remove(&self.key);
             self.seat.answers.changed.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use reqwest::Url;
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+    use crate::text::Redactor;
+    use crate::window::Moment;
+
+    fn answer(text: &str) -> Answer {
+        Answer {
+            text: Some(Arc::new(text.to_owned())),
+            as_sent: None,
+            was_lossy: false,
+            base: Url::parse("https://api.example").expect("a URL"),
+            secrets: Redactor::default(),
+            moment: Moment::new(DateTime::UNIX_EPOCH, None),
+            headers: HeaderMap::new(),
+            permit: None,
+        }
+    }
+
+    fn request(number: u8) -> Fingerprint {
+        Fingerprint::of(&[&[number]])
+    }
+
+    fn shared(places: usize, keeping: Option<KeepAnswer>) -> Arc<SharedAnswers> {
+        SharedAnswers::new(MemoryBudget::default(), 0..places, keeping)
+    }
+
+    /// What an output gets for a request, whose answers are counted.
+    async fn page(seat: &SharedSeat, number: u8, turn: RequestTurn, made: &AtomicU32) -> Result<String, FetchError> {
+        let asked = seat.page(request(number), turn, || async {
+            let times = made.fetch_add(1, Ordering::SeqCst);
+            Ok(answer(&format!("{number} by request {times}")))
+        });
+        asked.await.map(|answer| answer.text().unwrap_or_default().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_request_of_several_outputs_is_made_once_and_the_same_request_again_once_more() {
+        let (answers, made) = (shared(2, None), AtomicU32::new(0));
+        let (one, other) = (answers.seat(0), answers.seat(1));
+        let next = |seat| page(seat, 1, RequestTurn::Repeated, &made);
+        let (first, second) = tokio::join!(next(&one), next(&other));
+        assert_eq!((first.ok(), second.ok()), (Some("1 by request 0".to_owned()), Some("1 by request 0".to_owned())));
+        assert_eq!(next(&one).await.ok().as_deref(), Some("1 by request 1"), "the server has moved on");
+        assert_eq!(next(&other).await.ok().as_deref(), Some("1 by request 1"));
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+        assert!(answers.state().answers.is_empty(), "nothing is kept that nobody lacks");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_falls_behind_asks_for_itself_or_ends_where_the_server_has_moved_on() {
+        let (answers, made) = (shared(2, None), AtomicU32::new(0));
+        let (fast, slow) = (answers.seat(0), answers.seat(1));
+        let ahead = AHEAD_MAX as u8 + 3;
+        for number in 0..ahead {
+            page(&fast, number, RequestTurn::Next, &made).await.expect("it isn't held up for long");
+        }
+        assert!(answers.state().answers.is_empty(), "nothing is kept for who is too far behind");
+        assert_eq!(page(&slow, 0, RequestTurn::Next, &made).await.ok().as_deref(), Some("0 by request 7"));
+        let lost = page(&slow, 1, RequestTurn::Repeated, &made).await;
+        assert!(matches!(lost, Err(FetchError::Behind)), "{lost:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_is_made_by_another_output() {
+        let (answers, made) = (shared(2, None), AtomicU32::new(0));
+        let (one, other) = (answers.seat(0), answers.seat(1));
+        let never = one.page(request(1), RequestTurn::First, std::future::pending::<Result<Answer, FetchError>>);
+        let given_up = tokio::time::timeout(Duration::from_millis(1), never).await;
+        assert!(given_up.is_err());
+        assert_eq!(page(&other, 1, RequestTurn::First, &made).await.ok().as_deref(), Some("1 by request 0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_is_given_twice_none_goes_ahead_and_each_answer_is_kept_before() {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&kept);
+        let keep: KeepAnswer = Box::new(move |text| {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+            Ok(())
+        });
+        let (answers, made) = (shared(2, Some(keep)), AtomicU32::new(0));
+        let (one, other) = (answers.seat(0), answers.seat(1));
+        let next = |seat| page(seat, 1, RequestTurn::Repeated, &made);
+        let (first, second) = tokio::join!(next(&one), next(&other));
+        assert_eq!((first.ok(), second.ok()), (Some("1 by request 0".to_owned()), Some("1 by request 0".to_owned())));
+        assert_eq!(*kept.lock().expect("a lock"), ["1 by request 0"]);
+        let ahead = tokio::time::timeout(Duration::from_secs(60), next(&one)).await;
+        assert!(ahead.is_err(), "the other one hasn't asked for it yet: {ahead:?}");
+        other.leave(true);
+        let held_up = next(&one).await;
+        assert!(matches!(held_up, Err(FetchError::HeldUp)), "{held_up:?}");
+        assert_eq!(made.load(Ordering::SeqCst), 1, "nothing is asked that one of them would lack");
     }
 }

@@ -186,7 +186,7 @@ fn the_manual_page_has_each_command_with_its_arguments() {
         assert_eq!(page.lines().filter(|line| *line == format!(".SH {section}")).count(), 1, "{section}: {page}");
     }
     for line in [
-        "\\fBonce\\fR [\\fB\\-\\-api\\fR \\fINAME\\fR] [\\fB\\-\\-from\\fR \\fIDATE\\fR] [\\fB\\-\\-until\\fR \\fIDATE\\fR]",
+        "\\fBonce\\fR [\\fB\\-\\-api\\fR \\fINAME\\fR] [\\fB\\-\\-from\\fR \\fIDATE\\fR] [\\fB\\-\\-until\\fR \\fIDATE\\fR] [\\fB\\-\\-output\\fR \\fINAME\\fR]",
         "\\fBstate rewind\\fR \\fINAME\\fR \\fIDATE\\fR [\\fB\\-\\-yes\\fR]",
         "\\fBcompletions\\fR \\fISHELL\\fR",
         "The shell to print them for: bash, elvish, fish, powershell, zsh",

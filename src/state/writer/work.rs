@@ -174,9 +174,16 @@ impl Work {
     }
 
     /// The line that each commit writes into the text file, where it isn't there.
-    fn lines_of(&self, commits: &[WaitingCommit]) -> Vec<Option<Checkpoint>> {
-        let mut pending = PendingDates::new();
-        commits.iter().map(|(commit, _)| commit.line(self.said(&commit.name), &mut pending)).collect()
+    fn lines_of<'c>(&self, commits: &'c [WaitingCommit]) -> Vec<Option<Checkpoint>> {
+        let (mut pending, mut saying) = (PendingDates::new(), BTreeMap::new());
+        let line = |(commit, _): &'c WaitingCommit| {
+            // What the commits before it are about to write counts as said.
+            let said = saying.get(api_of(&commit.name)).or(self.said(&commit.name));
+            let line = commit.line(said, &mut pending)?;
+            saying.insert(api_of(&commit.name), line.clone());
+            Some(line)
+        };
+        commits.iter().map(line).collect()
     }
 
     /// What the text file says of the API of a key.
@@ -229,7 +236,8 @@ impl Work {
         for ((mut commit, reply), line) in commits.into_iter().zip(moving) {
             self.tell_thinned(&mut commit);
             match &failed {
-                Some(cause) if line.is_some() => {
+                // Of several outputs each may stand behind the line of another.
+                Some(cause) if line.is_some() || commit.line.is_some() => {
                     replies.push((reply, Err(io::Error::new(cause.kind(), cause.to_string()))));
                 }
                 // It moved, but who asked goes on from the checkpoint before: what was delivered since stays known.

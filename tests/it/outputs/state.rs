@@ -87,3 +87,16 @@ fn without_a_store_every_output_begins_at_the_line() {
     let outcome = fetcher.once().assert_code(0);
     assert_eq!((one.ids(), other.ids()), (vec![3, 4], vec![3, 4]), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_span_is_shipped_again_to_one_output_alone() {
+    let api = GrowingApi::start(2);
+    let (one, other) = (MockListener::start(), MockListener::start());
+    let text = config(api.server.url(), &[("one", one.url(), ""), ("other", other.url(), "")]);
+    let outcome = Fetcher::new(&text).once().assert_code(0);
+    let from = minutes_ago(1_000);
+    let outcome = Fetcher::again(outcome).arguments(&["--from", &from, "--output", "other"]).once().assert_code(0);
+    assert_eq!((one.ids(), other.ids()), (numbers(2), vec![1, 1, 2, 2]), "{}", outcome.stderr);
+    let outcome = Fetcher::again(outcome).arguments(&["--from", &from, "--output", "third"]).once().assert_code(2);
+    outcome.assert_says("unknown output `third`; configured: one, other");
+}
