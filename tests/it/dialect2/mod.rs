@@ -13,5 +13,6 @@ mod case;
 mod compare;
 mod configs;
 mod observed;
+mod outputs;
 mod play;
 mod services;

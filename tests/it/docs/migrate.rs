@@ -1,6 +1,19 @@
 //! The page for those who come from version 2 of the original.
 
-use super::{compile, page};
+use super::{blocks, compile, page};
+
+/// The example of several outputs, below APIs with the names in it.
+#[test]
+fn the_example_of_several_outputs_is_valid() {
+    let text = page("docs/migrate.md");
+    let outputs = blocks(&text, "yaml").into_iter().find(|(_, block)| block.starts_with("logzio:"));
+    let (line, outputs) = outputs.expect("an example");
+    let api = |name: &str| format!("  - {{type: general, name: {name}, url: 'https://{}.example/a'}}\n", name.len());
+    let config = format!("apis:\n{}{}{outputs}\n", api("sign ins"), api("cloudflare alerts"));
+    let reading = compile(&config);
+    let is_good = reading.config.is_some() && reading.diagnostics.errors.is_empty();
+    assert!(is_good, "docs/migrate.md, line {line}: {:#?}", reading.diagnostics);
+}
 
 /// An entry with each of the optional keys.
 #[test]
