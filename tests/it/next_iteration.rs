@@ -175,8 +175,11 @@ fn written(date: DateTime<Utc>) -> String {
 /// Dates of events by their ids.
 type Events = Arc<Mutex<Vec<(u64, i64)>>>;
 
+/// Whether an event of one date is listed where another is asked for.
+type IsListed = fn(DateTime<Utc>, DateTime<Utc>) -> bool;
+
 /// Lists what `is_listed` says of the events since a date, in the order in which they stand.
-fn by_date(events: &Events, is_listed: fn(DateTime<Utc>, DateTime<Utc>) -> bool) -> MockServer {
+fn by_date(events: &Events, is_listed: IsListed) -> MockServer {
     let events = Arc::clone(events);
     MockServer::start(move |asked, _| {
         let since = asked.raw_field("since").map(decoded);
@@ -199,8 +202,7 @@ fn newest_date() -> String {
 /// Oldest first, so that the first record is not the newest; with starts that are part of the window, and that are not.
 #[test]
 fn the_newest_date_counts_wherever_it_stands_and_is_sent_a_unit_earlier_in_the_form_of_the_records() {
-    let listings: [fn(DateTime<Utc>, DateTime<Utc>) -> bool; 2] =
-        [|date, since| date >= since, |date, since| date > since];
+    let listings: [IsListed; 2] = [|date, since| date >= since, |date, since| date > since];
     for is_listed in listings {
         let events = Events::default();
         events.lock().unwrap().extend([(1, 10), (2, 20), (3, 20)]);
