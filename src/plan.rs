@@ -384,10 +384,10 @@ impl Plan {
         match self.start.checkpoint {
             CheckpointKind::Snapshot(Repeat::Ship) => Some(
                 "its request never changes, so each answer is shipped whole, with what was shipped before; \
-                 `settings.repeat: skip` leaves that out",
+                 `repeat: skip` leaves that out",
             ),
             CheckpointKind::Snapshot(Repeat::Skip) => Some(
-                "its request never changes, and what was shipped before is left out; `settings.repeat: ship` ships each \
+                "its request never changes, and what was shipped before is left out; `repeat: ship` ships each \
                  answer whole",
             ),
             _ => None,

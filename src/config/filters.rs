@@ -1,5 +1,7 @@
 //! The filters of an entry: its query, and where the start date stands in it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
@@ -11,19 +13,29 @@ use super::parts::has_next_iteration;
 use super::section::Section;
 use super::value::Text;
 use crate::plan::CheckpointKind;
-use crate::record::date;
 use crate::record::path::JsonPath;
+use crate::record::{Zone, date};
 use crate::template::query::{self, QueryField};
-use crate::template::{DateFormat, Template, Variable};
+use crate::template::{DateFormat, DateStyle, Template, Variable};
+
+/// How an entry says where a window begins.
+pub(super) struct WrittenStart {
+    /// The date that stands in its filters.
+    pub(super) configured: Option<DateTime<Utc>>,
+    /// How start dates are written.
+    pub(super) format: DateFormat,
+    /// How that date is written, digit by digit: what `{start_date:like_records}` goes by before a record is known.
+    pub(super) style: Option<Arc<DateStyle>>,
+}
 
 impl Entries<'_> {
-    /// The query, the start date that stands in the filters, and how start dates are written.
+    /// The query, and how it says where a window begins.
     pub(super) fn window(
         &self,
         entry: &Section<'_>,
         named: &NamedType,
         has_start_elsewhere: bool,
-    ) -> Option<(Vec<QueryField>, Option<DateTime<Utc>>, DateFormat)> {
+    ) -> Option<(Vec<QueryField>, WrittenStart)> {
         let mut filters = entry.read_or(&keys::FILTERS, Vec::new())?;
         // One that can't be read is told of where it stands.
         let stands_in = |text: &str| Template::parse(text).map_or(true, |template| template.has_start_date());
@@ -37,23 +49,25 @@ impl Entries<'_> {
         };
         let start_filter = start_name.as_ref().and_then(|name| self.take_start(&mut filters, name));
         let configured = start_filter.as_ref().map(|(date, _)| *date);
+        // A start without a zone is meant in UTC.
+        let style = start_filter.as_ref().and_then(|(_, text)| DateStyle::of(text, Zone::Utc)).map(Arc::new);
         let mut query = self.query(filters);
         if named.odata {
             query.iter_mut().for_each(|field| field.name = odata_name(std::mem::take(&mut field.name)));
         }
-        let written = start_filter.map(|(_, format)| format);
+        let written = start_filter.map(|(_, text)| format_of(&text));
         if named.odata {
             if !in_filters {
                 add_odata_clause(&mut query, start_name.as_deref()?);
             }
-            return Some((query, configured, DateFormat::Zulu));
+            return Some((query, WrittenStart { configured, format: DateFormat::Zulu, style }));
         }
         let default = if in_filters { DateFormat::Zulu } else { DateFormat::Offset };
         if let (false, Some(name)) = (in_filters, &start_name) {
             let value = Template::variable(Variable::StartDate(DateFormat::Zulu));
             query.push(QueryField { name: query::query_name(name), value });
         }
-        Some((query, configured, written.unwrap_or(default)))
+        Some((query, WrittenStart { configured, format: written.unwrap_or(default), style }))
     }
 
     /// The date's field as OData names it: the keys of its path, joined by `/`.
@@ -68,8 +82,8 @@ impl Entries<'_> {
         field
     }
 
-    /// Takes the filter out that says where to begin.
-    fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, DateFormat)> {
+    /// Takes the filter out that says where to begin. Gives its date, and how that is written.
+    fn take_start(&self, filters: &mut Vec<(String, Text)>, name: &str) -> Option<(DateTime<Utc>, String)> {
         let holds_start = |text: &str| Template::parse(text).is_ok_and(|template| template.has_start_date());
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().trim().to_owned();
         let wanted = decoded(name);
@@ -77,7 +91,7 @@ impl Entries<'_> {
         let at = filters.iter().position(|(key, text)| is_start(key) && !holds_start(&text.value))?;
         let (_, text) = filters.remove(at);
         let written = decoded(&text.value);
-        let start = date::parse(&written).map(|date| (date, format_of(&written)));
+        let start = date::parse(&written).map(|date| (date, written));
         if start.is_none() && !self.reader.is_poisoned(&text.spot) {
             let hint = "like 2021-10-05T10:10:10+00:00".to_owned();
             self.reader.error(&text.spot, "the start date is not a valid date", Some(hint));

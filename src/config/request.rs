@@ -7,6 +7,7 @@ use serde_yaml::Value;
 
 use super::api::Entries;
 use super::catalog::NamedType;
+use super::filters::WrittenStart;
 use super::keys::{self, ALIASES, ConfigKey};
 use super::kinds::request::{HOST_HINT, NextUrl};
 use super::kinds::step;
@@ -54,7 +55,8 @@ impl Entries<'_> {
             later.as_ref().is_some_and(|(parts, _)| has_start(parts))
         };
         let has_source = in_steps || has_start(&first) || in_later(&next) || in_later(&iteration);
-        let (query, configured, start_format) = self.window(entry, named, has_source)?;
+        let (query, WrittenStart { configured, format: start_format, style }) =
+            self.window(entry, named, has_source)?;
         first.query = query;
         let later = |(mut parts, own_query): (RequestParts, Option<Vec<QueryField>>)| {
             parts.query = own_query.unwrap_or_else(|| first.query.clone());
@@ -75,7 +77,9 @@ impl Entries<'_> {
             sign
         });
         let (method, (_, url)) = (method?, url?);
-        Some((RequestTemplate { method, url, first, next, iteration, start_format, sign, hosts, timeout }, configured))
+        let mut request = RequestTemplate { method, url, first, next, iteration, start_format, sign, hosts, timeout };
+        style.iter().for_each(|style| request.write_like_records(style));
+        Some((request, configured))
     }
 
     /// The URL of the data request, and the one that fixes the origin.

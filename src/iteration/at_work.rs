@@ -34,6 +34,24 @@ mod tests {
     }
 
     #[test]
+    fn before_a_record_is_known_dates_are_written_as_the_start_in_the_filters() {
+        for written in ["2026-05-01T00:00:00.000000Z", "2026-05-01 02:00:00+02:00", "1777593600000"] {
+            let text = format!(
+                "logzio: {{url: 'https://listener.example', token: t}}\nauth_apis: [{{type: general, name: a, credentials: \
+                 {{id: i, key: k}}, settings: {{time_interval: 1}}, http_request: {{url: \
+                 'https://api.example/?at={{start_date:like_records}}'}}, start_date_name: at, filters: {{at: '{written}'}}, \
+                 json_paths: {{data: d, data_date: at, next_url: n}}}}]"
+            );
+            let around = Environment { variable: &|_| None, directory: std::path::Path::new(".") };
+            let plan = Arc::clone(&config::compile(&text, &around).config.expect("a config").apis[0]);
+            let request = at_work(&plan, &ApiState::blank()).request.build_first(at("2026-05-01"), at("2026-05-28"));
+            let url = request.expect("a request").url;
+            let sent = crate::text::form_decoded(&url.query().unwrap_or_default().replace('+', "%2B"));
+            assert_eq!(sent, format!("at={written}"), "{url}");
+        }
+    }
+
+    #[test]
     fn dates_are_written_as_the_newest_record_wrote_its_own() {
         let text = "logzio: {url: 'https://listener.example', token: t}\nauth_apis: [{type: general, name: a, \
                     credentials: {id: i, key: k}, settings: {time_interval: 1}, http_request: {url: 'https://api.example'}, \

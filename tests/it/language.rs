@@ -221,6 +221,8 @@ fn a_cursor_is_kept_over_iterations_and_restarts_and_dropped_where_it_is_refused
     assert_eq!(cursors()[..3], text(&["c6", "c6", ""])[..], "refused twice, then from the date on");
     assert!(second.stderr.contains("refuses the cursor twice"), "{}", second.stderr);
     assert_eq!(listener.ids(), ids(6), "nothing twice");
+    let shown = Fetcher::again(second).arguments(&["show", "events"]).run("state").assert_code(0);
+    assert!(shown.stdout.contains("so some of it may be missing"), "a possible gap: {}", shown.stdout);
 }
 
 #[test]

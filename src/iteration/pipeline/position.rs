@@ -107,11 +107,11 @@ impl Pipeline<'_> {
     /// Drops what the API refuses to go on from; what it would have reached may be missing.
     pub(super) fn drop_position(&mut self) {
         self.account.keep(CapturedValues::default(), self.now);
-        if self.plan.next_iteration.is_some() {
-            self.intake.observed.has_lost_position = true;
-            if self.account.record_anomaly(Anomaly::PositionRefused, self.now) {
-                tracing::warn!(api = self.plan.name, "{}", Anomaly::PositionRefused.hint());
-            }
+        self.intake.observed.has_lost_position = true;
+        let is_new =
+            self.plan.next_iteration.is_some() && self.account.record_anomaly(Anomaly::PositionRefused, self.now);
+        if is_new {
+            tracing::warn!(api = self.plan.name, "{}", Anomaly::PositionRefused.hint());
         }
         self.intake.names_start = self.plan.request.names_start(&Position::default());
     }
