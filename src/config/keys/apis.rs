@@ -3,13 +3,12 @@
 //! What its types have beside these keys are the parameters of their files in the directory `catalog/apis`. A request stands
 //! at the top of an entry or below `data_request`, and that of a login below `token_request`.
 
-use super::super::kinds::apis::{
-    AnswerOf, AnyBody, ComparedValue, DaysBack, OldPath, OldUrl, PageCount, PagingPlace, PositionOf, RepeatKind,
-    StopCondition, YesNo,
-};
+use super::super::kinds::apis::{AnyBody, DaysBack, OldUrl, PageCount, PagingPlace, YesNo};
 use super::super::kinds::entry::{CustomFieldsKind, Flag, FormatName, IdPathsKind, Name, Path, TypeName};
 use super::super::kinds::number::{Interval, OverlapKind, Span, TimeZone, Timeout};
 use super::super::kinds::request::{HeaderTemplates, Hosts, HttpMethod, TokenUrl};
+use super::super::kinds::settings::{AnswerChoice, RepeatChoice, TakeChoice};
+use super::super::kinds::stop::{StopConditionName, StopValue};
 use super::super::kinds::text::OptionalText;
 use super::super::place::Place;
 use super::KeyInfo;
@@ -41,7 +40,7 @@ rows! {
     AnyBody = "body", Else("none");
     /// Where an answer holds its records, like `result.items` or `[0].items`. `\.` is a dot within a name. A text on the way is
     /// read as JSON.
-    OldPath = "response_data_path", Else("the whole answer");
+    OptionalText = "response_data_path", Else("the whole answer");
     /// How further pages are asked for: `url`, `body` or `headers`.
     PagingPlace = "pagination.type", Else("only the first page is read");
     /// The URL of the next page, with `{res.PATH}` for values of the answer before.
@@ -53,11 +52,11 @@ rows! {
     /// The headers of the next page, beside the others.
     HeaderTemplates = "pagination.headers_format", Unless("`pagination.type` isn't `headers`");
     /// What tells that a page is the last.
-    OldPath = "pagination.stop_indication.field", Else("pages end where they lead no further");
+    OptionalText = "pagination.stop_indication.field", Else("pages end where they lead no further");
     /// `empty`, `equals` or `contains`.
-    StopCondition = "pagination.stop_indication.condition", Unless("there is no `stop_indication`");
+    StopConditionName = "pagination.stop_indication.condition", Unless("there is no `stop_indication`");
     /// What `equals` and `contains` compare with.
-    ComparedValue = "pagination.stop_indication.value", Else("none");
+    StopValue = "pagination.stop_indication.value", Else("none");
     /// The most pages after the first one. With a `stop_indication` the next iteration goes on there.
     PageCount = "pagination.max_calls", Else("no limit");
     /// The URL of the next iteration, with `{res.PATH}` for values of the answer before.
@@ -80,7 +79,7 @@ rows! {
     /// The body.
     AnyBody = "data_request.body", Else("none");
     /// Where an answer holds its records.
-    OldPath = "data_request.response_data_path", Else("the whole answer; some types have a path of their own");
+    OptionalText = "data_request.response_data_path", Else("the whole answer; some types have a path of their own");
     /// As `pagination.type`.
     PagingPlace = "data_request.pagination.type", Else("only the first page is read; some types page themselves");
     /// As `pagination.url_format`.
@@ -92,11 +91,11 @@ rows! {
     /// As `pagination.headers_format`.
     HeaderTemplates = "data_request.pagination.headers_format", Unless("the type of the pagination isn't `headers`");
     /// As `pagination.stop_indication.field`.
-    OldPath = "data_request.pagination.stop_indication.field", Else("pages end where they lead no further");
+    OptionalText = "data_request.pagination.stop_indication.field", Else("pages end where they lead no further");
     /// `empty`, `equals` or `contains`.
-    StopCondition = "data_request.pagination.stop_indication.condition", Unless("there is no `stop_indication`");
+    StopConditionName = "data_request.pagination.stop_indication.condition", Unless("there is no `stop_indication`");
     /// What `equals` and `contains` compare with.
-    ComparedValue = "data_request.pagination.stop_indication.value", Else("none");
+    StopValue = "data_request.pagination.stop_indication.value", Else("none");
     /// As `pagination.max_calls`.
     PageCount = "data_request.pagination.max_calls", Else("no limit");
     /// The URL of the next iteration.
@@ -119,7 +118,7 @@ rows! {
     /// The body of the login.
     AnyBody = "token_request.body", Else("none");
     /// What holds `access_token` and `expires_in` in the login's answer.
-    OldPath = "token_request.response_data_path", Else("the whole answer");
+    OptionalText = "token_request.response_data_path", Else("the whole answer");
     /// Not used: the entry has a name.
     OptionalText = "token_request.name", Else("none");
 
@@ -131,7 +130,7 @@ rows! {
     OverlapKind = "overlap", Else("one unit of the date; some types have one of their own");
     /// New: whether a list that is the same request each time ships all its records each time (`ship`), or known ones
     /// once (`skip`).
-    RepeatKind = "repeat", Else("`ship`; `skip` where there is a `record_date` or `record_id`");
+    RepeatChoice = "repeat", Else("`ship`; `skip` where there is a `record_date` or `record_id`");
     /// New: where the first iteration begins, where `{start_date}` stands in the request.
     OptionalText = "start_date", Else("`days_back_fetch`");
     /// New: the longest span that one request may ask for, where `{end_date}` stands in the request, like `1h`.
@@ -139,9 +138,9 @@ rows! {
     /// New: how long before now a span ends, like `5m`.
     Span = "delay", Else("0; some types have one of their own");
     /// New: whether `next_url` takes the value of the newest record, or the one at the position that it names.
-    PositionOf = "cursor", Else("`newest`");
+    TakeChoice = "cursor", Else("`newest`");
     /// New: which answer of an iteration `next_url` and `next_body` take their values from: `first` or `last`.
-    AnswerOf = "next_from", Else("`first`; `last` where the pages use the same value");
+    AnswerChoice = "next_from", Else("`first`; `last` where the pages use the same value");
     /// New: what answers are: `json`, `ndjson` or `csv`.
     FormatName = "format", Else("their content type or their first bytes tell");
     /// Of the types of Azure: the scope of the token.

@@ -1,9 +1,9 @@
-//! What the dialect of `apis` has of its own: words for yes and no, whole numbers in any spelling, its paths and URLs. They
+//! What the dialect of `apis` has of its own: words for yes and no, whole numbers in any spelling, its URLs and bodies. They
 //! are read as they stand, and translated.
 
 use serde_json::{Value, json};
 
-use super::pattern::{SCALAR, or_filled_in, spelled_in_any_case};
+use super::pattern::{or_filled_in, spelled_in_any_case};
 use super::{Kind, Traits};
 use crate::config::place::Place;
 use crate::config::value::Found;
@@ -78,22 +78,6 @@ fn whole(found: &Found<'_>) -> Option<i64> {
     }
 }
 
-/// A path into an answer.
-pub(in crate::config) enum OldPath {}
-
-impl Kind for OldPath {
-    type Value<'v> = String;
-    const TRAITS: Traits = Traits::BLANK_IS_ABSENT;
-
-    fn read(found: &Found<'_>) -> Option<String> {
-        found.text()
-    }
-
-    fn schema(_: Place) -> Value {
-        json!({ "type": SCALAR })
-    }
-}
-
 /// A URL, or a template of one.
 pub(in crate::config) enum OldUrl {}
 
@@ -126,63 +110,22 @@ impl Kind for AnyBody {
     }
 }
 
-/// What a stop rule compares with.
-pub(in crate::config) enum ComparedValue {}
+/// What of the next request is made from an answer.
+pub(in crate::config) enum PagingPlace {}
 
-impl Kind for ComparedValue {
-    type Value<'v> = Found<'v>;
+const PAGING_PLACES: [&str; 3] = ["url", "body", "headers"];
 
-    fn read<'v>(found: &Found<'v>) -> Option<Found<'v>> {
-        Some(found.clone())
+impl Kind for PagingPlace {
+    type Value<'v> = &'static str;
+    const TRAITS: Traits = Traits::SHOWN;
+
+    fn read(found: &Found<'_>) -> Option<&'static str> {
+        let text = found.text()?;
+        let known = PAGING_PLACES.into_iter().find(|place| text.eq_ignore_ascii_case(place));
+        known.or_else(|| found.refuse("it should be url, body or headers", None))
     }
 
     fn schema(_: Place) -> Value {
-        json!({ "type": SCALAR })
+        spelled_in_any_case(&PAGING_PLACES, None)
     }
-}
-
-/// One of a few words.
-macro_rules! words {
-    ($(#[doc = $meaning:literal])* $name:ident: $($word:literal),+) => {
-        $(#[doc = $meaning])*
-        pub(in crate::config) enum $name {}
-
-        impl Kind for $name {
-            type Value<'v> = &'static str;
-            const TRAITS: Traits = Traits::SHOWN;
-
-            fn read(found: &Found<'_>) -> Option<&'static str> {
-                let text = found.text()?;
-                match [$($word),+].into_iter().find(|word| text.eq_ignore_ascii_case(word)) {
-                    Some(word) => Some(word),
-                    None => found.refuse(concat!("it should be one of:" $(, " ", $word)+), None),
-                }
-            }
-
-            fn schema(_: Place) -> Value {
-                spelled_in_any_case(&[$($word),+], None)
-            }
-        }
-    };
-}
-
-words! {
-    /// Where the next page is asked for.
-    PagingPlace: "url", "body", "headers"
-}
-words! {
-    /// How a value tells that a page is the last.
-    StopCondition: "empty", "equals", "contains"
-}
-words! {
-    /// Which record a position is taken from.
-    PositionOf: "newest", "position"
-}
-words! {
-    /// Which answer a position is taken from.
-    AnswerOf: "first", "last"
-}
-words! {
-    /// What becomes of records that were shipped before.
-    RepeatKind: "ship", "skip"
 }

@@ -4,7 +4,7 @@
 //! that an answer gives. Without one the request never changes.
 
 use super::super::catalog::ApisWindow;
-use super::super::kinds::apis::{AnswerOf, DaysBack, PositionOf, RepeatKind};
+use super::super::kinds::apis::DaysBack;
 use super::draft::EntryDraft;
 use super::path::{ParsedPath, written_field};
 use super::text::{OldTextPlace, holds_window, variables};
@@ -34,12 +34,11 @@ impl EntryDraft<'_> {
             () => StartSource::Same,
         };
         if source == StartSource::Same {
-            let repeat = self.old.read::<RepeatKind>("repeat");
             let is_known_again = own || self.old.named.fills("json_paths.id");
-            let repeat = repeat.unwrap_or(if is_known_again { "skip" } else { "ship" });
             let spot = self.old.find("repeat").map_or_else(|| self.old.spot.clone(), |found| found.spot);
             self.put(&["settings", "checkpoint"], "snapshot", &spot);
-            self.put(&["settings", "repeat"], repeat, &spot);
+            self.put(&["settings", "repeat"], if is_known_again { "skip" } else { "ship" }, &spot);
+            self.take("repeat", &["settings", "repeat"]);
         }
         source
     }
@@ -159,14 +158,8 @@ impl EntryDraft<'_> {
         }
         self.take_text(&url, &["next_iteration", "url"], OldTextPlace::FromAnswer);
         self.body(&body, &["next_iteration", "body"]);
-        for (key, value, name) in [
-            ("cursor", self.old.read::<PositionOf>("cursor"), "take"),
-            ("next_from", self.old.read::<AnswerOf>("next_from"), "answer"),
-        ] {
-            if let (Some(found), Some(value)) = (self.old.find(key), value) {
-                self.put(&["next_iteration", name], value, &found.spot);
-            }
-        }
+        self.take("cursor", &["next_iteration", "take"]);
+        self.take("next_from", &["next_iteration", "answer"]);
         StartSource::Captured
     }
 

@@ -2,7 +2,8 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::super::kinds::apis::{PageCount, PagingPlace, StopCondition, YesNo};
+use super::super::kinds::apis::{PageCount, PagingPlace, YesNo};
+use super::super::kinds::stop::{StopConditionKind, StopConditionName};
 use super::draft::{EntryDraft, in_own_words, over};
 use super::path::ParsedPath;
 use super::text::{OldTextPlace, whole_variable};
@@ -118,14 +119,14 @@ impl EntryDraft<'_> {
             }
         }
         self.path(&key("field"), &["next_request", "stop", "field"]);
-        let Some(condition) = self.old.read::<StopCondition>(&key("condition")) else { return };
-        self.put(&["next_request", "stop", "condition"], condition, &rule.spot);
+        let Some(condition) = self.old.read::<StopConditionName>(&key("condition")) else { return };
+        self.take(&key("condition"), &["next_request", "stop", "condition"]);
         match self.old.find(&key("value")) {
-            Some(value) if condition != "empty" => {
+            Some(value) if condition != StopConditionKind::Empty => {
                 self.put(&["next_request", "stop", "value"], value.value.clone(), &value.spot);
             }
-            None if condition != "empty" => {
-                let hint = Some(format!("`{condition}` needs it"));
+            None if condition != StopConditionKind::Empty => {
+                let hint = Some("`equals` and `contains` need it".to_owned());
                 self.old.reader.error(&self.old.spot_of(&key("value")), "a required key is missing", hint);
             }
             _ => {}
