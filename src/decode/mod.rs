@@ -65,6 +65,7 @@ pub struct Decoder {
     format: Format,
     /// What the content type says.
     hint: Option<TextKind>,
+    takes_any_line: bool,
 }
 
 /// A body that was decoded.
@@ -94,7 +95,13 @@ impl Decoder {
     /// For an answer with such a content type.
     #[must_use]
     pub fn new(format: Format, content_type: Option<&str>) -> Self {
-        Self { format, hint: content_type.and_then(of_content_type) }
+        Self { format, hint: content_type.and_then(of_content_type), takes_any_line: false }
+    }
+
+    /// The same where a line of NDJSON that is no JSON is a text, and no fault.
+    #[must_use]
+    pub fn taking_any_line(self, takes_any_line: bool) -> Self {
+        Self { takes_any_line, ..self }
     }
 
     /// How many bytes it may take at first to make something out of the body. Returns `None` where the body is JSON, and
@@ -210,7 +217,7 @@ impl Decoding {
         if kind == TextKind::Csv {
             csv::read(&text, &mut self.elements, &mut self.budget)?;
         } else {
-            ndjson::read(&text, &mut self.elements)?;
+            ndjson::read(&text, self.decoder.takes_any_line, &mut self.elements, &mut self.budget)?;
         }
         Ok(None)
     }

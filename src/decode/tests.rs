@@ -240,6 +240,20 @@ fn what_is_wrong_in_a_zip_file_is_named_with_the_files_number() {
 }
 
 #[test]
+fn a_line_that_is_no_json_is_a_text_where_any_line_is_a_record() {
+    let decoder = Decoder::new(Format::Ndjson, None).taking_any_line(true);
+    let decode = |body: &str| decoder.decode(body.as_bytes(), 1_000).map(|decoded| decoded.text);
+    let text = r#"[{"a":1},"not \"json\"",{"b":2},"nor this"]"#;
+    assert_eq!(decode("{\"a\":1}\nnot \"json\"\r\n\n{\"b\":2}\nnor this\n").as_deref(), Ok(text));
+    let cut = decode("{\"a\":1}\n{\"b\":").expect_err("it ends in the middle of a line");
+    assert!(cut.is_cut(), "{cut}");
+    let other = decode("error code: 1015\n").expect_err("it is something else");
+    assert!(other.to_string().starts_with("line 1 is not valid JSON"), "{other}");
+    let budget = decode(&format!("1\n{}", "\u{1}".repeat(999))).expect_err("each of them takes six bytes");
+    assert_eq!(budget, DecodeError::TooLarge { max: 1_000 });
+}
+
+#[test]
 fn no_more_is_made_out_of_a_body_than_is_allowed() {
     let decoder = Decoder::new(Format::Auto, CSV);
     let ends = |body: &[u8], needed: usize| {

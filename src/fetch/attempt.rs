@@ -154,7 +154,8 @@ impl Attempt<'_> {
         mut room: Option<&mut Room<'_>>,
     ) -> Result<Decoded, AttemptError> {
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let decoder = Decoder::new(self.plan.response.format, content_type);
+        let takes_any_line = self.plan.response.records == RecordRule::Any;
+        let decoder = Decoder::new(self.plan.response.format, content_type).taking_any_line(takes_any_line);
         let Some(mut limit) = decoder.first_limit(&body) else { return Ok(Decoded::as_sent(body)) };
         loop {
             limit = limit.min(PAGE_BYTES_MAX);

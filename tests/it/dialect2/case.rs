@@ -8,7 +8,6 @@ use serde_json::Value;
 
 const FOLDER: &str = "tests/cases/dialect2/observed";
 const DIFFERENCES: &str = "tests/cases/dialect2/differences.yaml";
-const NOT_YET: &str = "tests/cases/dialect2/not-yet.yaml";
 
 /// One config, and what became of it.
 #[derive(Debug, Deserialize)]
@@ -110,13 +109,4 @@ impl Case {
 pub fn differences(now: DateTime<Utc>) -> BTreeMap<String, Difference> {
     let text = recent(&std::fs::read_to_string(DIFFERENCES).unwrap(), now);
     serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{DIFFERENCES}: {error}"))
-}
-
-/// What the product can't do yet: the reason of each case or file.
-pub fn not_yet() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(NOT_YET).unwrap();
-    let by_reason: BTreeMap<String, Vec<String>> =
-        serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{NOT_YET}: {error}"));
-    let cases = |(reason, cases): (String, Vec<String>)| cases.into_iter().map(move |case| (case, reason.clone()));
-    by_reason.into_iter().flat_map(cases).collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::case::{Case, differences, not_yet};
+use super::case::{Case, differences};
 use super::play::{Play, with_addresses};
 use crate::harness::{Fetcher, MockListener, MockServer};
 
@@ -93,20 +93,12 @@ fn problems_of(plays: &[Arc<Play>], iteration: usize, listener: &MockListener, f
     problems
 }
 
-/// Says what isn't compared, and why; `OBSERVED_ALL` compares it all the same.
-fn is_told(name: &str, why: &str) -> bool {
-    println!("{name}: not yet: {why}");
-    std::env::var_os("OBSERVED_ALL").is_some()
-}
-
 #[test]
 fn what_the_original_was_seen_to_do_comes_of_the_same_config() {
     let now = Utc::now();
     let mut differences = differences(now);
-    let not_yet = not_yet();
     let plays: Vec<Arc<Play>> = Case::all(now)
         .into_iter()
-        .filter(|case| not_yet.get(&case.name).is_none_or(|why| is_told(&case.name, why)))
         .map(|case| {
             let difference = differences.remove(&case.name);
             Play::new(case, difference)
@@ -114,7 +106,6 @@ fn what_the_original_was_seen_to_do_comes_of_the_same_config() {
         .collect();
     assert!(!plays.is_empty(), "no case is played");
     if std::env::var_os("OBSERVED_ONLY").is_none() {
-        differences.retain(|name, _| !not_yet.contains_key(name));
         assert!(differences.is_empty(), "differences of no case: {:?}", differences.keys());
     }
     let servers: Vec<MockServer> = plays.iter().map(Play::serve).collect();
