@@ -26,8 +26,8 @@ use crate::reload::{self, ConfigDigest};
 use crate::retry;
 use crate::ship::{DeadLetterFile, Listener, WaitingBatches};
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, Configured, CredentialFile, LockedStateDir, ORDERS_MAX, SOCKET_FILE_NAME,
-    StateContents, StateDir, StateError, Store, serve_orders, take_states,
+    ApiState, CHECKPOINTS_FILE_NAME, Configured, CredentialFile, DirectoryHold, LockedStateDir, ORDERS_MAX,
+    SOCKET_FILE_NAME, StateContents, StateDir, StateError, Store, serve_orders, take_states,
 };
 use crate::status::{self, StatusRegistry};
 
@@ -176,7 +176,7 @@ pub(super) fn read(path: &Path) -> Result<(Config, ConfigDigest), Exit> {
 
 /// Puts the parts together in a directory that this process takes.
 pub(super) fn assemble(config: &Config, directory: &Path, stop: Stop, asked_max: Duration) -> Result<Assembled, Exit> {
-    let (taken, found) = take(directory)?;
+    let (taken, found) = take(directory, Some(config))?;
     for line in &found.unreadable {
         let line: String = line.chars().filter(|c| !c.is_control()).take(100).collect();
         tracing::warn!(line, "a line of {CHECKPOINTS_FILE_NAME} is not `NAME: DATE`; it is kept and ignored");
@@ -206,15 +206,23 @@ pub(super) fn assemble(config: &Config, directory: &Path, stop: Stop, asked_max:
     Ok(Assembled { accounts: found.accounts, services: Arc::new(services), directory: state_dir })
 }
 
-/// Takes the directory for this process. What is wrong with it is logged.
-pub(super) fn take(directory: &Path) -> Result<(LockedStateDir, StateContents), Exit> {
-    LockedStateDir::open(directory, Utc::now()).map_err(|error| {
-        tracing::error!(cause = %error, "can't start");
-        match error {
-            StateError::Taken { .. } => Exit::Failed,
-            StateError::File { .. } => Exit::Config,
-        }
-    })
+/// Takes the directory for this process, for the APIs and outputs of a config where it is known. What is wrong with it is logged.
+pub(super) fn take(directory: &Path, config: Option<&Config>) -> Result<(LockedStateDir, StateContents), Exit> {
+    let configured = config.map(Configured::of).unwrap_or_default();
+    LockedStateDir::open(directory, &configured, Utc::now()).map_err(|error| not_taken(&error))
+}
+
+/// Takes the directory for this process, without a look at what is in it. What is wrong with it is logged.
+pub(super) fn hold(directory: &Path) -> Result<DirectoryHold, Exit> {
+    DirectoryHold::take(directory).map_err(|error| not_taken(&error))
+}
+
+fn not_taken(error: &StateError) -> Exit {
+    tracing::error!(cause = %error, "can't start");
+    match error {
+        StateError::Taken { .. } => Exit::Failed,
+        StateError::File { .. } => Exit::Config,
+    }
 }
 
 /// Every API of a config, before its first iteration.

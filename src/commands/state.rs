@@ -33,11 +33,11 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
             return Exit::Failed;
         }
     }
-    let (mut taken, found) = match take(&directory) {
+    let config = config::load(path).config;
+    let (mut taken, found) = match take(&directory, config.as_ref()) {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
-    let config = config::load(path).config;
     if config.is_none() {
         tracing::warn!(
             "the config is invalid; `logzio-api-fetcher check` says why, and here is what is known without it"

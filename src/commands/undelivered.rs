@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::run::{read, take};
+use super::run::{hold, read};
 use super::{Exit, StateFolder, ask, print};
 use crate::cli::UndeliveredCommand;
 use crate::http::{Timeouts, clients};
@@ -133,7 +133,7 @@ fn unknown(name: &str, apis: &BTreeSet<String>) -> Exit {
 
 fn discard(directory: &Path, name: Option<&str>, yes: bool) -> std::io::Result<Exit> {
     // The lock first: while a fetcher runs, it writes there.
-    let _taken = match take(directory) {
+    let _taken = match hold(directory) {
         Ok(taken) => taken,
         Err(exit) => return Ok(exit),
     };
@@ -175,7 +175,7 @@ struct ResendCounts {
 
 async fn resend(config: &Path, name: Option<&str>, all: bool, stop: Stop) -> Exit {
     let directory = StateFolder::of(config).path;
-    let _taken = match take(&directory) {
+    let _taken = match hold(&directory) {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };

@@ -81,7 +81,7 @@ mod tests {
     use crate::plan::Config;
     use crate::process::stop;
     use crate::ship::{DeadLetterFile, Listener, WaitingBatches};
-    use crate::state::{IterationSummary, LockedStateDir, Store};
+    use crate::state::{Configured, IterationSummary, LockedStateDir, Store};
     use crate::status::StatusRegistry;
 
     fn checkpoint(api: &ApiLanes) -> Option<DateTime<Utc>> {
@@ -134,7 +134,8 @@ mod tests {
             ..ApiState::blank()
         };
         let directory = tempfile::tempdir().expect("a directory");
-        let (locked, _) = LockedStateDir::open(directory.path(), Utc::now()).expect("the directory is free");
+        let (locked, _) =
+            LockedStateDir::open(directory.path(), &Configured::default(), Utc::now()).expect("the directory is free");
         let services = services(Store::Local(Arc::new(locked.keep().expect("a thread"))));
         let mut rest = Rest::of(BTreeMap::from([("found".to_owned(), account(1))]));
         rest.shrink();

@@ -180,8 +180,8 @@ impl SharedState {
 
     /// An output no longer shares.
     fn leave(&mut self, place: usize, lacks_output: bool) {
-        self.is_held_up |= self.is_in_step && lacks_output;
-        self.seats.remove(&place);
+        let was_here = self.seats.remove(&place).is_some();
+        self.is_held_up |= self.is_in_step && lacks_output && was_here;
         self.answers.retain(|_, shared| match shared {
             SharedAnswer::Asked => true,
             SharedAnswer::Came { lacking, .. } => {
@@ -193,8 +193,8 @@ impl SharedState {
 }
 
 impl SharedSeat {
-    /// No longer shares, as the output's iteration is over; with `lacks_output` as the output took not all. The others don't
-    /// wait for it, and where the API gives nothing twice they ask for nothing else then.
+    /// No longer shares, as the output's iteration is over; with `lacks_output` as the output may lack some of it. Only the first
+    /// call counts. The others don't wait for it, and where the API gives nothing twice they ask for nothing else then.
     pub fn leave(&self, lacks_output: bool) {
         self.answers.state().leave(self.place, lacks_output);
         self.answers.changed.notify_waiters();
@@ -261,15 +261,17 @@ impl SharedSeat {
     /// Goes on without the output that is too far behind; where it is another one's request that is waited for, waits on.
     async fn lose_patience(&self, key: SharedKey) {
         let changed = self.answers.changed.notified();
-        let straggler = {
+        let (straggler, is_asked) = {
             let mut state = self.answers.state();
             let is_asked = matches!(state.answers.get(&key), Some(SharedAnswer::Asked));
             let straggler = state.straggler(self.place).filter(|_| !is_asked);
             straggler.into_iter().for_each(|straggler| state.leave(straggler, false));
-            straggler
+            (straggler, is_asked)
         };
         match straggler {
             Some(_) => self.answers.changed.notify_waiters(),
+            // It has caught up meanwhile: the next look says what is to be done.
+            None if !is_asked => {}
             None => changed.await,
         }
     }

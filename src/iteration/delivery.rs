@@ -121,6 +121,11 @@ impl BatchSender {
         self.remembering = Some((records, remembering));
     }
 
+    /// Whether the iteration is to end at the next border of a batch.
+    pub(super) fn is_halted(&self) -> bool {
+        self.recall.is_halted()
+    }
+
     /// The next delivery; where there is none, it waits for ever. To give up the wait loses nothing.
     ///
     /// # Errors

@@ -183,8 +183,8 @@ impl ApiLanes {
                     first_done.get_or_insert_with(Instant::now);
                     if let (Some(slot), Some(lane)) = (came.get_mut(place), watched.get_mut(place)) {
                         (*slot, lane.is_done) = (Some(ended), true);
-                        // However it ended, nobody waits for it.
-                        lane.seat.iter().for_each(|seat| seat.leave(false));
+                        // Nobody waits for it. One that hasn't left by itself was ended by a fault.
+                        lane.seat.iter().for_each(|seat| seat.leave(true));
                     }
                 }
                 is_halted = calls.next() => watched.iter().for_each(|lane| lane.call(is_halted)),

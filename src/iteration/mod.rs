@@ -239,12 +239,13 @@ impl Api {
             let has_next = slice_after.is_some() && slice_after != slice_before;
             let result = self.of_output(result);
             if result.is_err() || !has_next || services.stop.is_requested() {
-                let lacks_output = result.as_ref().is_err_and(IterationError::is_of_output);
-                self.joint.take().iter().for_each(|joint| joint.seat.leave(lacks_output));
+                // Whatever ended it, something of what came may not be with the output.
+                self.joint.take().iter().for_each(|joint| joint.seat.leave(result.is_err()));
                 return (result, report);
             }
             tracing::debug!(api = self.plan.name, records = slice.shipped.records, "a slice of the window is complete");
         }
+        self.joint.take().iter().for_each(|joint| joint.seat.leave(false));
         (Ok(()), report)
     }
 
@@ -416,12 +417,13 @@ impl Api {
         }
     }
 
-    /// Where what the output doesn't take waits on the disk, where the API wouldn't give it again.
+    /// Where what the output doesn't take waits on the disk: where the API wouldn't give it again, and has several outputs, so
+    /// that none holds up the others. What waits since the entry was of that kind is shipped, too.
     fn waiting_place(&self, services: &Services) -> Option<WaitingPlace> {
+        let queue = services.waiting.queue(self.listener.name(), &self.plan.name)?;
         let is_needed = self.plan.keeps_position();
-        let queue = services.waiting.queue(self.listener.name(), &self.plan.name).filter(|_| is_needed)?;
-        // Where the API has one output only it is that which holds it up; but what waits since there were others is shipped.
-        let has_place = self.is_one_of_several || !queue.is_empty().unwrap_or(true);
+        let has_place =
+            (is_needed && self.is_one_of_several) || queue.is_empty().map_or(is_needed, |is_empty| !is_empty);
         has_place.then_some(WaitingPlace { queue, is_used: false })
     }
 

@@ -170,13 +170,18 @@ impl WaitingQueue {
         Ok(Some((path, batcher.finish().unwrap_or_default())))
     }
 
-    /// Lets go of a batch that the output has.
+    /// Lets go of a batch that the output has; its file is gone from the disk afterwards, as nothing else tells that it was
+    /// shipped.
     ///
     /// # Errors
     /// Where its file can't be removed.
     pub fn remove(&self, place: &Path) -> io::Result<()> {
-        let bytes = std::fs::metadata(place)?.len();
-        std::fs::remove_file(place)?;
+        let bytes = beside_the_runtime(usize::MAX, || {
+            let bytes = std::fs::metadata(place)?.len();
+            std::fs::remove_file(place)?;
+            File::open(&self.room.directory)?.sync_all()?;
+            io::Result::Ok(bytes)
+        })?;
         self.room.bytes().entry(self.output.clone()).and_modify(|known| *known = known.saturating_sub(bytes));
         Ok(())
     }

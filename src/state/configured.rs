@@ -2,26 +2,27 @@
 
 use std::collections::HashSet;
 
-use super::lane_key::{api_of, output_of};
-use crate::plan::{Config, OutputName};
+use super::lane_key::lane_key;
+use crate::plan::Config;
 
-/// The APIs of a config, those that rest among them, and its outputs.
+/// The APIs of a config, those that rest among them, each with the outputs that get its records.
 #[derive(Clone, Debug, Default)]
 pub struct Configured {
-    apis: HashSet<String>,
-    outputs: HashSet<OutputName>,
+    /// The keys of their states.
+    lanes: HashSet<String>,
 }
 
 impl Configured {
     /// Of a config.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let outputs = config.outputs.iter().map(|output| output.name.clone()).collect();
-        Self { apis: config.names(), outputs }
+        let names = config.names();
+        let lanes = names.iter().flat_map(|api| config.outputs_of(api).map(|output| lane_key(api, &output.name)));
+        Self { lanes: lanes.collect() }
     }
 
-    /// Whether both the API and the output of a state are in it.
+    /// Whether a state is of such an API and output, by its key.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.apis.contains(api_of(key)) && self.outputs.contains(&output_of(key))
+        self.lanes.contains(key)
     }
 }

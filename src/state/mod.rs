@@ -174,12 +174,13 @@ pub struct StateContents {
 }
 
 impl LockedStateDir {
-    /// Takes the directory and reads what is in it. Where the text file differs from what the fetcher wrote, it counts.
+    /// Takes the directory and reads what is in it. Where the text file differs from what the fetcher wrote, it counts: for the
+    /// states of an API that the config has a use for, or for all of them where it has none for any.
     ///
     /// # Errors
     /// Where another fetcher has it, or its files can't be read and written. A store that can't be used is warned of, and
     /// the fetcher goes on without.
-    pub fn open(path: &Path, now: DateTime<Utc>) -> Result<(Self, StateContents), StateError> {
+    pub fn open(path: &Path, configured: &Configured, now: DateTime<Utc>) -> Result<(Self, StateContents), StateError> {
         let lock = Lock::take(path)?;
         let file = path.join(CHECKPOINTS_FILE_NAME);
         let (checkpoints, written) =
@@ -202,7 +203,7 @@ impl LockedStateDir {
         let copy = if store.is_none() { StoreFile::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
         let readable = store.as_ref().or(copy.as_ref());
         let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
-        obey(&written, &mut accounts, store.as_ref(), now);
+        obey(&written, &mut accounts, store.as_ref(), configured, now);
         let unreadable = written.unreadable().map(str::to_owned).collect();
         Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, StateContents { accounts, unreadable }))
     }

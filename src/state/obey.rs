@@ -6,21 +6,27 @@ use chrono::{DateTime, Utc};
 
 use super::account::ApiState;
 use super::checkpoint_text::{Checkpoint, Checkpoints};
+use super::configured::Configured;
 use super::edit::Edit;
 use super::lane_key::{api_of, output_of, shown_lane};
 use super::store::{Change, FILE_NAME as STORE_FILE_NAME, StoreFile};
 use super::{CHECKPOINTS_FILE_NAME, edit, shown};
 
-/// Makes the accounts agree with the text file, which is the user's.
+/// Makes the accounts agree with the text file, which is the user's. Where the config has a use for
+/// some states of an API, its line is about them alone: those of outputs that are no longer there have no part in it.
 pub(super) fn obey(
     written: &Checkpoints,
     accounts: &mut BTreeMap<String, ApiState>,
     store: Option<&StoreFile>,
+    configured: &Configured,
     now: DateTime<Utc>,
 ) {
     let by_name = written.by_name();
     let mut changes = Vec::new();
-    for (api, lanes) in lanes_of(accounts) {
+    for (api, mut lanes) in lanes_of(accounts) {
+        if lanes.iter().any(|key| configured.has(key)) {
+            lanes.retain(|key| configured.has(key));
+        }
         let written = match by_name.get(&api) {
             // A slip in the date is told of, and is no wish to begin anew.
             None if written.unreadable().any(|line| line.strip_prefix(api.as_str()).is_some_and(is_slip)) => continue,

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use logzio_api_fetcher::plan::OutputName;
 use logzio_api_fetcher::record::{Fingerprint, RecordKey};
 use logzio_api_fetcher::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, Change, Checkpoint, IterationSummary, LockedStateDir, OpenError, STORE_FILE_NAME,
-    Store, StoreFile, StoreWrite,
+    ApiState, CHECKPOINTS_FILE_NAME, Change, Checkpoint, Configured, IterationSummary, LockedStateDir, OpenError,
+    STORE_FILE_NAME, Store, StoreFile, StoreWrite,
 };
 
 use crate::harness::{Fetcher, MockServer, general, page};
@@ -197,7 +197,7 @@ fn what_is_known_of_an_api_that_left_the_config_long_ago_is_forgotten_but_its_li
 #[tokio::test]
 async fn what_is_on_its_way_to_the_disk_is_known() {
     let directory = tempfile::tempdir().unwrap();
-    let (taken, _) = LockedStateDir::open(directory.path(), Utc::now()).unwrap();
+    let (taken, _) = LockedStateDir::open(directory.path(), &Configured::default(), Utc::now()).unwrap();
     let store = Store::Local(Arc::new(taken.keep().unwrap()));
     let claim = store.claim("events", &OutputName::default());
     for number in 0..200 {

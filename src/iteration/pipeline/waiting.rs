@@ -14,6 +14,9 @@ impl Pipeline<'_> {
         let Some(queue) = self.lane.delivery.waiting().map(|waiting| waiting.queue.clone()) else { return Ok(()) };
         let unreadable = |cause| ShipError::Local { what: "a batch that waits on the disk can't be read", cause };
         while let Some((place, batch)) = queue.first().map_err(unreadable)? {
+            if self.lane.delivery.is_halted() {
+                return Err(ShipError::Recalled.into());
+            }
             let shipped = self.ship_one_waiting(batch).await;
             if let Err(error) = shipped {
                 let (api, output) = (&self.plan.name, self.lane.delivery.shipper.listener.name().clone());

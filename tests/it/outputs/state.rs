@@ -76,6 +76,25 @@ fn one_output_keeps_its_state_in_a_list_by_its_name_and_a_new_one_begins_at_its_
     assert_eq!((one.ids(), other.ids()), (numbers(2), numbers(2)), "what it had is known");
 }
 
+/// The state of an output that is no longer in the config has no part in the line.
+#[test]
+fn an_edited_line_counts_for_the_outputs_that_there_are() {
+    let api = GrowingApi::start(2);
+    let (one, other) = (MockListener::start(), MockListener::start());
+    let single = config(api.server.url(), &[("gone", one.url(), "")]);
+    let outcome = Fetcher::new(&single).once().assert_code(0);
+    let early = outcome.read(CHECKPOINTS);
+    api.grow_to(4);
+    outcome.write("config.yaml", &config(api.server.url(), &[("other", other.url(), "")]));
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!(other.ids(), numbers(4), "{}", outcome.stderr);
+    assert_ne!(outcome.read(CHECKPOINTS), early, "the line is of the output that there is");
+    outcome.write(CHECKPOINTS, &early);
+    let outcome = Fetcher::again(outcome).once().assert_code(0).assert_says("was edited");
+    assert_eq!(other.ids().iter().filter(|id| **id == 4).count(), 2, "shipped again: {}", outcome.stderr);
+    assert_eq!(one.ids(), numbers(2));
+}
+
 #[test]
 fn without_a_store_every_output_begins_at_the_line() {
     let api = GrowingApi::start(4);

@@ -102,3 +102,39 @@ fn what_a_cursor_left_behind_while_an_output_was_down_arrives_there_later() {
     let api = stream(Arc::clone(&last));
     check(&api, &last, &of_stream(api.url()));
 }
+
+/// What waits isn't forgotten where the entry is edited so that nothing waits any more.
+#[test]
+fn what_waits_is_shipped_also_where_the_api_no_longer_keeps_the_position() {
+    let last = Arc::new(AtomicU64::new(5));
+    let api = stream(Arc::clone(&last));
+    let is_down = Arc::new(AtomicBool::new(true));
+    let (one, other) = (MockListener::start(), unsteady(&is_down, 503));
+    let text = config(one.url(), other.url(), &of_stream(api.url()));
+    let outcome = Fetcher::new(&text).once().assert_code(0);
+    assert!(waiting(&outcome) > 0, "{}", outcome.stderr);
+    is_down.store(false, Ordering::SeqCst);
+    outcome.write("config.yaml", &text.replace(", cursor: cursor", "").replace("{cursor}", "0"));
+    let outcome = Fetcher::again(outcome).once();
+    assert_eq!(waiting(&outcome), 0, "{}", outcome.stderr);
+    assert_eq!(other.ids(), numbers(5), "{}", outcome.stderr);
+}
+
+/// An answer that an output lacks isn't replaced by the next one, whatever keeps it from the output.
+#[test]
+fn a_queue_is_not_asked_on_where_an_output_can_neither_ship_nor_keep_what_came() {
+    let api = queue(Arc::new(AtomicU64::new(8)));
+    let one = MockListener::start();
+    let other = MockListener::answering(|_, _| Reply::status(400, r#"{"malformedLines": 1, "successfulLines": 1}"#));
+    let fetcher = Fetcher::new(&config(one.url(), other.url(), &of_queue(api.url())));
+    std::fs::create_dir(fetcher.path().join("undelivered.ndjson")).unwrap();
+    let mut outcome = fetcher.once().assert_code(1);
+    for _ in 0..3 {
+        assert_eq!(api.asked().len(), 1, "nothing is taken off the queue: {}", outcome.stderr);
+        assert_eq!(one.ids(), numbers(PAGE), "{}", outcome.stderr);
+        outcome = Fetcher::again(outcome).once().assert_code(1);
+    }
+    std::fs::remove_dir(outcome.path().join("undelivered.ndjson")).unwrap();
+    Fetcher::again(outcome).once();
+    assert!(api.asked().len() > 1, "and then it goes on");
+}
