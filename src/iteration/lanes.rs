@@ -28,6 +28,8 @@ use crate::status::{RegisteredLane, StatusRegistry};
 const SLOW_MAX: Duration = Duration::from_secs(5 * 60);
 /// and no shorter than this.
 const SLOW_MIN: Duration = Duration::from_secs(5);
+/// How often that doubles where one iteration after the other is ended by it: what takes an hour comes to its end, too.
+const SLOW_DOUBLED_MAX: u32 = 6;
 /// How often it is looked whether an output lags behind the others.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
 
@@ -159,7 +161,6 @@ impl ApiLanes {
     ) -> Vec<T> {
         joint::share(&mut self.lanes, &services.memory, now);
         let Self { plan, lanes, recall, .. } = self;
-        let slow_max = plan.interval.clamp(SLOW_MIN, SLOW_MAX);
         let (count, mut watched, mut under_way) = (lanes.len(), Vec::new(), FuturesUnordered::new());
         for (place, lane) in lanes.iter_mut().enumerate() {
             if count == 1 {
@@ -170,7 +171,8 @@ impl ApiLanes {
             lane.listen_to(called);
             let seat = lane.joint.as_ref().map(|joint| joint.seat.clone());
             let (listener, is_patient) = (Arc::clone(lane.listener()), plan.keeps_position());
-            watched.push(WatchedLane { trigger, listener, seat, is_patient, is_done: false });
+            let slow_max = slow_max(plan.interval, lane.left_behind);
+            watched.push(WatchedLane { trigger, listener, seat, is_patient, slow_max, is_done: false });
             let run = begin(lane, place);
             under_way.push(async move { (place, run.await) });
         }
@@ -191,7 +193,7 @@ impl ApiLanes {
                 () = tokio::time::sleep(LOOKED_AT_EVERY), if first_done.is_some() => {}
             }
             let waited = first_done.map(|since| since.elapsed());
-            for lane in watched.iter().filter(|lane| waited.is_some_and(|waited| lane.lags(waited, slow_max))) {
+            for lane in watched.iter().filter(|lane| waited.is_some_and(|waited| lane.lags(waited))) {
                 lane.trigger.leave_behind();
             }
         }
@@ -207,14 +209,22 @@ struct WatchedLane {
     seat: Option<SharedSeat>,
     /// Whether what its output doesn't take waits on the disk.
     is_patient: bool,
+    /// How much longer than the others it may take.
+    slow_max: Duration,
     is_done: bool,
+}
+
+/// How much longer than the others an output may take that takes what it gets, where so many of its iterations in a row ended
+/// early.
+fn slow_max(interval: Duration, left_behind: u32) -> Duration {
+    interval.clamp(SLOW_MIN, SLOW_MAX).saturating_mul(2_u32.pow(left_behind.min(SLOW_DOUBLED_MAX)))
 }
 
 impl WatchedLane {
     /// Whether it is to be left behind, so long after the first of the others was done.
-    fn lags(&self, waited: Duration, slow_max: Duration) -> bool {
+    fn lags(&self, waited: Duration) -> bool {
         let takes_nothing = !self.is_patient && self.listener.outage().is_failing();
-        !self.is_done && (takes_nothing || waited >= slow_max)
+        !self.is_done && (takes_nothing || waited >= self.slow_max)
     }
 
     fn call(&self, is_halted: bool) {
@@ -243,5 +253,18 @@ impl RecallCalls {
         }
         self.came += 1;
         self.came > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_ended_early_again_and_again_gets_longer_each_time() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        assert_eq!((slow_max(minutes(1), 0), slow_max(minutes(60), 0)), (minutes(1), SLOW_MAX));
+        assert_eq!(slow_max(Duration::from_millis(1), 0), SLOW_MIN);
+        assert_eq!((slow_max(minutes(1), 3), slow_max(minutes(60), u32::MAX)), (minutes(8), minutes(320)));
     }
 }

@@ -78,6 +78,8 @@ pub struct Api {
     shown_name: String,
     /// Whether the output took not all in the last iteration, so that it is asked before anything is fetched for it.
     is_in_doubt: bool,
+    /// How many of its iterations in a row ended early, as others were done, though the output takes what it gets.
+    left_behind: u32,
     /// Its part in what the outputs fetch together, in the iteration that is to come.
     joint: Option<JointFetch>,
     /// Whether what is odd about the API itself is told, which another output tells else.
@@ -114,6 +116,7 @@ impl Api {
             is_one_of_several: false,
             shown_name,
             is_in_doubt: false,
+            left_behind: 0,
             joint: None,
             tells_of_api: true,
             claim,
@@ -258,6 +261,8 @@ impl Api {
             }
             other => other,
         };
+        let is_behind = matches!(result, Err(IterationError::LeftBehind { is_failing: false }));
+        self.left_behind = if is_behind { self.left_behind.saturating_add(1) } else { 0 };
         self.is_in_doubt = self.is_one_of_several && result.as_ref().is_err_and(|error| error.is_of_output());
         result
     }

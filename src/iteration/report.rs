@@ -395,7 +395,7 @@ impl IterationError {
 }
 
 fn left_behind(is_failing: bool) -> &'static str {
-    if is_failing { "does not take its batch" } else { "is slow" }
+    if is_failing { "does not take its batch" } else { "is not done yet" }
 }
 
 /// How many entries failed besides the one that is named.
