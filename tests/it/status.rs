@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// What the status server says.
 pub struct Answer {
-    status: u16,
+    pub status: u16,
     headers: HeaderMap,
     pub text: String,
 }
@@ -56,7 +56,7 @@ fn with_page(config: &str) -> String {
 
 /// The value of a metric's sample.
 #[track_caller]
-fn value(metrics: &str, sample: &str) -> f64 {
+pub fn value(metrics: &str, sample: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("`{sample}` is missing in:\n{metrics}")).parse().unwrap()
 }
