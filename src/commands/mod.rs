@@ -135,8 +135,6 @@ pub fn give_up_root(cli: &Cli) -> GivenUp {
         cli.command,
         Some(
             Command::Demo { .. }
-                | Command::Health { .. }
-                | Command::Top { .. }
                 | Command::Replay { .. }
                 | Command::Catalog { .. }
                 | Command::Schema

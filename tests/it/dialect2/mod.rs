@@ -12,6 +12,7 @@ mod accounts;
 mod case;
 mod compare;
 mod configs;
+mod directory;
 mod faulty;
 mod observed;
 mod outputs;

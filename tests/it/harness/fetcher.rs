@@ -14,6 +14,29 @@ pub struct Fetcher {
     directory: TempDir,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    /// What it must see as a read-only mount.
+    read_only: Option<PathBuf>,
+}
+
+/// Mounts the first argument read-only onto itself, and runs the others.
+const READ_ONLY: &str = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+
+/// The arguments for `unshare` to make such a namespace: root's own, or one of a user namespace.
+fn namespace(kind: &[&'static str]) -> Vec<&'static str> {
+    let as_user = [&["--user", "--map-root-user"], kind].concat();
+    let refused = |arguments: &[&str]| {
+        let tried = Command::new("unshare").args(arguments).arg("true").output();
+        let tried = tried.unwrap_or_else(|error| panic!("`unshare` of util-linux can't be run: {error}"));
+        (!tried.status.success()).then(|| String::from_utf8_lossy(&tried.stderr).into_owned())
+    };
+    let causes = [refused(kind), refused(&as_user)];
+    match causes {
+        [None, _] => kind.to_vec(),
+        [_, None] => as_user,
+        causes => {
+            panic!("no namespace {kind:?} can be made here; run this as root, or allow user namespaces: {causes:?}")
+        }
+    }
 }
 
 /// What came of it.
@@ -38,12 +61,12 @@ impl Fetcher {
     pub fn new(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("config.yaml"), config).unwrap();
-        Self { directory, arguments: Vec::new(), variables: Vec::new() }
+        Self { directory, arguments: Vec::new(), variables: Vec::new(), read_only: None }
     }
 
     /// In the folder of an earlier one.
     pub fn again(outcome: Outcome) -> Self {
-        Self { directory: outcome.directory, arguments: Vec::new(), variables: Vec::new() }
+        Self { directory: outcome.directory, arguments: Vec::new(), variables: Vec::new(), read_only: None }
     }
 
     pub fn file(self, name: &str, text: &str) -> Self {
@@ -58,6 +81,18 @@ impl Fetcher {
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// It can't write in its directory, whoever runs it.
+    pub fn read_only(self) -> Self {
+        let directory = self.directory.path().to_owned();
+        self.read_only_at(&directory)
+    }
+
+    /// The same of another directory.
+    pub fn read_only_at(mut self, directory: &Path) -> Self {
+        self.read_only = Some(directory.to_owned());
         self
     }
 
@@ -81,23 +116,13 @@ impl Fetcher {
         self.spawn(line).wait()
     }
 
-    /// The daemon as process 1 of a PID namespace: root's own, or one of a user namespace.
+    /// The daemon as process 1 of a PID namespace.
     pub fn start_as_process_1(self) -> Running {
-        const AS_ROOT: &[&str] = &["--pid", "--fork"];
-        const AS_USER: &[&str] = &["--user", "--map-root-user", "--pid", "--fork"];
-        let refused = |namespace: &&[&str]| {
-            let tried = Command::new("unshare").args(*namespace).arg("true").output();
-            let tried = tried.unwrap_or_else(|error| panic!("`unshare` of util-linux can't be run: {error}"));
-            (!tried.status.success()).then(|| String::from_utf8_lossy(&tried.stderr).into_owned())
-        };
-        let namespace = [AS_ROOT, AS_USER].into_iter().find(|namespace| refused(namespace).is_none());
-        let namespace = namespace.unwrap_or_else(|| {
-            let causes = [AS_ROOT, AS_USER].map(|namespace| refused(&namespace).unwrap_or_default());
-            panic!("no PID namespace can be made here; run this as root, or allow user namespaces: {causes:?}")
-        });
         let config = self.directory.path().join("config.yaml");
         let mut line = Command::new("unshare");
-        line.args(namespace).args([env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"]).arg(config);
+        line.args(namespace(&["--pid", "--fork"]))
+            .args([env!("CARGO_BIN_EXE_logzio-api-fetcher"), "--config"])
+            .arg(config);
         self.spawn(line)
     }
 
@@ -115,7 +140,15 @@ impl Fetcher {
     }
 
     fn line(&self, command: &[&str]) -> Command {
-        let mut line = Command::new(env!("CARGO_BIN_EXE_logzio-api-fetcher"));
+        const PROGRAM: &str = env!("CARGO_BIN_EXE_logzio-api-fetcher");
+        let mut line = match &self.read_only {
+            None => Command::new(PROGRAM),
+            Some(directory) => {
+                let mut line = Command::new("unshare");
+                line.args(namespace(&["--mount"])).args(["sh", "-c", READ_ONLY]).arg(directory).arg(PROGRAM);
+                line
+            }
+        };
         line.args(command).args(&self.arguments);
         line.envs(self.variables.iter().map(|(name, value)| (name, value)));
         line
