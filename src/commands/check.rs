@@ -28,7 +28,8 @@ pub(super) fn check(path: &Path) -> Exit {
         let line = diagnostic.line.and_then(|line| lines.get(line.checked_sub(1)?)).and_then(|line| shown(line));
         print(&(rendered(&renderer, level, diagnostic, path, line.as_deref()) + "\n"));
     }
-    let advice = reading.config.as_ref().and_then(|config| first_start::advice(config, &StateFolder::of(path).path));
+    let directory = StateFolder::of(path).path;
+    let advice = reading.config.as_ref().and_then(|config| first_start::advice(config, &directory, usize::MAX));
     if let Some(advice) = advice {
         print(&format!("note: {advice}\n"));
     }

@@ -154,7 +154,7 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
         if !config.of_original.is_empty() {
             folder.tell();
         }
-        if let Some(advice) = first_start::advice(&config, &folder.path) {
+        if let Some(advice) = first_start::advice(&config, &folder.path, first_start::LOGGED_MAX) {
             tracing::warn!("{advice}");
         }
         // What can't be made is told of where it is taken.

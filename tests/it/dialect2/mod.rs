@@ -14,6 +14,7 @@ mod compare;
 mod configs;
 mod directory;
 mod faulty;
+mod first_start;
 mod observed;
 mod outputs;
 mod play;
