@@ -83,16 +83,23 @@ pub fn client(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Re
 /// The variables that name a file or directory of certificates for clients in Python, such as the original.
 const BUNDLE_VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
-/// Those that are set.
-fn bundles() -> impl Iterator<Item = PathBuf> {
-    let set = BUNDLE_VARIABLES.iter().filter_map(std::env::var_os);
-    set.filter(|path| !path.is_empty()).map(PathBuf::from)
+/// Those that are set, each with what it names.
+fn bundles() -> impl Iterator<Item = (&'static str, PathBuf)> {
+    let set = BUNDLE_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    set.filter(|(_, path)| !path.is_empty()).map(|(name, path)| (name, PathBuf::from(path)))
 }
 
 /// The certificates of a file or a directory; none where there is none.
 fn certificates_of(bundle: &Path) -> Vec<CertificateDer<'static>> {
     let (file, directory) = if bundle.is_dir() { (None, Some(bundle)) } else { (Some(bundle), None) };
     rustls_native_certs::load_certs_from_paths(file, directory).certs
+}
+
+/// Warns of a variable that names no certificate: what it was to vouch for isn't trusted.
+fn tell_bundles() {
+    for (variable, path) in bundles().filter(|(_, path)| certificates_of(path).is_empty()) {
+        tracing::warn!(path = %path.display(), "{variable} names no certificate in PEM form, so it adds none to those that are trusted");
+    }
 }
 
 /// The certificates that are trusted, the one that is shown, and the protocols that are offered.
@@ -103,7 +110,7 @@ fn tls(
     let mut roots = RootCertStore::empty();
     // An image without certificates can still ask plain HTTP, or hosts that the private CA vouches for.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.add_parsable_certificates(bundles().flat_map(|bundle| certificates_of(&bundle)));
+    roots.add_parsable_certificates(bundles().flat_map(|(_, bundle)| certificates_of(&bundle)));
     for certificate in extra_roots.iter().chain(identity.iter().flat_map(|identity| &identity.roots)) {
         roots.add(certificate.clone())?;
     }

@@ -7,7 +7,7 @@ use reqwest::{Client, Url};
 use rustls::pki_types::CertificateDer;
 
 use super::guard::{Guard, proxy_hosts};
-use super::{ClientError, ClientIdentity, PrivateAddress, Timeouts, builder, tls};
+use super::{ClientError, ClientIdentity, PrivateAddress, Timeouts, builder, tell_bundles, tls};
 
 /// The clients of the process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub struct ClientChoice {
 /// # Errors
 /// Where a certificate is unusable, or a proxy variable of the environment is.
 pub fn clients(extra_roots: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Clients, ClientError> {
+    tell_bundles();
     made(extra_roots.into(), None, timeouts)
 }
 

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod case;
+mod certificates;
 mod compare;
 mod configs;
 mod directory;
