@@ -1,5 +1,7 @@
 //! Several outputs: each gets what the others get, once, whatever becomes of them.
 
+mod edited;
+mod shown;
 mod state;
 mod waiting;
 
