@@ -226,7 +226,8 @@ async fn resend_to(
         for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
             let (listener, undelivered) = (Arc::clone(listener), DeadLetterFile::new(&refused_again));
             let (stop, api, tally) = (stop.clone(), api.clone(), Arc::<Tally>::default());
-            let shipper = Shipper { listener, undelivered, stop, api, tally, retries: retry::LISTENER };
+            let shipper =
+                Shipper { listener, undelivered, stop, api, tally, retries: retry::LISTENER, gives_way: None };
             if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
                 failed = Some(error);
                 break;

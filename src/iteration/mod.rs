@@ -419,6 +419,7 @@ impl Api {
             api: self.plan.name.clone(),
             tally: Arc::default(),
             retries: if may_wait { retry::LISTENER_ONCE } else { retry::LISTENER },
+            gives_way: (services.listeners.len() > 1).then(|| services.memory.clone()),
         }
     }
 

@@ -41,6 +41,8 @@ const CONNECTION_BYTES: u64 = 1024 * 1024;
 const PIECE_BYTES: u64 = 256 * 1024;
 /// How long a request keeps what it took while nothing comes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether somebody waits for bytes.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
 /// What a record takes besides its text: its place, date, fingerprint and whether it is known, some of it twice.
 const RECORD_BYTES: u64 = 400;
 /// The most that the batches of one iteration take: more aren't made before earlier ones are delivered.
@@ -134,6 +136,13 @@ impl MemoryBudget {
     #[must_use]
     pub fn is_short(&self) -> bool {
         !self.state().waiting.is_empty()
+    }
+
+    /// Returns once somebody waits for bytes.
+    pub async fn shortage(&self) {
+        while !self.is_short() {
+            tokio::time::sleep(LOOKED_AT_EVERY).await;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, BudgetState> {

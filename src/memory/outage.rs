@@ -75,6 +75,12 @@ impl Outage {
         self.state().failed > 0
     }
 
+    /// Whether it counts as down.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.state().failed >= FAILED_MIN
+    }
+
     /// Returns when a page may be read for the output: at once, unless it is down; then once in [`TRIAL_EVERY`] for one of
     /// all who wait.
     pub async fn turn(&self) {

@@ -7,137 +7,19 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
+use super::Shipper;
 use super::acceptance::{Acceptance, BatchRefusal, Meaning, meaning};
+use super::error::ShipError;
 use super::gzip::CompressionPool;
 use super::sink::BatchSink;
 use super::standing::{Foreign, Permission, Reachability};
-use super::waiting::OUTPUT_BYTES_MAX;
-use crate::http::{cause, unreachable_advice, whole_body};
+use crate::http::{cause, whole_body};
 use crate::memory::Outage;
 use crate::plan::{self, Acknowledge, Inputs, OutputName};
-use crate::process::stop::{Stop, Waited};
-use crate::retry::{self, AttemptOutcome, Attempts, Policy, Verdict, until_done};
+use crate::process::stop::Waited;
+use crate::retry::{self, AttemptOutcome, Attempts, Verdict, until_done};
 use crate::template::query::encode_component;
 use crate::text::{Redactor, Secret};
-
-/// Why a batch wasn't delivered. The checkpoint stays where it is.
-#[derive(Debug, thiserror::Error)]
-pub enum ShipError {
-    /// No answer, for as long as it is tried.
-    #[error("the listener {url} gave no answer: {cause}")]
-    Unreachable {
-        /// Without the token.
-        url: String,
-        /// The innermost cause.
-        cause: String,
-    },
-    /// The token is refused.
-    #[error(
-        "the listener {url} refuses the token ({status}{error_body}); check logzio.token, that logzio.url is the one of your region, \
-         and firewalls before it"
-    )]
-    Token {
-        /// Without the token.
-        url: String,
-        /// 401 or 403.
-        status: StatusCode,
-        /// What it says, scrubbed.
-        error_body: String,
-    },
-    /// A success or a redirect that no listener sends.
-    #[error(
-        "{url} answered {status}{error_body}, which is no listener's answer, so nothing counts as delivered until a listener \
-         answers; check logzio.url (where a relay answers so, set `logzio.acknowledge: 2xx`)"
-    )]
-    Foreign {
-        /// Without the token.
-        url: String,
-        /// The HTTP status.
-        status: StatusCode,
-        /// What came, scrubbed.
-        error_body: String,
-    },
-    /// Any other answer.
-    #[error("the listener {url} answered {status}{error_body}")]
-    Status {
-        /// Without the token.
-        url: String,
-        /// The HTTP status.
-        status: StatusCode,
-        /// What it says, scrubbed.
-        error_body: String,
-    },
-    /// There is no more room on the disk for what the output doesn't take.
-    #[error("{} MiB of batches wait on the disk for the output {output}, as much as may, so the API isn't asked", OUTPUT_BYTES_MAX >> 20)]
-    QueueFull {
-        /// Its name.
-        output: String,
-    },
-    /// A batch can't be compressed, or a record can't be set aside.
-    #[error("{what}: {cause}")]
-    Local {
-        /// What was tried.
-        what: &'static str,
-        /// The system's word.
-        cause: std::io::Error,
-    },
-    /// The API was called back, as its checkpoint is to change.
-    #[error("called back at a batch border, as the checkpoint is to change")]
-    Recalled,
-    /// The grace window is over.
-    #[error("stopped before the listener had everything")]
-    Stopped,
-}
-
-impl ShipError {
-    /// What whoever is on call can do about it.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Unreachable { cause, .. } => unreachable_advice(cause, "logzio.url")
-                .unwrap_or("check that this machine reaches the listener: logzio.url, firewall (port 8071), proxy"),
-            Self::Token { .. } => {
-                "put a shipping token of your account into logzio.token, and the URL of its region into logzio.url"
-            }
-            Self::Foreign { .. } => {
-                "put the URL of the listener of your region into logzio.url, like https://listener.logz.io:8071"
-            }
-            Self::Status { status, .. } if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
-                "nothing, if it passes: what isn't delivered is sent again; else ask the listener's owner"
-            }
-            Self::Status { .. } => "check logzio.url: what answers there may not be the listener",
-            Self::QueueFull { .. } => {
-                "look at the output's listener: what waits is shipped as soon as it takes anything"
-            }
-            Self::Local { .. } => "make room on the disk, or fix the permissions of the config's directory",
-            Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
-            Self::Stopped => "nothing; the next start goes on from the checkpoint",
-        }
-    }
-}
-
-impl ShipError {
-    /// Whether the output took not all, and it may be otherwise another time.
-    #[must_use]
-    pub fn is_of_output(&self) -> bool {
-        !matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. })
-    }
-
-    /// The anchor of its entry in docs/troubleshooting.md.
-    #[must_use]
-    pub fn anchor(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "listener-unreachable",
-            Self::Token { .. } => "token-refused",
-            Self::Foreign { .. } => "listener-foreign-answer",
-            Self::Status { .. } => "listener-status",
-            Self::QueueFull { .. } => "output-queue-full",
-            Self::Local { .. } => "disk-full",
-            Self::Recalled => "recalled",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// The way to the listener.
 #[derive(Debug)]
@@ -293,14 +175,8 @@ impl Listener {
     }
 
     /// Sends a compressed batch, again and again where that may help.
-    pub(super) async fn deliver(
-        &self,
-        body: &Bytes,
-        stop: &Stop,
-        api: &str,
-        retries: Policy,
-    ) -> Result<Acceptance, ShipError> {
-        until_done(retries, BatchAttempts { listener: self, body, stop, api }).await
+    pub(super) async fn deliver(&self, body: &Bytes, shipper: &Shipper) -> Result<Acceptance, ShipError> {
+        until_done(shipper.retries, BatchAttempts { listener: self, body, shipper, pauses: 0 }).await
     }
 
     async fn post(&self, body: &Bytes) -> Result<Acceptance, SendError> {
@@ -398,22 +274,36 @@ impl Listener {
     }
 }
 
+/// How often a batch is tried again, whoever waits for its memory: a trouble that passes costs no second fetch.
+const PATIENT_PAUSES: u32 = 3;
+
 /// The attempts to deliver one batch.
 struct BatchAttempts<'a> {
     listener: &'a Listener,
     body: &'a Bytes,
-    stop: &'a Stop,
-    api: &'a str,
+    shipper: &'a Shipper,
+    pauses: u32,
+}
+
+impl BatchAttempts<'_> {
+    /// Returns where others need the memory that the batch and its page take, and the output takes nothing.
+    async fn has_to_give_way(&self) {
+        let is_patient = self.pauses < PATIENT_PAUSES && !self.listener.outage.is_down();
+        match self.shipper.gives_way.as_ref().filter(|_| !is_patient) {
+            Some(memory) => memory.shortage().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
     fn api(&self) -> &str {
-        self.api
+        &self.shipper.api
     }
 
     async fn make(&mut self, failed: u32) -> AttemptOutcome<Acceptance, ShipError> {
         let outage = &self.listener.outage;
-        match self.stop.until_end(self.listener.post(self.body)).await {
+        match self.shipper.stop.until_end(self.listener.post(self.body)).await {
             None => AttemptOutcome::Failed(ShipError::Stopped, Verdict::End),
             Some(Ok(acceptance)) => {
                 outage.end();
@@ -428,9 +318,13 @@ impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
         }
     }
 
-    /// A stop ends the wait, and the next attempt is the last.
+    /// A stop ends the wait, or others that need the memory; then the next attempt is the last.
     async fn pause(&mut self, wait: Duration) -> Result<bool, ShipError> {
-        Ok(self.stop.wait(wait).await == Waited::Stopped)
+        self.pauses = self.pauses.saturating_add(1);
+        tokio::select! {
+            waited = self.shipper.stop.wait(wait) => Ok(waited == Waited::Stopped),
+            () = self.has_to_give_way() => Ok(true),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod batch;
+mod error;
 mod gzip;
 mod kept;
 mod listener;
@@ -23,9 +24,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use batch::{BATCH_BYTES_MAX, Batch, Batcher, LINE_BYTES_MAX, TooLong};
+pub use error::ShipError;
 pub use gzip::{CompressionPool, Compressor, Packed};
 pub use kept::{KeptLine, MayHaveRecord, count_kept, read_kept, rewrite_kept};
-pub use listener::{Listener, ShipError};
+pub use listener::Listener;
 pub use outbox::CompressQueue;
 pub use pieces::Pieces;
 pub use sink::BatchSink;
@@ -34,6 +36,7 @@ pub use tally::Tally;
 pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason, FILE_NAME as UNDELIVERED_FILE_NAME};
 pub use waiting::{OUTPUT_BYTES_MAX, WaitingBatches, WaitingQueue};
 
+use crate::memory::MemoryBudget;
 use crate::process::stop::Stop;
 use crate::record::RecordKey;
 use crate::retry::Policy;
@@ -55,6 +58,8 @@ pub struct Shipper {
     pub tally: Arc<Tally>,
     /// How often and how long a batch is tried.
     pub retries: Policy,
+    /// Where there are other outputs: the memory that their pages may wait for. Then a batch isn't tried for as long.
+    pub gives_way: Option<MemoryBudget>,
 }
 
 /// What became of a batch's records.
@@ -111,7 +116,7 @@ impl Shipper {
                 None => self.listener.compression().pack(batch).await.map_err(cant_compress)?,
             };
             let (records, bytes) = (piece.len() as u64, piece.text().len() as u64);
-            let answered = match self.listener.deliver(&body, &self.stop, &self.api, self.retries).await {
+            let answered = match self.listener.deliver(&body, self).await {
                 Ok(answered) => answered,
                 Err(error) => {
                     pieces.put_back(piece);

@@ -1,6 +1,7 @@
 //! Several outputs: each gets what the others get, once, whatever becomes of them.
 
 mod edited;
+mod large;
 mod shown;
 mod state;
 mod waiting;
