@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{numbers, unsteady};
-use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, minutes_ago, record};
+use crate::harness::{Fetcher, MockListener, MockServer, Outcome, Reply, decoded, minutes_ago, record, wait_until};
 
 /// Records of an answer.
 const PAGE: u64 = 2;
@@ -20,12 +20,12 @@ fn queue(last: Arc<AtomicU64>) -> MockServer {
     })
 }
 
-/// A stream that is read by its cursor, and forgets what lies before the last cursor that it was asked for.
-fn stream(last: Arc<AtomicU64>) -> MockServer {
+/// A stream that is read by its cursor, and forgets what lies so many records before the last cursor that it was asked for.
+fn stream(last: Arc<AtomicU64>, remembered: u64) -> MockServer {
     let (forgotten, dates) = (AtomicU64::new(0), (0..100).map(|id| minutes_ago(120 - id)).collect::<Vec<_>>());
     MockServer::start(move |asked, _| {
         let from: u64 = asked.raw_field("cursor").map_or(0, |cursor| decoded(cursor).parse().unwrap());
-        if from < forgotten.fetch_max(from, Ordering::SeqCst) {
+        if from + remembered < forgotten.fetch_max(from, Ordering::SeqCst) {
             return Reply::status(410, "this cursor is forgotten");
         }
         let until = (from + PAGE).min(last.load(Ordering::SeqCst));
@@ -99,7 +99,7 @@ fn what_a_queue_gave_while_an_output_was_down_arrives_there_later() {
 #[test]
 fn what_a_cursor_left_behind_while_an_output_was_down_arrives_there_later() {
     let last = Arc::new(AtomicU64::new(5));
-    let api = stream(Arc::clone(&last));
+    let api = stream(Arc::clone(&last), 0);
     check(&api, &last, &of_stream(api.url()));
 }
 
@@ -107,7 +107,7 @@ fn what_a_cursor_left_behind_while_an_output_was_down_arrives_there_later() {
 #[test]
 fn what_waits_is_shipped_also_where_the_api_no_longer_keeps_the_position() {
     let last = Arc::new(AtomicU64::new(5));
-    let api = stream(Arc::clone(&last));
+    let api = stream(Arc::clone(&last), 0);
     let is_down = Arc::new(AtomicBool::new(true));
     let (one, other) = (MockListener::start(), unsteady(&is_down, 503));
     let text = config(one.url(), other.url(), &of_stream(api.url()));
@@ -137,4 +137,75 @@ fn a_queue_is_not_asked_on_where_an_output_can_neither_ship_nor_keep_what_came()
     std::fs::remove_dir(outcome.path().join("undelivered.ndjson")).unwrap();
     Fetcher::again(outcome).once();
     assert!(api.asked().len() > 1, "and then it goes on");
+}
+
+/// Every record, and no more of them twice than the batches that so many kills may double.
+#[track_caller]
+fn assert_all(listener: &MockListener, last: u64, kills: u64, log: &str) {
+    let ids = listener.ids();
+    let mut distinct = ids.clone();
+    distinct.dedup();
+    assert_eq!(distinct, numbers(last), "{log}");
+    assert!(ids.len() as u64 <= last + kills * PAGE, "more than {kills} batches came twice: {ids:?}\n{log}");
+}
+
+/// Kills while one output doesn't take what comes, so that it goes to the disk, and another one while it is shipped from there.
+/// Where an answer is on its way as the kill comes a queue may lose it; here none is.
+#[track_caller]
+fn check_kills(api: &MockServer, last: &AtomicU64, entry: &str) {
+    const KILLED_AT: [u64; 4] = [3, 8, 14, 24];
+    const KILLS: u64 = KILLED_AT.len() as u64;
+    let (is_down, hangs_at) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(u64::MAX)));
+    let (taken, down, hangs) = (Arc::new(AtomicU64::new(0)), Arc::clone(&is_down), Arc::clone(&hangs_at));
+    let (one, count) = (MockListener::start(), Arc::clone(&taken));
+    let other = MockListener::answering(move |text, _| {
+        if down.load(Ordering::SeqCst) {
+            return Reply::status(503, "");
+        }
+        let is_stuck = !text.is_empty() && count.fetch_add(1, Ordering::SeqCst) >= hangs.load(Ordering::SeqCst);
+        if is_stuck { Reply::Hang } else { Reply::status(200, "") }
+    });
+    let text = config(one.url(), other.url(), entry);
+    let mut fetcher = Fetcher::new(&text);
+    for records in KILLED_AT {
+        last.store(records, Ordering::SeqCst);
+        let running = fetcher.start();
+        wait_until("the records at the one output", || one.ids().last().is_some_and(|id| *id == records));
+        let outcome = running.kill();
+        one.wait_until_idle();
+        assert_all(&one, records, KILLS, &outcome.stderr);
+        fetcher = Fetcher::again(outcome);
+    }
+    let outcome = fetcher.once().assert_code(0);
+    let records = KILLED_AT[KILLED_AT.len() - 1];
+    assert_all(&one, records, KILLS, &outcome.stderr);
+    assert!(waiting(&outcome) > 4, "{}", outcome.stderr);
+
+    let before = one.ids().len();
+    is_down.store(false, Ordering::SeqCst);
+    hangs_at.store(3, Ordering::SeqCst);
+    let running = Fetcher::again(outcome).start();
+    wait_until("the fourth batch that waits", || taken.load(Ordering::SeqCst) > 3);
+    let outcome = running.kill();
+    assert!(waiting(&outcome) > 0 && !other.ids().is_empty(), "{}", outcome.stderr);
+    hangs_at.store(u64::MAX, Ordering::SeqCst);
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!((waiting(&outcome), one.ids().len()), (0, before), "{}", outcome.stderr);
+    assert_all(&other, records, KILLS + 1, &outcome.stderr);
+    assert!(api.asked().len() > KILLED_AT.len());
+}
+
+#[test]
+fn kills_amid_a_queue_lose_nothing_and_each_doubles_a_batch_at_most() {
+    let last = Arc::new(AtomicU64::new(0));
+    let api = queue(Arc::clone(&last));
+    check_kills(&api, &last, &of_queue(api.url()));
+}
+
+#[test]
+fn kills_amid_a_stream_lose_nothing_and_each_doubles_a_batch_at_most() {
+    let last = Arc::new(AtomicU64::new(0));
+    // A kill may leave the position of one output behind that of the other: it has to be given what lies there.
+    let api = stream(Arc::clone(&last), 100);
+    check_kills(&api, &last, &of_stream(api.url()));
 }
