@@ -20,3 +20,4 @@ mod observed;
 mod outputs;
 mod play;
 mod services;
+mod types;

@@ -1,0 +1,88 @@
+//! What the named types make of an entry that says more or less than the original's README does.
+
+use std::path::Path;
+
+use chrono::TimeDelta;
+use logzio_api_fetcher::config::{self, Environment, LoadedConfig};
+use logzio_api_fetcher::paging::Pagination;
+use logzio_api_fetcher::plan::{CheckpointKind, Plan};
+use serde_json::json;
+
+use super::accounts::Accounts;
+use crate::harness::{Asked, Fetcher, MockServer, Reply, minutes_ago};
+
+const CLOUDFLARE_LOGS: &str = "type: cloudflare_logs, cloudflare_bearer_token: t, url: 'https://api.cloudflare.com/client/v4/zones/z/logs/received";
+const DOCKERHUB: &str =
+    "type: dockerhub, dockerhub_user: u, dockerhub_token: t, url: 'https://hub.docker.com/v2/auditlogs/a";
+const GOOGLE: &str =
+    "type: google_workspace, google_ws_sa_file_name: key.json, google_ws_delegated_account: a@example.com";
+const ONEPASSWORD: &str =
+    "type: 1password, onepassword_bearer_token: t, url: 'https://events.1password.com/api/v1/auditevents'";
+
+fn read(entry: &str) -> LoadedConfig {
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = json!({ "type": "service_account", "client_email": "me@x.example", "private_key_id": "k1",
+        "private_key": include_str!("../../cases/keys/rsa.pem"), "token_uri": "https://oauth2.example/token" });
+    std::fs::write(directory.path().join("key.json"), key.to_string()).expect("a key file");
+    compile(entry, directory.path())
+}
+
+fn compile(entry: &str, directory: &Path) -> LoadedConfig {
+    let text = format!("logzio: {{url: 'http://127.0.0.1:1', token: t}}\napis: [{{name: a, {entry}}}]\n");
+    config::compile(&text, &Environment { variable: &|_| None, directory })
+}
+
+fn plan(entry: &str) -> Plan {
+    let reading = read(entry);
+    assert_eq!(reading.diagnostics.errors, [], "{entry}");
+    Plan::clone(&reading.config.expect("a config").apis[0])
+}
+
+#[test]
+fn pages_are_read_wherever_the_request_says_its_beginning() {
+    for (entry, is_token) in [
+        (format!("{DOCKERHUB}'"), false),
+        (format!("{DOCKERHUB}', days_back_fetch: 7"), false),
+        (format!("{DOCKERHUB}?from={{start_date}}'"), false),
+        (
+            format!("{DOCKERHUB}', next_url: 'https://hub.docker.com/v2/auditlogs/a?from={{res.logs.[0].timestamp}}'"),
+            false,
+        ),
+        (format!("{GOOGLE}, data_request: {{url: 'https://admin.googleapis.com/x'}}"), true),
+        (format!("{GOOGLE}, data_request: {{url: 'https://admin.googleapis.com/x?startTime={{start_date}}'}}"), true),
+    ] {
+        let kind = plan(&entry).paging.kind;
+        let is_expected = match is_token {
+            true => matches!(kind, Pagination::Token(_)),
+            false => kind == Pagination::Counted { page_size: Some(100) },
+        };
+        assert!(is_expected, "{kind:?}: {entry}");
+    }
+}
+
+#[test]
+fn an_audit_log_that_is_longer_than_a_page_is_read_whole() {
+    let (api, accounts) = (
+        MockServer::start(|asked, _| match asked.path.as_str() {
+            "/login" => Reply::json(r#"{"token":"t"}"#),
+            _ => {
+                let from = if asked.raw_field("page") == Some("2") { 100 } else { 0 };
+                let logs: Vec<_> = (from..101_i64.min(from + 100))
+                    .map(|id| json!({ "id": id, "timestamp": minutes_ago(id) }))
+                    .collect();
+                Reply::json(&json!({ "logs": logs }).to_string())
+            }
+        }),
+        Accounts::start(),
+    );
+    let config = format!(
+        "apis: [{{name: a, type: dockerhub, dockerhub_user: u, dockerhub_token: t, url: '{0}/logs', token_url: '{0}/login'}}]\n\
+         logzio: {{url: '{1}', token: one}}\n",
+        api.url(),
+        accounts.url()
+    );
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    let asked: Vec<String> = api.asked().iter().map(|asked| format!("{}?{}", asked.path, asked.query)).collect();
+    assert_eq!(asked, ["/login?", "/logs?page_size=100", "/logs?page_size=100&page=2"]);
+    assert_eq!(accounts.lines()["one"].len(), 101, "{}", outcome.stderr);
+}
