@@ -8,10 +8,14 @@ use serde_yaml::{Mapping, Value};
 use super::super::catalog::NamedType;
 use super::super::document::Spot;
 use super::super::kinds::Kind;
+use super::super::kinds::apis::YesNo;
 use super::super::reader::Reader;
 use super::super::section::Section;
 use super::super::value::{Found, key_text};
 use super::text::{OldTextPlace, translated};
+
+/// The parameter that leaves further pages out.
+const PAGINATION_OFF: &str = "pagination_off";
 
 /// An entry as the user wrote it.
 pub(super) struct OldEntry<'v> {
@@ -59,10 +63,15 @@ impl<'v> OldEntry<'v> {
         }
     }
 
-    /// Whether the type's pages are to be read.
+    /// Whether the type says how one page leads to the next.
     pub(super) fn is_paged_by_type(&self) -> bool {
-        let is_off = self.read::<super::super::kinds::apis::YesNo>("pagination_off").unwrap_or_default();
-        !is_off && !self.has(&self.data_key("pagination"))
+        !self.has(&self.data_key("pagination"))
+    }
+
+    /// Whether the user wants the first page alone, where the type lets them say so.
+    pub(super) fn is_first_page_all(&self) -> bool {
+        let may_say = self.named.parameters.iter().any(|parameter| parameter.name == PAGINATION_OFF);
+        may_say && self.read::<YesNo>(PAGINATION_OFF).unwrap_or_default()
     }
 
     /// The words in braces that the type's URLs may hold, with what the user wrote for them: as it is, or as it may be shown.

@@ -28,7 +28,7 @@ use super::section::Section;
 use super::value::{Found, is_blank, key_text};
 use crate::plan::Plan;
 pub use convert::converted;
-use draft::{EntryDraft, OldEntry};
+use draft::{EntryDraft, OldEntry, put};
 pub(super) use names::TakenNames;
 use position::StartSource;
 
@@ -131,6 +131,10 @@ fn preset(draft: &EntryDraft<'_>, source: &StartSource) -> Mapping {
     }
     if draft.old.is_paged_by_type() {
         entry = merge::merged(&entry, &dialect.pages, Place::OAuth);
+    }
+    if draft.old.is_first_page_all() && !dialect.pages.is_empty() {
+        // What leads on stays: it may be what the next iteration begins with.
+        put(&mut entry, &["next_request", "max_pages"], 0.into());
     }
     entry
 }

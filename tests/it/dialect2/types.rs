@@ -86,3 +86,38 @@ fn an_audit_log_that_is_longer_than_a_page_is_read_whole() {
     assert_eq!(asked, ["/login?", "/logs?page_size=100", "/logs?page_size=100&page=2"]);
     assert_eq!(accounts.lines()["one"].len(), 101, "{}", outcome.stderr);
 }
+
+/// An API that gives a page of one event for each cursor, and the first one without a cursor.
+fn events() -> MockServer {
+    MockServer::start(|asked, _| {
+        let body: serde_json::Value = serde_json::from_str(&asked.text()).expect("JSON");
+        let number = body["cursor"].as_str().map_or(Ok(1), str::parse).expect("a cursor of its own");
+        let is_there = number <= 3;
+        let items = if is_there {
+            json!([{ "uuid": number.to_string(), "id": number, "timestamp": minutes_ago(9 - number) }])
+        } else {
+            json!([])
+        };
+        let next = if is_there { number + 1 } else { number };
+        Reply::json(&json!({ "cursor": next.to_string(), "has_more": number < 3, "items": items }).to_string())
+    })
+}
+
+#[test]
+fn without_pages_each_iteration_reads_the_next_one() {
+    assert_eq!(plan(&format!("{ONEPASSWORD}, pagination_off: true")).start.checkpoint, CheckpointKind::Newest);
+    let (api, accounts) = (events(), Accounts::start());
+    let config = format!(
+        "apis: [{{name: a, type: 1password, onepassword_bearer_token: t, method: POST, url: '{}/events', pagination_off: true}}]\n\
+         logzio: {{url: '{}', token: one}}\n",
+        api.url(),
+        accounts.url()
+    );
+    let mut outcome = Fetcher::new(&config).once().assert_code(0);
+    for asked in 2..=4 {
+        assert_eq!(api.asked().len(), asked - 1, "one page each time");
+        outcome = Fetcher::again(outcome).once().assert_code(0);
+    }
+    let shipped: Vec<u64> = accounts.lines()["one"].iter().map(|line| line["id"].as_u64().expect("an id")).collect();
+    assert_eq!(shipped, [1, 2, 3], "{}", outcome.stderr);
+}
