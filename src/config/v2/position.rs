@@ -63,14 +63,12 @@ impl EntryDraft<'_> {
         ["record_date", "record_id"].iter().any(|key| self.old.has(key))
     }
 
-    /// How many days back the first iteration begins, where it is more than none.
+    /// How many days back the first iteration begins, where the entry or its type says it.
     fn days_back(&self) -> Option<i64> {
-        let default = || self.old.named.dialect.days_back;
-        let days = match self.old.has("days_back_fetch") {
-            true => self.old.read::<DaysBack>("days_back_fetch"),
-            false => default(),
-        };
-        days.filter(|days| *days > 0)
+        match self.old.has("days_back_fetch") {
+            true => self.old.read::<DaysBack>("days_back_fetch").map(|days| days.max(0)),
+            false => self.old.named.dialect.days_back,
+        }
     }
 
     /// Whether the window is the type's, or stands in the entry's own request.
@@ -78,7 +76,7 @@ impl EntryDraft<'_> {
         let has_type_window = match self.old.named.dialect.window {
             ApisWindow::None => false,
             ApisWindow::Always => true,
-            ApisWindow::DaysBack => self.days_back().is_some(),
+            ApisWindow::DaysBack => self.days_back().is_some_and(|days| days > 0),
         };
         has_type_window || self.holds_window()
     }

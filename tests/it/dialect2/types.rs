@@ -61,6 +61,25 @@ fn pages_are_read_wherever_the_request_says_its_beginning() {
 }
 
 #[test]
+fn no_days_back_are_none() {
+    let azure = "azure_ad_tenant_id: t, azure_ad_client_id: c, azure_ad_secret_value: s, data_request: {url: 'https://x.example'}";
+    for entry in [
+        format!("type: azure_graph, {azure}"),
+        format!("type: azure_mail_reports, {azure}"),
+        format!("{GOOGLE}, data_request: {{url: 'https://admin.googleapis.com/x'}}"),
+        format!("{CLOUDFLARE_LOGS}'"),
+        "type: general, url: 'https://x.example/?since={start_date}'".to_owned(),
+    ] {
+        for (days, expected) in [(0, 0), (-3, 0), (2, 2)] {
+            let back = plan(&format!("{entry}, days_back_fetch: {days}")).start.back;
+            assert_eq!(back, TimeDelta::days(expected), "{days}: {entry}");
+        }
+    }
+    let back = plan(&format!("{CLOUDFLARE_LOGS}'")).start.back;
+    assert_eq!(back, TimeDelta::days(1), "the type's own");
+}
+
+#[test]
 fn an_audit_log_that_is_longer_than_a_page_is_read_whole() {
     let (api, accounts) = (
         MockServer::start(|asked, _| match asked.path.as_str() {
