@@ -33,11 +33,28 @@ impl EntryDraft<'_> {
         self.take(&method, &["http_request", "method"]);
         self.take_all(&headers, &["http_request", "headers"], OldTextPlace::First);
         self.take_all(&body, &["http_request", "body"], OldTextPlace::First);
-        self.path(&data, &["json_paths", "data"]);
+        self.records_path(&data);
         if !within.is_empty() {
-            self.path("response_data_path", &["json_paths", "data"]);
+            self.records_path("response_data_path");
         }
         self.pages();
+    }
+
+    /// The path of the records, where it is there. Lines and rows are records as they are, so nothing is looked for in them;
+    /// where answers of the type may come without a list, they may under another name, too.
+    fn records_path(&mut self, from: &str) {
+        let Some((found, text)) = self.old.find(from).and_then(|found| Some((found.clone(), found.text()?))) else {
+            return;
+        };
+        let of_type = |section: &str, key: &str| self.old.named.entry.get(section)?.get(key)?.as_str();
+        let format = self.old.text("format").or_else(|| of_type("response", "format").map(str::to_owned));
+        if let Some(format) = format.filter(|format| !format.eq_ignore_ascii_case("json")) {
+            let what = format!("it isn't used: answers are {format}, in which each line is a record");
+            return found.warn(&what, "leave it out; for answers that are one JSON value, write `format: json`");
+        }
+        let is_optional = of_type("json_paths", "data").is_some_and(|path| path.ends_with('?'));
+        let path = ParsedPath::parse(&text).written() + if is_optional { "?" } else { "" };
+        self.put(&["json_paths", "data"], path, &found.spot);
     }
 
     /// A path in our own words, where it is there.

@@ -38,6 +38,12 @@ fn plan(entry: &str) -> Plan {
     Plan::clone(&reading.config.expect("a config").apis[0])
 }
 
+/// What is said of a key of the entry.
+fn warning(entry: &str, key: &str) -> Option<String> {
+    let warnings = read(entry).diagnostics.warnings;
+    warnings.into_iter().find(|warning| warning.path == format!("apis[0].{key}")).map(|warning| warning.to_string())
+}
+
 #[test]
 fn pages_are_read_wherever_the_request_says_its_beginning() {
     for (entry, is_token) in [
@@ -58,6 +64,30 @@ fn pages_are_read_wherever_the_request_says_its_beginning() {
         };
         assert!(is_expected, "{kind:?}: {entry}");
     }
+}
+
+#[test]
+fn a_list_that_answers_may_lack_may_have_the_name_that_the_user_writes() {
+    for (path, expected) in
+        [("", "items"), (", response_data_path: items", "items"), (", response_data_path: a.b", "a.b")]
+    {
+        let entry = format!("{GOOGLE}{path}, data_request: {{url: 'https://admin.googleapis.com/x'}}");
+        let paths = plan(&entry).paths;
+        assert_eq!((paths.data.text(), paths.is_data_optional), (expected, true), "{entry}");
+    }
+    let paths = plan("type: general, url: 'https://x.example', response_data_path: items").paths;
+    assert!(!paths.is_data_optional);
+}
+
+#[test]
+fn lines_are_records_whatever_path_stands_there() {
+    let entry = format!("{CLOUDFLARE_LOGS}', response_data_path: result");
+    assert_eq!(plan(&entry).paths.data.text(), "$");
+    let said = warning(&entry, "response_data_path").expect("a warning");
+    assert!(said.contains("it isn't used: answers are ndjson"), "{said}");
+    let as_json = format!("{entry}, format: json");
+    assert_eq!(plan(&as_json).paths.data.text(), "result");
+    assert_eq!(warning(&as_json, "response_data_path"), None);
 }
 
 #[test]
