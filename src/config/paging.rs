@@ -128,13 +128,16 @@ impl Entries<'_> {
             }
         }
         let values = request.answer_values();
+        // It is always the same one, as often as the entry says.
+        let goes_on = entry.has(&keys::PAGES_MAX) || entry.has_section_of(&keys::STOP_FIELD);
+        let is_constant = request.next.is_some() && goes_on;
         let (kind, next_url) = match (token, link) {
             (Some(token), _) => (Pagination::Token(token), None),
             (None, Some(NextLinkValue::Body(path))) => (Pagination::Link(LinkSource::Body), Some(path)),
             (None, Some(NextLinkValue::Other(source))) => (Pagination::Link(source), None),
             (None, None) if is_counted => (Pagination::Counted { page_size }, None),
             (None, None) if cursor.is_some() && uses("cursor") => (Pagination::Cursor, None),
-            (None, None) if !values.is_empty() => (Pagination::Values, None),
+            (None, None) if !values.is_empty() || is_constant => (Pagination::Values, None),
             (None, None) => (Pagination::None, None),
         };
         self.require_values(entry, request);

@@ -45,7 +45,7 @@ pub enum Pagination {
     },
     /// By the cursor itself, which stands in the request as `{cursor}`.
     Cursor,
-    /// By values of the page, which stand in the next request as `{res.PATH}`.
+    /// By values of the page, which stand in the next request as `{res.PATH}`; or by none, where that is always the same.
     Values,
 }
 

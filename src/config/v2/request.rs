@@ -6,7 +6,10 @@ use super::super::kinds::apis::{PageCount, PagingPlace, YesNo};
 use super::super::kinds::stop::{StopConditionKind, StopConditionName};
 use super::draft::{EntryDraft, in_own_words, over};
 use super::path::ParsedPath;
-use super::text::{OldTextPlace, whole_variable};
+use super::text::{OldTextPlace, has_variables, whole_variable};
+
+/// How many calls follow the first one where nothing says when they end, as in the original.
+const CALLS_MAX: u64 = 100;
 
 /// Scheme, host and port of a template, where it names them.
 fn origin_of(text: &str) -> Option<String> {
@@ -100,10 +103,11 @@ impl EntryDraft<'_> {
             _ => self.next_headers(&format),
         }
         self.stop(&key("stop_indication"));
-        if let (Some(found), Some(count)) =
-            (self.old.find(&key("max_calls")), self.old.read::<PageCount>(&key("max_calls")))
-        {
-            self.put(&["next_request", "max_pages"], count, &found.spot);
+        if let Some(written) = self.old.find(&key("max_calls")) {
+            let count = self.old.read::<PageCount>(&key("max_calls"));
+            count.into_iter().for_each(|count| self.put(&["next_request", "max_pages"], count, &written.spot));
+        } else if !has_variables(found.value) && !self.old.has(&key("stop_indication")) {
+            self.put(&["next_request", "max_pages"], CALLS_MAX, &found.spot);
         }
     }
 

@@ -46,6 +46,16 @@ pub(super) fn holds_window(value: &Value) -> bool {
     }
 }
 
+/// Whether a variable of the dialect stands in a value.
+pub(super) fn has_variables(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !variables(text).is_empty(),
+        Value::Sequence(items) => items.iter().any(has_variables),
+        Value::Mapping(pairs) => pairs.values().any(has_variables),
+        _ => false,
+    }
+}
+
 /// A text in our own words: with our paths, with the words of a type in the place of their names, and with other names
 /// of variables kept as text.
 pub(super) fn translated(text: &str, kind: OldTextPlace, words: &BTreeMap<String, String>) -> String {

@@ -170,3 +170,34 @@ fn without_pages_each_iteration_reads_the_next_one() {
     let shipped: Vec<u64> = accounts.lines()["one"].iter().map(|line| line["id"].as_u64().expect("an id")).collect();
     assert_eq!(shipped, [1, 2, 3], "{}", outcome.stderr);
 }
+
+/// The targets that an API of one page, whatever it is asked for, is asked for with these pages.
+fn asked_with(pagination: &str) -> Vec<String> {
+    let page = |asked: &Asked| if asked.query.contains("p=2") { 2 } else { 1 };
+    let (api, accounts) = (
+        MockServer::start(move |asked, _| Reply::json(&json!({ "r": [{ "id": page(asked) }] }).to_string())),
+        Accounts::start(),
+    );
+    let config = format!(
+        "apis: [{{name: a, type: general, url: '{}/events?x=1', response_data_path: r, pagination: {{type: url, {pagination}}}}}]\n\
+         logzio: {{url: '{}', token: one}}\n",
+        api.url(),
+        accounts.url()
+    );
+    let outcome = Fetcher::new(&config).once().assert_code(0);
+    let mut shipped: Vec<u64> =
+        accounts.lines()["one"].iter().map(|line| line["id"].as_u64().expect("an id")).collect();
+    shipped.sort_unstable();
+    assert_eq!(shipped, [1, 2], "{}", outcome.stderr);
+    api.asked().iter().map(|asked| asked.query.clone()).collect()
+}
+
+#[test]
+fn a_page_that_is_always_the_same_is_asked_for_as_often_as_the_entry_says() {
+    let appended = "url_format: '&p=2', update_first_url: true";
+    assert_eq!(asked_with(&format!("{appended}, max_calls: 1")), ["x=1", "x=1&p=2"]);
+    // It ends where it brings nothing else.
+    for more in [", max_calls: 50", "", ", stop_indication: {field: r, condition: empty}"] {
+        assert_eq!(asked_with(&format!("{appended}{more}")), ["x=1", "x=1&p=2", "x=1&p=2"], "{more}");
+    }
+}
