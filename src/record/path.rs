@@ -2,9 +2,10 @@
 //!
 //! Text that starts with `$` is RFC 9535. Anything else is the config page's shorthand: the whole text as one literal
 //! key if the object has it (`@odata.nextLink`), else dotted segments with `[0]`, `[*]` and quoted names. Both come down
-//! to steps where they can; these walk [`RawJson`] slices. Only what steps can't say (filters, slices, `..`) is asked of
+//! to steps where they can; these walk [`RawJson`] slices. `a | b` is the first of both that is there. Only what steps can't say (filters, slices, `..`) is asked of
 //! jsonpath-rust, and of its answer only the *places* are taken, so that records stay raw slices there, too.
 
+mod either;
 mod element;
 mod parse;
 mod walk;
@@ -15,6 +16,7 @@ use std::fmt;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
+use either::{alternatives, first_found};
 use parse::{form, parts, query};
 use walk::{ask, below, below_texts, element, keeps, unfolded, walk};
 
@@ -41,6 +43,8 @@ enum PathForm {
     Filter { above: Vec<PathSegment>, filter: JpQuery, below: Vec<PathSegment> },
     /// RFC 9535 beyond that; `many` where finding nothing is no surprise.
     Query { query: JpQuery, many: bool },
+    /// The first of several that finds something.
+    Either(Vec<JsonPath>),
 }
 
 /// One step down.
@@ -109,6 +113,19 @@ impl JsonPath {
     /// Where the text is no path in either form.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let text = text.trim();
+        let alternatives = alternatives(text);
+        if alternatives.len() > 1 {
+            // A key may be called so.
+            let key = PathForm::Steps { literal: None, steps: vec![PathSegment::Key(text.to_owned())] };
+            let key = Self { text: text.to_owned(), form: key };
+            let paths = std::iter::once(Ok(key)).chain(alternatives.into_iter().map(Self::parse_one));
+            return Ok(Self { text: text.to_owned(), form: PathForm::Either(paths.collect::<Result<_, _>>()?) });
+        }
+        Self::parse_one(text)
+    }
+
+    /// The same of one that has no alternative.
+    fn parse_one(text: &str) -> Result<Self, PathError> {
         let (rooted, body) = match text.strip_prefix('$') {
             Some(body) => (true, body),
             None => (false, text),
@@ -176,13 +193,21 @@ impl JsonPath {
                 }
                 Ok(found)
             }
+            PathForm::Either(paths) => {
+                let absent = || Missing::Absent { path: self.text.clone(), there: what_is_there(root) };
+                first_found(paths, root).unwrap_or_else(|| Err(absent()))
+            }
         }
     }
 
     /// Whether the way ends in an empty object, list or text: what is written there for nothing at all.
     #[must_use]
     pub fn ends_in_nothing(&self, root: RawJson<'_>) -> bool {
-        let PathForm::Steps { steps, .. } = &self.form else { return false };
+        let steps = match &self.form {
+            PathForm::Steps { steps, .. } => steps,
+            PathForm::Either(paths) => return paths.iter().any(|path| path.ends_in_nothing(root)),
+            PathForm::Filter { .. } | PathForm::Query { .. } => return false,
+        };
         let mut here = root;
         for step in steps {
             let next = match step {
@@ -235,6 +260,7 @@ impl JsonPath {
     pub fn first<'a>(&self, root: RawJson<'a>) -> Option<RawJson<'a>> {
         match &self.form {
             PathForm::Steps { literal: None, steps } => below(root, steps),
+            PathForm::Either(paths) => paths.iter().find_map(|path| path.first(root)),
             _ => self.all(root).ok()?.into_iter().find(|value| !value.is_null()),
         }
     }
@@ -283,14 +309,18 @@ impl JsonPath {
                 [PathSegment::Key(key), rest @ ..] => Some(PathMatcher { literal: literal.as_deref(), key, rest }),
                 _ => None,
             },
-            PathForm::Filter { .. } | PathForm::Query { .. } => None,
+            PathForm::Filter { .. } | PathForm::Query { .. } | PathForm::Either(_) => None,
         }
     }
 
     /// Whether a page is parsed to a tree of values for it, which takes many times the page's text.
     #[must_use]
     pub fn has_tree(&self) -> bool {
-        matches!(self.form, PathForm::Query { .. })
+        match &self.form {
+            PathForm::Query { .. } => true,
+            PathForm::Either(paths) => paths.iter().any(Self::has_tree),
+            PathForm::Steps { .. } | PathForm::Filter { .. } => false,
+        }
     }
 }
 

@@ -137,7 +137,7 @@ fn bracket(text: &str) -> Result<(Part, &str), PathError> {
 }
 
 /// Where a character stands first that is neither in quotes nor in brackets.
-fn first_outside(text: &str, wanted: char) -> Option<usize> {
+pub(super) fn first_outside(text: &str, wanted: char) -> Option<usize> {
     let (mut quote, mut escaped, mut depth) = (None, false, 0_usize);
     for (at, char) in text.char_indices() {
         match (quote, char) {
