@@ -105,6 +105,9 @@ pub struct Parameter {
     /// Whether it may be absent; what holds it is left out then.
     #[serde(default)]
     pub optional: bool,
+    /// Whether it does nothing: whoever writes it is told so, and its meaning.
+    #[serde(default)]
+    pub unused: bool,
     /// What holds where it is absent.
     #[serde(default)]
     pub default: Option<Value>,

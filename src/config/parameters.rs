@@ -51,13 +51,16 @@ pub(super) fn put_into(
 }
 
 impl Parameters<'_> {
-    /// Notes those that must be there and aren't; what is secret is hidden.
+    /// Notes those that must be there and aren't, and those that do nothing; what is secret is hidden.
     fn require(&self) {
         for parameter in self.of_type.iter().filter(|parameter| parameter.is_own()) {
             match self.written(parameter) {
                 Some(value) if parameter.secret => {
                     let found = self.found(parameter, value);
                     self.reader.hide(&found.spot, found.as_is());
+                }
+                Some(value) if parameter.unused => {
+                    self.found(parameter, value).warn("it does nothing", parameter.meaning.trim_end_matches('.'));
                 }
                 None if !parameter.may_be_absent() => {
                     let hint = parameter.meaning.trim_end_matches('.').to_owned();

@@ -110,6 +110,13 @@ fn no_days_back_are_none() {
 }
 
 #[test]
+fn what_does_nothing_is_said() {
+    let said = warning(&format!("{DOCKERHUB}', refresh_token_interval: 30"), "refresh_token_interval");
+    assert!(said.as_ref().is_some_and(|said| said.contains("it does nothing")), "{said:?}");
+    assert_eq!(warning(&format!("{DOCKERHUB}'"), "refresh_token_interval"), None);
+}
+
+#[test]
 fn an_audit_log_that_is_longer_than_a_page_is_read_whole() {
     let (api, accounts) = (
         MockServer::start(|asked, _| match asked.path.as_str() {
