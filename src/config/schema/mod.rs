@@ -96,13 +96,19 @@ fn of_key(key: &KeyInfo, place: Place) -> Value {
     schema.into()
 }
 
-/// One output, or a list of several, which are told apart by their names.
+/// One output, or a list of several. What a file with `apis` may leave out is asked for by a rule of the top.
 fn outputs() -> Value {
-    let (one, mut named) = (mapping(Place::Output, ""), mapping(Place::Output, ""));
-    if let Some(Value::Array(required)) = named.get_mut("required") {
-        required.push("name".into());
+    let mut output = mapping(Place::Output, "");
+    let left_out = |name: &Value| rules::NEEDED_WITHOUT_APIS.iter().any(|needed| name == needed);
+    if let Some(Value::Array(required)) = output.get_mut("required") {
+        required.retain(|name| !left_out(name));
     }
-    json!([one, { "type": "array", "minItems": 1, "items": named }])
+    if let Some(Value::Object(properties)) = output.get_mut("properties") {
+        for name in rules::NEEDED_WITHOUT_APIS {
+            properties.entry(name).and_modify(|schema| *schema = nullable(schema.take()));
+        }
+    }
+    json!([output, { "type": "array", "minItems": 1, "items": output }])
 }
 
 /// The place of the entries below a key, where it is a list of them.

@@ -11,6 +11,8 @@ use crate::text::SECRET_NAME_PARTS;
 
 /// The names of the section of the data request.
 const REQUESTS: [&str; 2] = ["http_request", "data_http_request"];
+/// What an output needs, unless the file has `apis`.
+pub(super) const NEEDED_WITHOUT_APIS: [&str; 2] = ["url", "name"];
 /// The start date in a text, perhaps with a format.
 const START: &str = r"\{start_date[:}]";
 /// How deep in a body the start date is looked for.
@@ -22,13 +24,21 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
         Place::Top => {
             let filled_list = json!({ "type": "array", "minItems": 1 });
             let lists = ["auth_apis", "oauth_apis", "apis"].map(|list| has(&[list], &filled_list));
-            Map::from_iter([("anyOf".to_owned(), json!(lists))])
+            Map::from_iter([("allOf".to_owned(), json!([{ "anyOf": lists }, outputs()]))])
         }
         Place::Auth => of_entry(place, Some(credentials_or_header())),
         Place::OAuth => of_entry(place, Some(credentials_or_token_request())),
         Place::Both => of_entry(place, None),
         Place::Step | Place::Output | Place::Apis => Map::new(),
     }
+}
+
+/// Where there are no `apis` an output names its listener, and in a list itself, too.
+fn outputs() -> Value {
+    let [url, name] = NEEDED_WITHOUT_APIS.map(|key| has(&[key], &present()));
+    let all = json!({ "type": "array", "items": { "allOf": [&url, name] } });
+    let named = has(&["logzio"], &json!({ "anyOf": [url, all] }));
+    json!({ "anyOf": [has(&["apis"], &present()), named] })
 }
 
 /// Basic credentials, none (`{}`), an `Authorization` of the user's own, another header that carries a key instead of them,

@@ -10,6 +10,10 @@ use super::{assert_valid, compile, seen, validator};
 const FAULTS: &[(&str, &str)] = &[
     ("logzio", ""),
     ("logzio", "[1]"),
+    ("logzio", "[{url: 'https://listener.logz.io:8071', token: t}]"),
+    ("logzio", "[{name: null, url: 'https://listener.logz.io:8071', token: t}]"),
+    ("logzio", "[{name: a, token: t}]"),
+    ("logzio.url", "null"),
     ("logzio.url", ""),
     ("logzio.url", "listener.logz.io:8071"),
     ("logzio.url", "'https://listener.logz.io:8071/?token=t'"),
