@@ -110,6 +110,18 @@ fn no_days_back_are_none() {
 }
 
 #[test]
+fn how_far_behind_logs_are_is_known_where_their_date_is_asked_for() {
+    let date = |url: &str| {
+        let plan = plan(&format!("{CLOUDFLARE_LOGS}{url}'"));
+        assert_eq!(plan.start.checkpoint, CheckpointKind::WindowEnd, "{url}");
+        plan.paths.date.map(|path| path.text().to_owned())
+    };
+    assert_eq!(date("?fields=RayID,EdgeStartTimestamp&timestamps=rfc3339").as_deref(), Some("EdgeStartTimestamp"));
+    assert_eq!(date("?fields=RayID"), None);
+    assert_eq!(date(""), None);
+}
+
+#[test]
 fn what_does_nothing_is_said() {
     let said = warning(&format!("{DOCKERHUB}', refresh_token_interval: 30"), "refresh_token_interval");
     assert!(said.as_ref().is_some_and(|said| said.contains("it does nothing")), "{said:?}");
