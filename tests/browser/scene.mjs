@@ -81,7 +81,7 @@ const answers = {
 };
 
 /** A fetcher with so many APIs of each kind. */
-export async function startFetcher(fetcherPath, scene, kinds, interval, running) {
+export async function startFetcher(fetcherPath, scene, kinds, interval, running, outputs = `{url: '${scene.url}', token: t}`) {
   const folder = mkdtempSync(join(tmpdir(), "browser-"));
   const entry = (kind, at) =>
     `- {type: general, name: '${KINDS[kind].name(at)}', credentials: {id: i, key: k}, start_date_name: since,` +
@@ -89,7 +89,7 @@ export async function startFetcher(fetcherPath, scene, kinds, interval, running)
     ` http_request: {url: 'http://${KINDS[kind].host}/${kind}/${at}'},` +
     ` json_paths: {data: data, data_date: date, next_url: next, id: id}}`;
   const entries = Object.entries(kinds).flatMap(([kind, count]) => Array.from({ length: count }, (_, at) => entry(kind, at + 1)));
-  const head = `logzio: {url: '${scene.url}', token: t}\nstatus: {listen: '127.0.0.1:0'}\nauth_apis:\n`;
+  const head = `logzio: ${outputs}\nstatus: {listen: '127.0.0.1:0'}\nauth_apis:\n`;
   writeFileSync(join(folder, "config.yaml"), `${head}${entries.join("\n")}\n`);
   const env = { ...process.env, HTTP_PROXY: scene.url, http_proxy: scene.url, NO_PROXY: "127.0.0.1", no_proxy: "127.0.0.1" };
   const options = ["--config", join(folder, "config.yaml"), "--grace", "1s"];
@@ -111,4 +111,18 @@ export async function startFetcher(fetcherPath, scene, kinds, interval, running)
       fetcher.kill("SIGTERM");
     });
   return { url, stop, log: () => log };
+}
+
+/** The metrics of a fetcher, one of whose APIs has two outputs, once they say how each of its APIs fares. */
+export async function metricsOf(fetcherPath, scene, running) {
+  const archive = `{name: archive, url: '${scene.url}', token: u, inputs: ['${KINDS.ok.name(1)}']}`;
+  const outputs = `[{name: main, url: '${scene.url}', token: t}, ${archive}]`;
+  const fetcher = await startFetcher(fetcherPath, scene, { ok: 1, bad: 1, odd: 1 }, "0.5s", running, outputs);
+  const wanted = [/^\w+last_success_\w+{.*output="archive"} /m, /^\w+arrival_delay_\w+{.*output="main"/m, /^\w+consecutive_failures{.*} [3-9]/m];
+  const text = await until("metrics of every API", async () => {
+    const metrics = await (await fetch(`${fetcher.url}metrics`)).text();
+    return wanted.every((pattern) => pattern.test(metrics)) && metrics;
+  });
+  await fetcher.stop();
+  return text;
 }

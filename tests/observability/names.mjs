@@ -57,7 +57,7 @@ function selector(where, node, text, ownValues) {
     const [label, op, value] = /^(\w+)\s*(=~|!~|!=|=)\s*"(.*)"$/s.exec(text(matcher)).slice(1);
     if (scrapeLabels.includes(label) || samples === 0) continue;
     faults.unless(labels.has(label), `${where}: ${name} has no label ${label}`);
-    if (op === '=' && !(ownValues && label === 'api')) {
+    if (op === '=' && !(ownValues && ['api', 'output'].includes(label))) {
       faults.unless(labels.get(label)?.has(value), `${where}: ${name} has no ${label}="${value}"`);
     }
   }
