@@ -213,7 +213,8 @@ impl<'a> Ended<'a> {
             tracing::info!(api, records = report.later, "records dated at or after the end of the span are left out");
         }
         // Where none is looked for, none is missing.
-        if report.undated > 0 && self.api.plan.paths.date.is_some() && !self.api.plan.guesses_date() {
+        let is_undated = report.undated > 0 && self.api.plan.paths.date.is_some() && !self.api.plan.guesses_date();
+        if is_undated && self.api.told().is_new("undated") {
             tracing::warn!(
                 api,
                 records = report.undated,

@@ -8,6 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::kept::AnswerFile;
+use super::told::ToldOnce;
 use super::{Api, at_work, outcome};
 use crate::fetch::{KeepAnswer, SharedAnswers, SharedSeat};
 use crate::memory::MemoryBudget;
@@ -66,7 +67,7 @@ impl FetchStart {
 
 /// Has those of an API's outputs share what they fetch that ask for the same.
 pub(super) fn share(lanes: &mut [Api], memory: &MemoryBudget, now: DateTime<Utc>) {
-    lanes.iter_mut().for_each(|lane| (lane.joint, lane.tells_of_api) = (None, true));
+    lanes.iter_mut().for_each(|lane| (lane.joint, lane.told) = (None, ToldOnce::default()));
     if lanes.len() < 2 {
         return;
     }
@@ -87,12 +88,13 @@ pub(super) fn share(lanes: &mut [Api], memory: &MemoryBudget, now: DateTime<Utc>
             keeping_for(keep.map(|lane| AnswerFile::of(lane.claim.directory(), lane.key())).collect())
         });
         let shared = SharedAnswers::new(memory.clone(), group.iter().copied(), keeping);
-        for (number, place) in group.into_iter().enumerate() {
+        let told = ToldOnce::shared();
+        for place in group {
             let Some(lane) = lanes.get_mut(place) else { continue };
             let is_bound = starts.get(place).is_some_and(|from| from.as_ref().is_some_and(|from| from.is_bound));
             let start = start.filter(|_| is_queue || !is_bound);
             lane.joint = Some(JointFetch { seat: shared.seat(place), start });
-            lane.tells_of_api = number == 0;
+            lane.told = told.clone();
         }
     }
 }

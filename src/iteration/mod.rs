@@ -19,6 +19,7 @@ mod services;
 mod simulation;
 mod steps;
 mod telling;
+mod told;
 mod watch;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use lanes::{ApiLanes, LaneRun};
 pub use report::{IterationError, IterationReport};
 pub use services::Services;
 pub use steps::{JobProgress, job_progress};
+pub use told::ToldOnce;
 
 use crate::counters::Counters;
 use crate::fetch::{FetchError, Fetcher, Gate, TokenSlot, Waits};
@@ -47,11 +49,7 @@ use intake::Intake;
 use joint::JointFetch;
 use outcome::{EndedChain, How, Moved};
 use pipeline::{Lane, Pipeline, RefusedBatch};
-use telling::tell_gap;
 use watch::Observed;
-
-/// Beyond two intervals and this, an API was not asked: what surfaced meanwhile says nothing about arrival delay.
-const LOOKED_AWAY: TimeDelta = TimeDelta::minutes(10);
 
 /// The most slices of one iteration; the next one goes on.
 const SLICES_MAX: u32 = 100_000;
@@ -82,8 +80,8 @@ pub struct Api {
     left_behind: u32,
     /// Its part in what the outputs fetch together, in the iteration that is to come.
     joint: Option<JointFetch>,
-    /// Whether what is odd about the API itself is told, which another output tells else.
-    tells_of_api: bool,
+    /// What of the API itself was told in the iteration.
+    told: ToldOnce,
     /// The right to write its state.
     claim: Claim,
     account: ApiState,
@@ -118,7 +116,7 @@ impl Api {
             is_in_doubt: false,
             left_behind: 0,
             joint: None,
-            tells_of_api: true,
+            told: ToldOnce::default(),
             claim,
             account,
             counters: Arc::default(),
@@ -158,6 +156,12 @@ impl Api {
     #[must_use]
     pub fn shown_name(&self) -> &str {
         &self.shown_name
+    }
+
+    /// What of the API itself was told in the iteration that ended last.
+    #[must_use]
+    pub fn told(&self) -> &ToldOnce {
+        &self.told
     }
 
     /// The way to the output.
@@ -283,7 +287,7 @@ impl Api {
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
             self.claim.save(self.account.clone()).await;
-            if let Some(words) = plan.snapshot_words() {
+            if let Some(words) = plan.snapshot_words().filter(|_| self.told.is_new("snapshot")) {
                 tracing::info!(api = plan.name, "{words}");
             }
         }
@@ -308,7 +312,9 @@ impl Api {
         let (failure, moved) = match result {
             Ok(settled) => (None, Some(settled)),
             Err(Cut { error, moved }) if error.is_cap() => {
-                tracing::info!(api = plan.name, "{error}");
+                if self.told.is_new("cap") {
+                    tracing::info!(api = plan.name, "{error}");
+                }
                 (None, moved)
             }
             Err(Cut { error, moved }) => (Some(error), moved),
@@ -387,7 +393,7 @@ impl Api {
         let mut intake = Intake::new(plan.start.goes_by_arrival(), window, chain, remembered);
         intake.observed.skips_known = plan.start.skips_known();
         let lane = Lane::new(delivery, self.refused.take(), self.is_in_doubt);
-        let parts = (&self.claim, &*self.counters);
+        let parts = (&self.claim, &*self.counters, &self.told);
         let mut pipeline = Pipeline::new((plan, now), parts, &mut self.account, intake, lane);
         let read = pipeline.pages(&fetcher).await;
         let Pipeline { intake, entries, lane, resumed, report, .. } = pipeline;
@@ -402,7 +408,7 @@ impl Api {
             are_entries_settled: entries.is_settled(),
         };
         self.refused = lane.refused;
-        undelivered.tell(&plan.name);
+        undelivered.tell(&plan.name, self.output());
         if report.pages > 0 {
             self.account.lookback.add(report.pages, observed.back, ended.is_look, now);
         }
@@ -454,7 +460,7 @@ impl Api {
             let moved = moved.or_else(|| outcome::entries_failed(&rule, &mut self.account, ended, now));
             return Err(Box::new(Cut { error, moved }));
         }
-        if let Some((Some(checkpoint), _)) = moved {
+        if let Some((Some(checkpoint), _)) = moved.filter(|_| self.told.is_new("cut")) {
             let checkpoint = date::format(checkpoint);
             tracing::warn!(
                 api = self.plan.name,
@@ -463,32 +469,5 @@ impl Api {
             );
         }
         Err(Box::new(Cut { error, moved }))
-    }
-
-    /// Whether the API was asked not long ago.
-    fn was_looked_at(&self, now: DateTime<Utc>) -> bool {
-        let interval = TimeDelta::from_std(self.plan.interval).unwrap_or(TimeDelta::MAX);
-        let away = interval.checked_mul(2).and_then(|away| away.checked_add(&LOOKED_AWAY)).unwrap_or(TimeDelta::MAX);
-        self.account.last_complete.is_some_and(|last| now.signed_duration_since(last.at) <= away)
-    }
-
-    /// Notes what a complete iteration fetched, and what was not right about it.
-    fn note_sweep(&mut self, ended: &EndedChain, observed: &Observed, now: DateTime<Utc>) {
-        let api = self.plan.name.as_str();
-        if let Some(last) = self.account.last_complete.filter(|_| self.tells_of_api && !self.was_looked_at(now)) {
-            let since = date::format(last.at);
-            tracing::info!(api, since, "everything since the last complete iteration has been swept");
-        }
-        for anomaly in watch::judge(&mut self.account, observed, now).into_iter().filter(|_| self.tells_of_api) {
-            tracing::warn!(api, "{}", anomaly.hint());
-        }
-        if let Some(gap) = outcome::cover(&self.at_work.start, &mut self.account, ended, observed, now) {
-            if self.tells_of_api {
-                tell_gap(api, &gap);
-            }
-            if gap.cause.is_loss() {
-                self.counters.add_gap();
-            }
-        }
     }
 }

@@ -34,16 +34,17 @@ impl Tally {
     }
 
     /// Warns of what was counted, if anything was, and begins anew.
-    pub fn tell(&self, api: &str) {
+    pub fn tell(&self, api: &str, output: Option<&str>) {
         let Tallied { kept: Appended { records, without_record }, reasons } = std::mem::take(&mut *self.counted());
         if records == 0 {
             return;
         }
         let reason = reasons.join("; ");
-        tracing::warn!(api, records, reason, "records are undelivered, and kept in {FILE_NAME}");
+        tracing::warn!(api, output, records, reason, "records are undelivered, and kept in {FILE_NAME}");
         if without_record > 0 {
             tracing::warn!(
                 api,
+                output,
                 records = without_record,
                 bytes_max = API_BYTES_MAX,
                 "the API has all the room in {FILE_NAME} that it gets: records are kept there by id, date and hash alone; move \

@@ -48,7 +48,7 @@ impl Pipeline<'_> {
         let start = self.intake.window.start;
         match self.first_page_from(fetcher, start).await {
             Err(cause) if self.refuses_position(&cause) => {
-                if self.account.captured.cursor().is_some() {
+                if self.account.captured.cursor().is_some() && self.told.is_new("the cursor is refused") {
                     let start = date::format(start);
                     tracing::warn!(
                         api = self.plan.name, %cause, start,
@@ -73,7 +73,10 @@ impl Pipeline<'_> {
     async fn later_first_page(&mut self, fetcher: &Fetcher<'_>, refused: FetchError) -> Result<Answer, FetchError> {
         let wanted = self.intake.window.start;
         let error_body = refused_as_too_old(&refused).unwrap_or_default();
-        tracing::info!(api = self.plan.name, start = date::format(wanted), cause = %refused, "looking for a later start");
+        if self.told.is_new("looking for a later start") {
+            let start = date::format(wanted);
+            tracing::info!(api = self.plan.name, start, cause = %refused, "looking for a later start");
+        }
         let mut probe = RetentionSearch::new(wanted, error_body, self.now);
         let mut earliest = None;
         while let Some(start) = probe.next(self.now) {
@@ -93,8 +96,9 @@ impl Pipeline<'_> {
         }
         self.intake.window.begin_later(start);
         self.account.reach = Some(RetentionLimit::learned(start, self.now));
-        if self.account.record_anomaly(Anomaly::StartTooOld, self.now) {
-            tracing::warn!(api = self.plan.name, start = date::format(start), "{}", Anomaly::StartTooOld.hint());
+        let hint = Anomaly::StartTooOld.hint();
+        if self.account.record_anomaly(Anomaly::StartTooOld, self.now) && self.told.is_new(hint) {
+            tracing::warn!(api = self.plan.name, start = date::format(start), "{hint}");
         }
         Ok(answer)
     }

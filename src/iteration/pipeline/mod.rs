@@ -19,6 +19,7 @@ use super::intake::Intake;
 use super::outcome;
 use super::report::{IterationError, IterationReport};
 use super::steps::EntryLedger;
+use super::told::ToldOnce;
 use crate::counters::Counters;
 use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn, error_words};
 use crate::memory::Permit;
@@ -50,6 +51,7 @@ pub(super) struct Pipeline<'a> {
     plan: &'a Plan,
     claim: &'a Claim,
     counters: &'a Counters,
+    told: &'a ToldOnce,
     account: &'a mut ApiState,
     now: DateTime<Utc>,
     pub(super) intake: Intake,
@@ -94,14 +96,14 @@ impl<'a> Pipeline<'a> {
     /// Before its first page.
     pub(super) fn new(
         (plan, now): (&'a Plan, DateTime<Utc>),
-        (claim, counters): (&'a Claim, &'a Counters),
+        (claim, counters, told): (&'a Claim, &'a Counters, &'a ToldOnce),
         account: &'a mut ApiState,
         intake: Intake,
         lane: Lane,
     ) -> Self {
         let report = IterationReport::default();
         let entries = EntryLedger::default();
-        Self { plan, claim, counters, account, now, intake, entries, lane, resumed: None, report }
+        Self { plan, claim, counters, told, account, now, intake, entries, lane, resumed: None, report }
     }
 
     /// Every page, from the first request on, or from where the last iteration was cut; at the end everything is
@@ -294,7 +296,7 @@ impl<'a> Pipeline<'a> {
     /// A page's records and what it says beside them; an error where it says that it failed, or lacks its list.
     fn read<'p>(&mut self, answer: &'p Answer) -> Result<Page<'p>, IterationError> {
         let page = self.report.pages;
-        if answer.was_lossy {
+        if answer.was_lossy && self.told.is_new_of("bytes that are not UTF-8", page) {
             tracing::warn!(api = self.plan.name, page, "the page holds bytes that are not UTF-8; they are replaced");
         }
         let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
@@ -311,7 +313,8 @@ impl<'a> Pipeline<'a> {
             if read.records.is_empty() {
                 return Err(IterationError::ToldError { page, error_body });
             }
-            if !std::mem::replace(&mut self.intake.observed.has_told_error, true) {
+            let is_first = !std::mem::replace(&mut self.intake.observed.has_told_error, true);
+            if is_first && self.told.is_new("an error beside the records") {
                 tracing::warn!(
                     api = self.plan.name,
                     page,

@@ -35,7 +35,8 @@ impl Pipeline<'_> {
         self.account.carried = Carried::default();
         let first = self.first_position();
         let is_kept = self.account.captured.iter().any(|(name, _)| name != CapturedValues::CURSOR);
-        if self.plan.next_iteration.is_some() && is_kept && first.continued.is_none() {
+        let is_dropped = self.plan.next_iteration.is_some() && is_kept && first.continued.is_none();
+        if is_dropped && self.told.is_new("other values") {
             tracing::info!(
                 api = self.plan.name,
                 "next_iteration names other values than those that are kept, so the iteration begins at http_request"
@@ -55,7 +56,8 @@ impl Pipeline<'_> {
 
     /// Tells once that what would be kept holds a secret.
     fn tell_secret(&mut self) {
-        if !std::mem::replace(&mut self.intake.observed.has_secret_cursor, true) {
+        let is_first = !std::mem::replace(&mut self.intake.observed.has_secret_cursor, true);
+        if is_first && self.told.is_new("a secret in the cursor") {
             tracing::warn!(
                 api = self.plan.name,
                 page = self.report.pages,
@@ -110,8 +112,9 @@ impl Pipeline<'_> {
         self.intake.observed.has_lost_position = true;
         let is_new =
             self.plan.next_iteration.is_some() && self.account.record_anomaly(Anomaly::PositionRefused, self.now);
-        if is_new {
-            tracing::warn!(api = self.plan.name, "{}", Anomaly::PositionRefused.hint());
+        let hint = Anomaly::PositionRefused.hint();
+        if is_new && self.told.is_new(hint) {
+            tracing::warn!(api = self.plan.name, "{hint}");
         }
         self.intake.names_start = self.plan.request.names_start(&Position::default());
     }

@@ -119,8 +119,11 @@ impl Pipeline<'_> {
 
     /// Says that an answer got lost, which the API won't give again.
     fn note_lost(&mut self, cause: &FetchError) {
-        if matches!(cause, FetchError::Lost(_)) && self.account.record_anomaly(Anomaly::AnswerLost, self.now) {
-            tracing::warn!(api = self.plan.name, "{}", Anomaly::AnswerLost.hint());
+        let is_lost =
+            matches!(cause, FetchError::Lost(_)) && self.account.record_anomaly(Anomaly::AnswerLost, self.now);
+        let hint = Anomaly::AnswerLost.hint();
+        if is_lost && self.told.is_new(hint) {
+            tracing::warn!(api = self.plan.name, "{hint}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod edited;
 mod large;
 mod shown;
 mod state;
+mod told;
 mod waiting;
 
 use std::sync::Arc;

@@ -80,7 +80,8 @@ impl Pipeline<'_> {
             return Ok(());
         }
         let Settled { aside, held, error } = self.entries.settle(&mut self.account.steps);
-        for (_, entry) in &aside {
+        let is_told = aside.is_empty() || self.told.is_new("entries set aside");
+        for (_, entry) in aside.iter().filter(|_| is_told) {
             tracing::warn!(
                 api = self.plan.name,
                 entry,
@@ -92,7 +93,8 @@ impl Pipeline<'_> {
             let keys = aside.iter().map(|(key, _)| *key).collect();
             self.remember(keys).await.end().await.map_err(cant_remember)?;
         }
-        if let (Some((entries, cause)), None) = (held, &error) {
+        let held = held.filter(|_| error.is_none() && self.told.is_new("entries held"));
+        if let Some((entries, cause)) = held {
             tracing::warn!(
                 api = self.plan.name,
                 entries,
