@@ -95,6 +95,7 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progre
             Err(exit) => return exit,
         };
     let configured = Configured::of(&config);
+    services.waiting.tell_left_over(&WaitingBatches::queues_of(&config));
     // Entries that don't run are asked of no API.
     let is_whole = config.faulty.is_empty() || only.is_some();
     let apis = apis(config, accounts, &services);

@@ -28,7 +28,7 @@ use crate::config::LoadedConfig;
 use crate::http::{Timeouts, clients};
 use crate::iteration::{ApiLanes, Services};
 use crate::plan::{Config, Plan};
-use crate::ship::Listener;
+use crate::ship::{Listener, WaitingBatches};
 use crate::state::{ApiState, Configured, OrderRequest};
 use crate::status::StatusServer;
 use orders::Pending;
@@ -163,7 +163,9 @@ impl Daemon {
 
     /// Has the store forget what no config has used for long, while iterations go on.
     fn forget_unused(&self) {
-        let configured = Configured::of(&self.config);
+        let (configured, queues) = (Configured::of(&self.config), WaitingBatches::queues_of(&self.config));
+        let waiting = self.services.waiting.clone();
+        tokio::task::spawn_blocking(move || waiting.tell_left_over(&queues));
         let store = self.services.store.clone();
         tokio::spawn(async move { store.forget_unused(configured, Utc::now()).await });
     }

@@ -4,7 +4,7 @@
 //! is on the disk before its records count as delivered, and goes once the output has it: so a crash doubles one batch at
 //! most. An output has room for [`OUTPUT_BYTES_MAX`]; beyond it nothing is put there, and the API isn't asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{Batch, Batcher};
-use crate::plan::OutputName;
+use crate::plan::{Config, OutputName};
 use crate::record::{Fingerprint, RecordKey};
 use crate::runtime::beside_the_runtime;
 
@@ -22,6 +22,8 @@ const FILE_NAME: &str = ".logzio-api-fetcher.waiting";
 pub const OUTPUT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The largest file that is read: a batch and a line, with room.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How many queues without an output or an API are told of.
+const TOLD_MAX: usize = 5;
 /// For its owner only.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -70,8 +72,40 @@ impl WaitingBatches {
     #[must_use]
     pub fn queue(&self, output: &OutputName, api: &str) -> Option<WaitingQueue> {
         let room = Arc::clone(self.0.as_ref()?);
-        let prefix = format!("{}{}-", prefix_of(output), hex(&[b"api", api.as_bytes()]));
-        Some(WaitingQueue { room, output: output.clone(), prefix })
+        Some(WaitingQueue { room, output: output.clone(), prefix: queue_prefix(output, api) })
+    }
+
+    /// The queues of a config, by what the names of their files begin with.
+    #[must_use]
+    pub fn queues_of(config: &Config) -> HashSet<String> {
+        let names = config.names();
+        let queues = names.iter().flat_map(|api| config.outputs_of(api).map(|output| queue_prefix(&output.name, api)));
+        queues.collect()
+    }
+
+    /// Warns of what waits in other queues than these: for an output or an API that isn't in the config, so that nothing
+    /// ships it. It waits for the disk.
+    pub fn tell_left_over(&self, queues: &HashSet<String>) {
+        let mut left_over = BTreeMap::<String, (usize, u64)>::new();
+        for file in self.0.as_ref().and_then(|room| room.files(FILE_NAME).ok()).unwrap_or_default() {
+            let name = file.file_name().and_then(|name| name.to_str());
+            let prefix = name.and_then(|name| name.rsplit_once('-')).map(|(prefix, _)| format!("{prefix}-"));
+            if let Some(prefix) = prefix.filter(|prefix| !queues.contains(prefix)) {
+                let (batches, bytes) = left_over.entry(prefix).or_default();
+                *batches += 1;
+                *bytes = bytes.saturating_add(std::fs::metadata(&file).map_or(0, |about| about.len()));
+            }
+        }
+        for (prefix, (batches, bytes)) in left_over.into_iter().take(TOLD_MAX) {
+            let files = format!("{prefix}*");
+            tracing::warn!(
+                batches,
+                bytes,
+                files,
+                "batches wait on the disk for an output or an API that is not in the config; put it back under its name, and \
+                 they are shipped, or delete the files"
+            );
+        }
     }
 }
 
@@ -189,6 +223,11 @@ impl WaitingQueue {
     fn number(&self, file: &Path) -> Option<u64> {
         u64::from_str_radix(file.file_name()?.to_str()?.strip_prefix(&self.prefix)?, 16).ok()
     }
+}
+
+/// What the names of the files of an output and an API begin with.
+fn queue_prefix(output: &OutputName, api: &str) -> String {
+    format!("{}{}-", prefix_of(output), hex(&[b"api", api.as_bytes()]))
 }
 
 /// What the names of an output's files begin with.

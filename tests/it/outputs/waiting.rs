@@ -209,3 +209,58 @@ fn kills_amid_a_stream_lose_nothing_and_each_doubles_a_batch_at_most() {
     let api = stream(Arc::clone(&last), 100);
     check_kills(&api, &last, &of_stream(api.url()));
 }
+
+const LEFT_OVER: &str =
+    "batches wait on the disk for an output or an API that is not in the config; put it back under its name";
+
+/// What waits for an output or an API that is taken out of the config stays, and is told of at each start, until it is back.
+#[test]
+fn what_waits_for_nobody_any_more_is_told_of_and_shipped_once_it_is_back() {
+    let last = Arc::new(AtomicU64::new(5));
+    let api = queue(Arc::clone(&last));
+    let is_down = Arc::new(AtomicBool::new(true));
+    let (one, other) = (MockListener::start(), unsteady(&is_down, 503));
+    let text = config(one.url(), other.url(), &of_queue(api.url()));
+    let outcome = Fetcher::new(&text).once().assert_code(0);
+    let batches = waiting(&outcome);
+    assert!(batches > 1 && !outcome.stderr.contains(LEFT_OVER), "{}", outcome.stderr);
+    let of_output = text.lines().filter(|line| !line.contains("name: other")).collect::<Vec<_>>().join("\n");
+    let without_api = text.replace("name: events", "name: renamed");
+    let mut outcome = outcome;
+    for without in [of_output, without_api] {
+        outcome.write("config.yaml", &without);
+        let again = Fetcher::again(outcome).once().assert_code(0).assert_says(&format!("batches={batches}"));
+        assert_eq!(again.stderr.matches(LEFT_OVER).count(), 1, "{}", again.stderr);
+        outcome = again;
+    }
+    outcome.write("config.yaml", &text.replace("    name: events\n", "    name: events\n    enabled: false\n"));
+    let resting = Fetcher::again(outcome).once();
+    assert!(!resting.stderr.contains(LEFT_OVER), "one that rests comes back: {}", resting.stderr);
+
+    is_down.store(false, Ordering::SeqCst);
+    resting.write("config.yaml", &text);
+    let running = Fetcher::again(resting).start();
+    other.wait_for_lines(5);
+    wait_until("nothing to wait", || {
+        let names = std::fs::read_dir(running.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+        !names.into_iter().any(|name| name.to_str().is_some_and(|name| name.contains(".waiting-")))
+    });
+    let outcome = running.stop().assert_code(0);
+    assert!(!outcome.stderr.contains(LEFT_OVER), "{}", outcome.stderr);
+    assert_eq!((one.ids(), other.ids()), (numbers(5), numbers(5)), "{}", outcome.stderr);
+}
+
+/// The same where it is taken out while the fetcher runs.
+#[test]
+fn what_waits_for_an_output_that_is_taken_out_by_an_edit_is_told_of() {
+    let api = queue(Arc::new(AtomicU64::new(5)));
+    let (one, other) = (MockListener::start(), unsteady(&Arc::new(AtomicBool::new(true)), 503));
+    let text = config(one.url(), other.url(), &of_queue(api.url()));
+    let running = Fetcher::new(&text).start();
+    one.wait_for_lines(5);
+    running.wait_for_log("what it lacks waits on the disk", 1);
+    let without = text.lines().filter(|line| !line.contains("name: other")).collect::<Vec<_>>().join("\n");
+    std::fs::write(running.directory().join("config.yaml"), without).unwrap();
+    running.wait_for_log(LEFT_OVER, 1);
+    running.stop().assert_code(0);
+}
