@@ -172,15 +172,7 @@ impl WaitingQueue {
             let last = self.room.files(&self.prefix)?.pop();
             let number =
                 last.as_deref().and_then(|file| self.number(file)).map_or(0, |number| number.saturating_add(1));
-            let name = format!("{}{number:016x}", self.prefix);
-            let path = self.room.directory.join(&name);
-            let new = self.room.directory.join(name + ".new");
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
-            file.write_all(batch.text())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(&self.room.directory)?.sync_all()?;
+            self.write(&self.room.directory.join(format!("{}{number:016x}", self.prefix)), batch.text())?;
             let added = batch.text().len() as u64;
             self.room.bytes().entry(self.output.clone()).and_modify(|bytes| *bytes = bytes.saturating_add(added));
             Ok(())
@@ -202,6 +194,37 @@ impl WaitingQueue {
             drop(batcher.push(|end| end.extend_from_slice(line), key));
         }
         Ok(Some((path, batcher.finish().unwrap_or_default())))
+    }
+
+    /// Writes a file whole, or not at all.
+    fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
+        // Each has its own: others are written at the same time.
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        File::open(&self.room.directory)?.sync_all()
+    }
+
+    /// Has these lines alone wait of a batch that the output has but for them.
+    ///
+    /// # Errors
+    /// Where its file can't be written, or removed.
+    pub fn keep_rest(&self, place: &Path, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return self.remove(place);
+        }
+        let gone = beside_the_runtime(usize::MAX, || {
+            let bytes = std::fs::metadata(place)?.len();
+            self.write(place, lines)?;
+            io::Result::Ok(bytes.saturating_sub(lines.len() as u64))
+        })?;
+        self.room.bytes().entry(self.output.clone()).and_modify(|known| *known = known.saturating_sub(gone));
+        Ok(())
     }
 
     /// Lets go of a batch that the output has; its file is gone from the disk afterwards, as nothing else tells that it was
@@ -280,6 +303,24 @@ mod tests {
         }
         assert_eq!(texts, ["3\n", "4\n"]);
         assert!(!queue(&one, "a/b: c").is_empty().expect("it reads"));
+    }
+
+    #[test]
+    fn what_the_output_lacks_of_a_batch_waits_in_its_place() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (room, one) = (WaitingBatches::with_limit(directory.path(), 6), OutputName::new("one".to_owned()));
+        let queue = room.queue(&one, "a").expect("a queue");
+        queue.push(&batch(&["1", "2", "3"])).expect("it is kept");
+        queue.push(&batch(&["4"])).expect_err("there is no room");
+        let (place, _) = queue.first().expect("it reads").expect("one waits");
+        queue.keep_rest(&place, b"3\n").expect("it is written");
+        queue.push(&batch(&["4"])).expect("there is room");
+        let (same, rest) = queue.first().expect("it reads").expect("one waits");
+        assert_eq!((same, rest.text()), (place.clone(), b"3\n".as_slice()));
+        queue.keep_rest(&place, b"").expect("it is removed");
+        let (next, rest) = queue.first().expect("it reads").expect("one waits");
+        assert!(next != place && rest.text() == b"4\n");
+        assert_eq!(std::fs::read_dir(directory.path()).expect("it reads").count(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod shipping;
 mod steps;
 mod waiting;
 
+use std::path::PathBuf;
 use std::pin::pin;
 
 use chrono::{DateTime, Utc};
@@ -30,7 +31,7 @@ use crate::record::json::{JsonType, RawJson};
 use crate::record::path::what_is_there;
 use crate::record::{KEYS_HIDDEN, Page, PageError, Record, RecordKey};
 use crate::runtime::beside_the_runtime;
-use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong};
+use crate::ship::{BATCH_BYTES_MAX, Batch, Batcher, TooLong, WaitingQueue};
 use crate::state::{ApiState, Claim};
 use crate::template::{Position, ProofScope, Scope};
 use crate::window::{ChainStep, Moment, SeenRecord, Sight};
@@ -82,6 +83,16 @@ pub(super) struct Lane {
 pub(super) struct RefusedBatch {
     piece: Batch,
     reason: String,
+    /// Where it waited on the disk, what is left of its batch.
+    rest: Option<WaitingRest>,
+}
+
+/// What is left of a batch that waits on the disk, once the rest of it is with the output, or in a file.
+#[derive(Debug)]
+struct WaitingRest {
+    queue: WaitingQueue,
+    place: PathBuf,
+    lines: Vec<u8>,
 }
 
 impl Lane {

@@ -138,7 +138,7 @@ impl Pipeline<'_> {
                 Ok(())
             }
             Some(reason) => {
-                self.lane.refused = Some(RefusedBatch { piece, reason });
+                self.lane.refused = Some(RefusedBatch { piece, reason, rest: None });
                 self.keep_refused().await
             }
         }
@@ -146,8 +146,14 @@ impl Pipeline<'_> {
 
     /// Keeps what the listener refused in a file, and remembers it then.
     pub(super) async fn keep_refused(&mut self) -> Result<(), IterationError> {
-        if let Some(RefusedBatch { piece, reason }) = &self.lane.refused {
+        if let Some(RefusedBatch { piece, reason, rest }) = &self.lane.refused {
             self.lane.delivery.shipper.keep(piece, self.now, reason).await?;
+            if let Some(rest) = rest {
+                rest.write()?;
+                // Its records count as delivered already.
+                self.lane.refused = None;
+                return Ok(());
+            }
             let identities: Vec<RecordKey> = piece.identities().collect();
             self.lane.refused = None;
             self.lane.places.delivered = self.lane.places.delivered.saturating_add(identities.len() as u64);

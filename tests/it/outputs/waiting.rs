@@ -264,3 +264,56 @@ fn what_waits_for_an_output_that_is_taken_out_by_an_edit_is_told_of() {
     running.wait_for_log(LEFT_OVER, 1);
     running.stop().assert_code(0);
 }
+
+/// What the output took in part isn't sent again, however long the rest of it can't be kept in a file.
+#[test]
+fn a_batch_that_waited_and_is_taken_in_part_is_sent_once_though_it_cannot_be_kept() {
+    let last = Arc::new(AtomicU64::new(3));
+    let api = queue(Arc::clone(&last));
+    let is_down = Arc::new(AtomicBool::new(true));
+    let (one, down) = (MockListener::start(), Arc::clone(&is_down));
+    let other = MockListener::answering(move |text, _| match down.load(Ordering::SeqCst) {
+        true => Reply::status(503, ""),
+        false if text.contains(r#""id":1,"#) => Reply::status(400, r#"{"malformedLines": 1, "successfulLines": 1}"#),
+        false => Reply::status(200, ""),
+    });
+    let outcome = Fetcher::new(&config(one.url(), other.url(), &of_queue(api.url()))).once().assert_code(0);
+    assert!(waiting(&outcome) > 1, "{}", outcome.stderr);
+    is_down.store(false, Ordering::SeqCst);
+    let undelivered = outcome.path().join("undelivered.ndjson");
+    std::fs::create_dir(&undelivered).unwrap();
+    let running = Fetcher::again(outcome).start();
+    running.wait_for_log("still failing, 3rd time", 1);
+    assert_eq!(other.ids(), [1, 2], "it is sent once: {}", running.log());
+
+    std::fs::remove_dir(&undelivered).unwrap();
+    other.wait_for_lines(3);
+    last.store(4, Ordering::SeqCst);
+    other.wait_for_lines(4);
+    let outcome = running.stop().assert_code(0);
+    assert_eq!((one.ids(), other.ids()), (numbers(4), numbers(4)), "{}", outcome.stderr);
+    let kept = outcome.read("undelivered.ndjson");
+    assert!(kept.lines().count() == 2 && kept.contains("1 malformed"), "{kept}");
+    assert_eq!(waiting(&outcome), 0, "{}", outcome.stderr);
+}
+
+/// Where the output wants less at a time and fails in the middle, what it has isn't sent again.
+#[test]
+fn of_a_batch_that_waited_the_part_that_is_lacking_is_sent_again() {
+    let api = queue(Arc::new(AtomicU64::new(2)));
+    let step = Arc::new(AtomicU64::new(0));
+    let (one, at) = (MockListener::start(), Arc::clone(&step));
+    let other = MockListener::answering(move |text, _| match at.load(Ordering::SeqCst) {
+        0 => Reply::status(503, ""),
+        1 if text.lines().count() > 1 => Reply::status(413, ""),
+        1 if text.contains(r#""id":2,"#) => Reply::status(503, ""),
+        _ => Reply::status(200, ""),
+    });
+    let outcome = Fetcher::new(&config(one.url(), other.url(), &of_queue(api.url()))).once().assert_code(0);
+    step.store(1, Ordering::SeqCst);
+    let outcome = Fetcher::again(outcome).once();
+    assert_eq!((other.ids(), waiting(&outcome)), (vec![1], 1), "{}", outcome.stderr);
+    step.store(2, Ordering::SeqCst);
+    let outcome = Fetcher::again(outcome).once().assert_code(0);
+    assert_eq!((other.ids(), waiting(&outcome)), (vec![1, 2], 0), "{}", outcome.stderr);
+}
