@@ -14,7 +14,7 @@ use super::gzip::CompressionPool;
 use super::sink::BatchSink;
 use super::standing::{Foreign, Permission, Reachability};
 use crate::http::{cause, whole_body};
-use crate::memory::Outage;
+use crate::memory::{MemoryBudget, Outage};
 use crate::plan::{self, Acknowledge, Inputs, OutputName};
 use crate::process::stop::Waited;
 use crate::retry::{self, AttemptOutcome, Attempts, Verdict, until_done};
@@ -176,7 +176,7 @@ impl Listener {
 
     /// Sends a compressed batch, again and again where that may help.
     pub(super) async fn deliver(&self, body: &Bytes, shipper: &Shipper) -> Result<Acceptance, ShipError> {
-        until_done(shipper.retries, BatchAttempts { listener: self, body, shipper, pauses: 0 }).await
+        until_done(shipper.retries, BatchAttempts { listener: self, body, shipper, begun: Instant::now() }).await
     }
 
     async fn post(&self, body: &Bytes) -> Result<Acceptance, SendError> {
@@ -274,22 +274,27 @@ impl Listener {
     }
 }
 
-/// How often a batch is tried again, whoever waits for its memory: a trouble that passes costs no second fetch.
-const PATIENT_PAUSES: u32 = 3;
+/// How long a batch is tried again, whoever waits for its memory: a trouble that passes costs no second fetch.
+const PATIENT_FOR: Duration = Duration::from_secs(3);
 
 /// The attempts to deliver one batch.
 struct BatchAttempts<'a> {
     listener: &'a Listener,
     body: &'a Bytes,
     shipper: &'a Shipper,
-    pauses: u32,
+    begun: Instant,
 }
 
 impl BatchAttempts<'_> {
-    /// Returns where others need the memory that the batch and its page take, and the output takes nothing.
+    /// The memory that others may need, which the batch and its page take, where the output takes nothing.
+    fn contested(&self) -> Option<&MemoryBudget> {
+        let is_patient = self.begun.elapsed() < PATIENT_FOR && !self.listener.outage.is_down();
+        self.shipper.gives_way.as_ref().filter(|_| !is_patient)
+    }
+
+    /// Returns once others need it.
     async fn has_to_give_way(&self) {
-        let is_patient = self.pauses < PATIENT_PAUSES && !self.listener.outage.is_down();
-        match self.shipper.gives_way.as_ref().filter(|_| !is_patient) {
+        match self.contested() {
             Some(memory) => memory.shortage().await,
             None => std::future::pending().await,
         }
@@ -313,14 +318,15 @@ impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
                 if failed == 0 && verdict != Verdict::End {
                     outage.fail(Instant::now());
                 }
-                AttemptOutcome::Failed(error, verdict)
+                // An attempt may have taken as long as nothing comes.
+                let has_to_end = self.contested().is_some_and(MemoryBudget::is_short);
+                AttemptOutcome::Failed(error, if has_to_end { Verdict::End } else { verdict })
             }
         }
     }
 
     /// A stop ends the wait, or others that need the memory; then the next attempt is the last.
     async fn pause(&mut self, wait: Duration) -> Result<bool, ShipError> {
-        self.pauses = self.pauses.saturating_add(1);
         tokio::select! {
             waited = self.shipper.stop.wait(wait) => Ok(waited == Waited::Stopped),
             () = self.has_to_give_way() => Ok(true),
@@ -333,6 +339,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
+    use super::super::DeadLetterFile;
     use super::super::standing::ASK_EVERY;
     use super::*;
     use crate::http::{Timeouts, client};
@@ -389,5 +396,36 @@ mod tests {
         hear_page(&listener, ASK_EVERY);
         let error = listener.require_listener().await.expect_err("nobody answers");
         assert!(matches!(error, ShipError::Foreign { .. }), "{error}");
+    }
+
+    /// Whoever waits for memory gets it where an output takes nothing, and a trouble that passes is waited for.
+    #[tokio::test]
+    async fn a_batch_is_not_tried_again_for_an_output_that_is_down_while_others_wait_for_memory() {
+        const BUSY: &str = "503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let (directory, memory) = (tempfile::tempdir().expect("a directory"), MemoryBudget::new(1));
+        let mut held = memory.permit();
+        held.take(2).await;
+        for (is_down, is_short, is_delivered) in [(true, true, false), (true, false, true), (false, true, true)] {
+            let listener = Arc::new(answering(vec![BUSY, EMPTY]));
+            (0..if is_down { 2 } else { 0 }).for_each(|_| listener.outage.fail(Instant::now()));
+            let (_trigger, stop) = crate::process::stop::channel();
+            let shipper = Shipper {
+                listener: Arc::clone(&listener),
+                undelivered: DeadLetterFile::new(directory.path()),
+                stop,
+                api: "a".to_owned(),
+                tally: Arc::default(),
+                retries: retry::LISTENER,
+                gives_way: Some(memory.clone()),
+            };
+            let mut waiting = memory.permit();
+            let body = Bytes::from_static(b"a batch");
+            let delivered = tokio::select! {
+                biased;
+                () = waiting.take(1), if is_short => panic!("there is no memory"),
+                delivered = listener.deliver(&body, &shipper) => delivered,
+            };
+            assert_eq!(delivered.is_ok(), is_delivered, "{is_down} {is_short}: {delivered:?}");
+        }
     }
 }
