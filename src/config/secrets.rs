@@ -26,11 +26,11 @@ pub(super) fn redactor<'r>(
         for parts in std::iter::once(&request.first)
             .chain(request.next.as_deref())
             .chain(request.iteration.iter().map(|parts| &parts.first))
+            .chain(request.iteration.iter().filter_map(|parts| parts.next.as_ref()))
         {
             secrets.extend(parts_secrets(parts));
         }
-        secrets.extend(form_values(request.url.query().unwrap_or_default(), is_secret_name));
-        secrets.extend(request.url.password().map(str::to_owned));
+        secrets.extend(url_secrets(request.url.as_str(), is_secret_name));
         secrets.extend(request.sign.iter().map(|sign| sign.key.expose().to_owned()));
     }
     if let Auth::Token(token) = auth {
@@ -69,6 +69,7 @@ fn token_secrets(token: &TokenRequest) -> Vec<String> {
         None => vec![token.request.url.query().unwrap_or_default().to_owned()],
     };
     let mut secrets: Vec<String> = texts.iter().flat_map(|text| body_values(text, is_hidden)).chain(fields).collect();
+    secrets.extend(url_secrets(token.request.url.as_str(), is_secret_name));
     secrets.extend(header_secrets(headers));
     secrets.extend(filled_headers.iter().map(|(_, template)| template.texts()));
     let client = token.assertion.iter().filter_map(|assertion| assertion.client.as_ref());
@@ -86,6 +87,8 @@ fn parts_secrets(parts: &RequestParts) -> Vec<String> {
     secrets.extend(bodies.flat_map(|text| body_values(&text, |_| true)));
     let secret_fields = parts.query.iter().filter(|field| is_secret_name(&field.name));
     secrets.extend(secret_fields.map(|field| field.value.texts()));
+    secrets.extend(url_secrets(&parts.url.texts(), is_secret_name));
+    secrets.extend(parts.append.iter().flat_map(|append| url_secrets(&append.texts(), is_secret_name)));
     secrets.retain(|secret| !secret.trim().is_empty());
     secrets
 }
@@ -120,6 +123,23 @@ fn body_values(body: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
     values
 }
 
+/// What is secret in a URL, or in the end of one: the user and password before its host, and fields of its query.
+fn url_secrets(url: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
+    let user =
+        user_of(url).into_iter().flat_map(|user| [Some(user), user.split_once(':').map(|(_, password)| password)]);
+    let mut secrets: Vec<String> = user.flatten().map(str::to_owned).collect();
+    secrets.extend(url.split(['?', '#']).flat_map(|part| form_values(part, &is_hidden)));
+    secrets.retain(|secret| !secret.is_empty());
+    secrets
+}
+
+/// The user and password that stand before the host of a URL.
+pub(super) fn user_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    host.rsplit_once('@').map(|(user, _)| user)
+}
+
 /// The values of those fields of a form that are to be hidden.
 fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
     let fields = form.split('&').filter_map(|field| field.split_once('='));
@@ -129,4 +149,23 @@ fn form_values(form: &str, is_hidden: impl Fn(&str) -> bool) -> Vec<String> {
 /// Whether a header of this name proves who asks, so that no other credentials are needed.
 pub(crate) fn carries_credentials(header: &str) -> bool {
     is_secret_name(header) || header.eq_ignore_ascii_case("cookie")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_tells_its_secrets() {
+        for (url, expected) in [
+            ("https://x.example/a?page=1&api_key=abc&token=#key=def", &["abc", "def"][..]),
+            ("https://user:pass@x.example/a@b", &["user:pass", "pass"]),
+            ("https://token@x.example", &["token"]),
+            ("&api_key=abc", &["abc"]),
+            ("/next?sig=abc", &["abc"]),
+            ("x", &[]),
+        ] {
+            assert_eq!(url_secrets(url, is_secret_name), expected, "{url}");
+        }
+    }
 }

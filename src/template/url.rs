@@ -100,6 +100,15 @@ impl UrlTemplate {
         }
     }
 
+    /// Its texts alone, joined.
+    #[must_use]
+    pub fn texts(&self) -> String {
+        match self {
+            Self::Plain(url) => url.to_string(),
+            Self::Filled(template) | Self::Told(template) | Self::Open(template) => template.texts(),
+        }
+    }
+
     pub(super) fn template_mut(&mut self) -> Option<&mut Template> {
         match self {
             Self::Plain(_) => None,

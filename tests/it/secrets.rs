@@ -99,6 +99,29 @@ fn servers_that_echo_secrets_cannot_make_them_seen() {
     assert_silent(&outcome.everything());
 }
 
+/// What stands in the URL of a later page or iteration only, and comes back from the server.
+#[test]
+fn no_secret_of_a_later_url_is_seen() {
+    let asked_later = |later: &str, runs: usize| {
+        let api = MockServer::start(|asked, _| match asked.query.contains("api_key") {
+            true => Reply::status(403, &format!("what is {}?", asked.query)),
+            false => Reply::json(&format!(r#"{{"data":[{}],"at":"x1"}}"#, record(1, &minutes_ago(5)))),
+        });
+        let listener = MockListener::start().may_be_idle();
+        let config = general(api.url(), listener.url(), &format!("    {}\n", later.replace("API", api.url())))
+            .replace("next_url: next, ", "");
+        let mut outcome = Fetcher::new(&config).once();
+        for _ in 1..runs {
+            outcome = Fetcher::again(outcome.assert_code(0)).once();
+        }
+        let outcome = outcome.assert_code(1).assert_says("what is ").assert_says("***");
+        assert_silent(&outcome.everything());
+    };
+    asked_later("next_request: {url: 'API/events?api_key=the-query-key&page={page}'}", 1);
+    asked_later("next_request: {append: '?page={page}&api_key=the-query-key'}", 1);
+    asked_later("next_iteration: {url: 'API/events?api_key=the-query-key&after={res.at}'}", 2);
+}
+
 #[test]
 fn a_token_server_and_a_listener_that_echo_neither() {
     let date = minutes_ago(5);
