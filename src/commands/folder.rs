@@ -3,7 +3,7 @@
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, Uid, access};
 use ring::digest;
 
 use crate::config;
@@ -54,9 +54,15 @@ impl StateFolder {
     /// Makes it, where it may be made.
     ///
     /// # Errors
-    /// Where it can't be.
+    /// Where it can't be; or where it stands in for another one, in a place where everybody may write, and isn't our own.
     pub fn make(&self) -> std::io::Result<()> {
-        std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(&self.path)
+        std::fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(&self.path)?;
+        let about = std::fs::symlink_metadata(&self.path)?;
+        let is_own = about.is_dir() && about.uid() == Uid::effective().as_raw();
+        match is_own || !self.is_temporary {
+            true => Ok(()),
+            false => Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it belongs to somebody else")),
+        }
     }
 
     /// Says what it costs where the state doesn't outlive the container or the machine's next start.

@@ -158,8 +158,13 @@ async fn prepare(path: &Path, stop: &Stop, asked_max: Duration) -> Result<Prepar
         if let Some(advice) = first_start::advice(&config, &folder.path, first_start::LOGGED_MAX) {
             tracing::warn!("{advice}");
         }
-        // What can't be made is told of where it is taken.
-        drop(folder.make());
+        // Any other one that can't be made is told of where it is taken.
+        if let Err(cause) = folder.make()
+            && folder.is_temporary
+        {
+            tracing::error!(directory = %folder.path.display(), %cause, "can't start: the temporary directory can't be used");
+            return Err(Exit::Config);
+        }
         let assembled = assemble(&config, &folder.path, for_services, asked_max)?;
         Ok(Prepared { config, digest, assembled })
     });

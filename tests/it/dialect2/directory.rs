@@ -135,3 +135,22 @@ fn where_no_directory_takes_the_state_nothing_is_asked() {
     refused(nowhere.variable("TMPDIR", &within_a_file).once(), &["logzio-api-fetcher-", "Not a directory"]);
     assert!(api.asked().is_empty() && listener.asked().is_empty());
 }
+
+/// Its name can be guessed, and everybody may write beside it.
+#[test]
+fn a_temporary_directory_that_somebody_else_made_is_refused() {
+    const OTHER: u32 = 12_345;
+    let (api, listener, temporary) = (api(), MockListener::start(), tempfile::tempdir().expect("a directory"));
+    let once =
+        |fetcher: Fetcher| fetcher.read_only().variable("TMPDIR", temporary.path().to_str().expect("a path")).once();
+    let outcome = once(Fetcher::new(&config(api.url(), listener.url()))).assert_code(0);
+    let (place, asked) = (inner(temporary.path()), api.asked().len());
+    chown(&place, Some(OTHER), Some(OTHER)).expect("only root can give a directory away: run this as root");
+    let outcome = once(Fetcher::again(outcome)).assert_code(2).assert_says("can't start: the temporary directory");
+    let outcome = outcome.assert_says("it belongs to somebody else");
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    std::fs::rename(&place, elsewhere.path().join("moved")).expect("it is moved");
+    std::os::unix::fs::symlink(elsewhere.path(), &place).expect("a link");
+    let outcome = once(Fetcher::again(outcome)).assert_code(2).assert_says("it belongs to somebody else");
+    assert_eq!((api.asked().len(), files(elsewhere.path())), (asked, vec!["moved".to_owned()]), "{}", outcome.stderr);
+}
