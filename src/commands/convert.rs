@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Exit, folder_of, print};
-use crate::config;
+use crate::config::{self, Environment};
 
 pub(super) fn convert(path: &Path) -> Exit {
     let text = match config::read_file(path) {
@@ -13,7 +13,8 @@ pub(super) fn convert(path: &Path) -> Exit {
             return Exit::Config;
         }
     };
-    match config::converted(&text, &folder_of(path)) {
+    let variable = |name: &str| std::env::var(name).ok();
+    match config::converted(&text, &Environment { variable: &variable, directory: &folder_of(path) }) {
         Ok((converted, diagnostics)) => {
             diagnostics.log();
             print(converted.trim_end());

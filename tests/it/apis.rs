@@ -21,6 +21,12 @@ fn compile(text: &str, directory: &Path) -> LoadedConfig {
     config::compile(text, &Environment { variable: &variable, directory })
 }
 
+/// Converts a text, where no variable but those that begin with `SET_` is set.
+fn convert(text: &str, directory: &Path) -> (String, config::Diagnostics) {
+    let variable = |name: &str| name.strip_prefix("SET_").map(|name| format!("set-{name}"));
+    config::converted(text, &Environment { variable: &variable, directory }).expect("it is converted")
+}
+
 /// The text of each example, with its placeholders filled in.
 fn examples() -> Vec<(String, String)> {
     let files = std::fs::read_dir(cases()).expect("the examples").map(|entry| entry.expect("a file").path());
@@ -75,7 +81,7 @@ fn each_example_is_understood() {
 fn a_converted_file_means_the_same_and_holds_no_secret() {
     let directory = directory();
     for (name, text) in examples() {
-        let (converted, diagnostics) = config::converted(&text, directory.path()).expect("it is converted");
+        let (converted, diagnostics) = convert(&text, directory.path());
         assert_eq!(diagnostics.errors, [], "{name}");
         let reading = compile(&with_secrets_of(&converted, &text), directory.path());
         assert_eq!(reading.diagnostics.errors, [], "{name}\n{converted}");
@@ -186,4 +192,202 @@ fn check_ends_with_2_and_names_what_is_left_out() {
     let outcome = Fetcher::new(&config).run("check");
     assert_eq!(outcome.code, Some(2), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("without these entries 1 API would run"), "{}", outcome.stdout);
+}
+
+/// What a text means, its `apis` or what they were converted to, where these variables are set.
+fn meant(text: &str, variables: &[(&str, &str)]) -> Config {
+    let variable = |name: &str| {
+        let given = variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        given.or_else(|| name.strip_prefix("SET_").map(|name| format!("set-{name}")))
+    };
+    let reading = config::compile(text, &Environment { variable: &variable, directory: Path::new(".") });
+    assert_eq!(reading.diagnostics.errors, [], "{text}");
+    let mut config = unhidden(reading.config.expect("a config"));
+    config.apis.sort_by(|a, b| a.name.cmp(&b.name));
+    config
+}
+
+/// Asserts that a converted file asks the same requests where its variables are the secrets that stood there, has a comment
+/// for each, and holds none.
+#[track_caller]
+fn check_hidden(text: &str, secrets: &[(&str, &str)]) {
+    let (converted, diagnostics) = convert(text, Path::new("."));
+    assert_eq!(diagnostics.errors, [], "{text}");
+    assert_eq!(meant(&converted, secrets), meant(text, &[]), "{text}\n{converted}");
+    for (name, secret) in secrets {
+        assert!(text.contains(secret), "{secret} is a secret of\n{text}");
+        assert!(converted.contains(&format!("set the environment variable {name} to ")), "{name}: {converted}");
+        assert!(converted.contains(&format!("${{{name}}}")), "{name}: {converted}");
+        assert!(!converted.contains(secret), "{secret}: {converted}");
+    }
+}
+
+/// A config of one entry of the name `e`.
+fn one(more: &str) -> String {
+    format!("logzio: {{url: 'http://127.0.0.1:1', token: '${{SET_T}}'}}\napis:\n- {{type: general, name: e, {more}}}\n")
+}
+
+#[test]
+fn a_converted_file_holds_no_secret_of_urls() {
+    check_hidden(
+        &one("url: 'https://me:pw%21word@x.example/a?page=1&api_key=url~key&b=2'"),
+        &[("E_PASSWORD", "pw%21word"), ("E_API_KEY", "url~key")],
+    );
+    let paging = "url: 'https://x.example/a', pagination: {type: url, url_format: 'https://x.example/a?token=page-token&p={res.p}', \
+                  stop_indication: {field: r, condition: empty}}";
+    check_hidden(&one(paging), &[("E_TOKEN", "page-token")]);
+    check_hidden(
+        &one(&paging
+            .replace("'https://x.example/a?token", "'?token")
+            .replace("pagination: {", "pagination: {update_first_url: true, ")),
+        &[("E_TOKEN", "page-token")],
+    );
+    check_hidden(
+        &one("url: 'https://x.example/a?key=one-key', next_url: 'https://x.example/a?key=two-key&after={res.at}'"),
+        &[("E_KEY", "one-key"), ("E_KEY_2", "two-key")],
+    );
+    let login = "apis:\n- {type: oauth, name: e, token_request: {url: 'https://x.example/t?sig=login-sig', headers: {X-Api-Key: 12345}}, \
+                 data_request: {url: 'https://x.example/bot-header-secret/a', headers: {Authorization: 'Basic header-secret'}}}\n";
+    check_hidden(
+        &format!("{LOGZIO}{login}").replace("token: t}", "token: shipping-secret}"),
+        &[
+            ("E_SIG", "login-sig"),
+            ("E_X_API_KEY", "12345"),
+            ("E_AUTHORIZATION", "header-secret"),
+            ("LOGZIO_TOKEN", "shipping-secret"),
+        ],
+    );
+}
+
+#[test]
+fn a_converted_file_holds_no_secret_of_bodies() {
+    let body = |body: &str| one(&format!("url: 'https://x.example/a', method: POST, body: {body}"));
+    for text in [
+        r#"'{"api_key": "c2VjcmV0==", "q":1}'"#,
+        "{api_key: c2VjcmV0==, q: 1}",
+        "{api_key: [{of: {x: c2VjcmV0==}}], q: 1}",
+    ] {
+        check_hidden(&body(text), &[("E_API_KEY", "c2VjcmV0==")]);
+    }
+    for text in ["{a: [{pass: 90210, limit: 100}], b: x}", r#"'{"a": [{"pass": 90210, "limit": 100}]}'"#] {
+        check_hidden(&body(text), &[("E_PASS", "90210")]);
+    }
+    check_hidden(
+        &body(r#"'{"a": {"secret": ["x\"y-1", {"of": "z-2z"}]}, "token": "{start_date}", "n": null}'"#),
+        &[("E_SECRET", r#"x\"y-1"#), ("E_SECRET_2", "z-2z")],
+    );
+    check_hidden(&body("'client_id=i &client_secret=a{b}c &grant=g'"), &[("E_CLIENT_SECRET", "a{b}c")]);
+    check_hidden(&body("{token: 'mine-{page}-x'}").replace("{page}", "{brace}"), &[("E_TOKEN", "mine-{brace}-x")]);
+    check_hidden(&body("{token: 'one-${SET_X}-two', pass: '${SET_Y}'}"), &[("E_TOKEN", "one-"), ("E_TOKEN_2", "-two")]);
+    let next = "url: 'https://x.example/a', method: POST, body: {key: first-key}, next_body: {key: next-key, after: '{res.at}', token: '{res.t}'}";
+    check_hidden(&one(next), &[("E_KEY", "first-key"), ("E_KEY_2", "next-key")]);
+    check_hidden(
+        &one("url: 'https://x.example/a', additional_fields: {api_key: field-key, key_number: 7}"),
+        &[("E_API_KEY", "field-key")],
+    );
+}
+
+#[test]
+fn a_converted_file_holds_no_secret_of_other_lists_and_keys() {
+    let text = "my_token: top-secret\n".to_owned()
+        + &one("url: 'https://x.example/a', unknown_key: nobody-reads-it")
+        + "auth_apis:\n- {type: general, name: own, credentials: {id: i, key: own-key}, start_date_name: s, filters: {token: own-filter}, \
+           http_request: {url: 'https://x.example/b?sig=own-sig'}, settings: {time_interval: 1}, \
+           json_paths: {data: a, data_date: d, next_token: paging.key}, next_request: {filters: {token: '{next_token}'}}, \
+           sign: {hmac: sha256, key: own-sign, text: '{body}'}, \
+           steps: [{http_request: {url: 'https://x.example/c', headers: {X-Key: step-key}}, json_paths: {data: x}}]}\n\
+           oauth_apis:\n- {type: general, name: own 2, credentials: {id: i, key: own2-key}, start_date_name: s, token_http_request: {url: \
+           'https://x.example/t', token: session.token, refresh_token: own2-refresh}, http_request: {url: 'https://x.example/d'}, \
+           settings: {time_interval: 1}, json_paths: {data: a, data_date: d, next_url: n}}\n";
+    check_hidden(
+        &text,
+        &[
+            ("CONFIG_MY_TOKEN", "top-secret"),
+            ("OWN_KEY", "own-key"),
+            ("OWN_TOKEN", "own-filter"),
+            ("OWN_SIG", "own-sig"),
+            ("OWN_KEY_2", "own-sign"),
+            ("OWN_X_KEY", "step-key"),
+            ("OWN_2_KEY", "own2-key"),
+            ("OWN_2_REFRESH_TOKEN", "own2-refresh"),
+        ],
+    );
+    let (converted, _) = convert(&text, Path::new("."));
+    for kept in ["next_token: paging.key", "token: session.token", "token: '{next_token}'"] {
+        assert!(converted.contains(kept), "{kept}: {converted}");
+    }
+    assert!(!converted.contains("nobody-reads-it"), "{converted}");
+}
+
+#[test]
+fn a_converted_file_keeps_the_names_of_states() {
+    let names = |text: &str| {
+        let config = meant(text, &[]);
+        let apis: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
+        let outputs = config.outputs.iter().map(|output| (output.name.clone(), output.inputs.clone()));
+        (apis, outputs.collect::<Vec<_>>())
+    };
+    let hub = |more: &str| {
+        format!("- {{type: dockerhub, dockerhub_user: u, dockerhub_token: '${{SET_T}}', days_back_fetch: 1, {more}}}\n")
+    };
+    let entries = [
+        hub("url: 'https://hub.docker.com/v2/auditlogs/${SET_A}'"),
+        hub("url: 'https://hub.docker.com/v2/auditlogs/b', name: 'n ${SET_N}'"),
+        hub("url: 'https://hub.docker.com/v2/auditlogs/c', name: n set-N"),
+        hub("url: 'https://hub.docker.com/v2/auditlogs/d', name: n, state_key: '${SET_K}'"),
+        hub("url: 'https://hub.docker.com/v2/auditlogs/e', name: 'a $${b}'"),
+        hub("url: 'https://hub.docker.com/v2/auditlogs/f?page=${SET_lower}', name: lower"),
+    ];
+    let text = format!(
+        "logzio:\n- {{url: 'https://${{SET_HOST}}/', token: '${{SET_TOKEN}}', inputs: ['n ${{SET_N}}', lower, 'a $${{b}}', 'https://hub.docker.com/v2/auditlogs/${{SET_A}}']}}\n\
+         - {{token: other, inputs: [n]}}\napis:\n{}",
+        entries.concat()
+    );
+    let (converted, diagnostics) = convert(&text, Path::new("."));
+    assert_eq!(diagnostics.errors, []);
+    let again = converted.replace("${LOGZIO_TOKEN}", "other");
+    assert_eq!(names(&again), names(&text), "{converted}");
+    assert_eq!(
+        names(&again).0,
+        [
+            "a ${b}",
+            "https://hub.docker.com/v2/auditlogs/***",
+            "lower",
+            "n set-N",
+            "n set-N https://hub.docker.com/v2/auditlogs/c",
+            "set-K",
+        ]
+    );
+}
+
+#[test]
+fn a_name_that_is_not_known_is_not_written() {
+    let hub = |more: &str| {
+        format!("- {{type: dockerhub, dockerhub_user: u, dockerhub_token: '${{T}}', days_back_fetch: 1, {more}}}\n")
+    };
+    let url = "url: 'https://hub.docker.com/v2/auditlogs/a'";
+    let entries =
+        [hub(&format!("{url}, name: 'n ${{UNSET}}'")), hub(url), hub("url: 'https://hub.docker.com/${UNSET}'")];
+    let text = format!("logzio:\n- {{token: '${{UNSET}}', inputs: []}}\napis:\n{}", entries.concat());
+    let (converted, diagnostics) = convert(&text, Path::new("."));
+    assert_eq!(diagnostics.errors, []);
+    assert_eq!(converted.matches("name: https://hub.docker.com/v2/auditlogs/a\n").count(), 1, "{converted}");
+    assert_eq!(converted.matches("\n    name:").count(), 1, "{converted}");
+    assert_eq!(converted.matches("  # name: a `${…}`").count(), 2, "{converted}");
+    assert_eq!(converted.matches("# logzio[0].name: a `${…}`").count(), 1, "{converted}");
+}
+
+/// A faulty entry has no state, so it takes no name from another one.
+#[test]
+fn an_entry_that_can_not_be_named_takes_no_name_away() {
+    let hub = "- {type: dockerhub, dockerhub_user: u, dockerhub_token: t, days_back_fetch: 1, url: 'https://hub.docker.com/v2/auditlogs/a'";
+    let reading = config::compile(
+        &format!("{LOGZIO}apis:\n{hub}, name: '${{UNSET}}'}}\n{hub}}}\n"),
+        &Environment { variable: &|_| None, directory: Path::new(".") },
+    );
+    let apis = reading.config.expect("the second one runs").apis;
+    assert_eq!(
+        apis.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>(),
+        ["https://hub.docker.com/v2/auditlogs/a"]
+    );
 }

@@ -30,10 +30,14 @@ pub(super) struct Traits {
     pub(super) is_open: bool,
     /// A number or a word that may be shown where something is wrong with it.
     pub(super) is_shown: bool,
+    /// It may prove who asks.
+    pub(super) is_secret: bool,
 }
 
 impl Traits {
-    pub(super) const NONE: Self = Self { blank_is_absent: false, null_counts: false, is_open: false, is_shown: false };
+    pub(super) const NONE: Self =
+        Self { blank_is_absent: false, null_counts: false, is_open: false, is_shown: false, is_secret: false };
+    pub(super) const SECRET: Self = Self { is_secret: true, ..Self::NONE };
     pub(super) const OPEN: Self = Self { is_open: true, ..Self::NONE };
     pub(super) const SHOWN: Self = Self { is_shown: true, ..Self::NONE };
     pub(super) const BLANK_IS_ABSENT: Self = Self { blank_is_absent: true, ..Self::NONE };

@@ -34,6 +34,7 @@ pub(in crate::config) enum Credential {}
 
 impl Kind for Credential {
     type Value<'v> = String;
+    const TRAITS: Traits = Traits::SECRET;
 
     fn read(found: &Found<'_>) -> Option<String> {
         found.credential(found.as_is()?)
@@ -49,6 +50,7 @@ pub(in crate::config) enum ShippingToken {}
 
 impl Kind for ShippingToken {
     type Value<'v> = Secret;
+    const TRAITS: Traits = Traits::SECRET;
 
     fn read(found: &Found<'_>) -> Option<Secret> {
         found.credential(found.filled()?).map(Secret::new)

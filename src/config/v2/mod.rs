@@ -6,6 +6,8 @@
 
 mod convert;
 mod draft;
+mod hide;
+mod literal;
 mod login;
 mod names;
 mod path;
@@ -46,6 +48,8 @@ pub(super) struct OwnEntry {
     /// With what its type fills in.
     pub(super) map: Mapping,
     pub(super) named: &'static NamedType,
+    /// Whether all that its name is made of is filled in.
+    pub(super) is_name_known: bool,
 }
 
 impl Entries<'_> {
@@ -85,10 +89,10 @@ impl Entries<'_> {
         };
         let place = Place::of(list);
         let mut map = merge::merged(&draft.map, &preset, place);
-        names.name(&draft, &mut map);
+        let is_name_known = names.name(&draft, &mut map);
         map.insert("type".into(), named.dialect.own_type.as_deref().unwrap_or("general").into());
         require_words(self.reader, &map, &found.spot, place, "");
-        Some(OwnEntry { list, map, named })
+        Some(OwnEntry { list, map, named, is_name_known })
     }
 }
 

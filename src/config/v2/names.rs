@@ -9,7 +9,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::secrets::shown;
 use super::super::value::written;
-use super::draft::EntryDraft;
+use super::draft::{EntryDraft, OldEntry};
 
 /// The most entries of one name and URL.
 const SAME_MAX: usize = 100_000;
@@ -33,8 +33,9 @@ impl TakenNames {
         self.called.iter().filter(move |(known, _)| known == called).map(|(_, name)| name.as_str())
     }
 
-    /// Gives an entry its name.
-    pub(super) fn name(&mut self, draft: &EntryDraft<'_>, map: &mut Mapping) {
+    /// Gives an entry its name. Tells whether it is known: where something in it can't be filled in, it takes none away from
+    /// another entry.
+    pub(super) fn name(&mut self, draft: &EntryDraft<'_>, map: &mut Mapping) -> bool {
         let old = draft.old;
         let url = map.get("http_request").and_then(|request| request.get("url")).and_then(written).unwrap_or_default();
         let spot = ["http_request", "url"].iter().fold(old.spot.clone(), |spot, name| spot.key(name));
@@ -52,7 +53,12 @@ impl TakenNames {
         };
         let numbered = (2..SAME_MAX).map(|number| format!("{name} {number}"));
         let free = std::iter::once(name.clone()).chain(numbered).find(|name| !self.taken.contains(name));
+        let is_by_url = own.is_none() && !old.has("state_key") || name != wanted;
         let name = free.unwrap_or(name);
+        if !is_known(old, is_by_url) {
+            map.insert("name".into(), Value::from(name));
+            return false;
+        }
         if name != wanted {
             let hint = "give it a name of its own, or a `state_key`".to_owned();
             let what = format!("another API is called so, too: this one keeps its state as `{name}`");
@@ -63,5 +69,24 @@ impl TakenNames {
         let called = own.or(of_type).or_else(|| old.text(&old.data_key("url")));
         self.called.extend(called.map(|called| (called, name.clone())));
         map.insert("name".into(), Value::from(name));
+        true
     }
+}
+
+/// Whether all is filled in that the name of an entry is made of.
+fn is_known(old: &OldEntry<'_>, is_by_url: bool) -> bool {
+    let url = old.named.entry.get("http_request").and_then(|request| request.get("url")).and_then(written);
+    let url = url.unwrap_or_default();
+    let is_in_url = |name: &str| url.contains(&format!("{{parameter.{name}}}"));
+    let parameters = old.named.parameters.iter().map(|parameter| parameter.name.clone());
+    let mut ways = vec!["state_key".to_owned()];
+    if !old.has("state_key") {
+        ways.push("name".to_owned());
+    }
+    if is_by_url {
+        ways.push(old.data_key("url"));
+        ways.extend(old.named.dialect.words.values().cloned());
+        ways.extend(parameters.filter(|name| is_in_url(name)));
+    }
+    ways.iter().all(|way| !old.reader.is_poisoned(&old.spot_of(way)))
 }
