@@ -391,3 +391,64 @@ fn an_entry_that_can_not_be_named_takes_no_name_away() {
         ["https://hub.docker.com/v2/auditlogs/a"]
     );
 }
+
+#[test]
+fn a_converted_file_holds_no_secret_of_logins_and_later_pages() {
+    let logzio = LOGZIO.replace("token: t}", "token: '${SET_T}'}");
+    let login = |more: &str| {
+        format!(
+            "{logzio}apis:\n- {{type: oauth, name: e, data_request: {{url: 'https://x.example/a'}}, token_request: {{url: 'https://x.example/t', {more}}}}}\n"
+        )
+    };
+    check_hidden(
+        &login("headers: {Content-Type: application/json}, body: {client_id: 5, client_secret: 90210, n: 1e3}"),
+        &[("E_CLIENT_SECRET", "90210")],
+    );
+    check_hidden(&login("body: {client_id: i, client_secret: 0123}"), &[("E_CLIENT_SECRET", "0123")]);
+    check_hidden(
+        &login("headers: {Content-Type: application/json}, body: '{\"client_secret\": \"it-is=this\"}'"),
+        &[("E_CLIENT_SECRET", "it-is=this")],
+    );
+    let paged = |paging: &str| {
+        one(&format!(
+            "url: 'https://x.example/a', method: POST, headers: {{Cookie: 'sid=abc-1; b=2', X: [a, Bearer of-list]}}, pagination: \
+                      {{{paging}, stop_indication: {{field: r, condition: empty}}}}"
+        ))
+    };
+    let own = [("E_COOKIE", "sid=abc-1; b=2"), ("E_X", "of-list")];
+    let with = |more: (&'static str, &'static str)| own.into_iter().chain([more]).collect::<Vec<_>>();
+    check_hidden(
+        &paged(r#"type: body, body_format: '{"n": {res.n}, "token": "tok-{res.t}-secret"}'"#),
+        &with(("E_TOKEN", "tok-{res.t}-secret")),
+    );
+    check_hidden(
+        &paged("type: headers, headers_format: {Authorization: 'ApiKey page-key', X-Token: '{res.t}'}"),
+        &with(("E_AUTHORIZATION", "page-key")),
+    );
+    let graph = "- {type: azure_graph, name: e, azure_ad_tenant_id: t, azure_ad_client_id: c, azure_ad_secret_value: 'se{c}ret', \
+                 data_request: {url: 'https://graph.microsoft.com/v1.0/x'}}\n";
+    check_hidden(&format!("{logzio}apis:\n{graph}"), &[("E_KEY", "se{c}ret")]);
+    check_hidden(
+        &one(
+            "url: 'https://x.example/a', method: POST, body: \"{\\\"token\\\": \\\"of-block\\\",\\n \\\"b\\\": 1}\\n\"",
+        ),
+        &[("E_TOKEN", "of-block")],
+    );
+}
+
+#[test]
+fn a_secret_that_is_written_with_marks_is_told_how_to_be_set() {
+    let text = one("url: 'https://x.example/a', headers: {X-Key: 'a$${b}{page}c'}");
+    let (converted, _) = convert(&text, Path::new("."));
+    assert!(converted.contains("that stood here, with ${ for each $${, with {'{'} for each {.\n"), "{converted}");
+    assert_eq!(meant(&converted, &[("E_X_KEY", "a${b}{'{'}page}c")]), meant(&text, &[]), "{converted}");
+}
+
+#[test]
+fn a_converted_file_keeps_numbers_as_they_are_sent() {
+    let fields = "additional_fields: {a: 1e5, b: 0x1F, c: True, d: 1.0}";
+    check_hidden(
+        &one(&format!("url: 'https://x.example/a', method: POST, body: {{a: 1e5, b: [0x1F, True, 1.0]}}, {fields}")),
+        &[],
+    );
+}

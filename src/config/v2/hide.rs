@@ -151,7 +151,10 @@ impl Hider {
                     let is_form = within == "token_http_request" && !is_json_login;
                     self.body(value, &shown, is_form);
                 }
-                ("custom_fields", value) if key_info.is_some() => self.fields(value, &shown, 0),
+                ("custom_fields", value) if key_info.is_some() => {
+                    self.fields(value, &shown, 0);
+                    as_numbers(value);
+                }
                 ("headers" | "filters", value) if key_info.is_some() => self.named(value, &shown, 0),
                 ("url" | "append", Value::String(text)) if key_info.is_some() => {
                     *text = self.hidden(text, &literal::in_url(text), &shown);
@@ -183,7 +186,7 @@ impl Hider {
                 }
             }
             Value::String(text) if literal::scheme_end(text).is_some() => {
-                let name = path.rsplit('.').next().unwrap_or_default().to_owned();
+                let name = last_key(path).to_owned();
                 *text = self.hidden(text, &literal::whole(text, &name), path);
             }
             Value::String(text) if text.contains("://") => *text = self.hidden(text, &literal::in_url(text), path),
@@ -245,7 +248,10 @@ impl Hider {
                 let text = json.to_string();
                 *value = self.hidden(&text, &literal::in_json(&text), path).into();
             }
-            value => self.named(value, path, 0),
+            value => {
+                self.named(value, path, 0);
+                as_numbers(value);
+            }
         }
     }
 
@@ -259,7 +265,7 @@ impl Hider {
                 continue;
             }
             out.push_str(text.get(at..literal.range.start).unwrap_or_default());
-            let is_named = path.rsplit('.').next() == Some(literal.name.as_str());
+            let is_named = last_key(path) == literal.name;
             let path = if is_named { path.to_owned() } else { format!("{path} ({})", literal.name) };
             let mut from = 0;
             for mark in literal::marks(inside) {
@@ -320,6 +326,22 @@ fn replace(value: &mut Value, moved: &[(String, String)], depth: usize) {
         }
         _ => {}
     }
+}
+
+/// Numbers as such, however they are written: what becomes JSON has no other.
+fn as_numbers(value: &mut Value) {
+    match value {
+        Value::Tagged(tagged) => *value = std::mem::take(&mut tagged.value),
+        Value::Sequence(items) => items.iter_mut().for_each(as_numbers),
+        Value::Mapping(map) => map.values_mut().for_each(as_numbers),
+        _ => {}
+    }
+}
+
+/// The last key of a way, without places in lists.
+fn last_key(path: &str) -> &str {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    last.split('[').next().unwrap_or_default()
 }
 
 /// Whether headers say that a body is JSON.
