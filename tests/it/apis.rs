@@ -377,6 +377,31 @@ fn a_name_that_is_not_known_is_not_written() {
     assert_eq!(converted.matches("# logzio[0].name: a `${…}`").count(), 1, "{converted}");
 }
 
+/// What an entry becomes can't hang on a variable: it is left out and named, and the others are there.
+#[test]
+fn an_entry_that_hangs_on_a_variable_is_left_out_and_named() {
+    let hub = |name: &str, days: &str| {
+        format!(
+            "- {{type: dockerhub, name: {name}, dockerhub_user: u, dockerhub_token: t, days_back_fetch: '{days}', url: 'https://hub.docker.com/v2/auditlogs/a'}}\n"
+        )
+    };
+    let config = format!("{LOGZIO}apis:\n{}{}", hub("one", "${DAYS}"), hub("two", "1"));
+    let outcome = Fetcher::new(&config).variable("DAYS", "1").run("convert").assert_code(2);
+    outcome.assert_says("name: two").assert_says("apis[0].days_back_fetch");
+}
+
+/// The command fills names in by its own environment.
+#[test]
+fn the_command_writes_names_as_they_are_filled_in() {
+    let config = format!(
+        "{LOGZIO}apis:\n- {{type: dockerhub, name: 'of ${{TENANT}}', dockerhub_user: u, dockerhub_token: a-hub-token, \
+         days_back_fetch: 1, url: 'https://hub.docker.com/v2/auditlogs/a'}}\n"
+    );
+    let outcome = Fetcher::new(&config).variable("TENANT", "acme").run("convert").assert_code(0);
+    assert!(outcome.stdout.contains("name: of acme\n"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("a-hub-token") && !outcome.stderr.contains("a-hub-token"), "{}", outcome.stdout);
+}
+
 /// A faulty entry has no state, so it takes no name from another one.
 #[test]
 fn an_entry_that_can_not_be_named_takes_no_name_away() {

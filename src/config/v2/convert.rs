@@ -30,7 +30,7 @@ use crate::plan::OutputName;
 const HEAD: &str = "# Written by `logzio-api-fetcher convert`. The names keep the state: leave them as they are.\n";
 
 /// What is said of a name that isn't known.
-const NAME_UNKNOWN: &str = "a `${…}` that it is made of can't be filled in here. Write the name that the log shows for it, or \
+const NAME_UNKNOWN: &str = "a `${…}` or a placeholder in what it is made of isn't filled in here. Write the name that the log shows for it, or \
                             convert where it can: by another name it would begin anew.";
 
 /// A config in our own language, and what is wrong with the entries that are left out. What stands in it is what was written; only
