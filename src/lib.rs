@@ -119,6 +119,7 @@
 pub mod assertion;
 pub mod cassette;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod counters;

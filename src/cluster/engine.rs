@@ -1,0 +1,147 @@
+//! What a cluster asks of the engine that holds its state, in the engine's terms; no call is made here.
+//!
+//! These are etcd's words ([API guarantees](https://etcd.io/docs/v3.5/learning/api_guarantees/)): a revision counts the
+//! writes of the whole store, a key has the revision of its first and of its last write, and a transaction compares such
+//! figures and then does one list of operations or the other, at one instant for everybody.
+
+/// The revision of a key that isn't there.
+pub const ABSENT: i64 = 0;
+
+/// A lease: keys that were put with it go when it ends.
+pub type LeaseId = i64;
+
+/// Keys from one on, up to another one that is no longer meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The first.
+    pub from: String,
+    /// The first that no longer belongs to it.
+    pub to: String,
+}
+
+/// A condition of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// The key's last write has this revision; [`ABSENT`] where it must not be there.
+    WrittenAt {
+        /// Which key.
+        key: String,
+        /// Its revision.
+        revision: i64,
+    },
+    /// The key hangs on this lease.
+    Leased {
+        /// Which key.
+        key: String,
+        /// Its lease.
+        lease: LeaseId,
+    },
+}
+
+/// One operation of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Writes a key.
+    Put {
+        /// Which key.
+        key: String,
+        /// All of it.
+        value: Vec<u8>,
+        /// What it hangs on, if it does.
+        lease: Option<LeaseId>,
+    },
+    /// Removes a key, where it is there.
+    Delete {
+        /// Which key.
+        key: String,
+    },
+    /// Removes all keys of a range.
+    DeleteRange(KeyRange),
+    /// Reads a key.
+    Get {
+        /// Which key.
+        key: String,
+    },
+}
+
+/// What is done at once, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// All of these must hold.
+    pub compare: Vec<Compare>,
+    /// What is done then.
+    pub then: Vec<Operation>,
+    /// What is done else.
+    pub otherwise: Vec<Operation>,
+}
+
+/// A key as the engine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub key: String,
+    /// What it holds.
+    pub value: Vec<u8>,
+    /// The revision of its last write.
+    pub written_at: i64,
+    /// What it hangs on, if it does.
+    pub lease: Option<LeaseId>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether all conditions held.
+    pub held: bool,
+    /// The store's revision after it: that of everything that it wrote.
+    pub revision: i64,
+    /// What it read, an element for each [`Operation::Get`], in their order.
+    pub read: Vec<Option<Entry>>,
+}
+
+/// Why there is no [`Outcome`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// Nobody answered in time, or the connection broke: it may be done, or be done later. The same bytes are asked again.
+    #[error("{endpoint} does not answer: {cause}")]
+    InDoubt {
+        /// Who was asked.
+        endpoint: String,
+        /// The client's word.
+        cause: String,
+    },
+    /// The engine says that it was not done, and why: its room is full, or it is not allowed.
+    #[error("{endpoint} refuses: {cause}")]
+    Refused {
+        /// Who was asked.
+        endpoint: String,
+        /// The engine's word.
+        cause: String,
+    },
+}
+
+/// What has changed in the engine, in the order in which it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A key was written.
+    Put(Entry),
+    /// A key is gone.
+    Deleted {
+        /// Which.
+        key: String,
+        /// When.
+        revision: i64,
+    },
+}
+
+/// What a lease is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseState {
+    /// It goes on for this many seconds from when it was asked.
+    Alive {
+        /// How long.
+        seconds: u32,
+    },
+    /// The engine doesn't know it (any more).
+    Gone,
+}
