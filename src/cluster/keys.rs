@@ -1,0 +1,226 @@
+//! Under which keys a cluster's state stands in its engine.
+//!
+//! | key | holds | by |
+//! |---|---|---|
+//! | `v` | layout and number of slots | [`Keys::layout`] |
+//! | `m/MEMBER:INCARNATION` | a member that lives; hangs on its lease | [`Keys::member`] |
+//! | `s/SLOT` | the member that owns a slot; the revision of its last write is the *token* | [`Keys::slot`] |
+//! | `h/SLOT/LANE` | the *head*: which write of the lane was the last | [`LaneKeys::head`] |
+//! | `a/SLOT/LANE` | the lane's account, deflated JSON | [`LaneKeys::account`] |
+//! | `d/SLOT/LANE/LEDGER/SEQ` | record keys of one batch | [`LaneKeys::chunk`] |
+//! | `e/SLOT/LANE` | rewritten when somebody edits the lane's state | [`LaneKeys::bell`] |
+//!
+//! A lane is an API and one of its outputs; both of one API lie in the slot of its name. Pure.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::engine::KeyRange;
+use super::slot::{MemberId, Slot};
+use crate::state::{LedgerId, api_of};
+
+/// What stays as it is in a key.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// The keys of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    prefix: String,
+}
+
+/// The keys of one lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneKeys {
+    prefix: String,
+    place: String,
+}
+
+impl Keys {
+    /// Of the cluster of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self { prefix: format!("/logzio-api-fetcher/{}/", utf8_percent_encode(name, PLAIN)) }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> KeyRange {
+        below(&self.prefix)
+    }
+
+    /// Which layout the others have.
+    #[must_use]
+    pub fn layout(&self) -> String {
+        format!("{}v", self.prefix)
+    }
+
+    /// Of a member.
+    #[must_use]
+    pub fn member(&self, member: &MemberId) -> String {
+        format!("{}m/{member}", self.prefix)
+    }
+
+    /// Of all members.
+    #[must_use]
+    pub fn members(&self) -> KeyRange {
+        below(&format!("{}m/", self.prefix))
+    }
+
+    /// Of who owns a slot.
+    #[must_use]
+    pub fn slot(&self, slot: Slot) -> String {
+        format!("{}s/{slot}", self.prefix)
+    }
+
+    /// Of all slots that are owned.
+    #[must_use]
+    pub fn slots(&self) -> KeyRange {
+        below(&format!("{}s/", self.prefix))
+    }
+
+    /// Of all accounts of a slot.
+    #[must_use]
+    pub fn accounts_of(&self, slot: Slot) -> KeyRange {
+        below(&format!("{}a/{slot}/", self.prefix))
+    }
+
+    /// Of all accounts.
+    #[must_use]
+    pub fn accounts(&self) -> KeyRange {
+        below(&format!("{}a/", self.prefix))
+    }
+
+    /// Of all heads of a slot.
+    #[must_use]
+    pub fn heads_of(&self, slot: Slot) -> KeyRange {
+        below(&format!("{}h/{slot}/", self.prefix))
+    }
+
+    /// Of all bells.
+    #[must_use]
+    pub fn bells(&self) -> KeyRange {
+        below(&format!("{}e/", self.prefix))
+    }
+
+    /// Of a lane, by the key of its state.
+    #[must_use]
+    pub fn lane(&self, lane_key: &str) -> LaneKeys {
+        let slot = Slot::of(api_of(lane_key));
+        LaneKeys { prefix: self.prefix.clone(), place: format!("{slot}/{}", utf8_percent_encode(lane_key, PLAIN)) }
+    }
+
+    /// The member in a key of one.
+    #[must_use]
+    pub fn member_in(&self, key: &str) -> Option<MemberId> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("m/")?.parse().ok()
+    }
+
+    /// The slot in the key of its owner.
+    #[must_use]
+    pub fn slot_in(&self, key: &str) -> Option<Slot> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("s/")?.parse().ok()
+    }
+
+    /// The key of a lane's state, in the key of its account, its head or its bell.
+    #[must_use]
+    pub fn lane_in(&self, key: &str) -> Option<String> {
+        let (kind, place) = key.strip_prefix(&self.prefix)?.split_once('/')?;
+        let (slot, lane) = place.split_once('/')?;
+        let lane = percent_decode_str(lane).decode_utf8().ok()?.into_owned();
+        let is_one = matches!(kind, "a" | "h" | "e") && slot.parse() == Ok(Slot::of(api_of(&lane)));
+        is_one.then_some(lane)
+    }
+}
+
+impl LaneKeys {
+    /// Which write was the last.
+    #[must_use]
+    pub fn head(&self) -> String {
+        format!("{}h/{}", self.prefix, self.place)
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> String {
+        format!("{}a/{}", self.prefix, self.place)
+    }
+
+    /// What tells of edits.
+    #[must_use]
+    pub fn bell(&self) -> String {
+        format!("{}e/{}", self.prefix, self.place)
+    }
+
+    /// What was delivered in one batch.
+    #[must_use]
+    pub fn chunk(&self, ledger: LedgerId, seq: u64) -> String {
+        format!("{}d/{}/{ledger:016x}/{seq:016x}", self.prefix, self.place)
+    }
+
+    /// What was delivered, all of one ledger.
+    #[must_use]
+    pub fn chunks_of(&self, ledger: LedgerId) -> KeyRange {
+        below(&format!("{}d/{}/{ledger:016x}/", self.prefix, self.place))
+    }
+
+    /// What was delivered, of every ledger that the lane ever had.
+    #[must_use]
+    pub fn chunks(&self) -> KeyRange {
+        below(&format!("{}d/{}/", self.prefix, self.place))
+    }
+
+    /// The ledger and the number of a chunk, in its key.
+    #[must_use]
+    pub fn chunk_in(&self, key: &str) -> Option<(LedgerId, u64)> {
+        let rest = key.strip_prefix(&self.chunks().from)?;
+        let (ledger, seq) = rest.split_once('/')?;
+        Some((u64::from_str_radix(ledger, 16).ok()?, u64::from_str_radix(seq, 16).ok()?))
+    }
+}
+
+/// All keys that begin with a text that ends in `/`; `0` is the character after it.
+fn below(prefix: &str) -> KeyRange {
+    let to = format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix));
+    KeyRange { from: prefix.to_owned(), to }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_layout() {
+        let keys = Keys::of("prod uction");
+        assert_eq!(keys.layout(), "/logzio-api-fetcher/prod%20uction/v");
+        assert_eq!(keys.slots().from, "/logzio-api-fetcher/prod%20uction/s/");
+        assert_eq!(keys.slots().to, "/logzio-api-fetcher/prod%20uction/s0");
+        let slot = Slot::of("a/b");
+        let lane = keys.lane("a/b\u{1f}second");
+        assert_eq!(lane.account(), format!("/logzio-api-fetcher/prod%20uction/a/{slot}/a%2Fb%1Fsecond"));
+        let chunk = lane.chunk(255, 16);
+        assert!(chunk.ends_with("/00000000000000ff/0000000000000010"), "{chunk}");
+        assert_eq!(lane.chunk_in(&chunk), Some((255, 16)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_lane_is_read_out_of_its_keys(lane in ".{0,20}") {
+            let keys = Keys::of("default");
+            let of = keys.lane(&lane);
+            for key in [of.account(), of.head(), of.bell()] {
+                prop_assert_eq!(keys.lane_in(&key), Some(lane.clone()));
+            }
+            let range = keys.all();
+            prop_assert!(range.from < of.account() && of.account() < range.to);
+            prop_assert!(of.chunks().from < of.chunk(1, u64::MAX) && of.chunk(1, u64::MAX) < of.chunks().to);
+        }
+
+        #[test]
+        fn no_text_is_taken_for_a_key(key in ".{0,60}") {
+            let keys = Keys::of("default");
+            prop_assert_eq!(keys.lane_in(&key), None);
+            prop_assert_eq!(keys.lane("x").chunk_in(&key), None);
+        }
+    }
+}
