@@ -4,7 +4,7 @@
 //! finds the key of its owner gone: leases that an engine drops by mistake cost nobody a slot, as their members put
 //! their keys again. Pure.
 
-use super::engine::{ABSENT, Compare, LeaseId, Operation, Outcome, Transaction};
+use super::engine::{ABSENT, Compare, LeaseId, Operation, Transaction, TransactionOutcome};
 use super::keys::Keys;
 use super::slot::{MemberId, Slot};
 
@@ -21,7 +21,7 @@ pub struct SeenSlot {
 
 /// What became of a slot that was to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum TakenSlot {
     /// It is ours, with this token.
     Ours {
         /// The token of every write.
@@ -54,13 +54,13 @@ pub fn take(keys: &Keys, seen: &SeenSlot, me: &MemberId, lease: LeaseId) -> Tran
 
 /// What became of it. A slot that names this incarnation was taken by an earlier try.
 #[must_use]
-pub fn taken(outcome: &Outcome, me: &MemberId) -> Taken {
+pub fn taken(outcome: &TransactionOutcome, me: &MemberId) -> TakenSlot {
     if outcome.held {
-        return Taken::Ours { token: outcome.revision };
+        return TakenSlot::Ours { token: outcome.revision };
     }
     match outcome.read.first() {
-        Some(Some(entry)) if entry.value == me.to_string().into_bytes() => Taken::Ours { token: entry.written_at },
-        _ => Taken::Not,
+        Some(Some(entry)) if entry.value == me.to_string().into_bytes() => TakenSlot::Ours { token: entry.written_at },
+        _ => TakenSlot::Not,
     }
 }
 
@@ -75,7 +75,7 @@ pub fn release(keys: &Keys, slot: Slot, token: i64) -> Transaction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::engine::Entry;
+    use crate::cluster::engine::EngineEntry;
 
     #[test]
     fn a_slot_is_taken_only_where_its_owner_is_gone_and_the_taker_lives() {
@@ -93,13 +93,14 @@ mod tests {
             assert!(transaction.compare.contains(&needed), "{needed:?}");
         }
         let names = |name: &MemberId| {
-            let entry = Entry { key: slot.clone(), value: name.to_string().into_bytes(), written_at: 6, lease: None };
-            Outcome { held: false, revision: 8, read: vec![Some(entry)] }
+            let entry =
+                EngineEntry { key: slot.clone(), value: name.to_string().into_bytes(), written_at: 6, lease: None };
+            TransactionOutcome { held: false, revision: 8, read: vec![Some(entry)] }
         };
-        let held = Outcome { held: true, revision: 8, read: vec![] };
-        assert_eq!(taken(&held, &me), Taken::Ours { token: 8 });
-        assert_eq!(taken(&names(&me), &me), Taken::Ours { token: 6 }, "an earlier try");
-        assert_eq!(taken(&names(&other), &me), Taken::Not);
-        assert_eq!(taken(&Outcome::default(), &me), Taken::Not);
+        let held = TransactionOutcome { held: true, revision: 8, read: vec![] };
+        assert_eq!(taken(&held, &me), TakenSlot::Ours { token: 8 });
+        assert_eq!(taken(&names(&me), &me), TakenSlot::Ours { token: 6 }, "an earlier try");
+        assert_eq!(taken(&names(&other), &me), TakenSlot::Not);
+        assert_eq!(taken(&TransactionOutcome::default(), &me), TakenSlot::Not);
     }
 }

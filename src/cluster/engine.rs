@@ -77,7 +77,7 @@ pub struct Transaction {
 
 /// A key as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct EngineEntry {
     /// Its name.
     pub key: String,
     /// What it holds.
@@ -90,16 +90,16 @@ pub struct Entry {
 
 /// What became of a transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TransactionOutcome {
     /// Whether all conditions held.
     pub held: bool,
     /// The store's revision after it: that of everything that it wrote.
     pub revision: i64,
     /// What it read, an element for each [`Operation::Get`], in their order.
-    pub read: Vec<Option<Entry>>,
+    pub read: Vec<Option<EngineEntry>>,
 }
 
-/// Why there is no [`Outcome`].
+/// Why there is no [`TransactionOutcome`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// Nobody answered in time, or the connection broke: it may be done, or be done later. The same bytes are asked again.
@@ -122,9 +122,9 @@ pub enum EngineError {
 
 /// What has changed in the engine, in the order in which it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum EngineChange {
     /// A key was written.
-    Put(Entry),
+    Put(EngineEntry),
     /// A key is gone.
     Deleted {
         /// Which.

@@ -9,22 +9,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::engine::{ABSENT, Compare, Entry, KeyRange, Operation, Outcome, Transaction};
+use super::engine::{ABSENT, Compare, EngineEntry, KeyRange, Operation, Transaction, TransactionOutcome};
 use super::keys::LaneKeys;
-use crate::state::LedgerId;
 
 /// What the head of a lane says: which write was the last. No two writes say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct LaneHead {
     /// The ledger that the lane has.
-    pub ledger: LedgerId,
+    pub ledger: u64,
     /// Counts the writes of the lane, whoever makes them.
     pub seq: u64,
-    /// The token of the owner that wrote; [`Head::OF_AN_EDIT`] where it was nobody's.
+    /// The token of the owner that wrote; [`LaneHead::OF_AN_EDIT`] where it was nobody's.
     pub token: i64,
 }
 
-impl Head {
+impl LaneHead {
     /// The token of whoever changes a lane without owning it.
     pub const OF_AN_EDIT: i64 = 0;
 
@@ -35,13 +34,13 @@ impl Head {
     }
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for LaneHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x} {} {}", self.ledger, self.seq, self.token)
     }
 }
 
-impl FromStr for Head {
+impl FromStr for LaneHead {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -73,12 +72,12 @@ pub struct FencedWrite {
     slot_key: String,
     token: i64,
     head_key: String,
-    head: Head,
+    head: LaneHead,
 }
 
 /// What a lane writes, beside its head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct LaneChange {
     /// The account as it is now.
     pub account: Option<Vec<u8>>,
     /// What was delivered in one batch: the number of the write is its name.
@@ -87,9 +86,17 @@ pub struct Change {
     pub forgotten: Vec<(u64, u64)>,
 }
 
+impl LaneChange {
+    /// How many bytes its values have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.account.as_ref().map_or(0, Vec::len) + self.chunk.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WriteVerdict {
     /// It is done, and the head has this revision.
     Done {
         /// The head's revision.
@@ -106,8 +113,8 @@ pub enum Verdict {
 impl Fence {
     /// Of a lane whose slot was taken with a token, and whose head was read after that.
     #[must_use]
-    pub fn new(keys: LaneKeys, slot_key: String, token: i64, head: Option<&Entry>) -> Self {
-        let said = head.and_then(|entry| Head::read(&entry.value));
+    pub fn new(keys: LaneKeys, slot_key: String, token: i64, head: Option<&EngineEntry>) -> Self {
+        let said = head.and_then(|entry| LaneHead::read(&entry.value));
         let head_at = head.map_or(ABSENT, |entry| entry.written_at);
         Self { keys, slot_key, token, head_at, seq: said.map_or(0, |head| head.seq) }
     }
@@ -126,8 +133,8 @@ impl Fence {
 
     /// The next write. There is one at a time: whoever asks for another one has told [`Fence::moved`] of this one.
     #[must_use]
-    pub fn write(&self, ledger: LedgerId, change: Change) -> FencedWrite {
-        let head = Head { ledger, seq: self.next_seq(), token: self.token };
+    pub fn write(&self, ledger: u64, change: LaneChange) -> FencedWrite {
+        let head = LaneHead { ledger, seq: self.next_seq(), token: self.token };
         let put = |key, value| Operation::Put { key, value, lease: None };
         let mut then = vec![put(self.keys.head(), head.to_string().into_bytes())];
         then.extend(change.account.map(|account| put(self.keys.account(), account)));
@@ -208,20 +215,22 @@ pub fn together(writes: &[FencedWrite]) -> Transaction {
 
 /// What became of each of these writes, by the answer to their transaction.
 #[must_use]
-pub fn verdicts(writes: &[FencedWrite], outcome: &Outcome) -> Vec<Verdict> {
+pub fn verdicts(writes: &[FencedWrite], outcome: &TransactionOutcome) -> Vec<WriteVerdict> {
     let is_alone = writes.len() == 1;
     let verdict = |(at, write): (usize, &FencedWrite)| {
         if outcome.held {
-            return Verdict::Done { head_at: outcome.revision };
+            return WriteVerdict::Done { head_at: outcome.revision };
         }
         let read = |at: usize| outcome.read.get(at).and_then(Option::as_ref);
         let (slot, head) = (read(2 * at), read(2 * at + 1));
         match head {
             // An earlier try of the same bytes got through.
-            Some(entry) if Head::read(&entry.value) == Some(write.head) => Verdict::Done { head_at: entry.written_at },
-            _ if slot.map_or(ABSENT, |entry| entry.written_at) != write.token => Verdict::Lost,
-            _ if is_alone => Verdict::Edited,
-            _ => Verdict::Again,
+            Some(entry) if LaneHead::read(&entry.value) == Some(write.head) => {
+                WriteVerdict::Done { head_at: entry.written_at }
+            }
+            _ if slot.map_or(ABSENT, |entry| entry.written_at) != write.token => WriteVerdict::Lost,
+            _ if is_alone => WriteVerdict::Edited,
+            _ => WriteVerdict::Again,
         }
     };
     writes.iter().enumerate().map(|(at, write)| verdict((at, write))).collect()
@@ -236,30 +245,30 @@ mod tests {
     fn fence(api: &str, head_at: i64) -> Fence {
         let keys = Keys::of("default");
         let slot_key = keys.slot(Slot::of(api));
-        Fence { keys: keys.lane(api), slot_key, token: 7, head_at, seq: 3 }
+        Fence { keys: keys.lane(Slot::of(api), api), slot_key, token: 7, head_at, seq: 3 }
     }
 
-    fn entry(key: String, value: &str, written_at: i64) -> Option<Entry> {
-        Some(Entry { key, value: value.as_bytes().to_vec(), written_at, lease: None })
+    fn entry(key: String, value: &str, written_at: i64) -> Option<EngineEntry> {
+        Some(EngineEntry { key, value: value.as_bytes().to_vec(), written_at, lease: None })
     }
 
-    fn failed(read: Vec<Option<Entry>>) -> Outcome {
-        Outcome { held: false, revision: 99, read }
+    fn failed(read: Vec<Option<EngineEntry>>) -> TransactionOutcome {
+        TransactionOutcome { held: false, revision: 99, read }
     }
 
     #[test]
     fn a_head_is_read_as_it_is_written() {
-        let head = Head { ledger: u64::MAX, seq: 12, token: 345 };
-        assert_eq!(Head::read(head.to_string().as_bytes()), Some(head));
+        let head = LaneHead { ledger: u64::MAX, seq: 12, token: 345 };
+        assert_eq!(LaneHead::read(head.to_string().as_bytes()), Some(head));
         for wrong in ["", "1", "1 2", "x 1 2", "1 -1 2", "1 1 2 3"] {
-            assert_eq!(Head::read(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(LaneHead::read(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
     #[test]
     fn a_write_compares_token_and_head_and_names_its_chunk_by_its_number() {
         let of = fence("a", 5);
-        let change = Change { account: Some(vec![1]), chunk: Some(vec![2]), forgotten: vec![(1, 2)] };
+        let change = LaneChange { account: Some(vec![1]), chunk: Some(vec![2]), forgotten: vec![(1, 2)] };
         let transaction = together(&[of.write(9, change)]);
         let expected = [
             Compare::WrittenAt { key: of.slot_key.clone(), revision: 7 },
@@ -278,20 +287,20 @@ mod tests {
     #[test]
     fn what_became_of_a_write_is_told_by_owner_and_head() {
         let of = fence("a", 5);
-        let write = of.write(9, Change::default());
+        let write = of.write(9, LaneChange::default());
         let (slot, head) = (of.slot_key.clone(), of.keys.head());
-        let done = Outcome { held: true, revision: 8, read: vec![] };
+        let done = TransactionOutcome { held: true, revision: 8, read: vec![] };
         let mine = |at| entry(head.clone(), "0000000000000009 4 7", at);
         let edited = entry(head.clone(), "0000000000000009 4 0", 6);
         let cases = [
-            (done, Verdict::Done { head_at: 8 }),
-            (failed(vec![entry(slot.clone(), "me", 7), mine(6)]), Verdict::Done { head_at: 6 }),
+            (done, WriteVerdict::Done { head_at: 8 }),
+            (failed(vec![entry(slot.clone(), "me", 7), mine(6)]), WriteVerdict::Done { head_at: 6 }),
             // The owner was there when it was done.
-            (failed(vec![entry(slot.clone(), "other", 20), mine(6)]), Verdict::Done { head_at: 6 }),
-            (failed(vec![entry(slot.clone(), "other", 20), edited.clone()]), Verdict::Lost),
-            (failed(vec![None, edited.clone()]), Verdict::Lost),
-            (failed(vec![entry(slot, "me", 7), edited]), Verdict::Edited),
-            (failed(vec![]), Verdict::Lost),
+            (failed(vec![entry(slot.clone(), "other", 20), mine(6)]), WriteVerdict::Done { head_at: 6 }),
+            (failed(vec![entry(slot.clone(), "other", 20), edited.clone()]), WriteVerdict::Lost),
+            (failed(vec![None, edited.clone()]), WriteVerdict::Lost),
+            (failed(vec![entry(slot, "me", 7), edited]), WriteVerdict::Edited),
+            (failed(vec![]), WriteVerdict::Lost),
         ];
         for (outcome, expected) in cases {
             assert_eq!(verdicts(std::slice::from_ref(&write), &outcome), [expected], "{outcome:?}");
@@ -301,7 +310,7 @@ mod tests {
     #[test]
     fn one_lost_lane_has_the_others_of_a_transaction_asked_again() {
         let (first, second) = (fence("a", 5), fence("b", 6));
-        let writes = [first.write(1, Change::default()), second.write(2, Change::default())];
+        let writes = [first.write(1, LaneChange::default()), second.write(2, LaneChange::default())];
         assert_eq!(together(&writes).compare.len(), 4);
         let read = vec![
             entry(first.slot_key.clone(), "other", 20),
@@ -309,6 +318,6 @@ mod tests {
             entry(second.slot_key.clone(), "me", 7),
             entry(second.keys.head(), "0000000000000002 3 7", 6),
         ];
-        assert_eq!(verdicts(&writes, &failed(read)), [Verdict::Lost, Verdict::Again]);
+        assert_eq!(verdicts(&writes, &failed(read)), [WriteVerdict::Lost, WriteVerdict::Again]);
     }
 }

@@ -16,7 +16,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::engine::KeyRange;
 use super::slot::{MemberId, Slot};
-use crate::state::{LedgerId, api_of};
 
 /// What stays as it is in a key.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -101,11 +100,10 @@ impl Keys {
         below(&format!("{}e/", self.prefix))
     }
 
-    /// Of a lane, by the key of its state.
+    /// Of a lane in the slot of its API, by the key of its state.
     #[must_use]
-    pub fn lane(&self, lane_key: &str) -> LaneKeys {
-        let slot = Slot::of(api_of(lane_key));
-        LaneKeys { prefix: self.prefix.clone(), place: format!("{slot}/{}", utf8_percent_encode(lane_key, PLAIN)) }
+    pub fn lane(&self, slot: Slot, lane: &str) -> LaneKeys {
+        LaneKeys { prefix: self.prefix.clone(), place: format!("{slot}/{}", utf8_percent_encode(lane, PLAIN)) }
     }
 
     /// The member in a key of one.
@@ -120,14 +118,13 @@ impl Keys {
         key.strip_prefix(&self.prefix)?.strip_prefix("s/")?.parse().ok()
     }
 
-    /// The key of a lane's state, in the key of its account, its head or its bell.
+    /// The slot of a lane and the key of its state, in the key of its account, its head or its bell.
     #[must_use]
-    pub fn lane_in(&self, key: &str) -> Option<String> {
+    pub fn lane_in(&self, key: &str) -> Option<(Slot, String)> {
         let (kind, place) = key.strip_prefix(&self.prefix)?.split_once('/')?;
         let (slot, lane) = place.split_once('/')?;
         let lane = percent_decode_str(lane).decode_utf8().ok()?.into_owned();
-        let is_one = matches!(kind, "a" | "h" | "e") && slot.parse() == Ok(Slot::of(api_of(&lane)));
-        is_one.then_some(lane)
+        if matches!(kind, "a" | "h" | "e") { Some((slot.parse().ok()?, lane)) } else { None }
     }
 }
 
@@ -152,13 +149,13 @@ impl LaneKeys {
 
     /// What was delivered in one batch.
     #[must_use]
-    pub fn chunk(&self, ledger: LedgerId, seq: u64) -> String {
+    pub fn chunk(&self, ledger: u64, seq: u64) -> String {
         format!("{}d/{}/{ledger:016x}/{seq:016x}", self.prefix, self.place)
     }
 
     /// What was delivered, all of one ledger.
     #[must_use]
-    pub fn chunks_of(&self, ledger: LedgerId) -> KeyRange {
+    pub fn chunks_of(&self, ledger: u64) -> KeyRange {
         below(&format!("{}d/{}/{ledger:016x}/", self.prefix, self.place))
     }
 
@@ -170,7 +167,7 @@ impl LaneKeys {
 
     /// The ledger and the number of a chunk, in its key.
     #[must_use]
-    pub fn chunk_in(&self, key: &str) -> Option<(LedgerId, u64)> {
+    pub fn chunk_in(&self, key: &str) -> Option<(u64, u64)> {
         let rest = key.strip_prefix(&self.chunks().from)?;
         let (ledger, seq) = rest.split_once('/')?;
         Some((u64::from_str_radix(ledger, 16).ok()?, u64::from_str_radix(seq, 16).ok()?))
@@ -196,7 +193,7 @@ mod tests {
         assert_eq!(keys.slots().from, "/logzio-api-fetcher/prod%20uction/s/");
         assert_eq!(keys.slots().to, "/logzio-api-fetcher/prod%20uction/s0");
         let slot = Slot::of("a/b");
-        let lane = keys.lane("a/b\u{1f}second");
+        let lane = keys.lane(slot, "a/b\u{1f}second");
         assert_eq!(lane.account(), format!("/logzio-api-fetcher/prod%20uction/a/{slot}/a%2Fb%1Fsecond"));
         let chunk = lane.chunk(255, 16);
         assert!(chunk.ends_with("/00000000000000ff/0000000000000010"), "{chunk}");
@@ -207,9 +204,10 @@ mod tests {
         #[test]
         fn a_lane_is_read_out_of_its_keys(lane in ".{0,20}") {
             let keys = Keys::of("default");
-            let of = keys.lane(&lane);
+            let slot = Slot::of(&lane);
+            let of = keys.lane(slot, &lane);
             for key in [of.account(), of.head(), of.bell()] {
-                prop_assert_eq!(keys.lane_in(&key), Some(lane.clone()));
+                prop_assert_eq!(keys.lane_in(&key), Some((slot, lane.clone())));
             }
             let range = keys.all();
             prop_assert!(range.from < of.account() && of.account() < range.to);
@@ -220,7 +218,7 @@ mod tests {
         fn no_text_is_taken_for_a_key(key in ".{0,60}") {
             let keys = Keys::of("default");
             prop_assert_eq!(keys.lane_in(&key), None);
-            prop_assert_eq!(keys.lane("x").chunk_in(&key), None);
+            prop_assert_eq!(keys.lane(Slot::of("x"), "x").chunk_in(&key), None);
         }
     }
 }

@@ -3,11 +3,27 @@
 //! Pure, but for the engine's own module: what is decided here is played against a model of an engine that loses, delays
 //! and reorders.
 
-pub mod claim;
-pub mod engine;
-pub mod fence;
-pub mod keys;
-pub mod queue;
+mod claim;
+mod client;
+mod engine;
+mod fence;
+mod keys;
+mod memory;
+mod ownership;
+mod queue;
 #[cfg(test)]
 mod simulation;
-pub mod slot;
+mod slot;
+
+pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
+pub use client::{Engine, EngineWatch};
+pub use engine::{
+    ABSENT, Compare, EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Operation, Transaction,
+    TransactionOutcome,
+};
+pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
+pub use keys::{Keys, LaneKeys};
+pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
+pub use ownership::Ownership;
+pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
+pub use slot::{MemberId, Slot};

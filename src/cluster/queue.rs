@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::engine::{Outcome, Transaction};
-use super::fence::{Change, Fence, FencedWrite, Verdict, together, verdicts};
-use crate::state::LedgerId;
+use super::engine::{Transaction, TransactionOutcome};
+use super::fence::{Fence, FencedWrite, LaneChange, WriteVerdict, together, verdicts};
 
 /// How many operations a transaction has at most: etcd's own bound is 128 (`--max-txn-ops`).
 pub const OPERATIONS_MAX: usize = 100;
@@ -21,9 +20,9 @@ pub type Ticket = u64;
 
 /// Something that a lane wants written.
 #[derive(Clone, Debug)]
-struct Wanted {
-    ledger: LedgerId,
-    change: Change,
+struct WantedWrite {
+    ledger: u64,
+    change: LaneChange,
     ticket: Ticket,
 }
 
@@ -31,14 +30,14 @@ struct Wanted {
 #[derive(Debug)]
 struct LaneWrites {
     fence: Fence,
-    waiting: VecDeque<Wanted>,
+    waiting: VecDeque<WantedWrite>,
     /// Whether its next write goes without others beside it.
     is_alone: bool,
 }
 
 /// What is under way.
 #[derive(Debug)]
-struct Group {
+struct WriteGroup {
     transaction: Transaction,
     lanes: Vec<String>,
     writes: Vec<FencedWrite>,
@@ -46,7 +45,7 @@ struct Group {
 
 /// How a write ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndedWrite {
     /// Which lane.
     pub lane: String,
     /// Whose it was.
@@ -73,7 +72,7 @@ pub enum WriteEnd {
 #[derive(Debug, Default)]
 pub struct WriteQueue {
     lanes: BTreeMap<String, LaneWrites>,
-    under_way: Option<Group>,
+    under_way: Option<WriteGroup>,
     /// Where the next transaction begins to look for writes, so that every lane gets its turn.
     next: String,
 }
@@ -98,11 +97,22 @@ impl WriteQueue {
         waiting.into_iter().map(|wanted| wanted.ticket).collect()
     }
 
+    /// The lanes that are ours.
+    pub fn lanes(&self) -> impl Iterator<Item = &str> {
+        self.lanes.keys().map(String::as_str)
+    }
+
+    /// Whether a lane was begun with.
+    #[must_use]
+    pub fn has(&self, lane: &str) -> bool {
+        self.lanes.contains_key(lane)
+    }
+
     /// Takes a write up; false where the lane isn't ours.
     #[must_use]
-    pub fn ask(&mut self, lane: &str, ledger: LedgerId, change: Change, ticket: Ticket) -> bool {
+    pub fn ask(&mut self, lane: &str, ledger: u64, change: LaneChange, ticket: Ticket) -> bool {
         let Some(lane) = self.lanes.get_mut(lane) else { return false };
-        lane.waiting.push_back(Wanted { ledger, change, ticket });
+        lane.waiting.push_back(WantedWrite { ledger, change, ticket });
         true
     }
 
@@ -115,7 +125,7 @@ impl WriteQueue {
     }
 
     /// Takes over what became of the transaction. Gives how its writes ended.
-    pub fn answered(&mut self, outcome: &Outcome) -> Vec<Ended> {
+    pub fn answered(&mut self, outcome: &TransactionOutcome) -> Vec<EndedWrite> {
         let Some(group) = self.under_way.take() else { return Vec::new() };
         let mut ended = Vec::new();
         let verdicts = verdicts(&group.writes, outcome);
@@ -126,31 +136,31 @@ impl WriteQueue {
     }
 
     /// What became of one write. A lane that was closed, or opened anew, in the meantime knows nothing of it.
-    fn take_over(&mut self, name: &str, write: &FencedWrite, verdict: Verdict, ended: &mut Vec<Ended>) {
+    fn take_over(&mut self, name: &str, write: &FencedWrite, verdict: WriteVerdict, ended: &mut Vec<EndedWrite>) {
         let Some(lane) = self.lanes.get_mut(name).filter(|lane| lane.fence.is_next(write)) else { return };
         let end = match verdict {
-            Verdict::Again => {
+            WriteVerdict::Again => {
                 lane.is_alone = true;
                 return;
             }
-            Verdict::Done { head_at } => {
+            WriteVerdict::Done { head_at } => {
                 lane.fence.moved(write, head_at);
                 lane.is_alone = false;
                 let done = lane.waiting.pop_front();
                 let end = WriteEnd::Done { seq: write.seq() };
-                ended.extend(done.map(|wanted| Ended { lane: name.to_owned(), ticket: wanted.ticket, end }));
+                ended.extend(done.map(|wanted| EndedWrite { lane: name.to_owned(), ticket: wanted.ticket, end }));
                 return;
             }
-            Verdict::Lost => WriteEnd::Lost,
-            Verdict::Edited => WriteEnd::Edited,
+            WriteVerdict::Lost => WriteEnd::Lost,
+            WriteVerdict::Edited => WriteEnd::Edited,
         };
         let never = self.close(name);
-        ended.extend(never.into_iter().map(|ticket| Ended { lane: name.to_owned(), ticket, end }));
+        ended.extend(never.into_iter().map(|ticket| EndedWrite { lane: name.to_owned(), ticket, end }));
     }
 
     /// The first write of as many lanes as a transaction holds.
-    fn group(&mut self) -> Option<Group> {
-        let mut group = Group { transaction: Transaction::default(), lanes: Vec::new(), writes: Vec::new() };
+    fn group(&mut self) -> Option<WriteGroup> {
+        let mut group = WriteGroup { transaction: Transaction::default(), lanes: Vec::new(), writes: Vec::new() };
         let (mut operations, mut bytes) = (0, 0);
         let from = std::mem::take(&mut self.next);
         let (before, after): (Vec<_>, Vec<_>) = self.lanes.iter().partition(|(name, _)| **name < from);
@@ -183,24 +193,24 @@ impl WriteQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::engine::Entry;
+    use crate::cluster::engine::EngineEntry;
     use crate::cluster::keys::Keys;
     use crate::cluster::slot::Slot;
 
     fn queue(lanes: &[&str]) -> WriteQueue {
         let (keys, mut queue) = (Keys::of("default"), WriteQueue::default());
         for lane in lanes {
-            assert!(queue.open(lane, Fence::new(keys.lane(lane), keys.slot(Slot::of(lane)), 7, None)));
+            assert!(queue.open(lane, Fence::new(keys.lane(Slot::of(lane), lane), keys.slot(Slot::of(lane)), 7, None)));
         }
         queue
     }
 
-    fn account(size: usize) -> Change {
-        Change { account: Some(vec![0; size]), ..Change::default() }
+    fn account(size: usize) -> LaneChange {
+        LaneChange { account: Some(vec![0; size]), ..LaneChange::default() }
     }
 
-    fn held(revision: i64) -> Outcome {
-        Outcome { held: true, revision, read: Vec::new() }
+    fn held(revision: i64) -> TransactionOutcome {
+        TransactionOutcome { held: true, revision, read: Vec::new() }
     }
 
     #[test]
@@ -212,7 +222,7 @@ mod tests {
         assert!(!queue.ask("c", 1, account(1), 4), "it isn't ours");
         let first = queue.transaction().cloned();
         assert_eq!(queue.transaction().cloned(), first, "the same until it is answered");
-        let done = |lane: &str, ticket, seq| Ended { lane: lane.to_owned(), ticket, end: WriteEnd::Done { seq } };
+        let done = |lane: &str, ticket, seq| EndedWrite { lane: lane.to_owned(), ticket, end: WriteEnd::Done { seq } };
         assert_eq!(queue.answered(&held(8)), [done("a", 1, 1), done("b", 3, 1)]);
         assert!(queue.transaction().is_some());
         assert_eq!(queue.answered(&held(9)), [done("a", 2, 2)]);
@@ -247,17 +257,17 @@ mod tests {
         let (keys, me) = (Keys::of("default"), Some(7));
         let slot = |lane: &str, written_at: Option<i64>| {
             let key = keys.slot(Slot::of(lane));
-            written_at.map(|written_at| Entry { key, value: Vec::new(), written_at, lease: None })
+            written_at.map(|written_at| EngineEntry { key, value: Vec::new(), written_at, lease: None })
         };
         let read = vec![slot("a", Some(20)), None, slot("b", me), None];
-        let lost = |ticket| Ended { lane: "a".to_owned(), ticket, end: WriteEnd::Lost };
-        assert_eq!(queue.answered(&Outcome { held: false, revision: 21, read }), [lost(1), lost(2)]);
+        let lost = |ticket| EndedWrite { lane: "a".to_owned(), ticket, end: WriteEnd::Lost };
+        assert_eq!(queue.answered(&TransactionOutcome { held: false, revision: 21, read }), [lost(1), lost(2)]);
         assert!(!queue.ask("a", 1, account(1), 4));
         let alone = queue.transaction().map(|transaction| transaction.otherwise.len());
         assert_eq!(alone, Some(2), "the other one goes again, alone");
         let read = vec![slot("b", me), None];
-        let ended = queue.answered(&Outcome { held: false, revision: 22, read });
-        assert_eq!(ended, [Ended { lane: "b".to_owned(), ticket: 3, end: WriteEnd::Edited }]);
+        let ended = queue.answered(&TransactionOutcome { held: false, revision: 22, read });
+        assert_eq!(ended, [EndedWrite { lane: "b".to_owned(), ticket: 3, end: WriteEnd::Edited }]);
     }
 
     #[test]
@@ -268,7 +278,7 @@ mod tests {
         assert_eq!(queue.close("a"), [1]);
         let fence = |token| {
             let keys = Keys::of("default");
-            Fence::new(keys.lane("a"), keys.slot(Slot::of("a")), token, None)
+            Fence::new(keys.lane(Slot::of("a"), "a"), keys.slot(Slot::of("a")), token, None)
         };
         assert!(!queue.open("a", fence(7)), "a write of that owner is under way");
         assert!(queue.open("a", fence(30)));
@@ -276,6 +286,6 @@ mod tests {
         assert_eq!(queue.answered(&held(8)), []);
         assert!(queue.transaction().is_some());
         let ended = queue.answered(&held(31));
-        assert_eq!(ended, [Ended { lane: "a".to_owned(), ticket: 2, end: WriteEnd::Done { seq: 1 } }]);
+        assert_eq!(ended, [EndedWrite { lane: "a".to_owned(), ticket: 2, end: WriteEnd::Done { seq: 1 } }]);
     }
 }

@@ -12,7 +12,7 @@ mod member;
 use std::collections::BTreeMap;
 
 use super::claim;
-use super::engine::{Compare, Outcome, Transaction};
+use super::engine::{Compare, Transaction, TransactionOutcome};
 use super::keys::Keys;
 use super::slot::{MemberId, Slot};
 use engine::PlayedEngine;
@@ -144,7 +144,7 @@ impl World {
         let Sent { transaction, from: (who, question) } =
             self.under_way.swap_remove(self.random.usize(..self.under_way.len()));
         let before = self.engine.owners(&self.keys);
-        let outcome = self.engine.commit(&transaction)?;
+        let outcome = self.engine.look_and_commit(&transaction)?;
         self.look_at_owners(&before)?;
         let is_lost = !is_calm && self.random.u8(..4) == 0;
         if !is_lost && let Some(member) = self.members.iter_mut().find(|member| member.me == who) {
@@ -161,7 +161,7 @@ impl World {
                 continue;
             }
             *self.observed.taken.entry(slot).or_default() += 1;
-            if let Some(former) = former.filter(|former| self.engine.has(&self.keys.member(former))) {
+            if let Some(former) = former.filter(|former| self.engine.get(&self.keys.member(former)).is_some()) {
                 return Err(format!("{owner} took slot {slot} of {former}, who lives"));
             }
         }
@@ -169,13 +169,13 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        LANES.iter().all(|lane| self.engine.checkpoint(&self.keys.lane(lane)) == BATCHES)
+        LANES.iter().all(|lane| self.engine.checkpoint(&self.keys.lane(Slot::of(lane), lane)) == BATCHES)
     }
 
     /// What must hold at any time, for each lane.
     fn judge(&self) -> Result<(), String> {
         for lane in LANES {
-            let checkpoint = self.engine.checkpoint(&self.keys.lane(lane));
+            let checkpoint = self.engine.checkpoint(&self.keys.lane(Slot::of(lane), lane));
             let of = |batch| self.observed.delivered.get(&(lane.to_owned(), batch)).copied().unwrap_or_default();
             if let Some(lost) = (0..checkpoint).find(|batch| of(*batch) == 0) {
                 return Err(format!("the checkpoint of {lane} passed batch {lost}, which wasn't delivered"));
@@ -259,10 +259,10 @@ fn a_slot_that_was_given_back_is_free() {
     let mut engine = PlayedEngine::default();
     let me = MemberId { member: "me".to_owned(), incarnation: 1 };
     let lease = engine.grant();
-    let mut done = |transaction: Transaction| engine.commit(&transaction).unwrap_or_else(|error| panic!("{error}"));
+    let mut done = |transaction: Transaction| engine.commit(&transaction);
     done(claim::join(&keys, &me, lease, Vec::new()));
     let seen = claim::SeenSlot { slot: Slot::of("a"), written_at: 0, owner: None };
-    let Outcome { held: true, revision: token, .. } = done(claim::take(&keys, &seen, &me, lease)) else {
+    let TransactionOutcome { held: true, revision: token, .. } = done(claim::take(&keys, &seen, &me, lease)) else {
         panic!("it is taken")
     };
     assert!(!done(claim::release(&keys, seen.slot, token + 1)).held, "of another owner");

@@ -49,6 +49,12 @@ impl Fingerprint {
         Self(hash.finish().as_ref().first_chunk().copied().unwrap_or_default())
     }
 
+    /// One that was written before.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The sixteen bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 16] {

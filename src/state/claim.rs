@@ -8,16 +8,22 @@ use chrono::{DateTime, Utc};
 
 use super::lane_key::lane_key;
 use super::line::SharedLine;
+use super::shared::SharedState;
 use super::writer::Commit;
 use super::{ApiState, Changed, Configured, Durable, LedgerId, StateDir, StateOrder, StateReply};
 use crate::plan::{OutputName, Plan};
 use crate::record::RecordKey;
+
+/// What a replica says to `state`.
+const OF_A_CLUSTER: &str = "the state is the cluster's; ask with the config that has `cluster`";
 
 /// What outlives the process.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// The config's own directory, which this process has locked.
     Local(Arc<StateDir>),
+    /// What several replicas share, and the directory of this one.
+    Shared(Arc<SharedState>, Arc<StateDir>),
 }
 
 /// The right to write the state of one API and one of its outputs. The lock of the directory stands behind it, so it holds
@@ -35,7 +41,9 @@ impl Store {
     #[must_use]
     pub fn claim(&self, api: &str, output: &OutputName) -> Claim {
         match self {
-            Self::Local(_) => Claim { key: lane_key(api, output).into(), store: self.clone(), line: None },
+            Self::Local(_) | Self::Shared(..) => {
+                Claim { key: lane_key(api, output).into(), store: self.clone(), line: None }
+            }
         }
     }
 
@@ -43,6 +51,8 @@ impl Store {
     pub async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) {
         match self {
             Self::Local(directory) => directory.forget_unused(configured, now).await,
+            // A replica knows its own part alone.
+            Self::Shared(..) => {}
         }
     }
 
@@ -53,6 +63,7 @@ impl Store {
     pub async fn obey(&self, order: StateOrder, plans: Vec<Arc<Plan>>) -> io::Result<(StateReply, Option<Changed>)> {
         match self {
             Self::Local(directory) => directory.obey(order, plans).await,
+            Self::Shared(..) => Ok((StateReply::failed(2, OF_A_CLUSTER.to_owned()), None)),
         }
     }
 
@@ -60,6 +71,7 @@ impl Store {
     pub async fn last_changed(&self) -> Option<String> {
         match self {
             Self::Local(directory) => directory.last_changed().await,
+            Self::Shared(..) => None,
         }
     }
 
@@ -67,6 +79,10 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::Local(directory) => directory.close().await,
+            Self::Shared(shared, directory) => {
+                shared.close().await;
+                directory.close().await;
+            }
         }
     }
 }
@@ -87,7 +103,7 @@ impl Claim {
     #[must_use]
     pub fn directory(&self) -> &Path {
         match &self.store {
-            Store::Local(directory) => directory.path(),
+            Store::Local(directory) | Store::Shared(_, directory) => directory.path(),
         }
     }
 
@@ -97,8 +113,9 @@ impl Claim {
     /// Where whoever knows is gone. A store that can't be read is no error: what it knew may be shipped again.
     pub async fn counts(&self, ledger: LedgerId, identities: Vec<RecordKey>) -> io::Result<Vec<u32>> {
         match &self.store {
-            _ if identities.is_empty() => Ok(Vec::new()),
+            Store::Local(_) if identities.is_empty() => Ok(Vec::new()),
             Store::Local(directory) => directory.writer.counts(ledger, identities).await,
+            Store::Shared(shared, _) => shared.counts(&self.key, ledger, identities).await,
         }
     }
 
@@ -106,6 +123,7 @@ impl Claim {
     pub async fn remembered(&self, ledger: LedgerId) -> u64 {
         match &self.store {
             Store::Local(directory) => directory.writer.remembered(ledger).await,
+            Store::Shared(shared, _) => shared.remembered(ledger).await,
         }
     }
 
@@ -114,6 +132,7 @@ impl Claim {
     pub async fn remember(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) -> Durable {
         match &self.store {
             Store::Local(directory) => directory.writer.remember(ledger, iteration, identities).await,
+            Store::Shared(shared, _) => shared.remember(&self.key, (ledger, iteration), identities, None).await,
         }
     }
 
@@ -121,6 +140,10 @@ impl Claim {
     pub async fn remember_with(&self, account: ApiState, identities: Vec<RecordKey>) -> Durable {
         match &self.store {
             Store::Local(directory) => directory.writer.remember_with(&self.key, account, identities).await,
+            Store::Shared(shared, _) => {
+                let of = (account.ledger, account.iteration);
+                shared.remember(&self.key, of, identities, Some(account)).await
+            }
         }
     }
 
@@ -128,6 +151,7 @@ impl Claim {
     pub async fn see_again(&self, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
         match &self.store {
             Store::Local(directory) => directory.writer.see_again(ledger, iteration, identities).await,
+            Store::Shared(shared, _) => shared.see_again(&self.key, ledger, iteration, identities).await,
         }
     }
 
@@ -135,6 +159,8 @@ impl Claim {
     pub async fn save(&self, account: ApiState) {
         match &self.store {
             Store::Local(directory) => directory.writer.save(&self.key, account).await,
+            // Not to have it costs duplicates and figures.
+            Store::Shared(shared, _) => drop(shared.save_soon(&self.key, &account).await.end().await),
         }
     }
 
@@ -142,6 +168,7 @@ impl Claim {
     pub async fn save_soon(&self, account: ApiState) -> Durable {
         match &self.store {
             Store::Local(directory) => directory.writer.save_soon(&self.key, account).await,
+            Store::Shared(shared, _) => shared.save_soon(&self.key, &account).await,
         }
     }
 
@@ -160,6 +187,7 @@ impl Claim {
         let commit = Commit { name, account, checkpoint, remembered_since, line };
         match &self.store {
             Store::Local(directory) => directory.writer.commit(commit).await,
+            Store::Shared(shared, _) => shared.commit(commit).await,
         }
     }
 }

@@ -36,12 +36,14 @@ mod obey;
 mod order;
 mod position;
 mod pulse;
+mod shared;
 mod socket;
 mod steps;
 mod store;
 mod unsaved;
 mod words;
 mod writer;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -65,13 +67,15 @@ pub use line::SharedLine;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pulse::{HANGS_AFTER, Pulse};
+pub use shared::{LoadError, SharedState};
 pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use steps::{StartedJob, StepsState};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile,
-    Write as StoreWrite,
+    Write as StoreWrite, had_arrived_since,
 };
 pub use writer::Durable;
+pub use written::UnwrittenError;
 
 use crate::plan::Plan;
 use crate::process::privileges;

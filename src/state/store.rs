@@ -31,7 +31,7 @@ use super::checkpoint_text::Checkpoint;
 use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
-pub(super) use forget::had_arrived_since;
+pub use forget::had_arrived_since;
 use forget::{forget, forget_arrived, forget_middle};
 pub use write::Write;
 
@@ -360,6 +360,16 @@ impl StoreFile {
                 }
             }
         }
+        Ok(transaction.commit()?)
+    }
+
+    /// Forgets everything of a ledger.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn forget_ledger(&self, ledger: LedgerId) -> Result<(), Error> {
+        let transaction = self.database.begin_write()?;
+        remove_account(ledger, &mut transaction.open_table(DELIVERED)?, &mut transaction.open_table(REMEMBERED)?)?;
         Ok(transaction.commit()?)
     }
 

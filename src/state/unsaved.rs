@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::account::ApiState;
-use super::delivered::DeliveredRecord;
+use super::delivered;
 use super::store::{Write, had_arrived_since};
 use crate::record::{Fingerprint, RecordKey};
 
@@ -66,7 +66,7 @@ impl Unsaved {
                     *of != ledger || identity.date.map_or(*last >= iteration, |date| date >= before)
                 }),
                 Write::ForgetArrived { ledger, before } => self.delivered.retain(|(of, _), (identity, _, last)| {
-                    *of != ledger || had_arrived_since(&DeliveredRecord::once(identity, *last), before)
+                    *of != ledger || had_arrived_since(delivered::place(identity).0, *last, before)
                 }),
                 Write::SeeAgain { ledger, iteration, identities } => {
                     for identity in identities {

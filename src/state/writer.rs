@@ -23,6 +23,7 @@ use super::configured::Configured;
 use super::line::{PendingDates, SharedLine};
 use super::pulse::Pulse;
 use super::store::{StoreFile, Write};
+use super::written::Written;
 use crate::record::RecordKey;
 use work::Work;
 
@@ -53,15 +54,37 @@ enum DurableState {
     Open(oneshot::Receiver<()>, Instant),
     /// There was no room to ask for it.
     Closed,
+    /// On its way to what several replicas share, in this order.
+    Shared(Vec<Written>),
+    /// It can't get there.
+    Failed(io::Error),
 }
 
 impl Durable {
+    /// On its way to what several replicas share.
+    pub(super) fn shared(written: Vec<Written>) -> Self {
+        Self(DurableState::Shared(written))
+    }
+
+    /// It can't get there.
+    pub(super) fn failed(cause: io::Error) -> Self {
+        Self(DurableState::Failed(cause))
+    }
+
     /// Waits until it is there, or can't get there. To give up the wait loses nothing.
     ///
     /// # Errors
-    /// Where the disk hangs. It may get there later.
+    /// Where the disk hangs, or several replicas share the state and don't get it there. It may get there later.
     pub async fn end(&mut self) -> io::Result<()> {
         let is_heard = match &mut self.0 {
+            DurableState::Shared(written) => {
+                while let Some(first) = written.first_mut() {
+                    first.end().await?;
+                    written.remove(0);
+                }
+                true
+            }
+            DurableState::Failed(cause) => return Err(io::Error::new(cause.kind(), cause.to_string())),
             DurableState::Over => true,
             DurableState::Open(answer, until) => timeout_at((*until).into(), answer).await.is_ok(),
             DurableState::Closed => false,
@@ -139,7 +162,7 @@ impl Commit {
     }
 
     /// After it.
-    fn done(&self) -> ApiState {
+    pub(super) fn done(&self) -> ApiState {
         ApiState {
             checkpoint: self.reached(),
             prepared_checkpoint: None,

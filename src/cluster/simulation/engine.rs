@@ -1,19 +1,32 @@
-//! The engine that is played: one store, a transaction at a time.
+//! The engine that is played: the one in memory, which also looks that no head goes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use crate::cluster::engine::{ABSENT, Compare, Entry, KeyRange, LeaseId, Operation, Outcome, Transaction};
-use crate::cluster::fence::Head;
+use crate::cluster::engine::{EngineEntry, Operation, Transaction, TransactionOutcome};
+use crate::cluster::fence::LaneHead;
 use crate::cluster::keys::{Keys, LaneKeys};
+use crate::cluster::memory::MemoryStore;
 use crate::cluster::slot::{MemberId, Slot};
 
 /// The engine.
 #[derive(Default)]
 pub(super) struct PlayedEngine {
-    entries: BTreeMap<String, Entry>,
-    leases: BTreeSet<LeaseId>,
-    granted: LeaseId,
-    revision: i64,
+    store: MemoryStore,
+}
+
+impl Deref for PlayedEngine {
+    type Target = MemoryStore;
+
+    fn deref(&self) -> &MemoryStore {
+        &self.store
+    }
+}
+
+impl DerefMut for PlayedEngine {
+    fn deref_mut(&mut self) -> &mut MemoryStore {
+        &mut self.store
+    }
 }
 
 impl PlayedEngine {
@@ -21,83 +34,33 @@ impl PlayedEngine {
     ///
     /// # Errors
     /// Where a head goes back, which no correct member brings about.
-    pub(super) fn commit(&mut self, transaction: &Transaction) -> Result<Outcome, String> {
-        let held = transaction.compare.iter().all(|compare| self.holds(compare));
-        let operations = if held { &transaction.then } else { &transaction.otherwise };
-        if operations.iter().any(|operation| !matches!(operation, Operation::Get { .. })) {
-            self.revision += 1;
-        }
-        let mut read = Vec::new();
-        for operation in operations {
-            match operation {
-                Operation::Put { key, value, lease } => self.put(key, value, *lease)?,
-                Operation::Delete { key } => drop(self.entries.remove(key)),
-                Operation::DeleteRange(KeyRange { from, to }) => {
-                    self.entries.retain(|key, _| key < from || key >= to);
-                }
-                Operation::Get { key } => read.push(self.entries.get(key).cloned()),
-            }
-        }
-        Ok(Outcome { held, revision: self.revision, read })
-    }
-
-    fn holds(&self, compare: &Compare) -> bool {
-        match compare {
-            Compare::WrittenAt { key, revision } => {
-                self.entries.get(key).map_or(ABSENT, |entry| entry.written_at) == *revision
-            }
-            Compare::Leased { key, lease } => self.entries.get(key).is_some_and(|entry| entry.lease == Some(*lease)),
+    pub(super) fn look_and_commit(&mut self, transaction: &Transaction) -> Result<TransactionOutcome, String> {
+        let puts = transaction.then.iter().filter_map(|operation| match operation {
+            Operation::Put { key, value, .. } => Some((key, LaneHead::read(value)?)),
+            _ => None,
+        });
+        let before: Vec<_> = puts.map(|(key, new)| (key, new, self.head(key))).collect();
+        let outcome = self.store.commit(transaction);
+        match before.into_iter().find(|(_, new, old)| outcome.held && old.is_some_and(|old| new.seq <= old.seq)) {
+            Some((key, new, old)) => Err(format!("the head {key} went from {old:?} to {new:?}")),
+            None => Ok(outcome),
         }
     }
 
-    fn put(&mut self, key: &str, value: &[u8], lease: Option<LeaseId>) -> Result<(), String> {
-        if lease.is_some_and(|lease| !self.leases.contains(&lease)) {
-            // As etcd: the lease is not found, and nothing is done. It stands alone in its transaction.
-            return Ok(());
-        }
-        if let (Some(new), Some(old)) = (Head::read(value), self.get(key).and_then(|entry| Head::read(&entry.value)))
-            && new.seq <= old.seq
-        {
-            return Err(format!("the head {key} went from {old} to {new}"));
-        }
-        let entry = Entry { key: key.to_owned(), value: value.to_vec(), written_at: self.revision, lease };
-        self.entries.insert(key.to_owned(), entry);
-        Ok(())
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(key)
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
-    }
-
-    pub(super) fn range<'e>(&'e self, range: &KeyRange) -> impl Iterator<Item = &'e Entry> + use<'e> {
-        self.entries.range(range.from.clone()..range.to.clone()).map(|(_, entry)| entry)
-    }
-
-    pub(super) fn grant(&mut self) -> LeaseId {
-        self.granted += 1;
-        self.leases.insert(self.granted);
-        self.granted
-    }
-
-    pub(super) fn is_alive(&self, lease: LeaseId) -> bool {
-        self.leases.contains(&lease)
+    fn head(&self, key: &str) -> Option<LaneHead> {
+        LaneHead::read(&self.store.get(key)?.value)
     }
 
     /// Ends the lease that a key hangs on, and everything on it.
     pub(super) fn end_lease_of(&mut self, key: &str) {
-        let Some(lease) = self.get(key).and_then(|entry| entry.lease) else { return };
-        self.leases.remove(&lease);
-        self.revision += 1;
-        self.entries.retain(|_, entry| entry.lease != Some(lease));
+        if let Some(lease) = self.get(key).and_then(|entry| entry.lease) {
+            self.store.end_lease(lease);
+        }
     }
 
     /// Who owns which slot.
     pub(super) fn owners(&self, keys: &Keys) -> BTreeMap<Slot, MemberId> {
-        let owner = |entry: &Entry| {
+        let owner = |entry: &EngineEntry| {
             let slot = keys.slot_in(&entry.key)?;
             Some((slot, std::str::from_utf8(&entry.value).ok()?.parse().ok()?))
         };

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::engine::{PlayedEngine, number};
 use super::{BATCHES, LANES};
-use crate::cluster::claim::{self, SeenSlot, Taken};
-use crate::cluster::engine::{ABSENT, LeaseId, Outcome, Transaction};
-use crate::cluster::fence::{Change, Fence};
+use crate::cluster::claim::{self, SeenSlot, TakenSlot};
+use crate::cluster::engine::{ABSENT, LeaseId, Transaction, TransactionOutcome};
+use crate::cluster::fence::{Fence, LaneChange};
 use crate::cluster::keys::Keys;
-use crate::cluster::queue::{Ended, WriteEnd, WriteQueue};
+use crate::cluster::queue::{EndedWrite, WriteEnd, WriteQueue};
 use crate::cluster::slot::{MemberId, Slot};
 
 /// After so many batches the checkpoint moves.
@@ -118,12 +118,12 @@ impl PlayedMember {
             Some(batch) => {
                 *delivered.entry((name.to_owned(), batch)).or_default() += 1;
                 lane.delivered = Some(batch);
-                Change { chunk: Some(batch.to_string().into_bytes()), ..Change::default() }
+                LaneChange { chunk: Some(batch.to_string().into_bytes()), ..LaneChange::default() }
             }
             None if lane.checkpoint < end => {
                 lane.moving = Some(end);
                 let forgotten = lane.remembered.values().map(|seq| (*seq, *seq)).collect();
-                Change { account: Some(end.to_string().into_bytes()), chunk: None, forgotten }
+                LaneChange { account: Some(end.to_string().into_bytes()), chunk: None, forgotten }
             }
             None => return,
         };
@@ -168,7 +168,7 @@ impl PlayedMember {
     }
 
     /// Takes an answer.
-    pub(super) fn answered(&mut self, question: u64, outcome: &Outcome, engine: &PlayedEngine) {
+    pub(super) fn answered(&mut self, question: u64, outcome: &TransactionOutcome, engine: &PlayedEngine) {
         let kind = usize::from(question % 2 == 1);
         if self.asked[kind] != question / 2 {
             return;
@@ -184,8 +184,8 @@ impl PlayedMember {
         }
     }
 
-    fn taken(&mut self, seen: &SeenSlot, outcome: &Outcome, engine: &PlayedEngine) {
-        let Taken::Ours { token } = claim::taken(outcome, &self.me) else { return self.sees(engine) };
+    fn taken(&mut self, seen: &SeenSlot, outcome: &TransactionOutcome, engine: &PlayedEngine) {
+        let TakenSlot::Ours { token } = claim::taken(outcome, &self.me) else { return self.sees(engine) };
         for name in LANES.into_iter().filter(|name| Slot::of(name) == seen.slot) {
             self.load(name, token, engine);
         }
@@ -193,20 +193,21 @@ impl PlayedMember {
 
     /// Reads a lane that is ours.
     fn load(&mut self, name: &str, token: i64, engine: &PlayedEngine) {
-        let keys = self.keys.lane(name);
+        let keys = self.keys.lane(Slot::of(name), name);
         let fence = Fence::new(keys.clone(), self.keys.slot(Slot::of(name)), token, engine.get(&keys.head()));
         if self.lanes.contains_key(name) || !self.queue.open(name, fence) {
             return;
         }
-        let chunk = |entry: &crate::cluster::engine::Entry| Some((number(&entry.value), keys.chunk_in(&entry.key)?.1));
+        let chunk =
+            |entry: &crate::cluster::engine::EngineEntry| Some((number(&entry.value), keys.chunk_in(&entry.key)?.1));
         let chunks = keys.chunks_of(LEDGER);
         let remembered = engine.range(&chunks).filter_map(chunk).collect();
         let checkpoint = engine.checkpoint(&keys);
         self.lanes.insert(name.to_owned(), PlayedLane { token, checkpoint, remembered, ..PlayedLane::default() });
     }
 
-    fn written(&mut self, outcome: &Outcome, engine: &PlayedEngine) {
-        for Ended { lane: name, end, .. } in self.queue.answered(outcome) {
+    fn written(&mut self, outcome: &TransactionOutcome, engine: &PlayedEngine) {
+        for EndedWrite { lane: name, end, .. } in self.queue.answered(outcome) {
             let Some(lane) = self.lanes.get_mut(&name) else { continue };
             match end {
                 WriteEnd::Done { seq } => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use redb::Error;
 
 use crate::state::account::LedgerId;
-use crate::state::delivered::{self, DeliveredRecord};
+use crate::state::delivered;
 
 /// What is smaller than this counts iterations, what isn't is a moment: the year 2001 in seconds, and more iterations than
 /// anybody makes.
@@ -12,9 +12,12 @@ const FIRST_ARRIVAL: u32 = 1_000_000_000;
 
 /// Whether a record may have arrived since a date. Where it was delivered while its API's window still went by the dates of
 /// records, its own date tells.
-pub(in crate::state) fn had_arrived_since(record: &DeliveredRecord, date: DateTime<Utc>) -> bool {
-    match record.iteration {
-        iteration if iteration < FIRST_ARRIVAL => record.place.0 >= date.timestamp_micros(),
+///
+/// `of` is its own date in microseconds, and `iteration` what was remembered with it.
+#[must_use]
+pub fn had_arrived_since(of: i64, iteration: u32, date: DateTime<Utc>) -> bool {
+    match iteration {
+        iteration if iteration < FIRST_ARRIVAL => of >= date.timestamp_micros(),
         second => i64::from(second) >= date.timestamp(),
     }
 }
@@ -36,7 +39,9 @@ pub(super) fn forget_arrived(
     before: DateTime<Utc>,
     delivered: &mut delivered::Table<'_>,
 ) -> Result<u64, Error> {
-    delivered::retain(ledger, delivered::LAST, delivered, |seen| had_arrived_since(seen, before))
+    delivered::retain(ledger, delivered::LAST, delivered, |seen| {
+        had_arrived_since(seen.place.0, seen.iteration, before)
+    })
 }
 
 /// Of so many records, keeps the first and the last quarter by date. Gives how many are forgotten, and since which date
@@ -64,12 +69,11 @@ mod tests {
 
     #[test]
     fn what_arrived_is_forgotten_by_its_arrival_and_what_came_before_that_by_its_date() {
-        let record = |date: i64, iteration| DeliveredRecord { place: (date * 1_000_000, [0; 16]), times: 1, iteration };
         let date = DateTime::from_timestamp(1_716_900_000, 0).expect("a date");
         let cases =
             [(1_716_900_001, 7, true), (1_716_899_999, 7, false), (5, 1_716_900_000, true), (5, 1_716_899_999, false)];
         for (of, iteration, expected) in cases {
-            assert_eq!(had_arrived_since(&record(of, iteration), date), expected, "{of} {iteration}");
+            assert_eq!(had_arrived_since(of * 1_000_000, iteration, date), expected, "{of} {iteration}");
         }
     }
 }

@@ -1,0 +1,192 @@
+//! An engine in this process's memory: what an engine is, in a page of code. The tests of what goes on above it use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+
+use super::engine::{
+    ABSENT, Compare, EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Operation, Transaction,
+    TransactionOutcome,
+};
+
+/// How many changes a watch may lag behind.
+const LAG_MAX: usize = 1024;
+/// How long a lease is said to go on. It goes on until somebody ends it.
+const LEASE_SECONDS: u32 = 5;
+
+/// What it holds.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    entries: BTreeMap<String, EngineEntry>,
+    leases: BTreeSet<LeaseId>,
+    granted: LeaseId,
+    revision: i64,
+    /// What has changed, since somebody took it.
+    changes: Vec<EngineChange>,
+}
+
+impl MemoryStore {
+    /// Does a transaction.
+    pub fn commit(&mut self, transaction: &Transaction) -> TransactionOutcome {
+        let held = transaction.compare.iter().all(|compare| self.holds(compare));
+        let operations = if held { &transaction.then } else { &transaction.otherwise };
+        if operations.iter().any(|operation| !matches!(operation, Operation::Get { .. })) {
+            self.revision += 1;
+        }
+        let mut read = Vec::new();
+        for operation in operations {
+            match operation {
+                Operation::Put { key, value, lease } => self.put(key, value, *lease),
+                Operation::Delete { key } => self.remove_where(|entry| entry.key == *key),
+                Operation::DeleteRange(KeyRange { from, to }) => {
+                    self.remove_where(|entry| entry.key >= *from && entry.key < *to);
+                }
+                Operation::Get { key } => read.push(self.entries.get(key).cloned()),
+            }
+        }
+        TransactionOutcome { held, revision: self.revision, read }
+    }
+
+    fn holds(&self, compare: &Compare) -> bool {
+        match compare {
+            Compare::WrittenAt { key, revision } => {
+                self.entries.get(key).map_or(ABSENT, |entry| entry.written_at) == *revision
+            }
+            Compare::Leased { key, lease } => self.entries.get(key).is_some_and(|entry| entry.lease == Some(*lease)),
+        }
+    }
+
+    fn put(&mut self, key: &str, value: &[u8], lease: Option<LeaseId>) {
+        // As etcd, but that there the whole transaction isn't done.
+        if lease.is_some_and(|lease| !self.leases.contains(&lease)) {
+            return;
+        }
+        let entry = EngineEntry { key: key.to_owned(), value: value.to_vec(), written_at: self.revision, lease };
+        self.changes.push(EngineChange::Put(entry.clone()));
+        self.entries.insert(key.to_owned(), entry);
+    }
+
+    fn remove_where(&mut self, is_gone: impl Fn(&EngineEntry) -> bool) {
+        let gone: Vec<String> =
+            self.entries.values().filter(|entry| is_gone(entry)).map(|entry| entry.key.clone()).collect();
+        for key in gone {
+            self.entries.remove(&key);
+            self.changes.push(EngineChange::Deleted { key, revision: self.revision });
+        }
+    }
+
+    /// One key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&EngineEntry> {
+        self.entries.get(key)
+    }
+
+    /// The keys of a range, in their order.
+    pub fn range<'e>(&'e self, range: &KeyRange) -> impl Iterator<Item = &'e EngineEntry> + use<'e> {
+        self.entries.range(range.from.clone()..range.to.clone()).map(|(_, entry)| entry)
+    }
+
+    /// A new lease.
+    pub fn grant(&mut self) -> LeaseId {
+        self.granted += 1;
+        self.leases.insert(self.granted);
+        self.granted
+    }
+
+    /// Whether a lease goes on.
+    #[must_use]
+    pub fn is_alive(&self, lease: LeaseId) -> bool {
+        self.leases.contains(&lease)
+    }
+
+    /// Ends a lease, and everything that hangs on it.
+    pub fn end_lease(&mut self, lease: LeaseId) {
+        if self.leases.remove(&lease) {
+            self.revision += 1;
+            self.remove_where(|entry| entry.lease == Some(lease));
+        }
+    }
+}
+
+/// The same, for any number of clients.
+#[derive(Clone, Debug)]
+pub struct MemoryEngine {
+    store: Arc<Mutex<MemoryStore>>,
+    changes: broadcast::Sender<Vec<EngineChange>>,
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self { store: Arc::default(), changes: broadcast::channel(LAG_MAX).0 }
+    }
+}
+
+impl MemoryEngine {
+    /// Does something with all of it, and tells those who watch.
+    pub fn with<T>(&self, work: impl FnOnce(&mut MemoryStore) -> T) -> T {
+        let mut store = self.store();
+        let done = work(&mut store);
+        let changes = std::mem::take(&mut store.changes);
+        if !changes.is_empty() {
+            // Where nobody watches, nobody is told.
+            drop(self.changes.send(changes));
+        }
+        done
+    }
+
+    /// The keys of a range, and the revision at which it was so.
+    #[must_use]
+    pub fn read(&self, range: &KeyRange) -> (Vec<EngineEntry>, i64) {
+        let store = self.store();
+        (store.range(range).cloned().collect(), store.revision)
+    }
+
+    /// What a lease is worth.
+    #[must_use]
+    pub fn keep_alive(&self, lease: LeaseId) -> LeaseState {
+        if self.store().is_alive(lease) { LeaseState::Alive { seconds: LEASE_SECONDS } } else { LeaseState::Gone }
+    }
+
+    /// What changes from now on.
+    #[must_use]
+    pub fn watch(&self, range: KeyRange) -> MemoryWatch {
+        MemoryWatch { range, changes: self.changes.subscribe() }
+    }
+
+    fn store(&self) -> MutexGuard<'_, MemoryStore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is told of changes.
+#[derive(Debug)]
+pub struct MemoryWatch {
+    range: KeyRange,
+    changes: broadcast::Receiver<Vec<EngineChange>>,
+}
+
+impl MemoryWatch {
+    /// The next changes.
+    ///
+    /// # Errors
+    /// Where it lags too far behind.
+    pub async fn next(&mut self) -> Result<Vec<EngineChange>, EngineError> {
+        loop {
+            let changes = self.changes.recv().await;
+            let changes = changes
+                .map_err(|cause| EngineError::InDoubt { endpoint: "memory".to_owned(), cause: cause.to_string() })?;
+            let is_meant = |change: &EngineChange| {
+                let key = match change {
+                    EngineChange::Put(entry) => &entry.key,
+                    EngineChange::Deleted { key, .. } => key,
+                };
+                *key >= self.range.from && *key < self.range.to
+            };
+            let meant: Vec<EngineChange> = changes.into_iter().filter(is_meant).collect();
+            if !meant.is_empty() {
+                return Ok(meant);
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The one task that writes to the engine what the lanes of this process have done.
+//!
+//! Enters: what iterations want written. Leaves: one transaction after the other ([`WriteQueue`]). A transaction without an
+//! answer is asked again, for as long as it takes: until it is known, nothing else of its lanes goes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout_at};
+
+use super::chunk::{ChunkIndex, ChunkSpan, Forgetting, SharedChunk};
+use crate::cluster::{
+    BYTES_MAX, EndedWrite, Engine, EngineEntry, EngineError, Fence, Keys, LaneChange, Ownership, Slot, Ticket,
+    WriteEnd, WriteQueue,
+};
+use crate::state::account::LedgerId;
+use crate::state::lane_key::api_of;
+use crate::state::written::{ANSWERED_WITHIN, UnwrittenError, WriteAnswer, Written};
+
+/// How many requests may wait; whoever comes then waits to ask.
+const REQUESTS_MAX: usize = 1024;
+/// The pause before a transaction without an answer is asked again: its tries had their own time.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// The same where the engine refuses: it is full, or its rights were changed, and somebody has to mend that.
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What a lane wants written.
+#[derive(Debug, Default)]
+pub struct LaneWrite {
+    /// The ledger that it has now.
+    pub ledger: LedgerId,
+    /// Its account, deflated.
+    pub account: Option<Vec<u8>>,
+    /// What was delivered.
+    pub chunk: Option<SharedChunk>,
+    /// What can be forgotten.
+    pub forgetting: Option<Forgetting>,
+}
+
+/// A lane as it was read.
+#[derive(Debug, Default)]
+pub struct LaneContents {
+    /// The key of its state.
+    pub lane: String,
+    /// Its head, where it has one.
+    pub head: Option<EngineEntry>,
+    /// Its chunks, by their numbers.
+    pub chunks: Vec<(u64, ChunkSpan)>,
+}
+
+/// What the task is asked.
+#[derive(Debug)]
+enum DeskCommand {
+    Open { contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
+    Close { slot: Slot },
+    Write { lane: String, write: LaneWrite, reply: oneshot::Sender<WriteAnswer> },
+    Flush { reply: oneshot::Sender<()> },
+}
+
+/// The way to the task. When the last one goes, it ends.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    commands: mpsc::Sender<DeskCommand>,
+}
+
+impl Desk {
+    /// Starts the task. `outdated` gets the lanes whose state was changed by somebody else.
+    #[must_use]
+    pub fn start(engine: Engine, keys: Keys, ownership: Ownership, outdated: mpsc::UnboundedSender<String>) -> Self {
+        let (commands, received) = mpsc::channel(REQUESTS_MAX);
+        let work = DeskWork {
+            engine,
+            keys,
+            ownership,
+            outdated,
+            queue: WriteQueue::default(),
+            chunks: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next: 0,
+            is_told: false,
+        };
+        tokio::spawn(work.go_on(received));
+        Self { commands }
+    }
+
+    /// Begins with lanes of slots that are ours, as they were read after that. Gives those that have to be read again.
+    pub async fn open(&self, contents: Vec<LaneContents>) -> Vec<String> {
+        let (reply, answer) = oneshot::channel();
+        drop(self.commands.send(DeskCommand::Open { contents, reply }).await);
+        answer.await.unwrap_or_default()
+    }
+
+    /// Ends with the lanes of a slot.
+    pub async fn close(&self, slot: Slot) {
+        drop(self.commands.send(DeskCommand::Close { slot }).await);
+    }
+
+    /// Begins to write something of a lane.
+    pub async fn write(&self, lane: &str, write: LaneWrite) -> Written {
+        let (reply, answer) = oneshot::channel();
+        let until = Instant::now() + ANSWERED_WITHIN;
+        let command = DeskCommand::Write { lane: lane.to_owned(), write, reply };
+        // Whoever finds no room hears that it isn't answered.
+        drop(timeout_at(until.into(), self.commands.send(command)).await);
+        Written::new(answer, until)
+    }
+
+    /// Waits until everything that was asked before is known.
+    pub async fn flush(&self) {
+        let (reply, answer) = oneshot::channel();
+        drop(self.commands.send(DeskCommand::Flush { reply }).await);
+        drop(answer.await);
+    }
+}
+
+/// Whose write it is.
+type WaitingWrite = (oneshot::Sender<WriteAnswer>, Option<ChunkSpan>);
+
+struct DeskWork {
+    engine: Engine,
+    keys: Keys,
+    ownership: Ownership,
+    outdated: mpsc::UnboundedSender<String>,
+    queue: WriteQueue,
+    /// The chunks of each lane.
+    chunks: BTreeMap<String, ChunkIndex>,
+    waiting: BTreeMap<Ticket, WaitingWrite>,
+    next: Ticket,
+    /// Whether the log has that the engine takes nothing.
+    is_told: bool,
+}
+
+impl DeskWork {
+    async fn go_on(mut self, mut commands: mpsc::Receiver<DeskCommand>) {
+        let mut flushes = Vec::new();
+        loop {
+            while let Ok(command) = commands.try_recv() {
+                flushes.extend(self.take(command));
+            }
+            if self.queue.transaction().is_some() {
+                self.ask().await;
+                continue;
+            }
+            for flush in flushes.drain(..) {
+                let _: Result<(), ()> = flush.send(());
+            }
+            let Some(command) = commands.recv().await else { return };
+            flushes.extend(self.take(command));
+        }
+    }
+
+    fn take(&mut self, command: DeskCommand) -> Option<oneshot::Sender<()>> {
+        match command {
+            DeskCommand::Open { contents, reply } => {
+                let again = contents.into_iter().filter_map(|contents| self.open(contents)).collect();
+                let _: Result<(), Vec<String>> = reply.send(again);
+            }
+            DeskCommand::Close { slot } => {
+                let lanes: Vec<String> =
+                    self.queue.lanes().filter(|lane| Slot::of(api_of(lane)) == slot).map(str::to_owned).collect();
+                for lane in lanes {
+                    for ticket in self.queue.close(&lane) {
+                        self.answer(ticket, Err(UnwrittenError::Lost));
+                    }
+                    self.chunks.remove(&lane);
+                }
+            }
+            DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
+            DeskCommand::Flush { reply } => return Some(reply),
+        }
+        None
+    }
+
+    /// Begins with a lane. Gives it back where it has to be read again.
+    fn open(&mut self, contents: LaneContents) -> Option<String> {
+        let LaneContents { lane, head, chunks } = contents;
+        let slot = Slot::of(api_of(&lane));
+        // Lost meanwhile: nothing is to be done with it.
+        let token = self.ownership.token(slot)?;
+        let fence = Fence::new(self.keys.lane(slot, &lane), self.keys.slot(slot), token, head.as_ref());
+        if !self.queue.open(&lane, fence) {
+            return Some(lane);
+        }
+        let mut index = ChunkIndex::default();
+        chunks.into_iter().for_each(|(seq, span)| index.add(seq, span));
+        self.chunks.insert(lane.clone(), index);
+        self.ownership.refresh(slot, &lane);
+        None
+    }
+
+    fn begin(&mut self, lane: &str, write: LaneWrite, reply: oneshot::Sender<WriteAnswer>) {
+        match self.put_down(lane, write) {
+            Ok(span) => drop(self.waiting.insert(self.next, (reply, span))),
+            Err(error) => {
+                let _: Result<(), WriteAnswer> = reply.send(Err(error));
+            }
+        }
+    }
+
+    /// Has a write wait for its turn, under the next ticket. Gives what its chunk spans.
+    fn put_down(&mut self, lane: &str, write: LaneWrite) -> Result<Option<ChunkSpan>, UnwrittenError> {
+        if !self.ownership.may_work(Slot::of(api_of(lane)), lane) {
+            return Err(UnwrittenError::Lost);
+        }
+        if !self.queue.has(lane) {
+            // A lane that the engine knows nothing of: had it a head, the write would find that.
+            self.open(LaneContents { lane: lane.to_owned(), ..LaneContents::default() });
+        }
+        let span = write.chunk.as_ref().map(SharedChunk::span);
+        let forgotten = write.forgetting.and_then(|forgetting| Some(self.chunks.get_mut(lane)?.forget(&forgetting)));
+        let change = LaneChange {
+            account: write.account,
+            chunk: write.chunk.map(|chunk| chunk.encode()),
+            forgotten: forgotten.unwrap_or_default(),
+        };
+        if change.bytes() > BYTES_MAX {
+            return Err(UnwrittenError::TooLarge);
+        }
+        self.next += 1;
+        if self.queue.ask(lane, write.ledger, change, self.next) { Ok(span) } else { Err(UnwrittenError::Lost) }
+    }
+
+    /// Asks the transaction whose turn it is, once.
+    async fn ask(&mut self) {
+        let Some(transaction) = self.queue.transaction() else { return };
+        match self.engine.commit(transaction).await {
+            Ok(outcome) => {
+                if std::mem::replace(&mut self.is_told, false) {
+                    tracing::info!("the cluster's engine takes writes again");
+                }
+                for ended in self.queue.answered(&outcome) {
+                    self.take_over(ended);
+                }
+            }
+            Err(cause) => {
+                let is_refused = matches!(cause, EngineError::Refused { .. });
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::warn!(%cause, "the cluster's engine takes no writes; nothing is shipped until it does");
+                }
+                sleep(if is_refused { REFUSED_AGAIN_AFTER } else { AGAIN_AFTER }).await;
+            }
+        }
+    }
+
+    fn take_over(&mut self, ended: EndedWrite) {
+        let EndedWrite { lane, ticket, end } = ended;
+        match end {
+            WriteEnd::Done { seq } => {
+                let span = self.waiting.get(&ticket).and_then(|(_, span)| *span);
+                if let (Some(span), Some(index)) = (span, self.chunks.get_mut(&lane)) {
+                    index.add(seq, span);
+                }
+                self.answer(ticket, Ok(()));
+            }
+            WriteEnd::Lost | WriteEnd::Edited => {
+                let error = if end == WriteEnd::Lost { UnwrittenError::Lost } else { UnwrittenError::Edited };
+                self.chunks.remove(&lane);
+                self.ownership.outdate(Slot::of(api_of(&lane)), &lane);
+                // Whoever watches the cluster sees to it; where nobody does any more, nothing runs.
+                drop(self.outdated.send(lane));
+                self.answer(ticket, Err(error));
+            }
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: WriteAnswer) {
+        if let Some((reply, _)) = self.waiting.remove(&ticket) {
+            // Whoever no longer waits doesn't need it.
+            let _: Result<(), WriteAnswer> = reply.send(result);
+        }
+    }
+}

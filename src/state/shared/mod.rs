@@ -1,0 +1,267 @@
+//! State that several replicas share: in a cluster's engine, with a store beside the config as a cache.
+//!
+//! The engine is the truth. What an API delivered is in the cache at once, so that whoever asks knows of it, and counts as
+//! remembered when the engine has it. A checkpoint moves in the engine first. What an owner that was replaced still writes is
+//! refused there, and its iteration ends.
+
+mod chunk;
+mod desk;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use tokio::sync::mpsc;
+
+use super::account::{ApiState, LedgerId};
+use super::checkpoints::CheckpointFile;
+use super::lane_key::api_of;
+use super::store::StoreFile;
+use super::writer::{Commit, Durable, StateWriter};
+use super::written::UnwrittenError;
+use crate::cluster::{Engine, EngineEntry, EngineError, Keys, LaneKeys, Ownership, Slot};
+use crate::record::RecordKey;
+use chunk::{Forgetting, RECORDS_MAX, SharedChunk};
+use desk::{Desk, LaneContents, LaneWrite};
+
+use chunk::ChunkSpan;
+
+/// Where the cache is, below the config's directory.
+const CACHE_DIRECTORY_NAME: &str = ".logzio-api-fetcher.cluster";
+/// The largest account that is read.
+const ACCOUNT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Why lanes can't be read out of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The engine doesn't give them.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An account makes no sense.
+    #[error(
+        "what the cluster's engine holds of `{api}` can't be understood ({cause}); a newer version wrote it, or something else"
+    )]
+    Damaged {
+        /// Of which API.
+        api: String,
+        /// Why not.
+        cause: String,
+    },
+}
+
+/// The state of a cluster, as a replica has it.
+pub struct SharedState {
+    engine: Engine,
+    keys: Keys,
+    ownership: Ownership,
+    desk: Desk,
+    cache: StateWriter,
+}
+
+impl fmt::Debug for SharedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedState").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl SharedState {
+    /// Begins with an empty cache below a directory. `outdated` gets the lanes that somebody else has taken or edited.
+    ///
+    /// # Errors
+    /// Where the cache can't be made.
+    pub fn start(
+        engine: Engine,
+        keys: Keys,
+        ownership: Ownership,
+        directory: &Path,
+        outdated: mpsc::UnboundedSender<String>,
+    ) -> io::Result<Self> {
+        let path = directory.join(CACHE_DIRECTORY_NAME);
+        if let Err(cause) = std::fs::remove_dir_all(&path)
+            && cause.kind() != io::ErrorKind::NotFound
+        {
+            return Err(cause);
+        }
+        std::fs::create_dir_all(&path)?;
+        let file = StoreFile::open(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
+        let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
+        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), outdated);
+        Ok(Self { engine, keys, ownership, desk, cache })
+    }
+
+    /// Which slots this process owns.
+    #[must_use]
+    pub fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    /// Reads the lanes of a slot that was taken, and begins with them. Gives their accounts, by the keys of their states.
+    ///
+    /// # Errors
+    /// [`LoadError`]
+    pub async fn load(&self, slot: Slot) -> Result<BTreeMap<String, ApiState>, LoadError> {
+        let mut accounts = BTreeMap::new();
+        loop {
+            let (heads, _) = self.engine.read(&self.keys.heads_of(slot)).await?;
+            let (stored, _) = self.engine.read(&self.keys.accounts_of(slot)).await?;
+            let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
+            let mut contents = Vec::new();
+            let mut stored: BTreeMap<String, EngineEntry> =
+                stored.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry))).collect();
+            for (lane, head) in heads {
+                let account = stored.remove(&lane).map(|entry| inflate(&lane, &entry.value)).transpose()?;
+                let chunks = match &account {
+                    Some(account) => self.load_chunks(&self.keys.lane(slot, &lane), &lane, account.ledger).await?,
+                    None => Vec::new(),
+                };
+                accounts.extend(account.map(|account| (lane.clone(), account)));
+                contents.push(LaneContents { lane, head: Some(head), chunks });
+            }
+            if self.desk.open(contents).await.is_empty() {
+                return Ok(accounts);
+            }
+            // A write of ours was under way: once it is known, they are read again.
+            self.desk.flush().await;
+        }
+    }
+
+    /// Puts what a lane delivered into the cache. Gives its chunks.
+    async fn load_chunks(
+        &self,
+        keys: &LaneKeys,
+        lane: &str,
+        ledger: LedgerId,
+    ) -> Result<Vec<(u64, ChunkSpan)>, LoadError> {
+        let (entries, _) = self.engine.read(&keys.chunks_of(ledger)).await?;
+        let mut chunks = Vec::new();
+        // What an earlier reading put there.
+        drop(self.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await);
+        for entry in entries {
+            let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
+            let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
+            chunks.push((seq, chunk.span()));
+            let SharedChunk { iteration, is_again, records } = chunk;
+            if is_again {
+                self.cache.see_again(ledger, iteration, records).await;
+            } else {
+                drop(self.cache.remember(ledger, iteration, records).await);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Ends with the lanes of a slot, which is about to be somebody else's; whatever was asked before is known then.
+    pub async fn unload(&self, slot: Slot) {
+        self.desk.flush().await;
+        self.desk.close(slot).await;
+    }
+
+    /// Whether a lane may be worked on.
+    fn require(&self, lane: &str) -> io::Result<()> {
+        let may_work = self.ownership.may_work(Slot::of(api_of(lane)), lane);
+        if may_work { Ok(()) } else { Err(UnwrittenError::Lost.into()) }
+    }
+
+    pub(super) async fn counts(
+        &self,
+        lane: &str,
+        ledger: LedgerId,
+        identities: Vec<RecordKey>,
+    ) -> io::Result<Vec<u32>> {
+        self.require(lane)?;
+        self.cache.counts(ledger, identities).await
+    }
+
+    pub(super) async fn remembered(&self, ledger: LedgerId) -> u64 {
+        self.cache.remembered(ledger).await
+    }
+
+    pub(super) async fn remember(
+        &self,
+        lane: &str,
+        (ledger, iteration): (LedgerId, u32),
+        identities: Vec<RecordKey>,
+        account: Option<ApiState>,
+    ) -> Durable {
+        drop(self.cache.remember(ledger, iteration, identities.clone()).await);
+        let mut account = match account.map(|account| deflate(&account)).transpose() {
+            Ok(account) => account,
+            Err(cause) => return Durable::failed(cause),
+        };
+        let mut written = Vec::new();
+        for records in identities.chunks(RECORDS_MAX) {
+            let chunk = SharedChunk { iteration, is_again: false, records: records.to_vec() };
+            let write = LaneWrite { ledger, account: account.take(), chunk: Some(chunk), forgetting: None };
+            written.push(self.desk.write(lane, write).await);
+        }
+        if let Some(account) = account {
+            written.push(
+                self.desk.write(lane, LaneWrite { ledger, account: Some(account), ..LaneWrite::default() }).await,
+            );
+        }
+        Durable::shared(written)
+    }
+
+    pub(super) async fn see_again(&self, lane: &str, ledger: LedgerId, iteration: u32, identities: Vec<RecordKey>) {
+        self.cache.see_again(ledger, iteration, identities.clone()).await;
+        for records in identities.chunks(RECORDS_MAX) {
+            let chunk = SharedChunk { iteration, is_again: true, records: records.to_vec() };
+            // Not to know of it costs duplicates.
+            drop(self.desk.write(lane, LaneWrite { ledger, chunk: Some(chunk), ..LaneWrite::default() }).await);
+        }
+    }
+
+    pub(super) async fn save_soon(&self, lane: &str, account: &ApiState) -> Durable {
+        match deflate(account) {
+            Ok(deflated) => {
+                let write = LaneWrite { ledger: account.ledger, account: Some(deflated), ..LaneWrite::default() };
+                Durable::shared(vec![self.desk.write(lane, write).await])
+            }
+            Err(cause) => Durable::failed(cause),
+        }
+    }
+
+    /// Moves the checkpoint, in the engine first.
+    pub(super) async fn commit(&self, commit: Commit) -> io::Result<ApiState> {
+        let done = commit.done();
+        let write = LaneWrite {
+            ledger: done.ledger,
+            account: Some(deflate(&done)?),
+            chunk: None,
+            forgetting: Some(Forgetting::of(&done, commit.remembered_since)),
+        };
+        self.desk.write(&commit.name, write).await.end().await?;
+        self.cache.commit(commit).await
+    }
+
+    /// Waits until everything that was asked is known, and closes the cache.
+    pub(super) async fn close(&self) {
+        self.desk.flush().await;
+        self.cache.close().await;
+    }
+}
+
+fn damaged(lane: &str, cause: &impl ToString) -> LoadError {
+    LoadError::Damaged { api: api_of(lane).to_owned(), cause: cause.to_string() }
+}
+
+/// An account as it is in the engine: deflated JSON.
+fn deflate(account: &ApiState) -> io::Result<Vec<u8>> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&serde_json::to_vec(account)?)?;
+    encoder.finish()
+}
+
+fn inflate(lane: &str, bytes: &[u8]) -> Result<ApiState, LoadError> {
+    let mut text = Vec::new();
+    let read = DeflateDecoder::new(bytes).take(ACCOUNT_BYTES_MAX).read_to_end(&mut text);
+    read.map_err(|cause| damaged(lane, &cause))?;
+    serde_json::from_slice(&text).map_err(|cause| damaged(lane, &cause))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::cluster::{
+    LaneHead, MemberId, MemoryEngine, Operation, SeenSlot, TakenSlot, Transaction, join, take as take_slot, taken,
+};
+use crate::record::Fingerprint;
+
+const API: &str = "an api";
+
+/// A replica, with its slot.
+struct Replica {
+    state: SharedState,
+    outdated: mpsc::UnboundedReceiver<String>,
+    _directory: TempDir,
+}
+
+fn keys() -> Keys {
+    Keys::of("default")
+}
+
+/// Starts a replica that takes the API's slot from a former one, which is gone, and reads its lanes.
+async fn replica(engine: &MemoryEngine, name: &str, former: Option<&str>) -> (Replica, BTreeMap<String, ApiState>) {
+    let member = |name: &str| MemberId { member: name.to_owned(), incarnation: 1 };
+    let slot = Slot::of(API);
+    let taken = engine.with(|store| {
+        let lease = store.grant();
+        if let Some(former) = former.and_then(|former| store.get(&keys().member(&member(former)))?.lease) {
+            store.end_lease(former);
+        }
+        store.commit(&join(&keys(), &member(name), lease, Vec::new()));
+        let written_at = store.get(&keys().slot(slot)).map_or(0, |entry| entry.written_at);
+        let seen = SeenSlot { slot, written_at, owner: former.map(member) };
+        taken(&store.commit(&take_slot(&keys(), &seen, &member(name), lease)), &member(name))
+    });
+    let TakenSlot::Ours { token } = taken else { panic!("the slot is free") };
+    let ownership = Ownership::default();
+    ownership.take(slot, token);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (sender, outdated) = mpsc::unbounded_channel();
+    let state = SharedState::start(Engine::Memory(engine.clone()), keys(), ownership, directory.path(), sender)
+        .expect("a cache");
+    let accounts = state.load(slot).await.expect("the engine answers");
+    (Replica { state, outdated, _directory: directory }, accounts)
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_716_900_000 + second, 0).unwrap_or_default()
+}
+
+fn key(second: i64) -> RecordKey {
+    RecordKey { fingerprint: Fingerprint::of(&[&second.to_le_bytes()]), date: Some(at(second)) }
+}
+
+fn commit(account: &ApiState, checkpoint: i64, remembered_since: i64) -> Commit {
+    Commit {
+        name: API.to_owned(),
+        account: account.clone(),
+        checkpoint: Some(at(checkpoint)),
+        remembered_since: at(remembered_since),
+        line: None,
+    }
+}
+
+#[tokio::test]
+async fn who_takes_an_api_over_knows_what_was_delivered_and_who_had_it_writes_no_more() {
+    let engine = MemoryEngine::default();
+    let (mut first, found) = replica(&engine, "first", None).await;
+    assert_eq!(found, BTreeMap::new());
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    first.state.save_soon(API, &account).await.end().await.expect("it is written");
+    for second in [1, 2, 2] {
+        let mut remembered = first.state.remember(API, (ledger, 1), vec![key(second)], None).await;
+        remembered.end().await.expect("it is written");
+    }
+    let account = first.state.commit(commit(&account, 2, 2)).await.expect("it is written");
+    first.state.remember(API, (ledger, 2), vec![key(3)], None).await.end().await.expect("it is written");
+
+    let (second, found) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(found.get(API), Some(&account));
+    let asked: Vec<RecordKey> = (1..5).map(key).collect();
+    let counts = second.state.counts(API, ledger, asked.clone()).await.expect("it is ours");
+    assert_eq!(counts, [0, 2, 1, 0], "what lies before the checkpoint's overlap is forgotten");
+
+    let late = first.state.remember(API, (ledger, 2), vec![key(4)], None).await.end().await;
+    assert!(late.is_err_and(|error| error.to_string().contains("another member")), "it lost the API");
+    let late = first.state.commit(commit(&account, 4, 4)).await;
+    assert!(late.is_err(), "it lost the API");
+    assert!(first.state.counts(API, ledger, asked).await.is_err(), "nothing more is to be sent");
+    assert_eq!(first.outdated.recv().await.as_deref(), Some(API));
+
+    let after = second.state.commit(commit(&account, 3, 3)).await.expect("it is ours");
+    assert_eq!(after.checkpoint, Some(at(3)));
+}
+
+#[tokio::test]
+async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again() {
+    let engine = MemoryEngine::default();
+    let (mut replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    replica.state.save_soon(API, &account).await.end().await.expect("it is written");
+    let slot = Slot::of(API);
+    let lane = keys().lane(slot, API);
+    let edited = ApiState { checkpoint: Some(at(7)), ..ApiState::blank() };
+    engine.with(|store| {
+        let head = LaneHead { ledger: edited.ledger, seq: 2, token: LaneHead::OF_AN_EDIT };
+        let put = |key, value| Operation::Put { key, value, lease: None };
+        let then = vec![
+            put(lane.head(), head.to_string().into_bytes()),
+            put(lane.account(), deflate(&edited).expect("an account")),
+        ];
+        store.commit(&Transaction { then, ..Transaction::default() });
+    });
+    let refused = replica.state.save_soon(API, &account).await.end().await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("changed by `state`")));
+    assert_eq!(replica.outdated.recv().await.as_deref(), Some(API));
+    assert!(replica.state.counts(API, 1, Vec::new()).await.is_err(), "nothing is done before it is read again");
+    let found = replica.state.load(slot).await.expect("the engine answers");
+    assert_eq!(found.get(API), Some(&edited));
+    replica.state.commit(commit(&edited, 8, 8)).await.expect("it goes on");
+}
+
+#[tokio::test]
+async fn many_records_of_one_batch_are_several_chunks_and_all_of_them_are_known() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    let keys: Vec<RecordKey> = (0..RECORDS_MAX as i64 + 10).map(key).collect();
+    let mut remembered = first.state.remember(API, (account.ledger, 1), keys.clone(), Some(account.clone())).await;
+    remembered.end().await.expect("it is written");
+    let (second, found) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(found.get(API), Some(&account));
+    let counts = second.state.counts(API, account.ledger, keys).await.expect("it is ours");
+    assert!(counts.iter().all(|count| *count == 1));
+}
