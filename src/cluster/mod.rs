@@ -26,4 +26,4 @@ pub use keys::{Keys, LaneKeys};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
-pub use slot::{MemberId, Slot};
+pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
