@@ -3,6 +3,7 @@
 //! Pure, but for the engine's own module: what is decided here is played against a model of an engine that loses, delays
 //! and reorders.
 
+mod assign;
 mod claim;
 mod client;
 mod engine;
@@ -15,6 +16,7 @@ mod queue;
 mod simulation;
 mod slot;
 
+pub use assign::Targets;
 pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
 pub use client::{Engine, EngineWatch};
 pub use engine::{
