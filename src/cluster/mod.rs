@@ -9,6 +9,7 @@ mod client;
 mod engine;
 mod fence;
 mod keys;
+mod lease;
 mod memory;
 mod ownership;
 mod queue;
@@ -25,6 +26,10 @@ pub use engine::{
 };
 pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
 pub use keys::{Keys, LaneKeys};
+pub use lease::{
+    BORDER_AFTER, CALM, GRACE, HANDOVERS_PER_SECOND, LEASE_TTL, LeaseClock, RENEW_EVERY, RESTLESS_FOR, RESTLESS_JOINS,
+    RESTLESS_WITHIN, SEND_UNTIL, TRY_WITHIN,
+};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
