@@ -13,6 +13,7 @@ mod lease;
 mod memory;
 mod ownership;
 mod queue;
+mod restless;
 #[cfg(test)]
 mod simulation;
 mod slot;
@@ -33,4 +34,5 @@ pub use lease::{
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
+pub use restless::{Joins, Standing};
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
