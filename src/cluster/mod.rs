@@ -11,12 +11,14 @@ mod fence;
 mod keys;
 mod lease;
 mod memory;
+mod moves;
 mod ownership;
 mod queue;
 mod restless;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod view;
 
 pub use assign::Targets;
 pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
@@ -32,7 +34,9 @@ pub use lease::{
     RESTLESS_WITHIN, SEND_UNTIL, TRY_WITHIN,
 };
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
+pub use moves::Decision;
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
 pub use restless::{Joins, Standing};
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
+pub use view::ClusterView;
