@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was told of an API in an iteration. Cheap to clone; an output alone tells everything.
 #[derive(Clone, Debug, Default)]
-pub struct ToldOnce(Option<Arc<Mutex<HashSet<(&'static str, u64)>>>>);
+pub struct ToldOnce(Option<Arc<Mutex<HashSet<ToldThing>>>>);
+
+/// What was told, and of which page.
+type ToldThing = (&'static str, u64);
 
 impl ToldOnce {
     /// For outputs that fetch together.

@@ -40,11 +40,11 @@ fn config(api: &str, count: usize, one: &str, other: &str) -> String {
          shipping-token-1}}\n  - {{name: other, url: '{other}', token: shipping-token-1}}\nauth_apis:\n"
     );
     for number in 0..count {
-        let _ = write!(
+        let _ = writeln!(
             text,
             "  - {{type: general, name: events {number}, credentials: {{id: the-id, key: the-basic-key}}, settings: \
              {{time_interval: 1s, days_back_fetch: 5}}, start_date_name: since, http_request: {{url: '{api}/{number}'}}, \
-             json_paths: {{next_url: next, data: data, data_date: date, id: id}}}}\n"
+             json_paths: {{next_url: next, data: data, data_date: date, id: id}}}}"
         );
     }
     text
