@@ -29,9 +29,10 @@ fn small_pages_are_not_read_far_ahead_of_a_slow_listener() {
     });
     Fetcher::new(&general(api.url(), listener.url(), "")).once().assert_code(0);
     assert_eq!(listener.lines().len(), 2 * PAGES);
-    // A batch holds five such records: three are full after eight pages. One page is in hand, and one on its way.
+    // A batch holds five such records: three are full after eight pages. One page is in hand, and one on its way. The answer to
+    // the first batch makes room for another one, of three pages, which may be asked for before the second batch is here.
     let asked = at_second.load(Ordering::SeqCst);
-    assert!((5..=10).contains(&asked), "{asked} of {PAGES} pages were asked for when the second batch came");
+    assert!((5..=13).contains(&asked), "{asked} of {PAGES} pages were asked for when the second batch came");
 }
 
 #[test]
