@@ -2,9 +2,9 @@ FROM rust:1-slim-bookworm AS build
 WORKDIR /build
 # The dependencies alone first: they change seldom, and this layer is kept until they do.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/it benches/end_to_end \
+RUN mkdir -p src tests/it tests/cluster benches/end_to_end \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs tests/it/main.rs benches/hot_paths.rs benches/end_to_end/main.rs \
+    && touch src/lib.rs tests/it/main.rs tests/cluster/main.rs benches/hot_paths.rs benches/end_to_end/main.rs \
     && cargo build --locked --release --bin logzio-api-fetcher
 COPY build.rs build.rs
 COPY catalog catalog

@@ -106,6 +106,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StateCommand>,
     },
+    /// Show the cluster that the config names: its members, and what they own
+    Cluster {
+        /// What to show
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
     /// Show, resend or discard records that could not be delivered
     Undelivered {
         /// What to do; without it, show
@@ -249,6 +255,17 @@ pub enum StateCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Put what this directory knows into the cluster of the config; what the cluster knows already stays as it is there
+    Import,
+    /// Write what the cluster of the config knows into this directory; no member may run
+    Export,
+}
+
+/// What to show of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Show members, owners and what is wrong; exit code 1 where something is
+    Status,
 }
 
 /// What to show of the catalog.

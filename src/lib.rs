@@ -52,6 +52,7 @@
 //! | [`ship`] | batches, their compression, the listener, and `undelivered.ndjson` |
 //! | [`pace`] | how fast one host is asked with one login, by all its entries; pure |
 //! | [`retry`] | what follows a failure, and how long to wait; pure but for the wait itself |
+//! | [`cluster`] | several fetchers with one state: who runs which API, the transactions by which no former owner writes, the engine that holds it all |
 //! | [`state`] | `last_start_dates.txt`, `credentials.json`, the store of what was delivered and the claim of an API on it, the lock on the directory, and the socket through which `state` asks |
 //! | [`process`] | from the first signal to the last moment; root given up for the directory's owner; the log; which build this is |
 //! | [`text`] | what must not be printed, and the redactor for what others print; how numbers and dates look |
@@ -88,6 +89,10 @@
 //! | output | a listener that records go to; an API may have several |
 //! | lane | an API and one of its outputs: what has a state, a window and a checkpoint of its own |
 //! | permit | a part of the memory budget, in bytes |
+//! | member | a fetcher that shares its APIs with others, in a cluster |
+//! | slot | APIs that are owned together by one member, by the hash of their names |
+//! | token | the revision at which a slot was taken; every write compares it |
+//! | head | which write of a lane was the last, in a cluster; every write compares and moves it |
 //! | recall | an API called back from its waits, as its entry or state was changed |
 //!
 //! # What always holds
@@ -104,6 +109,7 @@
 //! - The place behind each delivered page is saved with what was delivered. It is gone on from only where the last page
 //!   proves it, by holding a record that it held before; else the window begins again, and what was delivered is known.
 //! - A batch that the listener took, even in part, is never sent again. What can't be delivered is kept in a file.
+//! - In a cluster, nothing is sent without a lease that can't have ended, and no write of a former owner gets through.
 //! - A record's bytes are shipped as the API sent them.
 //! - Every loop, wait, queue and body has a bound with a name.
 //! - Neither a stderr that nobody reads nor a disk that hangs keeps anybody from stopping, and what is stuck is unhealthy.
@@ -114,7 +120,7 @@
 //!
 //! Each of these is one place with a closed set of kinds: how a window becomes a request ([`template::RequestTemplate`]), how a page
 //! leads to the next ([`record::Paths`] and [`paging::Pagination`]), what a body may be ([`decode::Format`]), where credentials come from ([`plan::Auth`]), where
-//! state is kept ([`state::Store`]), where batches go ([`ship::Listener`]).
+//! state is kept ([`state::Store`]), what holds the state of several fetchers ([`cluster::Engine`]), where batches go ([`ship::Listener`]).
 
 pub mod assertion;
 pub mod cassette;

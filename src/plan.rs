@@ -3,6 +3,7 @@
 //! Everything behind `config` works on these types alone. A named type of the config leaves no trace here: it has filled in
 //! the same fields that a general entry writes out.
 
+mod cluster;
 mod output;
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderName};
 use rustls::pki_types::CertificateDer;
 
+pub use cluster::{ClusterIdentity, ClusterPlan, ClusterTls, ClusterUser};
 pub use output::{Acknowledge, Inputs, Output, OutputName};
 
 use crate::assertion::Assertion;
@@ -48,6 +50,8 @@ pub struct Config {
     /// The names of the entries that rest, as they are not enabled or no output gets their records: they aren't asked, and
     /// their state stays.
     pub resting: Vec<String>,
+    /// The cluster that this fetcher is a member of, where it isn't alone.
+    pub cluster: Option<ClusterPlan>,
 }
 
 /// One API: one entry of the config.

@@ -46,6 +46,12 @@ impl ConfigDigest {
         Self { hash: hash.finish().as_ref().to_vec(), files }
     }
 
+    /// As a text by which equal configs are told; nothing of the config can be read from it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The same config, as it is now.
     fn now(&self, path: &Path) -> Self {
         Self::of(config::read_file(path).as_deref(), self.files.clone())

@@ -5,7 +5,7 @@
 //! their keys again. Pure.
 
 use super::engine::{ABSENT, Compare, LeaseId, Operation, Transaction, TransactionOutcome};
-use super::keys::Keys;
+use super::keys::ClusterKeys;
 use super::slot::{MemberId, Slot};
 
 /// A slot as somebody sees it who wants it.
@@ -33,43 +33,57 @@ pub enum TakenSlot {
 
 /// Puts the key of a member, with its lease.
 #[must_use]
-pub fn join(keys: &Keys, me: &MemberId, lease: LeaseId, about: Vec<u8>) -> Transaction {
+pub fn join(keys: &ClusterKeys, me: &MemberId, lease: LeaseId, about: Vec<u8>) -> Transaction {
     let put = Operation::Put { key: keys.member(me), value: about, lease: Some(lease) };
     Transaction { then: vec![put], ..Transaction::default() }
 }
 
-/// Takes a slot that nobody has, or whose owner's key is gone.
+/// How many slots change hands in one transaction at most: it compares two keys for each, and etcd's own bound is 128
+/// (`--max-txn-ops`).
+pub const SLOTS_AT_ONCE: usize = 50;
+
+/// Takes slots that nobody has, or whose owners' keys are gone: all of them, or none.
 #[must_use]
-pub fn take(keys: &Keys, seen: &SeenSlot, me: &MemberId, lease: LeaseId) -> Transaction {
-    let slot = keys.slot(seen.slot);
-    let gone = seen.owner.iter().map(|owner| Compare::WrittenAt { key: keys.member(owner), revision: ABSENT });
-    let mut compare = vec![
-        Compare::WrittenAt { key: slot.clone(), revision: seen.written_at },
-        Compare::Leased { key: keys.member(me), lease },
-    ];
-    compare.extend(gone);
-    let put = Operation::Put { key: slot.clone(), value: me.to_string().into_bytes(), lease: None };
-    Transaction { compare, then: vec![put], otherwise: vec![Operation::Get { key: slot }] }
+pub fn take(keys: &ClusterKeys, seen: &[SeenSlot], me: &MemberId, lease: LeaseId) -> Transaction {
+    let mut transaction =
+        Transaction { compare: vec![Compare::Leased { key: keys.member(me), lease }], ..Transaction::default() };
+    for SeenSlot { slot, written_at, owner } in seen {
+        let slot = keys.slot(*slot);
+        transaction.compare.push(Compare::WrittenAt { key: slot.clone(), revision: *written_at });
+        if let Some(owner) = owner {
+            let gone = Compare::WrittenAt { key: keys.member(owner), revision: ABSENT };
+            if !transaction.compare.contains(&gone) {
+                transaction.compare.push(gone);
+            }
+        }
+        transaction.then.push(Operation::Put { key: slot.clone(), value: me.to_string().into_bytes(), lease: None });
+        transaction.otherwise.push(Operation::Get { key: slot });
+    }
+    transaction
 }
 
-/// What became of it. A slot that names this incarnation was taken by an earlier try.
+/// What became of so many. A slot that names this incarnation was taken by an earlier try. One that isn't ours may be so for a
+/// reason of another one beside it.
 #[must_use]
-pub fn taken(outcome: &TransactionOutcome, me: &MemberId) -> TakenSlot {
-    if outcome.held {
-        return TakenSlot::Ours { token: outcome.revision };
-    }
-    match outcome.read.first() {
+pub fn taken(outcome: &TransactionOutcome, count: usize, me: &MemberId) -> Vec<TakenSlot> {
+    let taken = |at: usize| match outcome.read.get(at) {
+        _ if outcome.held => TakenSlot::Ours { token: outcome.revision },
         Some(Some(entry)) if entry.value == me.to_string().into_bytes() => TakenSlot::Ours { token: entry.written_at },
         _ => TakenSlot::Not,
-    }
+    };
+    (0..count).map(taken).collect()
 }
 
-/// Gives a slot back, where it is still ours. Whether it was doesn't matter.
+/// Gives slots back with their tokens, where all of them are still ours.
 #[must_use]
-pub fn release(keys: &Keys, slot: Slot, token: i64) -> Transaction {
-    let key = keys.slot(slot);
-    let compare = vec![Compare::WrittenAt { key: key.clone(), revision: token }];
-    Transaction { compare, then: vec![Operation::Delete { key }], otherwise: Vec::new() }
+pub fn release(keys: &ClusterKeys, slots: &[(Slot, i64)]) -> Transaction {
+    let mut transaction = Transaction::default();
+    for (slot, token) in slots {
+        let key = keys.slot(*slot);
+        transaction.compare.push(Compare::WrittenAt { key: key.clone(), revision: *token });
+        transaction.then.push(Operation::Delete { key });
+    }
+    transaction
 }
 
 #[cfg(test)]
@@ -79,11 +93,11 @@ mod tests {
 
     #[test]
     fn a_slot_is_taken_only_where_its_owner_is_gone_and_the_taker_lives() {
-        let keys = Keys::of("default");
+        let keys = ClusterKeys::of("default");
         let member = |name: &str| MemberId { member: name.to_owned(), incarnation: 1 };
         let (me, other) = (member("me"), member("other"));
         let seen = SeenSlot { slot: Slot::of("a"), written_at: 4, owner: Some(other.clone()) };
-        let transaction = take(&keys, &seen, &me, 9);
+        let transaction = take(&keys, std::slice::from_ref(&seen), &me, 9);
         let slot = keys.slot(seen.slot);
         for needed in [
             Compare::WrittenAt { key: slot.clone(), revision: 4 },
@@ -98,9 +112,9 @@ mod tests {
             TransactionOutcome { held: false, revision: 8, read: vec![Some(entry)] }
         };
         let held = TransactionOutcome { held: true, revision: 8, read: vec![] };
-        assert_eq!(taken(&held, &me), TakenSlot::Ours { token: 8 });
-        assert_eq!(taken(&names(&me), &me), TakenSlot::Ours { token: 6 }, "an earlier try");
-        assert_eq!(taken(&names(&other), &me), TakenSlot::Not);
-        assert_eq!(taken(&TransactionOutcome::default(), &me), TakenSlot::Not);
+        assert_eq!(taken(&held, 1, &me), [TakenSlot::Ours { token: 8 }]);
+        assert_eq!(taken(&names(&me), 1, &me), [TakenSlot::Ours { token: 6 }], "an earlier try");
+        assert_eq!(taken(&names(&other), 2, &me), [TakenSlot::Not; 2]);
+        assert_eq!(taken(&TransactionOutcome::default(), 1, &me), [TakenSlot::Not]);
     }
 }

@@ -6,13 +6,23 @@
 use super::engine::{
     EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
+#[cfg(feature = "cluster")]
+use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
 use super::memory::{MemoryEngine, MemoryWatch};
+use crate::plan::ClusterPlan;
+
+/// Why a build can't be a member.
+#[cfg(not(feature = "cluster"))]
+const NOT_BUILT: &str = "this build can't be a member of a cluster; build with `--features cluster`";
 
 /// What holds the cluster's state.
 #[derive(Clone, Debug)]
 pub enum Engine {
     /// This process's memory.
     Memory(MemoryEngine),
+    /// etcd.
+    #[cfg(feature = "cluster")]
+    Etcd(EtcdEngine),
 }
 
 /// Who is told of changes.
@@ -20,9 +30,31 @@ pub enum Engine {
 pub enum EngineWatch {
     /// Of this process's memory.
     Memory(MemoryWatch),
+    /// Of etcd.
+    #[cfg(feature = "cluster")]
+    Etcd(EtcdWatch),
 }
 
 impl Engine {
+    /// The engine that a plan names, which is reached as soon as it is asked something.
+    ///
+    /// # Errors
+    /// Where this build has none of that kind, or the plan can't be used.
+    #[cfg(feature = "cluster")]
+    pub fn connect(plan: &ClusterPlan) -> Result<Self, EngineError> {
+        EtcdEngine::new(EtcdOptions::of(plan)).map(Self::Etcd)
+    }
+
+    /// This build knows no engine.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "cluster"))]
+    pub fn connect(plan: &ClusterPlan) -> Result<Self, EngineError> {
+        let endpoint = plan.endpoints.first().cloned().unwrap_or_default();
+        Err(EngineError::Refused { endpoint, cause: NOT_BUILT.to_owned() })
+    }
+
     /// Does a transaction, at whoever answers; the same one may be asked again.
     ///
     /// # Errors
@@ -30,6 +62,8 @@ impl Engine {
     pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         match self {
             Self::Memory(engine) => Ok(engine.with(|store| store.commit(transaction))),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.commit(transaction).await,
         }
     }
 
@@ -40,6 +74,8 @@ impl Engine {
     pub async fn read(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
         match self {
             Self::Memory(engine) => Ok(engine.read(range)),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.read(range).await,
         }
     }
 
@@ -50,6 +86,8 @@ impl Engine {
     pub async fn grant(&self, seconds: u32) -> Result<LeaseId, EngineError> {
         match self {
             Self::Memory(engine) => Ok(engine.with(|store| if seconds == 0 { 0 } else { store.grant() })),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.grant(seconds).await,
         }
     }
 
@@ -60,6 +98,8 @@ impl Engine {
     pub async fn keep_alive(&self, lease: LeaseId) -> Result<LeaseState, EngineError> {
         match self {
             Self::Memory(engine) => Ok(engine.keep_alive(lease)),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.keep_alive(lease).await,
         }
     }
 
@@ -73,6 +113,8 @@ impl Engine {
                 engine.with(|store| store.end_lease(lease));
                 Ok(())
             }
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.revoke(lease).await,
         }
     }
 
@@ -80,9 +122,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`]
-    pub async fn watch(&self, range: KeyRange, _after: i64) -> Result<EngineWatch, EngineError> {
+    pub async fn watch(&self, range: KeyRange, after: i64) -> Result<EngineWatch, EngineError> {
         match self {
-            Self::Memory(engine) => Ok(EngineWatch::Memory(engine.watch(range))),
+            Self::Memory(engine) => engine.watch(range, after).map(EngineWatch::Memory),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.watch(&range, after.saturating_add(1)).await.map(EngineWatch::Etcd),
         }
     }
 }
@@ -95,6 +139,8 @@ impl EngineWatch {
     pub async fn next(&mut self) -> Result<Vec<EngineChange>, EngineError> {
         match self {
             Self::Memory(watch) => watch.next().await,
+            #[cfg(feature = "cluster")]
+            Self::Etcd(watch) => watch.next().await,
         }
     }
 }

@@ -10,7 +10,7 @@ pub const ABSENT: i64 = 0;
 /// A lease: keys that were put with it go when it ends.
 pub type LeaseId = i64;
 
-/// Keys from one on, up to another one that is no longer meant.
+/// ClusterKeys from one on, up to another one that is no longer meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRange {
     /// The first.
@@ -88,6 +88,17 @@ pub struct EngineEntry {
     pub lease: Option<LeaseId>,
 }
 
+/// Keys of a range, in their order, as they were at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryPage {
+    /// The keys.
+    pub entries: Vec<EngineEntry>,
+    /// Whether the range has more of them: those behind the last one here.
+    pub has_more: bool,
+    /// The store's revision when it was read. The next page is asked as of this one.
+    pub revision: i64,
+}
+
 /// What became of a transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransactionOutcome {
@@ -118,6 +129,12 @@ pub enum EngineError {
         /// The engine's word.
         cause: String,
     },
+    /// What was at this revision is no longer known: all must be read anew.
+    #[error("{endpoint} no longer knows what was asked for")]
+    Compacted {
+        /// Who was asked.
+        endpoint: String,
+    },
 }
 
 /// What has changed in the engine, in the order in which it did.
@@ -132,6 +149,17 @@ pub enum EngineChange {
         /// When.
         revision: i64,
     },
+}
+
+impl EngineChange {
+    /// When it was.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        match self {
+            Self::Put(entry) => entry.written_at,
+            Self::Deleted { revision, .. } => *revision,
+        }
+    }
 }
 
 /// What a lease is worth.

@@ -239,11 +239,11 @@ pub fn verdicts(writes: &[FencedWrite], outcome: &TransactionOutcome) -> Vec<Wri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::keys::Keys;
+    use crate::cluster::keys::ClusterKeys;
     use crate::cluster::slot::Slot;
 
     fn fence(api: &str, head_at: i64) -> Fence {
-        let keys = Keys::of("default");
+        let keys = ClusterKeys::of("default");
         let slot_key = keys.slot(Slot::of(api));
         Fence { keys: keys.lane(Slot::of(api), api), slot_key, token: 7, head_at, seq: 3 }
     }

@@ -2,13 +2,15 @@
 //!
 //! | key | holds | by |
 //! |---|---|---|
-//! | `v` | layout and number of slots | [`Keys::layout`] |
-//! | `m/MEMBER:INCARNATION` | a member that lives; hangs on its lease | [`Keys::member`] |
-//! | `s/SLOT` | the member that owns a slot; the revision of its last write is the *token* | [`Keys::slot`] |
+//! | `v` | layout and number of slots | [`ClusterKeys::layout`] |
+//! | `m/MEMBER:INCARNATION` | a member that lives; hangs on its lease | [`ClusterKeys::member`] |
+//! | `j/MEMBER/NUMBER` | that a member has joined lately; hangs on a lease of its own | [`ClusterKeys::join`] |
+//! | `s/SLOT` | the member that owns a slot; the revision of its last write is the *token* | [`ClusterKeys::slot`] |
 //! | `h/SLOT/LANE` | the *head*: which write of the lane was the last | [`LaneKeys::head`] |
 //! | `a/SLOT/LANE` | the lane's account, deflated JSON | [`LaneKeys::account`] |
 //! | `d/SLOT/LANE/LEDGER/SEQ` | record keys of one batch | [`LaneKeys::chunk`] |
-//! | `e/SLOT/LANE` | rewritten when somebody edits the lane's state | [`LaneKeys::bell`] |
+//! | `r/SLOT/LANE` | rewritten when somebody edits the lane's state | [`LaneKeys::bell`] |
+//! | `u` | the last changes by `state`, for its `undo` | [`ClusterKeys::changes`] |
 //!
 //! A lane is an API and one of its outputs; both of one API lie in the slot of its name. Pure.
 
@@ -22,7 +24,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 
 /// The keys of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub struct ClusterKeys {
     prefix: String,
 }
 
@@ -33,7 +35,7 @@ pub struct LaneKeys {
     place: String,
 }
 
-impl Keys {
+impl ClusterKeys {
     /// Of the cluster of a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
@@ -64,6 +66,24 @@ impl Keys {
         below(&format!("{}m/", self.prefix))
     }
 
+    /// Of one join of a member, which tells those apart that come and go all the time.
+    #[must_use]
+    pub fn join(&self, member: &str, number: u64) -> String {
+        format!("{}{number:016x}", self.joins(member).from)
+    }
+
+    /// Of all joins of a member that aren't forgotten.
+    #[must_use]
+    pub fn joins(&self, member: &str) -> KeyRange {
+        below(&format!("{}j/{}/", self.prefix, utf8_percent_encode(member, PLAIN)))
+    }
+
+    /// Of everything that tells who lives, whose state was edited, and who owns what.
+    #[must_use]
+    pub fn membership(&self) -> KeyRange {
+        KeyRange { from: self.members().from, to: self.slots().to }
+    }
+
     /// Of who owns a slot.
     #[must_use]
     pub fn slot(&self, slot: Slot) -> String {
@@ -88,16 +108,28 @@ impl Keys {
         below(&format!("{}a/", self.prefix))
     }
 
+    /// Of all heads.
+    #[must_use]
+    pub fn heads(&self) -> KeyRange {
+        below(&format!("{}h/", self.prefix))
+    }
+
+    /// Of the last changes, which `state undo` takes back.
+    #[must_use]
+    pub fn changes(&self) -> String {
+        format!("{}u", self.prefix)
+    }
+
+    /// The same, as a range.
+    #[must_use]
+    pub fn changes_range(&self) -> KeyRange {
+        KeyRange { from: self.changes(), to: format!("{}\0", self.changes()) }
+    }
+
     /// Of all heads of a slot.
     #[must_use]
     pub fn heads_of(&self, slot: Slot) -> KeyRange {
         below(&format!("{}h/{slot}/", self.prefix))
-    }
-
-    /// Of all bells.
-    #[must_use]
-    pub fn bells(&self) -> KeyRange {
-        below(&format!("{}e/", self.prefix))
     }
 
     /// Of a lane in the slot of its API, by the key of its state.
@@ -112,6 +144,12 @@ impl Keys {
         key.strip_prefix(&self.prefix)?.strip_prefix("m/")?.parse().ok()
     }
 
+    /// The lane in the key of its bell.
+    #[must_use]
+    pub fn bell_in(&self, key: &str) -> Option<String> {
+        key.strip_prefix(&self.prefix).filter(|rest| rest.starts_with("r/")).and_then(|_| Some(self.lane_in(key)?.1))
+    }
+
     /// The slot in the key of its owner.
     #[must_use]
     pub fn slot_in(&self, key: &str) -> Option<Slot> {
@@ -124,7 +162,7 @@ impl Keys {
         let (kind, place) = key.strip_prefix(&self.prefix)?.split_once('/')?;
         let (slot, lane) = place.split_once('/')?;
         let lane = percent_decode_str(lane).decode_utf8().ok()?.into_owned();
-        if matches!(kind, "a" | "h" | "e") { Some((slot.parse().ok()?, lane)) } else { None }
+        if matches!(kind, "a" | "h" | "r") { Some((slot.parse().ok()?, lane)) } else { None }
     }
 }
 
@@ -144,7 +182,7 @@ impl LaneKeys {
     /// What tells of edits.
     #[must_use]
     pub fn bell(&self) -> String {
-        format!("{}e/{}", self.prefix, self.place)
+        format!("{}r/{}", self.prefix, self.place)
     }
 
     /// What was delivered in one batch.
@@ -188,7 +226,7 @@ mod tests {
 
     #[test]
     fn keys_are_those_of_the_layout() {
-        let keys = Keys::of("prod uction");
+        let keys = ClusterKeys::of("prod uction");
         assert_eq!(keys.layout(), "/logzio-api-fetcher/prod%20uction/v");
         assert_eq!(keys.slots().from, "/logzio-api-fetcher/prod%20uction/s/");
         assert_eq!(keys.slots().to, "/logzio-api-fetcher/prod%20uction/s0");
@@ -203,7 +241,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_lane_is_read_out_of_its_keys(lane in ".{0,20}") {
-            let keys = Keys::of("default");
+            let keys = ClusterKeys::of("default");
             let slot = Slot::of(&lane);
             let of = keys.lane(slot, &lane);
             for key in [of.account(), of.head(), of.bell()] {
@@ -216,7 +254,7 @@ mod tests {
 
         #[test]
         fn no_text_is_taken_for_a_key(key in ".{0,60}") {
-            let keys = Keys::of("default");
+            let keys = ClusterKeys::of("default");
             prop_assert_eq!(keys.lane_in(&key), None);
             prop_assert_eq!(keys.lane(Slot::of("x"), "x").chunk_in(&key), None);
         }

@@ -68,13 +68,14 @@ impl LeaseClock {
         }
     }
 
-    /// The engine doesn't know the lease, or the member's key is gone: slots may be taken, so nothing is sent until a lease is
-    /// granted anew.
+    /// The engine doesn't know the lease, or the member's key is gone: slots may be taken, so nothing more is sent until a
+    /// lease is granted anew. What is under way goes on until it would have ended anyway: it is the one batch that whoever
+    /// takes over may double, and where nobody does, to cut it would double it for nothing.
     pub fn lost(&mut self, now: Duration) {
-        *self = Self { renewed: None, lost: Some(now) };
+        self.lost = Some(now);
     }
 
-    /// When sends that are under way are cut off and writes are tried no more, if there is anything that allows some.
+    /// When sends that are under way are cut off, if there is anything that allows some.
     #[must_use]
     pub fn send_deadline(&self) -> Option<Duration> {
         Some(self.renewed?.saturating_add(SEND_UNTIL))
@@ -83,7 +84,8 @@ impl LeaseClock {
     /// Whether records may be sent.
     #[must_use]
     pub fn may_send(&self, now: Duration) -> bool {
-        self.send_deadline().is_some_and(|deadline| now < deadline)
+        let is_lost = self.lost.is_some_and(|lost| self.renewed.is_none_or(|renewed| renewed < lost));
+        !is_lost && self.send_deadline().is_some_and(|deadline| now < deadline)
     }
 
     /// Whether this process waits for the engine, and does nothing else.
@@ -144,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_ends_sends_at_once_and_until_a_new_one() {
+    fn a_lost_lease_lets_nothing_more_be_sent_until_a_new_one() {
         let mut clock = LeaseClock::default();
         clock.renewed(ms(10_000));
         clock.lost(ms(10_500));
         assert!(clock.is_suspended(ms(10_500)));
-        assert_eq!(clock.remaining(ms(10_500)), ms(0));
+        assert_eq!(clock.send_deadline(), Some(ms(13_500)), "what is under way goes on");
         // Answered only now.
         clock.renewed(ms(10_400));
         assert!(clock.is_suspended(ms(10_600)));

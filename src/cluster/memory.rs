@@ -148,15 +148,26 @@ impl MemoryEngine {
         if self.store().is_alive(lease) { LeaseState::Alive { seconds: LEASE_SECONDS } } else { LeaseState::Gone }
     }
 
-    /// What changes from now on.
-    #[must_use]
-    pub fn watch(&self, range: KeyRange) -> MemoryWatch {
-        MemoryWatch { range, changes: self.changes.subscribe() }
+    /// What changes after a revision, which must be the last one: nothing before is kept.
+    ///
+    /// # Errors
+    /// Where something has changed since: it has to be read again.
+    pub fn watch(&self, range: KeyRange, after: i64) -> Result<MemoryWatch, EngineError> {
+        // Under the lock nothing changes.
+        let store = self.store();
+        if store.revision != after {
+            return Err(in_doubt("it has changed since"));
+        }
+        Ok(MemoryWatch { range, changes: self.changes.subscribe() })
     }
 
     fn store(&self) -> MutexGuard<'_, MemoryStore> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn in_doubt(cause: &str) -> EngineError {
+    EngineError::InDoubt { endpoint: "memory".to_owned(), cause: cause.to_owned() }
 }
 
 /// Who is told of changes.
@@ -174,8 +185,7 @@ impl MemoryWatch {
     pub async fn next(&mut self) -> Result<Vec<EngineChange>, EngineError> {
         loop {
             let changes = self.changes.recv().await;
-            let changes = changes
-                .map_err(|cause| EngineError::InDoubt { endpoint: "memory".to_owned(), cause: cause.to_string() })?;
+            let changes = changes.map_err(|cause| in_doubt(&cause.to_string()))?;
             let is_meant = |change: &EngineChange| {
                 let key = match change {
                     EngineChange::Put(entry) => &entry.key,

@@ -7,9 +7,13 @@ mod assign;
 mod claim;
 mod client;
 mod engine;
+#[cfg(feature = "cluster")]
+pub mod etcd;
 mod fence;
 mod keys;
 mod lease;
+mod leave;
+mod member;
 mod memory;
 mod moves;
 mod ownership;
@@ -18,25 +22,29 @@ mod restless;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod status;
 mod view;
 
 pub use assign::Targets;
 pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
 pub use client::{Engine, EngineWatch};
 pub use engine::{
-    ABSENT, Compare, EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Operation, Transaction,
-    TransactionOutcome,
+    ABSENT, Compare, EngineChange, EngineEntry, EngineError, EntryPage, KeyRange, LeaseId, LeaseState, Operation,
+    Transaction, TransactionOutcome,
 };
 pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
-pub use keys::{Keys, LaneKeys};
+pub use keys::{ClusterKeys, LaneKeys};
 pub use lease::{
     BORDER_AFTER, CALM, GRACE, HANDOVERS_PER_SECOND, LEASE_TTL, LeaseClock, RENEW_EVERY, RESTLESS_FOR, RESTLESS_JOINS,
     RESTLESS_WITHIN, SEND_UNTIL, TRY_WITHIN,
 };
+pub use leave::{SendLeave, since_boot};
+pub use member::{AboutMember, ClusterSummary, JoinError, Joined, MemberHandle, Membership, SlotEvent};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use moves::Decision;
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
 pub use restless::{Joins, Standing};
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
+pub use status::{ClusterStatus, cluster_status};
 pub use view::ClusterView;

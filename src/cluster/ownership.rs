@@ -36,10 +36,16 @@ impl Ownership {
         self.slots().get(&slot).map(|owned| owned.token)
     }
 
-    /// The slots that are ours.
+    /// The slots that are ours, with their tokens.
     #[must_use]
-    pub fn owned(&self) -> Vec<Slot> {
-        self.slots().keys().copied().collect()
+    pub fn tokens(&self) -> BTreeMap<Slot, i64> {
+        self.slots().iter().map(|(slot, owned)| (*slot, owned.token)).collect()
+    }
+
+    /// How many slots are ours.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.slots().len()
     }
 
     /// Whether a lane may be worked on: it is ours, and what we know of it is what the engine holds.

@@ -194,11 +194,11 @@ impl WriteQueue {
 mod tests {
     use super::*;
     use crate::cluster::engine::EngineEntry;
-    use crate::cluster::keys::Keys;
+    use crate::cluster::keys::ClusterKeys;
     use crate::cluster::slot::Slot;
 
     fn queue(lanes: &[&str]) -> WriteQueue {
-        let (keys, mut queue) = (Keys::of("default"), WriteQueue::default());
+        let (keys, mut queue) = (ClusterKeys::of("default"), WriteQueue::default());
         for lane in lanes {
             assert!(queue.open(lane, Fence::new(keys.lane(Slot::of(lane), lane), keys.slot(Slot::of(lane)), 7, None)));
         }
@@ -254,7 +254,7 @@ mod tests {
             assert!(queue.ask(lane, 1, account(1), ticket));
         }
         assert!(queue.transaction().is_some());
-        let (keys, me) = (Keys::of("default"), Some(7));
+        let (keys, me) = (ClusterKeys::of("default"), Some(7));
         let slot = |lane: &str, written_at: Option<i64>| {
             let key = keys.slot(Slot::of(lane));
             written_at.map(|written_at| EngineEntry { key, value: Vec::new(), written_at, lease: None })
@@ -277,7 +277,7 @@ mod tests {
         assert!(queue.transaction().is_some());
         assert_eq!(queue.close("a"), [1]);
         let fence = |token| {
-            let keys = Keys::of("default");
+            let keys = ClusterKeys::of("default");
             Fence::new(keys.lane(Slot::of("a"), "a"), keys.slot(Slot::of("a")), token, None)
         };
         assert!(!queue.open("a", fence(7)), "a write of that owner is under way");

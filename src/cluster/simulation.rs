@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::claim;
 use super::engine::{Compare, Transaction, TransactionOutcome};
-use super::keys::Keys;
+use super::keys::ClusterKeys;
 use super::slot::{MemberId, Slot};
 use engine::PlayedEngine;
 use member::PlayedMember;
@@ -47,7 +47,7 @@ struct Sent {
 
 /// What the records' listener and the observer of it all know.
 #[derive(Default)]
-struct Observed {
+struct ObservedDeliveries {
     /// How often each batch was delivered, by lane.
     delivered: BTreeMap<(String, u64), u64>,
     /// How often each slot changed hands.
@@ -56,11 +56,11 @@ struct Observed {
 
 struct World {
     random: fastrand::Rng,
-    keys: Keys,
+    keys: ClusterKeys,
     engine: PlayedEngine,
     members: Vec<PlayedMember>,
     under_way: Vec<Sent>,
-    observed: Observed,
+    observed: ObservedDeliveries,
     mutation: Mutation,
     processes: u64,
 }
@@ -69,11 +69,11 @@ impl World {
     fn new(seed: u64, mutation: Mutation) -> Self {
         let mut world = Self {
             random: fastrand::Rng::with_seed(seed),
-            keys: Keys::of("default"),
+            keys: ClusterKeys::of("default"),
             engine: PlayedEngine::default(),
             members: Vec::new(),
             under_way: Vec::new(),
-            observed: Observed::default(),
+            observed: ObservedDeliveries::default(),
             mutation,
             processes: 0,
         };
@@ -191,7 +191,7 @@ impl World {
 }
 
 /// Plays a schedule to its end.
-fn play(seed: u64, mutation: Mutation) -> Result<Observed, String> {
+fn play(seed: u64, mutation: Mutation) -> Result<ObservedDeliveries, String> {
     let mut world = World::new(seed, mutation);
     for step in 0..STEPS + CALM_STEPS {
         let is_calm = step >= STEPS;
@@ -255,17 +255,19 @@ fn without_the_look_at_the_owners_key_slots_of_the_living_are_taken() {
 
 #[test]
 fn a_slot_that_was_given_back_is_free() {
-    let keys = Keys::of("default");
+    let keys = ClusterKeys::of("default");
     let mut engine = PlayedEngine::default();
     let me = MemberId { member: "me".to_owned(), incarnation: 1 };
     let lease = engine.grant();
     let mut done = |transaction: Transaction| engine.commit(&transaction);
     done(claim::join(&keys, &me, lease, Vec::new()));
     let seen = claim::SeenSlot { slot: Slot::of("a"), written_at: 0, owner: None };
-    let TransactionOutcome { held: true, revision: token, .. } = done(claim::take(&keys, &seen, &me, lease)) else {
+    let TransactionOutcome { held: true, revision: token, .. } =
+        done(claim::take(&keys, std::slice::from_ref(&seen), &me, lease))
+    else {
         panic!("it is taken")
     };
-    assert!(!done(claim::release(&keys, seen.slot, token + 1)).held, "of another owner");
-    assert!(done(claim::release(&keys, seen.slot, token)).held);
-    assert!(done(claim::take(&keys, &seen, &me, lease)).held);
+    assert!(!done(claim::release(&keys, &[(seen.slot, token + 1)])).held, "of another owner");
+    assert!(done(claim::release(&keys, &[(seen.slot, token)])).held);
+    assert!(done(claim::take(&keys, std::slice::from_ref(&seen), &me, lease)).held);
 }

@@ -3,6 +3,7 @@
 mod about;
 mod catalog;
 mod check;
+mod cluster;
 mod completions;
 mod convert;
 mod demo;
@@ -28,7 +29,7 @@ use chrono::Utc;
 use indicatif::MultiProgress;
 use tokio::sync::Notify;
 
-use crate::cli::{Cli, Command, CompletionsOf};
+use crate::cli::{Cli, ClusterCommand, Command, CompletionsOf};
 use crate::process::logging;
 use crate::process::privileges::{Dropped, drop_to_owner_of};
 use crate::process::stop::{self, Stop, StopTrigger};
@@ -76,7 +77,8 @@ async fn obey(cli: Cli, progress: MultiProgress, trigger: StopTrigger, stop: Sto
         Some(Command::Schema) => return about::schema(),
         Some(Command::Completions { shell }) => return completions::completions(shell, &config),
         Some(Command::Man) => return about::man(),
-        Some(Command::State { command }) => return state::state(&config, command, Utc::now()),
+        Some(Command::State { command }) => return state::state(&config, command, Utc::now()).await,
+        Some(Command::Cluster { command: ClusterCommand::Status }) => return cluster::status_of(&config).await,
         _ => {}
     }
     // Before anything that may block: process 1 gets no default action.

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::cluster;
 use super::first_start;
 use super::progress::ProgressLine;
 use super::{Exit, StateFolder};
@@ -37,9 +38,19 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let Assembled { accounts, services, directory } = assembled;
     let apis = config.apis.len();
     tracing::info!(version = version::LINE, config = %path.display(), apis, "fetcher runs");
+    let Assembled { accounts, services, directory } = assembled;
+    let (services, seat) = match &config.cluster {
+        None => (services, None),
+        Some(plan) => {
+            let parts = (services.as_ref(), &directory);
+            match cluster::join(plan, &config, digest.shown(), &accounts, parts).await {
+                Ok((services, seat)) => (services, Some(seat)),
+                Err(exit) => return exit,
+            }
+        }
+    };
     services.registry.watch_state(directory.pulse());
     services.registry.taken_over(daemon::first_of(&config.faulty), Utc::now());
     let health = tokio::spawn(publish_health(Arc::clone(&services), Arc::clone(&directory)));
@@ -48,7 +59,8 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     daemon::check_listeners(&services);
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
     let serving = tokio::spawn(serve_orders(directory.path().to_owned(), orders));
-    Daemon::new(config, Arc::clone(&services), accounts).run(readings, asked).await;
+    let daemon = Daemon::new(config, Arc::clone(&services), accounts);
+    daemon.seated(seat).run(readings, asked).await;
     serving.abort();
     // Whoever asks from now on has to take the directory itself.
     drop(std::fs::remove_file(directory.path().join(SOCKET_FILE_NAME)));
@@ -94,6 +106,12 @@ pub(super) async fn once(path: PathBuf, only: Option<String>, stop: Stop, progre
             Err(Exit::Clean) => return Exit::Failed,
             Err(exit) => return exit,
         };
+    if config.cluster.is_some() {
+        tracing::error!(
+            "`once` doesn't run beside a cluster, whose members have the state; take `cluster` out of the config"
+        );
+        return Exit::Config;
+    }
     let configured = Configured::of(&config);
     services.waiting.tell_left_over(&WaitingBatches::queues_of(&config));
     // Entries that don't run are asked of no API.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
+use super::cluster;
 use super::run::take;
 use super::{Exit, StateFolder, ask, print};
 use crate::cli::StateCommand;
@@ -13,18 +14,34 @@ use crate::record::date;
 use crate::ship::count_kept;
 use crate::state::{OpenState, StateOrder, StateReply, ask_running};
 
-pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
+pub(super) async fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Utc>) -> Exit {
     // A slip in the path would leave files in a directory that isn't ours.
     if let Err(cause) = std::fs::metadata(path) {
         tracing::error!(config = %path.display(), %cause, "there is no config");
         return Exit::Config;
     }
-    let (order, is_confirmed) = order_of(command.unwrap_or(StateCommand::Show { name: None }));
+    let config = config::load(path).config;
+    let plan = config.as_ref().and_then(|config| Some((config, config.cluster.as_ref()?)));
+    let directory = StateFolder::of(path).path;
+    let command = command.unwrap_or(StateCommand::Show { name: None });
+    let Some((order, is_confirmed)) = order_of(&command) else {
+        let Some((config, plan)) = plan else {
+            tracing::error!("the config has no valid `cluster` to import into or to export from");
+            return Exit::Config;
+        };
+        return match take(&directory, Some(config)) {
+            Ok((mut taken, _)) if matches!(command, StateCommand::Export) => cluster::export(plan, &mut taken).await,
+            Ok((taken, found)) => cluster::import(plan, &taken, &found).await,
+            Err(exit) => exit,
+        };
+    };
     if !is_confirmed && !confirm(&order) {
         print("Nothing was changed.");
         return Exit::Failed;
     }
-    let directory = StateFolder::of(path).path;
+    if let Some((config, plan)) = plan {
+        return tell(cluster::state(plan, config, &order, now).await);
+    }
     match ask_running(&directory, &order) {
         Ok(Some(reply)) => return tell(reply),
         Ok(None) => {}
@@ -33,7 +50,6 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
             return Exit::Failed;
         }
     }
-    let config = config::load(path).config;
     let (mut taken, found) = match take(&directory, config.as_ref()) {
         Ok(taken) => taken,
         Err(exit) => return exit,
@@ -50,14 +66,15 @@ pub(super) fn state(path: &Path, command: Option<StateCommand>, now: DateTime<Ut
     tell(reply)
 }
 
-/// What is asked, and whether that needs no confirmation.
-fn order_of(command: StateCommand) -> (StateOrder, bool) {
-    match command {
-        StateCommand::Show { name } => (StateOrder::Show { name }, true),
-        StateCommand::Rewind { name, date, yes } => (StateOrder::Rewind { name, date }, yes),
-        StateCommand::Forget { name, yes } => (StateOrder::Forget { name }, yes),
-        StateCommand::Undo { yes } => (StateOrder::Undo, yes),
-    }
+/// What is asked of whoever has the state, and whether that needs no confirmation.
+fn order_of(command: &StateCommand) -> Option<(StateOrder, bool)> {
+    Some(match command {
+        StateCommand::Show { name } => (StateOrder::Show { name: name.clone() }, true),
+        StateCommand::Rewind { name, date, yes } => (StateOrder::Rewind { name: name.clone(), date: *date }, *yes),
+        StateCommand::Forget { name, yes } => (StateOrder::Forget { name: name.clone() }, *yes),
+        StateCommand::Undo { yes } => (StateOrder::Undo, *yes),
+        StateCommand::Import | StateCommand::Export => return None,
+    })
 }
 
 /// Asks somebody who sits at a terminal; a script means what it says.

@@ -9,6 +9,7 @@ use chrono::Utc;
 use super::run::{hold, read};
 use super::{Exit, StateFolder, ask, print};
 use crate::cli::UndeliveredCommand;
+use crate::cluster::SendLeave;
 use crate::http::{Timeouts, clients};
 use crate::process::stop::Stop;
 use crate::record::{FingerprintSet, RecordKey};
@@ -226,8 +227,8 @@ async fn resend_to(
         for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
             let (listener, undelivered) = (Arc::clone(listener), DeadLetterFile::new(&refused_again));
             let (stop, api, tally) = (stop.clone(), api.clone(), Arc::<Tally>::default());
-            let shipper =
-                Shipper { listener, undelivered, stop, api, tally, retries: retry::LISTENER, gives_way: None };
+            let (leave, retries, gives_way) = (SendLeave::always(), retry::LISTENER, None);
+            let shipper = Shipper { listener, undelivered, stop, leave, api, tally, retries, gives_way };
             if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
                 failed = Some(error);
                 break;

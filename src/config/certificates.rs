@@ -16,50 +16,84 @@ use super::{expand, plain};
 use crate::assertion::{Assertion, AssertionOptions};
 use crate::http::ClientIdentity;
 
-/// The authorities that a file names.
-pub(super) fn roots(
-    reader: &Reader<'_>,
-    file: &Text,
-    directory: Option<&Path>,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates = certificates(reader, file, directory)?;
-    let mut roots = RootCertStore::empty();
-    if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
-        reader.error(&file.spot, "a certificate in the file can't be used", None);
-    }
-    Some(certificates)
+/// Opens the files that a config names.
+#[derive(Clone, Copy)]
+pub(super) struct ConfigFiles<'v> {
+    pub(super) reader: &'v Reader<'v>,
+    /// Where relative names start from; `None` where none is opened.
+    pub(super) directory: Option<&'v Path>,
 }
 
-/// The certificates in a file; at least one, or an error is noted.
-fn certificates(reader: &Reader<'_>, file: &Text, directory: Option<&Path>) -> Option<Vec<CertificateDer<'static>>> {
-    let bytes = bytes(reader, file, directory)?;
-    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) => {
-            if certificates.is_empty() {
-                reader.error(&file.spot, format!("{} holds no certificate in PEM form", named(file)), None);
+impl ConfigFiles<'_> {
+    /// The authorities that a file names.
+    pub(super) fn roots(self, file: &Text) -> Option<Vec<CertificateDer<'static>>> {
+        let certificates = self.certificates(file)?;
+        let mut roots = RootCertStore::empty();
+        if certificates.iter().any(|certificate| roots.add(certificate.clone()).is_err()) {
+            self.reader.error(&file.spot, "a certificate in the file can't be used", None);
+        }
+        Some(certificates)
+    }
+
+    /// The certificates in a file; at least one, or an error is noted.
+    pub(super) fn certificates(self, file: &Text) -> Option<Vec<CertificateDer<'static>>> {
+        let bytes = self.bytes(file)?;
+        match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
+            Ok(certificates) => {
+                if certificates.is_empty() {
+                    let what = format!("{} holds no certificate in PEM form", named(file));
+                    self.reader.error(&file.spot, what, None);
+                }
+                Some(certificates)
             }
-            Some(certificates)
-        }
-        // The error quotes what is in the file, which may be a key.
-        Err(_) => {
-            reader.error(&file.spot, format!("{} is not in PEM form", named(file)), None);
-            None
+            // The error quotes what is in the file, which may be a key.
+            Err(_) => {
+                self.reader.error(&file.spot, format!("{} is not in PEM form", named(file)), None);
+                None
+            }
         }
     }
-}
 
-/// What is in a file that belongs to the config.
-fn bytes(reader: &Reader<'_>, file: &Text, directory: Option<&Path>) -> Option<Vec<u8>> {
-    reader.names_file(&file.value);
-    let opened = match directory {
-        Some(directory) => expand::read_small(&directory.join(&file.value)),
-        None => Err("is not opened in a replay".to_owned()),
-    };
-    match opened {
-        Ok(bytes) => Some(bytes),
-        Err(what) => {
-            reader.error(&file.spot, format!("{} {what}", named(file)), None);
-            None
+    /// The private key in a file.
+    pub(super) fn private_key(self, file: &Text) -> Option<PrivateKeyDer<'static>> {
+        let bytes = self.bytes(file)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes);
+        if key.is_err() {
+            let hint = "a key that a password protects can't be used: decrypt it with `openssl pkcs8 -in KEY -out NEW`";
+            let what = format!("{} holds no private key in PEM form", named(file));
+            self.reader.error(&file.spot, what, Some(hint.to_owned()));
+        }
+        key.ok()
+    }
+
+    /// A certificate with its key, and authorities, that fit; else the error is noted as one of `file`.
+    pub(super) fn identity(
+        self,
+        own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+        roots: Vec<CertificateDer<'static>>,
+        file: &Text,
+    ) -> Option<ClientIdentity> {
+        let identity = ClientIdentity::new(own, roots);
+        if identity.is_err() {
+            let what = format!("the key in {} is not the certificate's, or can't be used", named(file));
+            self.reader.error(&file.spot, what, Some("certificate and key must belong together".to_owned()));
+        }
+        identity.ok()
+    }
+
+    /// What is in a file that belongs to the config.
+    fn bytes(self, file: &Text) -> Option<Vec<u8>> {
+        self.reader.names_file(&file.value);
+        let opened = match self.directory {
+            Some(directory) => expand::read_small(&directory.join(&file.value)),
+            None => Err("is not opened in a replay".to_owned()),
+        };
+        match opened {
+            Ok(bytes) => Some(bytes),
+            Err(what) => {
+                self.reader.error(&file.spot, format!("{} {what}", named(file)), None);
+                None
+            }
         }
     }
 }
@@ -77,43 +111,29 @@ impl Entries<'_> {
         if cert.is_none() && key.is_none() && ca.is_none() {
             return Some(None);
         }
-        let (reader, directory) = (self.reader, self.directory);
+        let files = self.files();
         let roots = match &ca {
-            Some(file) => roots(reader, file, directory)?,
+            Some(file) => files.roots(file)?,
             None => Vec::new(),
         };
         let own = match (&cert, &key) {
             (None, None) => None,
             (None, Some(_)) => {
                 let hint = Some("tls.cert_file names the certificate that belongs to the key".to_owned());
-                reader.error(&entry.spot_of(&keys::CERT_FILE), "a key without its certificate", hint);
+                self.reader.error(&entry.spot_of(&keys::CERT_FILE), "a key without its certificate", hint);
                 return None;
             }
             (Some(cert), key) => {
                 let key = key.as_ref().unwrap_or(cert);
-                Some((certificates(reader, cert, directory)?, self.private_key(key)?))
+                Some((files.certificates(cert)?, files.private_key(key)?))
             }
         };
-        match ClientIdentity::new(own, roots) {
-            Ok(identity) => Some(Some(Arc::new(identity))),
-            Err(_) => {
-                let key = key.as_ref().or(cert.as_ref()).or(ca.as_ref())?;
-                let what = format!("the key in {} is not the certificate's, or can't be used", named(key));
-                reader.error(&key.spot, what, Some("certificate and key must belong together".to_owned()));
-                None
-            }
-        }
+        let identity = files.identity(own, roots, key.as_ref().or(cert.as_ref()).or(ca.as_ref())?)?;
+        Some(Some(Arc::new(identity)))
     }
 
-    fn private_key(&self, file: &Text) -> Option<PrivateKeyDer<'static>> {
-        let bytes = bytes(self.reader, file, self.directory)?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes);
-        if key.is_err() {
-            let hint = "a key that a password protects can't be used: decrypt it with `openssl pkcs8 -in KEY -out NEW`";
-            let what = format!("{} holds no private key in PEM form", named(file));
-            self.reader.error(&file.spot, what, Some(hint.to_owned()));
-        }
-        key.ok()
+    fn files(&self) -> ConfigFiles<'_> {
+        ConfigFiles { reader: self.reader, directory: self.directory }
     }
 
     /// How to make the assertions of the token request; `None` where its file has an error, which is noted.
@@ -140,7 +160,7 @@ impl Entries<'_> {
         if self.directory.is_none() {
             return Some(Some(Box::new(Assertion::stand_in(&options))));
         }
-        let bytes = bytes(self.reader, &file, self.directory)?;
+        let bytes = self.files().bytes(&file)?;
         match Assertion::read(&bytes, &options) {
             Ok(assertion) => Some(Some(Box::new(assertion))),
             Err(what) => {

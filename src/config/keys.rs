@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use serde_json::Value;
 
+use super::kinds::cluster::{ClusterName, EtcdUrls};
 use super::kinds::entry::{
     ApiEntries, CustomFieldsKind, DataPath, ErrorPath, Filters, Flag, FlagPath, FormatName, HeaderNameKind,
     IdPathsKind, Name, NextLink, OptionalPath, PageSize, Path, RecordsName, StartName, Statuses, TypeName,
@@ -23,9 +24,7 @@ use super::kinds::request::{
 use super::kinds::settings::{AnswerChoice, CheckpointChoice, RepeatChoice, TakeChoice};
 use super::kinds::step::{Conditions, Parallel, StepEntries, StepUrl, Within};
 use super::kinds::stop::{PagesMax, StopConditionName, StopValue};
-use super::kinds::text::{
-    AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, ShippingToken,
-};
+use super::kinds::text::{AcknowledgeKind, Credential, FileName, ListenAddress, ListenerUrl, OptionalText, SecretText};
 use super::kinds::{Kind, Traits};
 use super::place::Place;
 
@@ -103,7 +102,7 @@ keys! {
     /// The listener of your region: `https://HOST:8071`.
     LISTENER_URL: ListenerUrl = Output "url", Required;
     /// The shipping token of the account that gets the logs.
-    LISTENER_TOKEN: ShippingToken = Output "token", Required;
+    LISTENER_TOKEN: SecretText = Output "token", Required;
     /// `2xx`: any success acknowledges a batch, for relays that don't answer like a listener. Without it only a
     /// listener's own answers count: an empty body, or its counts.
     ACKNOWLEDGE: AcknowledgeKind = Output "acknowledge", Else("a listener's own answers");
@@ -122,6 +121,24 @@ keys! {
     /// How much memory pages, records and batches of all APIs may take, like `256MiB`. An API that finds none free
     /// waits. The process itself takes up to 64 MB more.
     MEMORY: Bytes = Top "limits.memory", Else("`128MiB`");
+    /// The nodes of etcd that hold the state of several replicas: 1 to 9 URLs like `https://etcd-0.etcd:2379`, with nothing
+    /// behind host and port.
+    CLUSTER_ETCD: EtcdUrls = Top "cluster.etcd", Unless("`cluster` is absent");
+    /// The name of the cluster, the same in all its replicas. One etcd may hold several clusters.
+    CLUSTER_NAME: ClusterName = Top "cluster.name", Else("`default`");
+    /// The name of this replica, which no other one of the cluster has.
+    CLUSTER_MEMBER: ClusterName = Top "cluster.member", Else("the host's name");
+    /// A PEM file with the certificates that vouch for etcd's nodes, in the place of the system's. `cluster.tls` needs
+    /// `https://` in all URLs.
+    CLUSTER_CA_FILE: FileName = Top "cluster.tls.ca_file", Else("system certificates");
+    /// A PEM file with the certificate that this replica shows to etcd (mutual TLS).
+    CLUSTER_CERT_FILE: FileName = Top "cluster.tls.cert_file", Unless("`cluster.tls.key_file` is absent");
+    /// A PEM file with its private key.
+    CLUSTER_KEY_FILE: FileName = Top "cluster.tls.key_file", Unless("`cluster.tls.cert_file` is absent");
+    /// The user of etcd that this replica is.
+    CLUSTER_USER: Name = Top "cluster.user", Unless("`cluster.password` is absent");
+    /// Its password.
+    CLUSTER_PASSWORD: SecretText = Top "cluster.password", Unless("`cluster.user` is absent");
     /// The APIs that are asked with Basic authentication.
     AUTH_APIS: ApiEntries = Top "auth_apis", Else("none");
     /// The APIs that are asked with a token, which a login gives first: OAuth 2.0, or one of their own.

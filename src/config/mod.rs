@@ -15,7 +15,7 @@
 //!    notes to diagnostics), `merge`, `parameters`, `parts` (what entries and steps have
 //!    alike), `schema`, `catalog_text`
 //!    (the types in words).
-//! 5. Compiling: `outputs`, `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `carried`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
+//! 5. Compiling: `outputs`, `cluster`, `v2` (entries of `apis` in our own words), `api` and its parts (`request`, `carried`, `filters`, `paging`, `steps`, `marks`), and this module; `written` (an entry as it stands
 //!    in the file).
 
 mod api;
@@ -23,6 +23,7 @@ mod carried;
 pub mod catalog;
 pub mod catalog_text;
 mod certificates;
+mod cluster;
 mod cut;
 mod diagnostic;
 mod document;
@@ -73,8 +74,10 @@ pub use written::written_entry;
 use crate::memory::BUDGET_BYTES_DEFAULT;
 use crate::pace::Rate;
 use crate::plan::{Config, Plan};
+use crate::process::version;
 use crate::record::Fingerprint;
 use api::Entries;
+use certificates::ConfigFiles;
 use document::{Document, Spot};
 use place::{List, Place};
 use reader::Reader;
@@ -97,6 +100,15 @@ pub struct LoadedConfig {
     pub files: BTreeSet<PathBuf>,
 }
 
+/// What the process that a config is for can do.
+#[derive(Clone, Copy)]
+struct Abilities<'a> {
+    /// Where relative names of files start from; `None` where none is opened.
+    files: Option<&'a Path>,
+    /// Whether it can be a member of a cluster.
+    is_clustered: bool,
+}
+
 impl LoadedConfig {
     /// Of a text that can't be read at all.
     fn unreadable(error: Diagnostic) -> Self {
@@ -117,7 +129,10 @@ pub fn compile_file(path: &Path, text: Result<&str, &String>) -> LoadedConfig {
     let directory = path.parent().unwrap_or(Path::new("."));
     let variable = |name: &str| std::env::var(name).ok();
     match text {
-        Ok(text) => compile(text, &Environment { variable: &variable, directory }),
+        Ok(text) => {
+            let around = Environment { variable: &variable, directory };
+            compile_with(text, &around, Abilities { files: Some(directory), is_clustered: version::HAS_CLUSTER })
+        }
         Err(what) => {
             let hint = match () {
                 () if what.contains("ermission denied") => {
@@ -149,21 +164,21 @@ pub fn read_file(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))
 }
 
-/// Compiles the text of a config.
+/// Compiles the text of a config, for a process that can all that a config may ask of it.
 #[must_use]
 pub fn compile(text: &str, around: &Environment<'_>) -> LoadedConfig {
-    compile_with(text, around, Some(around.directory))
+    compile_with(text, around, Abilities { files: Some(around.directory), is_clustered: true })
 }
 
 /// Compiles the text of a config for a replay: no variable is set, and no file is opened. What a key file would sign has a
 /// stand-in ([`crate::assertion::Assertion::stand_in`]).
 #[must_use]
 pub fn compile_without_files(text: &str) -> LoadedConfig {
-    compile_with(text, &Environment { variable: &|_| None, directory: Path::new("/nonexistent") }, None)
+    let around = Environment { variable: &|_| None, directory: Path::new("/nonexistent") };
+    compile_with(text, &around, Abilities { files: None, is_clustered: true })
 }
 
-/// `files` is where relative names of files start from; `None` where none is opened.
-fn compile_with(text: &str, around: &Environment<'_>, files: Option<&Path>) -> LoadedConfig {
+fn compile_with(text: &str, around: &Environment<'_>, abilities: Abilities<'_>) -> LoadedConfig {
     let mut document = match Document::parse(text.trim_start_matches('\u{feff}')) {
         Ok(document) => document,
         Err(error) => return LoadedConfig::unreadable(syntax::diagnostic(&error, text)),
@@ -174,7 +189,7 @@ fn compile_with(text: &str, around: &Environment<'_>, files: Option<&Path>) -> L
         reader.warn(spot, "this key is there twice: the last one counts", None);
     }
     reader.fill_in(&mut root, around);
-    let config = read_config(&reader, &root, files);
+    let config = read_config(&reader, &root, abilities);
     // An entry of `apis` doesn't stop the others, and neither does one of several outputs there.
     let config = config.filter(|config| {
         !reader.has_errors_beyond(faulty_may_be(&root)) && (!reader.has_errors() || !config.apis.is_empty())
@@ -199,7 +214,8 @@ pub fn api_names(text: &str) -> Vec<String> {
     names.filter(|name| !name.is_empty() && !name.contains("${") && !name.contains(char::is_control)).collect()
 }
 
-fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> Option<Config> {
+fn read_config(reader: &Reader<'_>, root: &Value, abilities: Abilities<'_>) -> Option<Config> {
+    let Abilities { files: directory, is_clustered } = abilities;
     let empty = Mapping::new();
     let map = match root {
         Value::Mapping(map) => map,
@@ -213,11 +229,12 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
     top.check_keys(None);
     let outputs = outputs::read_outputs(reader, &top);
     let extra_roots = match top.read(&keys::CA_FILE) {
-        Some(file) => certificates::roots(reader, &file, directory),
+        Some(file) => ConfigFiles { reader, directory }.roots(&file),
         None => Some(Vec::new()),
     };
     let memory_bytes = top.read(&keys::MEMORY).unwrap_or(BUDGET_BYTES_DEFAULT);
     let status_listen = top.read(&keys::STATUS_LISTEN);
+    let cluster = cluster::read_cluster(reader, &top, directory, is_clustered);
     let apis = read_apis(reader, &top, directory);
     let (outputs, ReadApis { plans: mut apis, mut resting, names, called, of_original }) = (outputs?, apis);
     let (outputs, unfed) = outputs::connect(reader, outputs, &names, &called);
@@ -239,6 +256,7 @@ fn read_config(reader: &Reader<'_>, root: &Value, directory: Option<&Path>) -> O
         resting,
         of_original,
         faulty: Vec::new(),
+        cluster: cluster?,
     })
 }
 

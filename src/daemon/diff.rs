@@ -28,6 +28,8 @@ pub struct Diff {
     pub renamed: Vec<(String, String)>,
     /// Whether the outputs, or what is trusted, have changed: that changes all.
     pub is_everything: bool,
+    /// Whether the cluster has changed: this process stays a member of the one that it joined, as what it was there.
+    pub needs_restart: bool,
 }
 
 impl Diff {
@@ -53,11 +55,14 @@ impl Diff {
             };
             steps.insert(plan.name.clone(), step);
         }
-        Self { steps, renamed: renamed(&removed, &added), is_everything }
+        let needs_restart = running.cluster != new.cluster;
+        Self { steps, renamed: renamed(&removed, &added), is_everything, needs_restart }
     }
 
-    /// Puts the plans that run in the place of those that are the same, so that none is in memory twice.
+    /// Puts the plans that run in the place of those that are the same, so that none is in memory twice; and the cluster, as
+    /// another one isn't taken over.
     pub fn keep_unchanged(&self, running: &Config, new: &mut Config) {
+        new.cluster.clone_from(&running.cluster);
         let running: HashMap<&str, &Arc<Plan>> = running.apis.iter().map(|plan| (plan.name.as_str(), plan)).collect();
         for plan in new.apis.iter_mut().filter(|plan| !self.steps.contains_key(&plan.name)) {
             if let Some(running) = running.get(plan.name.as_str()) {

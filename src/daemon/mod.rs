@@ -9,6 +9,8 @@ mod listener_check;
 mod orders;
 mod outcome;
 mod rest;
+mod seat;
+mod seated;
 mod task;
 mod telling;
 
@@ -34,6 +36,7 @@ use crate::status::StatusServer;
 use orders::Pending;
 use outcome::NextIteration;
 use rest::Rest;
+pub use seat::ClusterSeat;
 use task::{TaskCommand, ToldOfLanes, go_on, iterate, start_delay};
 use telling::Untold;
 
@@ -66,6 +69,8 @@ pub struct Daemon {
     untold: Arc<Untold>,
     /// Changes of the state that wait for their API's iteration to end.
     pending: Pending,
+    /// The place in a cluster, where there is one.
+    seat: Option<ClusterSeat>,
 }
 
 impl Daemon {
@@ -74,7 +79,17 @@ impl Daemon {
     pub fn new(config: Config, services: Arc<Services>, accounts: BTreeMap<String, ApiState>) -> Self {
         let page = StatusServer::new(Arc::clone(&services.registry));
         let (tasks, commands, rest) = (JoinSet::new(), HashMap::new(), Rest::of(accounts));
-        Self { config, services, tasks, commands, rest, page, untold: Arc::default(), pending: Pending::new() }
+        Self {
+            config,
+            services,
+            tasks,
+            commands,
+            rest,
+            page,
+            untold: Arc::default(),
+            pending: Pending::new(),
+            seat: None,
+        }
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
@@ -97,10 +112,11 @@ impl Daemon {
                     Some(reading) = readings.recv() => self.obey(reading),
                     Some(done) = self.tasks.join_next() => self.reap(done.ok()).await,
                     Some(asked) = orders.recv() => self.obey_order(asked).await,
+                    order = seat::next_of(&mut self.seat) => self.obey_seat(order),
                     _ = sums.tick() => self.sum_up(),
                 }
             }
-            while self.tasks.join_next().await.is_some() {}
+            self.end_all().await;
         };
         if stop.until_gone(all).await.is_none() {
             tracing::warn!("the shutdown timeout is over; what was under way is fetched again after the next start");
@@ -171,6 +187,17 @@ impl Daemon {
     }
 
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
+        if let Some(seat) = &mut self.seat {
+            // What the cluster knows of it comes first.
+            return if seat.admits(&plan.name) {
+                seat.read(&plan.name)
+            };
+        }
+        self.begin(plan, delay);
+    }
+
+    /// Begins with an API, about which all is known.
+    fn begin(&mut self, plan: Arc<Plan>, delay: Duration) {
         // Its task may be about to end: then it goes on instead, or begins anew once it is back.
         if self.commands.contains_key(&plan.name) {
             return self.change(plan, delay);
@@ -205,6 +232,9 @@ impl Daemon {
         let name = api.plan.name.clone();
         let last = self.commands.remove(&name).map(|orders| orders.borrow().clone());
         let plan = Arc::clone(&api.plan);
+        if self.seat.is_some() {
+            return self.reap_of_cluster(&plan, last);
+        }
         self.rest.put(api);
         if self.pending.contains_key(&name) {
             self.change_state(&name).await;
@@ -224,6 +254,9 @@ impl Daemon {
 
 /// Tells what a new config changes.
 fn tell(diff: &Diff) {
+    if diff.needs_restart {
+        tracing::warn!("the cluster of the config has changed; restart to take it over");
+    }
     let [new, changed, removed] = diff.names().map(|names| listed(&names));
     if diff.steps.is_empty() {
         tracing::info!("the config is read again; no API has changed");

@@ -54,6 +54,13 @@ impl Rest {
         }
     }
 
+    /// Forgets what is known of an API, and knows this instead.
+    pub(super) fn replace(&mut self, name: &str, accounts: BTreeMap<String, ApiState>) {
+        self.whole.retain(|api| api.plan.name != name);
+        drop(take_states(&mut self.accounts, name));
+        self.accounts.extend(accounts);
+    }
+
     /// The API of a plan, as far as it is known.
     pub(super) fn take(&mut self, plan: &Arc<Plan>, services: &Services) -> ApiLanes {
         if let Some(at) = self.whole.iter().rposition(|api| api.plan.name == plan.name)

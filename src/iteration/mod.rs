@@ -422,6 +422,7 @@ impl Api {
             listener: Arc::clone(&self.listener),
             undelivered: services.undelivered.clone(),
             stop: services.stop.clone(),
+            leave: self.claim.leave(),
             api: self.plan.name.clone(),
             tally: Arc::default(),
             retries: if may_wait { retry::LISTENER_ONCE } else { retry::LISTENER },

@@ -39,6 +39,12 @@ pub struct Services {
 }
 
 impl Services {
+    /// The same with the state in another place.
+    #[must_use]
+    pub fn keeping_state_in(&self, store: Store) -> Self {
+        Self { store, ..self.connected(self.transport.clone(), self.listeners.clone()) }
+    }
+
     /// The same with other connections.
     #[must_use]
     pub fn connected(&self, transport: Transport, listeners: Vec<Arc<Listener>>) -> Self {

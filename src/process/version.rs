@@ -12,6 +12,9 @@ pub const BUILT: &str = env!("BUILD_DATE");
 /// All of it: `0.1.0 (1a2b3c4d5e6f, built 2026-01-31)`.
 pub const LINE: &str = env!("BUILD_VERSION");
 
+/// Whether it can be a member of a cluster.
+pub const HAS_CLUSTER: bool = cfg!(feature = "cluster");
+
 const fn filled(text: &str) -> Option<&str> {
     if text.is_empty() { None } else { Some(text) }
 }

@@ -42,6 +42,12 @@ pub enum ShipError {
         /// What came, scrubbed.
         error_body: String,
     },
+    /// Another member of the cluster has the API now.
+    #[error("another member of the cluster has taken the API over; it goes on there")]
+    Replaced,
+    /// The cluster's engine didn't answer in time, so that another member may have taken the API over.
+    #[error("the cluster's engine has not renewed the lease in time; nothing is sent until it has")]
+    Suspended,
     /// Any other answer.
     #[error("the listener {url} answered {status}{error_body}")]
     Status {
@@ -95,6 +101,8 @@ impl ShipError {
                 "look at the output's listener: what waits is shipped as soon as it takes anything"
             }
             Self::Local { .. } => "make room on the disk, or fix the permissions of the config's directory",
+            Self::Replaced => "nothing; the member that has it goes on from what was delivered",
+            Self::Suspended => "look at the cluster's engine: `cluster status`, its log, and the network to it",
             Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
             Self::Stopped => "nothing; the next start goes on from the checkpoint",
         }
@@ -105,7 +113,7 @@ impl ShipError {
     /// Whether the output took not all, and it may be otherwise another time.
     #[must_use]
     pub fn is_of_output(&self) -> bool {
-        !matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. })
+        !matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. } | Self::Replaced | Self::Suspended)
     }
 
     /// The anchor of its entry in docs/troubleshooting.md.
@@ -118,6 +126,8 @@ impl ShipError {
             Self::Status { .. } => "listener-status",
             Self::QueueFull { .. } => "output-queue-full",
             Self::Local { .. } => "disk-full",
+            Self::Replaced => "cluster-replaced",
+            Self::Suspended => "cluster-suspended",
             Self::Recalled => "recalled",
             Self::Stopped => "stopped",
         }

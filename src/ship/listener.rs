@@ -301,6 +301,20 @@ impl BatchAttempts<'_> {
     }
 }
 
+impl BatchAttempts<'_> {
+    /// Posts the batch while that is ours to do.
+    async fn post(&self) -> Result<Acceptance, SendError> {
+        if !self.shipper.leave.given().await {
+            return Err((ShipError::Replaced, Verdict::End));
+        }
+        tokio::select! {
+            biased;
+            () = self.shipper.leave.ended() => Err((ShipError::Suspended, Verdict::Retry { asked: None })),
+            posted = self.listener.post(self.body) => posted,
+        }
+    }
+}
+
 impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
     fn api(&self) -> &str {
         &self.shipper.api
@@ -308,7 +322,7 @@ impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
 
     async fn make(&mut self, failed: u32) -> AttemptOutcome<Acceptance, ShipError> {
         let outage = &self.listener.outage;
-        match self.shipper.stop.until_end(self.listener.post(self.body)).await {
+        match self.shipper.stop.until_end(self.post()).await {
             None => AttemptOutcome::Failed(ShipError::Stopped, Verdict::End),
             Some(Ok(acceptance)) => {
                 outage.end();
@@ -342,6 +356,7 @@ mod tests {
     use super::super::DeadLetterFile;
     use super::super::standing::ASK_EVERY;
     use super::*;
+    use crate::cluster::SendLeave;
     use crate::http::{Timeouts, client};
 
     /// A server that gives these answers, and the way to it.
@@ -413,6 +428,7 @@ mod tests {
                 listener: Arc::clone(&listener),
                 undelivered: DeadLetterFile::new(directory.path()),
                 stop,
+                leave: SendLeave::always(),
                 api: "a".to_owned(),
                 tally: Arc::default(),
                 retries: retry::LISTENER,

@@ -36,6 +36,7 @@ pub use tally::Tally;
 pub use undelivered::{API_BYTES_MAX, Appended, DeadLetterFile, DeadLetterReason, FILE_NAME as UNDELIVERED_FILE_NAME};
 pub use waiting::{OUTPUT_BYTES_MAX, WaitingBatches, WaitingQueue};
 
+use crate::cluster::SendLeave;
 use crate::memory::MemoryBudget;
 use crate::process::stop::Stop;
 use crate::record::RecordKey;
@@ -52,6 +53,8 @@ pub struct Shipper {
     pub undelivered: DeadLetterFile,
     /// Ends every wait.
     pub stop: Stop,
+    /// Whether it is ours to ship them.
+    pub leave: SendLeave,
     /// Whose records they are.
     pub api: String,
     /// What of this iteration went to `undelivered.ndjson`.

@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::lane_key::lane_key;
 use super::line::SharedLine;
-use super::shared::SharedState;
+use super::shared::ReplicatedState;
 use super::writer::Commit;
 use super::{ApiState, Changed, Configured, Durable, LedgerId, StateDir, StateOrder, StateReply};
+use crate::cluster::SendLeave;
 use crate::plan::{OutputName, Plan};
 use crate::record::RecordKey;
 
@@ -23,7 +24,7 @@ pub enum Store {
     /// The config's own directory, which this process has locked.
     Local(Arc<StateDir>),
     /// What several replicas share, and the directory of this one.
-    Shared(Arc<SharedState>, Arc<StateDir>),
+    Shared(Arc<ReplicatedState>, Arc<StateDir>),
 }
 
 /// The right to write the state of one API and one of its outputs. The lock of the directory stands behind it, so it holds
@@ -97,6 +98,15 @@ impl Claim {
     /// Shares the API's line in the text file with its other outputs, or no longer does.
     pub fn share(&mut self, line: Option<Arc<SharedLine>>) {
         self.line = line;
+    }
+
+    /// Whether batches of the API may be sent.
+    #[must_use]
+    pub fn leave(&self) -> SendLeave {
+        match &self.store {
+            Store::Local(_) => SendLeave::always(),
+            Store::Shared(shared, _) => shared.leave(&self.key),
+        }
     }
 
     /// The directory beside the config, for what is kept there as a file of its own.

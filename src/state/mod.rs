@@ -8,11 +8,12 @@
 //! # A store, and a claim of each API
 //!
 //! The daemon takes a [`Claim`] of each API that it runs from the [`Store`], and an iteration gets at state through its claim
-//! alone. A store is one of a closed list of kinds; today the directory is the only one, and a claim of it holds as long as
-//! the process has the directory's lock.
+//! alone. A store is one of a closed list of kinds: the directory, a claim of which holds as long as the process has the
+//! directory's lock; and what several replicas share in a cluster ([`ReplicatedState`]), where a claim holds until somebody
+//! else takes the API's slot.
 //!
-//! A further kind (replicas that share their state in a database, say) is added in one place: a variant of [`Store`], with
-//! what each `match` in `claim` asks of it in a module beside that. What any kind must hold:
+//! A further engine of a cluster is a variant of [`crate::cluster::Engine`]. A further kind of store is a variant of [`Store`],
+//! with what each `match` in `claim` asks of it in a module beside that. What any kind must hold:
 //!
 //! - An API has one claim at a time, whose writes alone get through. A claim that somebody else has taken over ends the
 //!   iteration with an error of [`Claim::counts`], [`Durable::end`] or [`Claim::commit`].
@@ -34,6 +35,7 @@ mod line;
 mod lock;
 mod obey;
 mod order;
+mod pending_write;
 mod position;
 mod pulse;
 mod shared;
@@ -43,7 +45,6 @@ mod store;
 mod unsaved;
 mod words;
 mod writer;
-mod written;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -66,8 +67,9 @@ pub use lane_key::{api_of, lane_key, output_of, shown_lane, take_states};
 pub use line::SharedLine;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
+pub use pending_write::UnwrittenError;
 pub use pulse::{HANGS_AFTER, Pulse};
-pub use shared::{LoadError, SharedState};
+pub use shared::{LoadError, ReplicatedState, Transferred, export_from_cluster, import_into_cluster, obey_in_cluster};
 pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use steps::{StartedJob, StepsState};
 pub use store::{
@@ -75,7 +77,6 @@ pub use store::{
     Write as StoreWrite, had_arrived_since,
 };
 pub use writer::Durable;
-pub use written::UnwrittenError;
 
 use crate::plan::Plan;
 use crate::process::privileges;

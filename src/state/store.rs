@@ -7,6 +7,7 @@
 //! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
 //! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
+mod change;
 mod forget;
 mod unused;
 mod write;
@@ -31,6 +32,7 @@ use super::checkpoint_text::Checkpoint;
 use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
+pub use change::Change;
 pub use forget::had_arrived_since;
 use forget::{forget, forget_arrived, forget_middle};
 pub use write::Write;
@@ -74,39 +76,6 @@ pub struct StoreFile {
     forgotten: u64,
     /// Of accounts with too many records, the earliest date from which on all are remembered, in microseconds.
     thinned: HashMap<u64, i64>,
-}
-
-/// A change of a checkpoint that somebody made, by a command or in the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// In words: `rewind to …`.
-    pub what: String,
-    /// The API.
-    pub name: String,
-    /// Its account before: where it has several outputs, that of the earliest checkpoint.
-    pub before: ApiState,
-    /// Where the state has another key than the API's name, or there are several: the accounts before, by their keys.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    lanes: BTreeMap<String, ApiState>,
-}
-
-impl Change {
-    /// Of one API, whose accounts were these before; nothing where there are none.
-    #[must_use]
-    pub fn of(at: DateTime<Utc>, what: String, name: &str, befores: BTreeMap<String, ApiState>) -> Option<Self> {
-        let before = befores.values().min_by_key(|before| (before.checkpoint.is_none(), before.checkpoint))?.clone();
-        let is_plain = befores.len() == 1 && befores.contains_key(name);
-        let lanes = if is_plain { BTreeMap::new() } else { befores };
-        Some(Self { at, what, name: name.to_owned(), before, lanes })
-    }
-
-    /// The accounts before, by their keys.
-    pub fn befores(&self) -> impl Iterator<Item = (&str, &ApiState)> {
-        let plain = self.lanes.is_empty().then_some((self.name.as_str(), &self.before));
-        plain.into_iter().chain(self.lanes.iter().map(|(key, before)| (key.as_str(), before)))
-    }
 }
 
 /// Why a store can't be opened.
@@ -361,6 +330,15 @@ impl StoreFile {
             }
         }
         Ok(transaction.commit()?)
+    }
+
+    /// Gives each record of a ledger, how often it was delivered, and what was remembered with it.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn each_delivered(&self, ledger: LedgerId, mut take: impl FnMut(RecordKey, u32, u32)) -> Result<(), Error> {
+        let table = self.database.begin_read()?.open_table(DELIVERED)?;
+        delivered::each(ledger, &table, |record| take(record.record_key(), record.times, record.iteration))
     }
 
     /// Forgets everything of a ledger.

@@ -21,9 +21,9 @@ use super::checkpoint_text::Checkpoint;
 use super::checkpoints::CheckpointFile;
 use super::configured::Configured;
 use super::line::{PendingDates, SharedLine};
+use super::pending_write::PendingWrite;
 use super::pulse::Pulse;
 use super::store::{StoreFile, Write};
-use super::written::Written;
 use crate::record::RecordKey;
 use work::Work;
 
@@ -55,14 +55,14 @@ enum DurableState {
     /// There was no room to ask for it.
     Closed,
     /// On its way to what several replicas share, in this order.
-    Shared(Vec<Written>),
+    Shared(Vec<PendingWrite>),
     /// It can't get there.
     Failed(io::Error),
 }
 
 impl Durable {
     /// On its way to what several replicas share.
-    pub(super) fn shared(written: Vec<Written>) -> Self {
+    pub(super) fn shared(written: Vec<PendingWrite>) -> Self {
         Self(DurableState::Shared(written))
     }
 

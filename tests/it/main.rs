@@ -19,6 +19,7 @@ mod cassettes;
 mod catalog;
 mod catalog_mocks;
 mod chaos;
+mod cluster_config;
 mod commands;
 mod config;
 mod coverage;

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::cluster::engine::{EngineEntry, Operation, Transaction, TransactionOutcome};
 use crate::cluster::fence::LaneHead;
-use crate::cluster::keys::{Keys, LaneKeys};
+use crate::cluster::keys::{ClusterKeys, LaneKeys};
 use crate::cluster::memory::MemoryStore;
 use crate::cluster::slot::{MemberId, Slot};
 
@@ -59,7 +59,7 @@ impl PlayedEngine {
     }
 
     /// Who owns which slot.
-    pub(super) fn owners(&self, keys: &Keys) -> BTreeMap<Slot, MemberId> {
+    pub(super) fn owners(&self, keys: &ClusterKeys) -> BTreeMap<Slot, MemberId> {
         let owner = |entry: &EngineEntry| {
             let slot = keys.slot_in(&entry.key)?;
             Some((slot, std::str::from_utf8(&entry.value).ok()?.parse().ok()?))

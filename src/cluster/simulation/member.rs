@@ -7,7 +7,7 @@ use super::{BATCHES, LANES};
 use crate::cluster::claim::{self, SeenSlot, TakenSlot};
 use crate::cluster::engine::{ABSENT, LeaseId, Transaction, TransactionOutcome};
 use crate::cluster::fence::{Fence, LaneChange};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::ClusterKeys;
 use crate::cluster::queue::{EndedWrite, WriteEnd, WriteQueue};
 use crate::cluster::slot::{MemberId, Slot};
 
@@ -45,7 +45,7 @@ impl Question {
 
 pub(super) struct PlayedMember {
     pub(super) me: MemberId,
-    keys: Keys,
+    keys: ClusterKeys,
     lease: Option<LeaseId>,
     /// What it believes: who owns slots, since which revision, and who lives.
     owners: BTreeMap<Slot, (MemberId, i64)>,
@@ -59,7 +59,7 @@ pub(super) struct PlayedMember {
 }
 
 impl PlayedMember {
-    pub(super) fn new(me: MemberId, keys: Keys) -> Self {
+    pub(super) fn new(me: MemberId, keys: ClusterKeys) -> Self {
         Self {
             me,
             keys,
@@ -143,7 +143,7 @@ impl PlayedMember {
                 SeenSlot { slot, written_at: *written_at, owner: Some(owner.clone()).filter(|owner| *owner != self.me) }
             }
         };
-        let transaction = claim::take(&self.keys, &seen, &self.me, lease);
+        let transaction = claim::take(&self.keys, std::slice::from_ref(&seen), &self.me, lease);
         self.questions.push_back(Question::Take(seen, transaction));
     }
 
@@ -153,7 +153,7 @@ impl PlayedMember {
         self.queue.close(name);
         let slot = Slot::of(name);
         self.owners.remove(&slot);
-        self.questions.push_back(Question::Release(claim::release(&self.keys, slot, lane.token)));
+        self.questions.push_back(Question::Release(claim::release(&self.keys, &[(slot, lane.token)])));
     }
 
     /// What it has to ask, the same until it is answered: writes and all else by turns.
@@ -185,7 +185,7 @@ impl PlayedMember {
     }
 
     fn taken(&mut self, seen: &SeenSlot, outcome: &TransactionOutcome, engine: &PlayedEngine) {
-        let TakenSlot::Ours { token } = claim::taken(outcome, &self.me) else { return self.sees(engine) };
+        let [TakenSlot::Ours { token }] = *claim::taken(outcome, 1, &self.me) else { return self.sees(engine) };
         for name in LANES.into_iter().filter(|name| Slot::of(name) == seen.slot) {
             self.load(name, token, engine);
         }

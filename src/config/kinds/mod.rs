@@ -3,6 +3,7 @@
 //! A key names its kind in the table of [`keys`](super::keys); a further key of a kind that is here needs nothing else.
 
 pub(super) mod apis;
+pub(super) mod cluster;
 pub(super) mod entry;
 pub(super) mod number;
 pub(super) mod output;

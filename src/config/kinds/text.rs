@@ -45,10 +45,10 @@ impl Kind for Credential {
     }
 }
 
-/// The listener's token.
-pub(in crate::config) enum ShippingToken {}
+/// A secret that isn't empty.
+pub(in crate::config) enum SecretText {}
 
-impl Kind for ShippingToken {
+impl Kind for SecretText {
     type Value<'v> = Secret;
     const TRAITS: Traits = Traits::SECRET;
 

@@ -24,7 +24,9 @@ pub(super) fn of_place(place: Place) -> Map<String, Value> {
         Place::Top => {
             let filled_list = json!({ "type": "array", "minItems": 1 });
             let lists = ["auth_apis", "oauth_apis", "apis"].map(|list| has(&[list], &filled_list));
-            Map::from_iter([("allOf".to_owned(), json!([{ "anyOf": lists }, outputs()]))])
+            let mut all = vec![json!({ "anyOf": lists }), outputs()];
+            all.extend(of_cluster());
+            Map::from_iter([("allOf".to_owned(), json!(all))])
         }
         Place::Auth => of_entry(place, Some(credentials_or_header())),
         Place::OAuth => of_entry(place, Some(credentials_or_token_request())),
@@ -39,6 +41,25 @@ fn outputs() -> Value {
     let all = json!({ "type": "array", "items": { "allOf": [&url, name] } });
     let named = has(&["logzio"], &json!({ "anyOf": [url, all] }));
     json!({ "anyOf": [has(&["apis"], &present()), named] })
+}
+
+/// What the keys of `cluster` need.
+fn of_cluster() -> Vec<Value> {
+    let is_there = |way: &[&str]| has(way, &present());
+    let rule = |when: Value, then: Value| json!({ "if": when, "then": then });
+    let tls = ["ca_file", "cert_file", "key_file"].map(|file| is_there(&["cluster", "tls", file]));
+    let http = json!({ "type": "string", "pattern": format!(r"^\s*{}:", pattern_of("http")) });
+    let some_http = json!({ "anyOf": [http, { "type": "array", "contains": http }] });
+    let [user, password] = ["user", "password"].map(|key| is_there(&["cluster", key]));
+    let [cert, key] = ["cert_file", "key_file"].map(|file| is_there(&["cluster", "tls", file]));
+    vec![
+        rule(has(&["cluster"], &json!({ "type": "object" })), is_there(&["cluster", "etcd"])),
+        rule(user.clone(), password.clone()),
+        rule(password, user),
+        rule(cert.clone(), key.clone()),
+        rule(key, cert),
+        rule(json!({ "anyOf": tls }), json!({ "not": has(&["cluster", "etcd"], &some_http) })),
+    ]
 }
 
 /// Basic credentials, none (`{}`), an `Authorization` of the user's own, another header that carries a key instead of them,

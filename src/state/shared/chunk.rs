@@ -128,7 +128,7 @@ impl Forgetting {
             had_arrived_since(date.map_or(i64::MIN, |date| date.timestamp_micros()), chunk.iteration, self.before)
         };
         if self.is_by_arrival {
-            return !arrived(chunk.newest) && !(chunk.has_undated && arrived(None));
+            return !(arrived(chunk.newest) || chunk.has_undated && arrived(None));
         }
         let is_dated_gone = chunk.newest.is_none_or(|newest| newest < self.before);
         is_dated_gone && !(chunk.has_undated && chunk.iteration >= self.undated_since)

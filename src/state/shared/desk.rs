@@ -11,12 +11,12 @@ use tokio::time::{sleep, timeout_at};
 
 use super::chunk::{ChunkIndex, ChunkSpan, Forgetting, SharedChunk};
 use crate::cluster::{
-    BYTES_MAX, EndedWrite, Engine, EngineEntry, EngineError, Fence, Keys, LaneChange, Ownership, Slot, Ticket,
+    BYTES_MAX, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, Fence, LaneChange, Ownership, Slot, Ticket,
     WriteEnd, WriteQueue,
 };
 use crate::state::account::LedgerId;
 use crate::state::lane_key::api_of;
-use crate::state::written::{ANSWERED_WITHIN, UnwrittenError, WriteAnswer, Written};
+use crate::state::pending_write::{ANSWERED_WITHIN, PendingWrite, UnwrittenError, WriteAnswer};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;
@@ -65,9 +65,14 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts the task. `outdated` gets the lanes whose state was changed by somebody else.
+    /// Starts the task. `outdated` gets the lanes whose state somebody has edited.
     #[must_use]
-    pub fn start(engine: Engine, keys: Keys, ownership: Ownership, outdated: mpsc::UnboundedSender<String>) -> Self {
+    pub fn start(
+        engine: Engine,
+        keys: ClusterKeys,
+        ownership: Ownership,
+        outdated: mpsc::UnboundedSender<String>,
+    ) -> Self {
         let (commands, received) = mpsc::channel(REQUESTS_MAX);
         let work = DeskWork {
             engine,
@@ -97,13 +102,13 @@ impl Desk {
     }
 
     /// Begins to write something of a lane.
-    pub async fn write(&self, lane: &str, write: LaneWrite) -> Written {
+    pub async fn write(&self, lane: &str, write: LaneWrite) -> PendingWrite {
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + ANSWERED_WITHIN;
         let command = DeskCommand::Write { lane: lane.to_owned(), write, reply };
         // Whoever finds no room hears that it isn't answered.
         drop(timeout_at(until.into(), self.commands.send(command)).await);
-        Written::new(answer, until)
+        PendingWrite::new(answer, until)
     }
 
     /// Waits until everything that was asked before is known.
@@ -119,7 +124,7 @@ type WaitingWrite = (oneshot::Sender<WriteAnswer>, Option<ChunkSpan>);
 
 struct DeskWork {
     engine: Engine,
-    keys: Keys,
+    keys: ClusterKeys,
     ownership: Ownership,
     outdated: mpsc::UnboundedSender<String>,
     queue: WriteQueue,
@@ -253,15 +258,24 @@ impl DeskWork {
                 }
                 self.answer(ticket, Ok(()));
             }
-            WriteEnd::Lost | WriteEnd::Edited => {
-                let error = if end == WriteEnd::Lost { UnwrittenError::Lost } else { UnwrittenError::Edited };
-                self.chunks.remove(&lane);
-                self.ownership.outdate(Slot::of(api_of(&lane)), &lane);
-                // Whoever watches the cluster sees to it; where nobody does any more, nothing runs.
+            WriteEnd::Lost => {
+                self.give_up(&lane);
+                self.answer(ticket, Err(UnwrittenError::Lost));
+            }
+            WriteEnd::Edited => {
+                self.give_up(&lane);
+                // Whoever has the APIs sees to it; where nobody does any more, nothing runs.
                 drop(self.outdated.send(lane));
-                self.answer(ticket, Err(error));
+                self.answer(ticket, Err(UnwrittenError::Edited));
             }
         }
+    }
+
+    /// Does nothing more of a lane before it is read again. Of one that is lost nobody reads it: the member hears that its
+    /// slot is somebody else's.
+    fn give_up(&mut self, lane: &str) {
+        self.chunks.remove(lane);
+        self.ownership.outdate(Slot::of(api_of(lane)), lane);
     }
 
     fn answer(&mut self, ticket: Ticket, result: WriteAnswer) {

@@ -6,8 +6,10 @@
 
 mod chunk;
 mod desk;
+mod orders;
+mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -15,25 +17,27 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use tokio::sync::mpsc;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 
 use super::account::{ApiState, LedgerId};
 use super::checkpoints::CheckpointFile;
 use super::lane_key::api_of;
+use super::pending_write::UnwrittenError;
 use super::store::StoreFile;
 use super::writer::{Commit, Durable, StateWriter};
-use super::written::UnwrittenError;
-use crate::cluster::{Engine, EngineEntry, EngineError, Keys, LaneKeys, Ownership, Slot};
+use crate::cluster::{ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, SendLeave, Slot};
 use crate::record::RecordKey;
-use chunk::{Forgetting, RECORDS_MAX, SharedChunk};
+use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
 use desk::{Desk, LaneContents, LaneWrite};
 
-use chunk::ChunkSpan;
+pub use orders::obey_in_cluster;
+pub use transfer::{Transferred, export_from_cluster, import_into_cluster};
 
 /// Where the cache is, below the config's directory.
 const CACHE_DIRECTORY_NAME: &str = ".logzio-api-fetcher.cluster";
-/// The largest account that is read.
-const ACCOUNT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The largest account that is read, as JSON.
+const PACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why lanes can't be read out of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -54,29 +58,29 @@ pub enum LoadError {
 }
 
 /// The state of a cluster, as a replica has it.
-pub struct SharedState {
+pub struct ReplicatedState {
     engine: Engine,
-    keys: Keys,
+    keys: ClusterKeys,
     ownership: Ownership,
+    clock: watch::Receiver<LeaseClock>,
     desk: Desk,
     cache: StateWriter,
 }
 
-impl fmt::Debug for SharedState {
+impl fmt::Debug for ReplicatedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedState").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("ReplicatedState").field("keys", &self.keys).finish_non_exhaustive()
     }
 }
 
-impl SharedState {
-    /// Begins with an empty cache below a directory. `outdated` gets the lanes that somebody else has taken or edited.
+impl ReplicatedState {
+    /// Begins with an empty cache below a directory. `outdated` gets the lanes whose state somebody has edited.
     ///
     /// # Errors
     /// Where the cache can't be made.
     pub fn start(
-        engine: Engine,
-        keys: Keys,
-        ownership: Ownership,
+        (engine, keys): (Engine, ClusterKeys),
+        (ownership, clock): (Ownership, watch::Receiver<LeaseClock>),
         directory: &Path,
         outdated: mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
@@ -90,7 +94,7 @@ impl SharedState {
         let file = StoreFile::open(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
         let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
         let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), outdated);
-        Ok(Self { engine, keys, ownership, desk, cache })
+        Ok(Self { engine, keys, ownership, clock, desk, cache })
     }
 
     /// Which slots this process owns.
@@ -99,16 +103,39 @@ impl SharedState {
         &self.ownership
     }
 
-    /// Reads the lanes of a slot that was taken, and begins with them. Gives their accounts, by the keys of their states.
+    /// Whether batches of a lane may be sent.
+    pub(super) fn leave(&self, lane: &str) -> SendLeave {
+        SendLeave::of_lane(self.clock.clone(), self.ownership.clone(), Slot::of(api_of(lane)), lane)
+    }
+
+    /// Which of these APIs the engine knows nothing of.
+    ///
+    /// # Errors
+    /// Where it doesn't answer.
+    pub async fn unknown<'n>(
+        engine: &Engine,
+        keys: &ClusterKeys,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Result<Vec<&'n str>, EngineError> {
+        let (accounts, _) = engine.read(&keys.accounts()).await?;
+        let lanes = accounts.iter().filter_map(|entry| keys.lane_in(&entry.key));
+        let known: BTreeSet<String> = lanes.map(|(_, lane)| api_of(&lane).to_owned()).collect();
+        Ok(names.filter(|name| !known.contains(*name)).collect())
+    }
+
+    /// Reads the lanes of one API in a slot that was taken, and begins with them. Gives their accounts, by the keys of their
+    /// states.
     ///
     /// # Errors
     /// [`LoadError`]
-    pub async fn load(&self, slot: Slot) -> Result<BTreeMap<String, ApiState>, LoadError> {
+    pub async fn load(&self, api: &str) -> Result<BTreeMap<String, ApiState>, LoadError> {
+        let slot = Slot::of(api);
         let mut accounts = BTreeMap::new();
         loop {
             let (heads, _) = self.engine.read(&self.keys.heads_of(slot)).await?;
             let (stored, _) = self.engine.read(&self.keys.accounts_of(slot)).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
+            let heads = heads.filter(|(lane, _)| api_of(lane) == api);
             let mut contents = Vec::new();
             let mut stored: BTreeMap<String, EngineEntry> =
                 stored.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry))).collect();
@@ -249,18 +276,26 @@ fn damaged(lane: &str, cause: &impl ToString) -> LoadError {
     LoadError::Damaged { api: api_of(lane).to_owned(), cause: cause.to_string() }
 }
 
-/// An account as it is in the engine: deflated JSON.
-fn deflate(account: &ApiState) -> io::Result<Vec<u8>> {
+/// What is in the engine as deflated JSON.
+fn pack(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&serde_json::to_vec(account)?)?;
+    encoder.write_all(&serde_json::to_vec(value)?)?;
     encoder.finish()
 }
 
-fn inflate(lane: &str, bytes: &[u8]) -> Result<ApiState, LoadError> {
+fn unpack<T: for<'d> Deserialize<'d>>(bytes: &[u8]) -> io::Result<T> {
     let mut text = Vec::new();
-    let read = DeflateDecoder::new(bytes).take(ACCOUNT_BYTES_MAX).read_to_end(&mut text);
-    read.map_err(|cause| damaged(lane, &cause))?;
-    serde_json::from_slice(&text).map_err(|cause| damaged(lane, &cause))
+    DeflateDecoder::new(bytes).take(PACKED_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// An account as it is in the engine.
+fn deflate(account: &ApiState) -> io::Result<Vec<u8>> {
+    pack(account)
+}
+
+fn inflate(lane: &str, bytes: &[u8]) -> Result<ApiState, LoadError> {
+    unpack(bytes).map_err(|cause| damaged(lane, &cause))
 }
 
 #[cfg(test)]

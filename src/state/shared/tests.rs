@@ -1,24 +1,25 @@
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::cluster::{
     LaneHead, MemberId, MemoryEngine, Operation, SeenSlot, TakenSlot, Transaction, join, take as take_slot, taken,
 };
 use crate::record::Fingerprint;
+use crate::state::{Configured, LockedStateDir, StateOrder, StoreWrite};
 
 const API: &str = "an api";
 
 /// A replica, with its slot.
 struct Replica {
-    state: SharedState,
+    state: ReplicatedState,
     outdated: mpsc::UnboundedReceiver<String>,
     _directory: TempDir,
 }
 
-fn keys() -> Keys {
-    Keys::of("default")
+fn keys() -> ClusterKeys {
+    ClusterKeys::of("default")
 }
 
 /// Starts a replica that takes the API's slot from a former one, which is gone, and reads its lanes.
@@ -33,16 +34,17 @@ async fn replica(engine: &MemoryEngine, name: &str, former: Option<&str>) -> (Re
         store.commit(&join(&keys(), &member(name), lease, Vec::new()));
         let written_at = store.get(&keys().slot(slot)).map_or(0, |entry| entry.written_at);
         let seen = SeenSlot { slot, written_at, owner: former.map(member) };
-        taken(&store.commit(&take_slot(&keys(), &seen, &member(name), lease)), &member(name))
+        taken(&store.commit(&take_slot(&keys(), &[seen], &member(name), lease)), 1, &member(name))
     });
-    let TakenSlot::Ours { token } = taken else { panic!("the slot is free") };
+    let [TakenSlot::Ours { token }] = *taken else { panic!("the slot is free") };
     let ownership = Ownership::default();
     ownership.take(slot, token);
     let directory = tempfile::tempdir().expect("a directory");
     let (sender, outdated) = mpsc::unbounded_channel();
-    let state = SharedState::start(Engine::Memory(engine.clone()), keys(), ownership, directory.path(), sender)
-        .expect("a cache");
-    let accounts = state.load(slot).await.expect("the engine answers");
+    let of = (Engine::Memory(engine.clone()), keys());
+    let clock = watch::channel(LeaseClock::default()).1;
+    let state = ReplicatedState::start(of, (ownership, clock), directory.path(), sender).expect("a cache");
+    let accounts = state.load(API).await.expect("the engine answers");
     (Replica { state, outdated, _directory: directory }, accounts)
 }
 
@@ -90,7 +92,7 @@ async fn who_takes_an_api_over_knows_what_was_delivered_and_who_had_it_writes_no
     let late = first.state.commit(commit(&account, 4, 4)).await;
     assert!(late.is_err(), "it lost the API");
     assert!(first.state.counts(API, ledger, asked).await.is_err(), "nothing more is to be sent");
-    assert_eq!(first.outdated.recv().await.as_deref(), Some(API));
+    assert!(first.outdated.try_recv().is_err(), "it isn't read again: it is somebody else's");
 
     let after = second.state.commit(commit(&account, 3, 3)).await.expect("it is ours");
     assert_eq!(after.checkpoint, Some(at(3)));
@@ -102,8 +104,7 @@ async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again(
     let (mut replica, _) = replica(&engine, "first", None).await;
     let account = ApiState::blank();
     replica.state.save_soon(API, &account).await.end().await.expect("it is written");
-    let slot = Slot::of(API);
-    let lane = keys().lane(slot, API);
+    let lane = keys().lane(Slot::of(API), API);
     let edited = ApiState { checkpoint: Some(at(7)), ..ApiState::blank() };
     engine.with(|store| {
         let head = LaneHead { ledger: edited.ledger, seq: 2, token: LaneHead::OF_AN_EDIT };
@@ -118,7 +119,7 @@ async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again(
     assert!(refused.is_err_and(|error| error.to_string().contains("changed by `state`")));
     assert_eq!(replica.outdated.recv().await.as_deref(), Some(API));
     assert!(replica.state.counts(API, 1, Vec::new()).await.is_err(), "nothing is done before it is read again");
-    let found = replica.state.load(slot).await.expect("the engine answers");
+    let found = replica.state.load(API).await.expect("the engine answers");
     assert_eq!(found.get(API), Some(&edited));
     replica.state.commit(commit(&edited, 8, 8)).await.expect("it goes on");
 }
@@ -135,4 +136,103 @@ async fn many_records_of_one_batch_are_several_chunks_and_all_of_them_are_known(
     assert_eq!(found.get(API), Some(&account));
     let counts = second.state.counts(API, account.ledger, keys).await.expect("it is ours");
     assert!(counts.iter().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn a_rewind_of_a_running_api_is_heard_by_its_owner_and_undone_again() {
+    let engine = MemoryEngine::default();
+    let (mut replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    replica.state.remember(API, (ledger, 1), vec![key(5)], Some(account.clone())).await.end().await.expect("written");
+    let account = replica.state.commit(commit(&account, 5, 5)).await.expect("it is written");
+    let of = Engine::Memory(engine.clone());
+    let ask = async |order| obey_in_cluster(&of, &keys(), &order, &[], at(100)).await.expect("the engine answers");
+
+    let shown = ask(StateOrder::Show { name: Some(API.to_owned()) }).await;
+    assert!(shown.code == 0 && shown.text.contains(API) && shown.text.contains('1'), "{shown:?}");
+    let reply = ask(StateOrder::Rewind { name: API.to_owned(), date: at(2) }).await;
+    assert_eq!((reply.code, reply.error), (0, None), "{}", reply.text);
+    assert!(replica.state.save_soon(API, &account).await.end().await.is_err(), "it was edited");
+    assert_eq!(replica.outdated.recv().await.as_deref(), Some(API));
+    let found = replica.state.load(API).await.expect("the engine answers");
+    let rewound = found.get(API).expect("it is known");
+    assert_eq!(rewound.checkpoint, Some(at(2)));
+    let counts = replica.state.counts(API, rewound.ledger, vec![key(5)]).await.expect("it is ours");
+    assert_eq!(counts, [0], "it is shipped again");
+
+    let reply = ask(StateOrder::Undo).await;
+    assert_eq!(reply.code, 0, "{reply:?}");
+    let found = replica.state.load(API).await.expect("the engine answers");
+    let undone = found.get(API).expect("it is known");
+    assert_eq!((undone.checkpoint, undone.ledger), (Some(at(5)), ledger));
+    let counts = replica.state.counts(API, ledger, vec![key(5)]).await.expect("it is ours");
+    assert_eq!(counts, [1], "what was delivered before is known again");
+    let reply = ask(StateOrder::Undo).await;
+    assert!(reply.text.contains("nothing to undo"), "{reply:?}");
+    let reply = ask(StateOrder::Forget { name: "another".to_owned() }).await;
+    assert_eq!(reply.code, 2, "{reply:?}");
+}
+
+#[tokio::test]
+async fn what_a_change_forgot_is_gone_from_the_engine_when_it_can_no_longer_be_undone() {
+    let engine = MemoryEngine::default();
+    let (replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    let of_batch = (account.ledger, 1);
+    replica.state.remember(API, of_batch, vec![key(5)], Some(account.clone())).await.end().await.expect("written");
+    let of = Engine::Memory(engine.clone());
+    let chunks = || engine.read(&keys().lane(Slot::of(API), API).chunks()).0.len();
+    for change in 0..crate::state::CHANGES_MAX {
+        assert_eq!(chunks(), 1, "{change} changes");
+        let order = StateOrder::Forget { name: API.to_owned() };
+        let reply = obey_in_cluster(&of, &keys(), &order, &[], at(100)).await.expect("the engine answers");
+        assert_eq!(reply.code, 0, "{reply:?}");
+    }
+    let order = StateOrder::Forget { name: API.to_owned() };
+    obey_in_cluster(&of, &keys(), &order, &[], at(100)).await.expect("the engine answers");
+    assert_eq!(chunks(), 0);
+}
+
+#[tokio::test]
+async fn a_directory_goes_into_the_cluster_once_and_comes_back_as_it_was() {
+    let directory = || tempfile::tempdir().expect("a directory");
+    let open = |directory: &TempDir| {
+        LockedStateDir::open(directory.path(), &Configured::default(), at(100)).expect("the directory is free")
+    };
+    let engine = MemoryEngine::default();
+    let of = Engine::Memory(engine.clone());
+    let before = directory();
+    let account = ApiState { checkpoint: Some(at(3)), remembered_since: Some(at(1)), ..ApiState::blank() };
+    {
+        let (mut taken, _) = open(&before);
+        let ledger = account.ledger;
+        let store = taken.store.as_mut().expect("a store");
+        let writes = [
+            StoreWrite::Remember { ledger, iteration: 4, identities: vec![key(1), key(2), key(2)] },
+            StoreWrite::Save { name: API.to_owned(), account: Box::new(account.clone()) },
+        ];
+        store.write(1, writes.iter()).expect("it is written");
+        taken.checkpoints.set(API, &account.line()).expect("it is written");
+    }
+    for (moved, known) in [(1, 0), (0, 1)] {
+        let (taken, found) = open(&before);
+        let done = import_into_cluster(&of, &keys(), &found.accounts, taken.store.as_ref()).await;
+        let done = done.expect("the engine answers");
+        assert_eq!((done.moved.len(), done.known.len()), (moved, known));
+    }
+    let (replica, found) = replica(&engine, "first", None).await;
+    assert_eq!(found.get(API).map(|found| found.checkpoint), Some(Some(at(3))));
+    let asked: Vec<RecordKey> = (1..4).map(key).collect();
+    let counts = replica.state.counts(API, account.ledger, asked.clone()).await.expect("it is ours");
+    assert_eq!(counts, [1, 2, 0]);
+    replica.state.remember(API, (account.ledger, 5), vec![key(3)], None).await.end().await.expect("it is written");
+
+    let after = directory();
+    export_from_cluster(&of, &keys(), &mut open(&after).0).await.expect("the engine answers");
+    let (taken, found) = open(&after);
+    let exported = found.accounts.get(API).expect("it is known");
+    assert_eq!((exported.checkpoint, exported.ledger), (Some(at(3)), account.ledger), "no edit is seen");
+    let store = taken.store.as_ref().expect("a store");
+    assert_eq!(store.counts(account.ledger, &asked).expect("it is read"), [1, 2, 1]);
 }

@@ -30,6 +30,7 @@ fn compile(text: &str) -> LoadedConfig {
             "GENERAL" => "general",
             "POST" => "post",
             "URL" => "https://api.example/v3",
+            "NODE" => "https://etcd-9:2379",
             "WORD" => "word",
             "MARKED" => "ge {start_date}",
             _ => return None,

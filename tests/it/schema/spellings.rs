@@ -26,6 +26,18 @@ const SPELLINGS: &[(&str, &[&str])] = &[
             "{listen: 'localhost:80'}",
         ],
     ),
+    (
+        "cluster",
+        &[
+            "",
+            "",
+            "null",
+            "{etcd: 'https://etcd-0:2379'}",
+            "{etcd: ['http://[::1]:2379', ' HTTPS://etcd-1 '], name: 7, member: '${WORD}', tls: {}, user: null}",
+            "{etcd: ['${NODE}'], tls: null, user: a b, password: 1e5}",
+            "{etcd: ['https://${WORD}:2379/'], tls: {ca_file: null, cert_file: null}, user: '${WORD}', password: '${WORD}'}",
+        ],
+    ),
     ("auth_apis.type", &["general", "' general '", "'${GENERAL}'", "cisco_secure_x", "cisco_secure_x"]),
     ("auth_apis.name", &["one", "7", "1.50", "false", "' a: b '", "'ä ${WORD}'"]),
     ("auth_apis.credentials", &["{id: 0x1F, key: 1e5}", "{id: '', key: '${WORD}'}", "{}", "", "null", "{id: null}"]),

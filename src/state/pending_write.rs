@@ -40,12 +40,12 @@ pub(super) type WriteAnswer = Result<(), UnwrittenError>;
 
 /// Something that will be written.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct PendingWrite {
     answer: oneshot::Receiver<WriteAnswer>,
     until: Instant,
 }
 
-impl Written {
+impl PendingWrite {
     /// To be waited for until then.
     pub(super) fn new(answer: oneshot::Receiver<WriteAnswer>, until: Instant) -> Self {
         Self { answer, until }

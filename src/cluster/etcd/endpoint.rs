@@ -1,0 +1,99 @@
+//! One endpoint, and its client.
+
+use std::fmt;
+use std::sync::Arc;
+
+use etcd_client::{Client, Error};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::fault::{Fault, FaultKind, innermost};
+use super::options::EtcdOptions;
+use crate::cluster::lease::TRY_WITHIN;
+
+/// One node, as it is written in the config.
+pub(super) struct Endpoint {
+    /// How it is written.
+    pub(super) name: String,
+    options: Arc<EtcdOptions>,
+    /// The client, as long as it is of use, and how many there were before it.
+    client: Mutex<(u64, Option<Client>)>,
+}
+
+/// Over which connection something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// That of all requests.
+    Shared,
+    /// A new one, with a new proof of who asks. What stays open must not take room of the others' answers; and it is to break
+    /// off where the node has no leader, as it would be told nothing new.
+    Own,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// An endpoint that nobody has asked yet.
+    pub(super) fn new(name: String, options: Arc<EtcdOptions>) -> Self {
+        Self { name, options, client: Mutex::new((0, None)) }
+    }
+
+    /// One try, which takes [`TRY_WITHIN`] at most, connecting included. A connection that has shown to be of no use isn't used
+    /// again.
+    pub(super) async fn attempt<T, F>(&self, way: Way, ask: &impl Fn(Client) -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut used = None;
+        let work = async {
+            let client = match way {
+                Way::Own => self.connect(true).await?,
+                Way::Shared => {
+                    let (count, client) = self.shared().await?;
+                    used = Some(count);
+                    client
+                }
+            };
+            ask(client).await
+        };
+        let result = timeout(TRY_WITHIN, work).await;
+        let silent = || Fault::unusable(format!("no answer within {} ms", TRY_WITHIN.as_millis()));
+        let result = result.unwrap_or_else(|_| Err(silent()));
+        if let (Some(used), Err(Fault { kind: FaultKind::Unusable, .. })) = (used, &result) {
+            self.forget(used).await;
+        }
+        result
+    }
+
+    /// The client of all requests, and its number.
+    async fn shared(&self) -> Result<(u64, Client), Fault> {
+        let mut known = self.client.lock().await;
+        let (count, client) = &mut *known;
+        let client = match client {
+            Some(client) => client.clone(),
+            None => client.insert(self.connect(false).await?).clone(),
+        };
+        Ok((*count, client))
+    }
+
+    /// The next request connects anew, unless somebody has done so already.
+    async fn forget(&self, used: u64) {
+        let mut known = self.client.lock().await;
+        if known.0 == used {
+            *known = (used + 1, None);
+        }
+    }
+
+    async fn connect(&self, needs_leader: bool) -> Result<Client, Fault> {
+        let options = self.options.connect(&self.name, needs_leader);
+        Client::connect([&self.name], Some(options)).await.map_err(|error| match error {
+            // What the network says comes as a status; this is about certificates and keys.
+            Error::TransportError(error) => Fault::refused(format!("TLS can't be set up: {}", innermost(&error))),
+            other => Fault::from(other),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What etcd says of itself.
+
+use etcd_client::Client;
+
+use super::fault::Fault;
+use super::message::unreadable;
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EtcdStatus {
+    /// Its version.
+    pub version: String,
+    /// Which etcd it belongs to. Endpoints of different ones are never one engine.
+    pub cluster_id: u64,
+    /// Its own number.
+    pub member_id: u64,
+    /// The number of the leader that it knows; 0 if none.
+    pub leader: u64,
+    /// The newest revision that it knows.
+    pub revision: i64,
+    /// How large its database is.
+    pub database_bytes: u64,
+    /// How much of that is in use; the rest is used again.
+    pub used_bytes: u64,
+    /// How large it may become, where the node says so: those before 3.6 don't.
+    pub quota_bytes: Option<u64>,
+    /// The alarms and other troubles, in its words.
+    pub troubles: Vec<String>,
+}
+
+impl EtcdStatus {
+    /// Whether it leads.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leader != 0 && self.leader == self.member_id
+    }
+
+    /// Whether its room is full: then no write gets through, and no lease is granted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.troubles.iter().any(|trouble| trouble.contains("NOSPACE"))
+    }
+}
+
+/// A node that etcd has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EtcdMember {
+    /// Its number.
+    pub id: u64,
+    /// Its name; empty as long as it has never run.
+    pub name: String,
+    /// Where it says that clients reach it.
+    pub client_urls: Vec<String>,
+    /// Whether it only learns, and has no vote.
+    pub is_learner: bool,
+}
+
+/// Asks the node that the client belongs to.
+pub(super) async fn status(client: Client) -> Result<EtcdStatus, Fault> {
+    let answer = client.maintenance_client().status().await?.0;
+    let header = answer.header.ok_or_else(unreadable)?;
+    Ok(EtcdStatus {
+        version: answer.version,
+        cluster_id: header.cluster_id,
+        member_id: header.member_id,
+        leader: answer.leader,
+        revision: header.revision,
+        database_bytes: u64::try_from(answer.db_size).unwrap_or_default(),
+        used_bytes: u64::try_from(answer.db_size_in_use).unwrap_or_default(),
+        quota_bytes: u64::try_from(answer.db_size_quota).ok().filter(|quota| *quota > 0),
+        troubles: answer.errors,
+    })
+}
+
+/// The nodes that etcd has.
+pub(super) async fn members(client: Client) -> Result<Vec<EtcdMember>, Fault> {
+    let answer = client.cluster_client().member_list().await?.0;
+    let member = |member: etcd_client::proto::PbMember| EtcdMember {
+        id: member.id,
+        name: member.name,
+        client_urls: member.client_ur_ls,
+        is_learner: member.is_learner,
+    };
+    Ok(answer.members.into_iter().map(member).collect())
+}

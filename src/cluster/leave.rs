@@ -1,0 +1,117 @@
+//! The leave to send: an owner has it as long as its lease can't have ended.
+//!
+//! The listener knows no fences, so whoever may have been replaced must not send. It is looked at before each try, and what is
+//! on the wire when it ends is given up.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::lease::LeaseClock;
+use super::ownership::Ownership;
+use super::slot::Slot;
+
+/// How much longer is waited than the deadline says, so that it is over then.
+const ROUNDED_UP: Duration = Duration::from_millis(1);
+
+/// How long it is since the machine booted. Unlike other clocks it goes on while the machine sleeps.
+#[must_use]
+pub fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
+}
+
+/// The leave to send. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SendLeave(Option<LeasedLane>);
+
+#[derive(Clone, Debug)]
+struct LeasedLane {
+    clock: watch::Receiver<LeaseClock>,
+    ownership: Ownership,
+    slot: Slot,
+    lane: Arc<str>,
+}
+
+impl SendLeave {
+    /// Of a single fetcher, which is never replaced.
+    #[must_use]
+    pub fn always() -> Self {
+        Self(None)
+    }
+
+    /// Of a lane, as long as a lease goes on and the lane is ours.
+    #[must_use]
+    pub fn of_lane(clock: watch::Receiver<LeaseClock>, ownership: Ownership, slot: Slot, lane: &str) -> Self {
+        Self(Some(LeasedLane { clock, ownership, slot, lane: lane.into() }))
+    }
+
+    /// Waits until it is there. Gives whether it is: it never comes again where somebody else owns the lane.
+    pub async fn given(&self) -> bool {
+        let Some(LeasedLane { clock, ownership, slot, lane }) = &self.0 else { return true };
+        let mut clock = clock.clone();
+        // Whoever renews the lease is gone only when everything ends.
+        clock.wait_for(|clock| clock.may_send(since_boot())).await.is_ok() && ownership.may_work(*slot, lane)
+    }
+
+    /// Returns when it is no longer there.
+    pub async fn ended(&self) {
+        let Some(LeasedLane { clock, .. }) = &self.0 else { return pending().await };
+        let mut clock = clock.clone();
+        loop {
+            let deadline = clock.borrow_and_update().send_deadline();
+            let Some(left) = deadline.and_then(|deadline| deadline.checked_sub(since_boot())) else { return };
+            tokio::select! {
+                () = sleep(left.saturating_add(ROUNDED_UP)) => {}
+                changed = clock.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_single_fetcher_may_always_send() {
+        let leave = SendLeave::always();
+        assert!(leave.given().await);
+        assert!(timeout(Duration::from_millis(5), leave.ended()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_member_may_send_until_its_renewal_is_too_old_and_again_after_the_next() {
+        let (sender, clock) = watch::channel(LeaseClock::default());
+        let (ownership, slot) = (Ownership::default(), Slot::of("api"));
+        ownership.take(slot, 1);
+        let leave = SendLeave::of_lane(clock, ownership.clone(), slot, "api");
+        leave.ended().await;
+        let waiting = tokio::spawn({
+            let leave = leave.clone();
+            async move { leave.given().await }
+        });
+        sender.send_modify(|clock| clock.renewed(since_boot()));
+        assert!(waiting.await.expect("it is given"));
+        let ending = tokio::spawn({
+            let leave = leave.clone();
+            async move { leave.ended().await }
+        });
+        // What is under way has until the lease would have ended.
+        sender.send_modify(|clock| clock.lost(since_boot()));
+        assert!(timeout(Duration::from_millis(5), leave.given()).await.is_err(), "nothing more is sent");
+        assert!(!ending.is_finished());
+        drop(sender);
+        ending.await.expect("nobody renews it any more");
+        let (sender, clock) = watch::channel(LeaseClock::default());
+        sender.send_modify(|clock| clock.renewed(since_boot()));
+        let leave = SendLeave::of_lane(clock, ownership.clone(), slot, "api");
+        ownership.give_up(slot);
+        assert!(!leave.given().await, "somebody else owns it");
+    }
+}

@@ -1,0 +1,492 @@
+//! This process as a member of a cluster: it joins, keeps its lease, watches the others, takes slots and gives them up.
+//!
+//! What is decided is decided by [`ClusterView`]; here is what has to be asked for it. Two tasks: one renews the lease and does
+//! nothing else, the other does all the rest. What becomes of slots is told as [`SlotEvent`]s, in their order.
+
+mod handle;
+mod layout;
+mod renewal;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use handle::MemberCommand;
+use renewal::Renewal;
+
+pub use handle::{AboutMember, ClusterSummary, JoinError, MemberHandle, SlotEvent};
+
+use crate::cluster::claim::{self, SLOTS_AT_ONCE, SeenSlot, TakenSlot};
+use crate::cluster::client::{Engine, EngineWatch};
+use crate::cluster::engine::{
+    ABSENT, EngineChange, EngineEntry, EngineError, LeaseId, Operation, Transaction, TransactionOutcome,
+};
+use crate::cluster::keys::ClusterKeys;
+use crate::cluster::lease::{LEASE_TTL, LeaseClock, RESTLESS_WITHIN};
+use crate::cluster::leave::since_boot;
+use crate::cluster::moves::Decision;
+use crate::cluster::ownership::Ownership;
+use crate::cluster::restless::{Joins, Standing};
+use crate::cluster::slot::{MemberId, Slot};
+use crate::cluster::view::ClusterView;
+
+/// The pause before something is asked again that wasn't answered.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How many transactions claim slots at the same time.
+const CLAIMS_AT_ONCE: usize = 4;
+/// How long more changes are waited for after some: many come at the same time, and all of them are one reason to decide.
+const GATHERED_FOR: Duration = Duration::from_millis(5);
+/// So often at most.
+const GATHERED_MAX: usize = 20;
+/// How long nothing is decided where nothing is heard.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+/// How long a leaving member tries to say so and to end its lease; else it ends by itself.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who a process is, and what it is a member of.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// What holds the state.
+    pub engine: Engine,
+    /// Under which keys.
+    pub keys: ClusterKeys,
+    /// The member's name, and this process.
+    pub me: MemberId,
+    /// What it says of itself.
+    pub about: AboutMember,
+    /// The slots of the config's APIs, which are taken first.
+    pub slots: BTreeSet<Slot>,
+}
+
+/// A member that has joined.
+#[derive(Debug)]
+pub struct Joined {
+    /// The way to it.
+    pub handle: MemberHandle,
+    /// What becomes of its slots.
+    pub events: mpsc::UnboundedReceiver<SlotEvent>,
+    /// How long it may send.
+    pub clock: watch::Receiver<LeaseClock>,
+}
+
+impl Membership {
+    /// Joins, and goes on as a member.
+    ///
+    /// # Errors
+    /// [`JoinError`]
+    pub async fn join(self, ownership: Ownership) -> Result<Joined, JoinError> {
+        self.require_layout().await?;
+        let (clock_sender, clock) = watch::channel(LeaseClock::default());
+        let (lease_sender, lease_of_renewal) = watch::channel(None);
+        let (gone_sender, gone) = mpsc::channel(1);
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let (command_sender, commands) = mpsc::unbounded_channel();
+        let (summary_sender, view) = watch::channel(ClusterSummary::default());
+        let me = self.me.clone();
+        let mut work = MemberWork {
+            of: self,
+            view: ClusterView::new(me, since_boot()),
+            joins: Joins::default(),
+            lease: None,
+            put_at: ABSENT,
+            clock: clock_sender,
+            lease_of_renewal: lease_sender,
+            ownership,
+            events: event_sender,
+            summary: summary_sender,
+            handing_over: BTreeSet::new(),
+            is_leaving: false,
+        };
+        work.register().await?;
+        let watch = work.read().await?;
+        let renewal = Renewal {
+            engine: work.of.engine.clone(),
+            lease: lease_of_renewal,
+            clock: work.clock.clone(),
+            gone: gone_sender,
+        };
+        tokio::spawn(renewal.go_on());
+        tokio::spawn(work.go_on(watch, gone, commands));
+        Ok(Joined { handle: MemberHandle { commands: command_sender, view }, events, clock })
+    }
+}
+
+/// The member's task.
+struct MemberWork {
+    of: Membership,
+    view: ClusterView,
+    joins: Joins,
+    lease: Option<LeaseId>,
+    /// When its key was put: what the watch tells of it before is no news.
+    put_at: i64,
+    clock: watch::Sender<LeaseClock>,
+    lease_of_renewal: watch::Sender<Option<LeaseId>>,
+    ownership: Ownership,
+    events: mpsc::UnboundedSender<SlotEvent>,
+    summary: watch::Sender<ClusterSummary>,
+    /// Slots whose APIs are about to end.
+    handing_over: BTreeSet<Slot>,
+    is_leaving: bool,
+}
+
+impl MemberWork {
+    async fn go_on(
+        mut self,
+        mut watch: EngineWatch,
+        mut gone: mpsc::Receiver<LeaseId>,
+        mut commands: mpsc::UnboundedReceiver<MemberCommand>,
+    ) {
+        loop {
+            let look = self.step().await;
+            if self.is_leaving && self.ownership.count() == 0 {
+                return self.part().await;
+            }
+            tokio::select! {
+                changes = watch.next() => {
+                    if let Err(cause) = self.see_all(changes, &mut watch).await {
+                        tracing::debug!(%cause, "the cluster is read again");
+                        watch = self.read_again().await;
+                    }
+                },
+                Some(lease) = gone.recv() => self.register_again(Some(lease)).await,
+                command = commands.recv() => {
+                    let Some(command) = command else { return self.part().await };
+                    // Many come at the same time.
+                    let more = std::iter::from_fn(|| commands.try_recv().ok());
+                    self.obey(std::iter::once(command).chain(more).collect()).await;
+                },
+                () = sleep(look) => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, commands: Vec<MemberCommand>) {
+        let mut released = Vec::new();
+        for command in commands {
+            match command {
+                MemberCommand::Release(slot) => released.push(slot),
+                MemberCommand::Describe(config) => {
+                    self.of.about.config = config;
+                    self.say().await;
+                }
+                MemberCommand::Leave => self.begin_to_leave().await,
+            }
+        }
+        self.release(&released).await;
+    }
+
+    /// Decides, and does what was decided. Gives when to look again.
+    async fn step(&mut self) -> Duration {
+        self.reconcile();
+        let now = since_boot();
+        let standing = self.standing(now);
+        if self.of.about.standing != standing {
+            self.of.about.standing = standing;
+            self.say().await;
+        }
+        let decision = self.view.decide(now);
+        self.view.decided(&decision, now);
+        let Decision { take, hand_over, next_look } = decision;
+        for slot in hand_over {
+            if self.handing_over.insert(slot) {
+                self.tell(SlotEvent::HandOver(slot));
+            }
+        }
+        if !take.is_empty() {
+            self.take(take).await;
+        }
+        self.reconcile();
+        self.summary.send_if_modified(|before| {
+            let after = ClusterSummary {
+                members: self.view.members().keys().cloned().collect(),
+                held: self.ownership.count(),
+                orphaned: self.view.orphaned(),
+            };
+            let has_changed = *before != after;
+            *before = after;
+            has_changed
+        });
+        next_look.map_or(LOOK_AFTER, |look| look.saturating_sub(since_boot())).min(LOOK_AFTER)
+    }
+
+    /// Tells of slots that became ours, or are no longer.
+    fn reconcile(&mut self) {
+        let mine: BTreeMap<Slot, i64> = self.view.mine().collect();
+        let owned = self.ownership.tokens();
+        for (slot, token) in &owned {
+            let slot = *slot;
+            if mine.get(&slot) != Some(token) {
+                self.ownership.give_up(slot);
+                self.handing_over.remove(&slot);
+                self.tell(SlotEvent::Lost(slot));
+            }
+        }
+        for (slot, token) in mine {
+            if owned.get(&slot) != Some(&token) {
+                self.ownership.take(slot, token);
+                self.tell(SlotEvent::Taken(slot));
+            }
+        }
+    }
+
+    /// Whoever listens is gone only when everything ends.
+    fn tell(&self, event: SlotEvent) {
+        self.events.send(event).ok();
+    }
+
+    /// Claims slots: those of the config's APIs first, many in one transaction, and a few transactions at a time.
+    async fn take(&mut self, mut seen: Vec<SeenSlot>) {
+        seen.sort_by_key(|seen| !self.of.slots.contains(&seen.slot));
+        let groups: Vec<Vec<SeenSlot>> = seen.chunks(SLOTS_AT_ONCE).map(<[SeenSlot]>::to_vec).collect();
+        let contested = self.take_groups(groups).await;
+        // One of several that somebody else has keeps all of them from being ours.
+        self.take_groups(contested.into_iter().map(|seen| vec![seen]).collect()).await;
+    }
+
+    /// Gives those that aren't ours, of groups with several.
+    async fn take_groups(&mut self, groups: Vec<Vec<SeenSlot>>) -> Vec<SeenSlot> {
+        let Some(lease) = self.lease else { return Vec::new() };
+        let (mut claims, mut waiting, mut contested) = (FuturesUnordered::new(), groups.into_iter(), Vec::new());
+        loop {
+            while claims.len() < CLAIMS_AT_ONCE
+                && let Some(group) = waiting.next()
+            {
+                let transaction = claim::take(&self.of.keys, &group, &self.of.me, lease);
+                let engine = self.of.engine.clone();
+                claims.push(async move { (group, engine.commit(&transaction).await) });
+            }
+            let Some((group, claimed)) = claims.next().await else { return contested };
+            let outcome = match claimed {
+                Ok(outcome) => outcome,
+                // Should it have got through, the watch tells that.
+                Err(cause) => {
+                    tracing::debug!(%cause, "slots can't be claimed");
+                    continue;
+                }
+            };
+            let is_alone = group.len() == 1;
+            for (seen, taken) in group.iter().zip(claim::taken(&outcome, group.len(), &self.of.me)) {
+                match taken {
+                    TakenSlot::Ours { token } => {
+                        self.view.slot_taken(seen.slot, self.of.me.clone(), token, since_boot());
+                    }
+                    // The watch tells who has it.
+                    TakenSlot::Not if is_alone => {}
+                    TakenSlot::Not => contested.push(seen.clone()),
+                }
+            }
+            self.reconcile();
+        }
+    }
+
+    /// Gives slots back whose APIs have ended.
+    async fn release(&mut self, slots: &[Slot]) {
+        let own = slots.iter().filter(|slot| self.handing_over.contains(slot));
+        let own: Vec<(Slot, i64)> = own.filter_map(|slot| Some((*slot, self.ownership.token(*slot)?))).collect();
+        for group in own.chunks(SLOTS_AT_ONCE) {
+            let outcome = self.ask(&claim::release(&self.of.keys, group)).await;
+            for (slot, token) in group {
+                let revision = match outcome.held {
+                    true => Some(outcome.revision),
+                    // One of them was taken, so each is given back by itself.
+                    false => {
+                        let alone = self.ask(&claim::release(&self.of.keys, &[(*slot, *token)])).await;
+                        alone.held.then_some(alone.revision)
+                    }
+                };
+                self.ownership.give_up(*slot);
+                self.handing_over.remove(slot);
+                if let Some(revision) = revision {
+                    self.view.slot_freed(*slot, revision);
+                }
+            }
+        }
+    }
+
+    /// Takes over what has changed, and what comes right behind it.
+    async fn see_all(
+        &mut self,
+        mut changes: Result<Vec<EngineChange>, EngineError>,
+        watch: &mut EngineWatch,
+    ) -> Result<(), EngineError> {
+        for _ in 0..GATHERED_MAX {
+            self.see(changes?).await;
+            match timeout(GATHERED_FOR, watch.next()).await {
+                Ok(more) => changes = more,
+                Err(_) => return Ok(()),
+            }
+        }
+        self.see(changes?).await;
+        Ok(())
+    }
+
+    /// Takes over what has changed.
+    async fn see(&mut self, changes: Vec<EngineChange>) {
+        let now = since_boot();
+        let own = self.of.keys.member(&self.of.me);
+        let mut is_gone = false;
+        for change in changes {
+            match change {
+                EngineChange::Put(entry) => {
+                    is_gone &= entry.key != own || entry.lease != self.lease;
+                    if let Some(lane) = self.of.keys.bell_in(&entry.key) {
+                        self.tell(SlotEvent::Edited(lane));
+                    }
+                    self.see_entry(&entry, now);
+                }
+                EngineChange::Deleted { key, revision } => {
+                    if let Some(slot) = self.of.keys.slot_in(&key) {
+                        self.view.slot_freed(slot, revision);
+                    } else if key == own {
+                        is_gone |= revision > self.put_at;
+                    } else if let Some(member) = self.of.keys.member_in(&key) {
+                        self.view.member_left(&member, now);
+                    }
+                }
+            }
+        }
+        if is_gone {
+            self.register_again(None).await;
+        }
+    }
+
+    fn see_entry(&mut self, entry: &EngineEntry, now: Duration) {
+        if let Some(slot) = self.of.keys.slot_in(&entry.key) {
+            match owner_of(entry) {
+                Some(owner) => self.view.slot_taken(slot, owner, entry.written_at, now),
+                None => tracing::warn!(%slot, "the owner of a slot can't be read; another version wrote it"),
+            }
+        } else if let Some(member) = self.of.keys.member_in(&entry.key) {
+            self.view.member_came(member, about(entry).standing, now);
+        }
+    }
+
+    /// Reads everything, and watches what changes from there.
+    async fn read(&mut self) -> Result<EngineWatch, EngineError> {
+        let (entries, revision) = self.of.engine.read(&self.of.keys.membership()).await?;
+        let watch = self.of.engine.watch(self.of.keys.membership(), revision).await?;
+        let keys = &self.of.keys;
+        let members = entries.iter().filter_map(|entry| Some((keys.member_in(&entry.key)?, about(entry).standing)));
+        let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
+        let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
+        self.view.read(members, owners, revision, since_boot());
+        Ok(watch)
+    }
+
+    /// The same, for as long as it takes. A key of our own that is gone is put again.
+    async fn read_again(&mut self) -> EngineWatch {
+        loop {
+            match self.read().await {
+                Ok(watch) => {
+                    if !self.view.members().contains_key(&self.of.me) {
+                        self.register_again(None).await;
+                    }
+                    return watch;
+                }
+                Err(cause) => tracing::debug!(%cause, "the cluster can't be read"),
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Gets a lease, and puts the key of this process with it.
+    async fn register(&mut self) -> Result<(), EngineError> {
+        let engine = &self.of.engine;
+        let begun = since_boot();
+        let lease = engine.grant(u32::try_from(LEASE_TTL.as_secs()).unwrap_or(u32::MAX)).await?;
+        let of_join = engine.grant(u32::try_from(RESTLESS_WITHIN.as_secs()).unwrap_or(u32::MAX)).await?;
+        let key = self.of.keys.join(&self.of.me.member, fastrand::u64(..));
+        let put = Operation::Put { key, value: Vec::new(), lease: Some(of_join) };
+        engine.commit(&Transaction { then: vec![put], ..Transaction::default() }).await?;
+        let (recent, _) = engine.read(&self.of.keys.joins(&self.of.me.member)).await?;
+        self.joins.joined(recent.len(), since_boot());
+        self.of.about.standing = self.standing(since_boot());
+        let put = engine.commit(&claim::join(&self.of.keys, &self.of.me, lease, self.told())).await?;
+        self.put_at = put.revision;
+        self.lease = Some(lease);
+        self.lease_of_renewal.send_replace(Some(lease));
+        self.clock.send_modify(|clock| clock.renewed(begun));
+        self.view.member_came(self.of.me.clone(), self.of.about.standing, since_boot());
+        Ok(())
+    }
+
+    /// The lease is gone, or the key is: the same process joins anew, and keeps what nobody has taken meanwhile. Of a lease
+    /// that was replaced already nothing follows.
+    async fn register_again(&mut self, of: Option<LeaseId>) {
+        if of.is_some() && of != self.lease {
+            return;
+        }
+        self.clock.send_modify(|clock| clock.lost(since_boot()));
+        tracing::warn!("the lease in the cluster is gone; joining anew, with what nobody has taken");
+        while let Err(cause) = self.register().await {
+            tracing::debug!(%cause, "can't join anew yet");
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// What this process is to say about slots.
+    fn standing(&self, now: Duration) -> Standing {
+        if self.is_leaving {
+            Standing::Leaving
+        } else if self.joins.restless_until(now).is_some() {
+            Standing::Reluctant
+        } else {
+            Standing::Willing
+        }
+    }
+
+    /// Writes the own key anew.
+    async fn say(&mut self) {
+        let Some(lease) = self.lease else { return };
+        let said = self.of.engine.commit(&claim::join(&self.of.keys, &self.of.me, lease, self.told())).await;
+        if let Err(cause) = said {
+            tracing::debug!(%cause, "the member's key can't be written");
+        }
+    }
+
+    fn told(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.of.about).unwrap_or_default()
+    }
+
+    /// Asks until it is answered.
+    async fn ask(&self, transaction: &Transaction) -> TransactionOutcome {
+        loop {
+            match self.of.engine.commit(transaction).await {
+                Ok(outcome) => return outcome,
+                Err(cause) => tracing::debug!(%cause, "the cluster's engine is asked again"),
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// The key says so before the first slot is free, or the others would leave it to this process.
+    async fn begin_to_leave(&mut self) {
+        self.is_leaving = true;
+        self.of.about.standing = Standing::Leaving;
+        drop(timeout(LEAVE_WITHIN, self.say()).await);
+        self.view.leave();
+    }
+
+    /// Ends the lease, and with it the membership.
+    async fn part(self) {
+        let Some(lease) = self.lease else { return };
+        self.lease_of_renewal.send_replace(None);
+        drop(timeout(LEAVE_WITHIN, self.of.engine.revoke(lease)).await);
+    }
+}
+
+/// Who owns a slot, as its key says.
+pub(super) fn owner_of(entry: &EngineEntry) -> Option<MemberId> {
+    std::str::from_utf8(&entry.value).ok()?.parse().ok()
+}
+
+/// What a member says of itself. Of one that says nothing readable it is taken that it is willing.
+pub(super) fn about(entry: &EngineEntry) -> AboutMember {
+    serde_json::from_slice(&entry.value).unwrap_or_default()
+}

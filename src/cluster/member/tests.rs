@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::cluster::memory::MemoryEngine;
+use crate::cluster::slot::SLOTS;
+
+/// Much longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn membership(engine: &MemoryEngine, name: &str) -> Membership {
+    Membership {
+        engine: Engine::Memory(engine.clone()),
+        keys: ClusterKeys::of("default"),
+        me: MemberId { member: name.to_owned(), incarnation: 1 },
+        about: AboutMember::default(),
+        slots: [Slot::of("api")].into(),
+    }
+}
+
+async fn join(engine: &MemoryEngine, name: &str) -> (Joined, Ownership) {
+    let ownership = Ownership::default();
+    let joined = membership(engine, name).join(ownership.clone()).await.expect("it joins");
+    (joined, ownership)
+}
+
+async fn next(joined: &mut Joined) -> SlotEvent {
+    timeout(PATIENCE, joined.events.recv()).await.expect("soon").expect("it goes on")
+}
+
+/// Waits until it has every slot.
+async fn take_all(joined: &mut Joined) {
+    for taken in 0..SLOTS {
+        let event = next(joined).await;
+        assert!(matches!(event, SlotEvent::Taken(_)), "{event:?} after {taken}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_member_takes_every_slot_and_gives_each_back_before_it_goes() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    assert_eq!(owned.count(), usize::from(SLOTS));
+    let (mut second, _) = join(&engine, "second").await;
+    first.handle.leave();
+    for _ in 0..SLOTS {
+        let SlotEvent::HandOver(slot) = next(&mut first).await else { panic!("it leaves") };
+        first.handle.release(slot);
+    }
+    timeout(PATIENCE, first.handle.has_left()).await.expect("it has left");
+    take_all(&mut second).await;
+    let members = engine.read(&ClusterKeys::of("default").members()).0;
+    assert_eq!(members.len(), 1, "the key of who left is gone: {members:?}");
+    assert_eq!(owned.count(), 0);
+}
+
+#[tokio::test]
+async fn a_lease_that_the_engine_drops_by_mistake_costs_no_slot() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let (_second, of_second) = join(&engine, "second").await;
+    let key = ClusterKeys::of("default").member(&MemberId { member: "first".to_owned(), incarnation: 1 });
+    let dropped = engine.with(|store| {
+        let lease = store.get(&key).and_then(|entry| entry.lease).expect("it hangs on a lease");
+        store.end_lease(lease);
+        lease
+    });
+    let is_back = async {
+        loop {
+            let lease = engine.with(|store| store.get(&key).and_then(|entry| entry.lease));
+            if lease.is_some_and(|lease| lease != dropped) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, is_back).await.expect("it joins anew");
+    assert_eq!((owned.count(), of_second.count()), (usize::from(SLOTS), 0));
+    assert!(first.events.try_recv().is_err(), "no slot was lost");
+    assert!(first.clock.borrow().may_send(since_boot()));
+}
+
+#[tokio::test]
+async fn a_cluster_of_another_layout_is_not_joined() {
+    let engine = MemoryEngine::default();
+    let put = Operation::Put { key: ClusterKeys::of("default").layout(), value: b"9 64".to_vec(), lease: None };
+    engine.with(|store| store.commit(&Transaction { then: vec![put], ..Transaction::default() }));
+    let joined = membership(&engine, "first").join(Ownership::default()).await;
+    let error = joined.expect_err("the layout is another one").to_string();
+    assert!(error.contains("`9 64`") && error.contains("cluster.name"), "{error}");
+}

@@ -1,0 +1,209 @@
+//! The fetcher as a member of a cluster: from the config's `cluster` to a seat in it, and what `cluster` and `state` ask of
+//! the engine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use nix::unistd::gethostname;
+use tokio::sync::mpsc;
+
+use super::{Exit, print};
+use crate::cluster::{
+    AboutMember, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership, Slot, cluster_status,
+};
+use crate::config;
+use crate::daemon::ClusterSeat;
+use crate::iteration::Services;
+use crate::plan::{ClusterPlan, Config};
+use crate::process::version;
+use crate::state::{
+    ApiState, CHECKPOINTS_FILE_NAME, LoadError, LockedStateDir, ReplicatedState, StateContents, StateDir, StateOrder,
+    StateReply, Store, Transferred, api_of, export_from_cluster, import_into_cluster, obey_in_cluster,
+};
+
+/// How many names an error lists.
+const NAMES_MAX: usize = 10;
+
+/// The way to a cluster's engine, and the keys of its state there.
+pub(super) fn engine_of(plan: &ClusterPlan) -> Result<(Engine, ClusterKeys), Exit> {
+    let engine = Engine::connect(plan).map_err(|cause| {
+        tracing::error!(%cause, "can't reach the cluster's engine");
+        Exit::Config
+    })?;
+    Ok((engine, ClusterKeys::of(&plan.name)))
+}
+
+/// Joins the cluster of a config. Gives the services with the cluster's state behind them, and the seat; what is wrong is
+/// logged.
+pub(super) async fn join(
+    plan: &ClusterPlan,
+    config: &Config,
+    digest: String,
+    accounts: &BTreeMap<String, ApiState>,
+    (services, directory): (&Services, &Arc<StateDir>),
+) -> Result<(Arc<Services>, ClusterSeat), Exit> {
+    let (engine, keys) = engine_of(plan)?;
+    require_known(&engine, &keys, config, accounts).await?;
+    let host = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let member = plan.member.clone().unwrap_or_else(|| host.clone());
+    let me = MemberId { member: member.clone(), incarnation: fastrand::u64(..) };
+    let about = AboutMember {
+        host,
+        version: version::LINE.to_owned(),
+        config: digest,
+        since: Utc::now().timestamp(),
+        ..AboutMember::default()
+    };
+    let ownership = Ownership::default();
+    let slots = config.apis.iter().map(|plan| Slot::of(&plan.name)).collect();
+    let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, slots };
+    let joined = membership.join(ownership.clone()).await;
+    let Joined { handle, events, clock } = joined.map_err(|cause| {
+        tracing::error!(%cause, "can't join the cluster");
+        Exit::Failed
+    })?;
+    let (outdated_sender, outdated) = mpsc::unbounded_channel();
+    let state = ReplicatedState::start((engine, keys), (ownership, clock), directory.path(), outdated_sender);
+    let state = Arc::new(state.map_err(|cause| {
+        tracing::error!(%cause, "can't start");
+        Exit::Config
+    })?);
+    tracing::info!(cluster = plan.name, member, "joined; APIs begin as slots are taken");
+    let store = Store::Shared(Arc::clone(&state), Arc::clone(directory));
+    let services = Arc::new(services.keeping_state_in(store));
+    Ok((services, ClusterSeat::new(state, handle, events, outdated)))
+}
+
+/// Refuses where the directory has checkpoints of APIs that the cluster knows nothing of: they would begin anew.
+async fn require_known(
+    engine: &Engine,
+    keys: &ClusterKeys,
+    config: &Config,
+    accounts: &BTreeMap<String, ApiState>,
+) -> Result<(), Exit> {
+    let has_place = |account: &ApiState| account.checkpoint.is_some() || !account.captured.is_empty();
+    let of_config = |name: &&str| config.apis.iter().any(|plan| plan.name == **name);
+    let names = accounts.iter().filter(|(_, account)| has_place(account)).map(|(lane, _)| api_of(lane));
+    let unknown = ReplicatedState::unknown(engine, keys, names.filter(of_config)).await.map_err(|cause| {
+        tracing::error!(%cause, "can't join the cluster");
+        Exit::Failed
+    })?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let shown = unknown.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+    tracing::error!(
+        apis = shown,
+        "{CHECKPOINTS_FILE_NAME} has checkpoints that the cluster doesn't know, so these APIs would begin anew; run \
+         `logzio-api-fetcher state import` first, or move the file away"
+    );
+    Err(Exit::Config)
+}
+
+/// What `state` asks where the config has `cluster`.
+pub(super) async fn state(plan: &ClusterPlan, config: &Config, order: &StateOrder, now: DateTime<Utc>) -> StateReply {
+    let Ok((engine, keys)) = engine_of(plan) else { return StateReply { code: 2, ..StateReply::default() } };
+    let obeyed = obey_in_cluster(&engine, &keys, order, &config.apis, now).await;
+    obeyed.unwrap_or_else(|cause| StateReply::failed(1, cause.to_string()))
+}
+
+/// Puts what the directory knows into the cluster.
+pub(super) async fn import(plan: &ClusterPlan, taken: &LockedStateDir, found: &StateContents) -> Exit {
+    let (engine, keys) = match engine_of(plan) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
+    let imported = import_into_cluster(&engine, &keys, &found.accounts, taken.store.as_ref()).await;
+    tell(imported, "imported", "known to the cluster before, and left as they are there")
+}
+
+/// Writes what the cluster knows into the directory.
+pub(super) async fn export(plan: &ClusterPlan, taken: &mut LockedStateDir) -> Exit {
+    let (engine, keys) = match engine_of(plan) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
+    let exported = match cluster_status(&engine, &keys).await {
+        Ok(status) if status.members.is_empty() => export_from_cluster(&engine, &keys, taken).await,
+        Ok(status) => {
+            let members = status.members.iter().map(|(member, _)| member.member.as_str());
+            let members = members.take(NAMES_MAX).collect::<Vec<_>>().join(", ");
+            tracing::error!(
+                members,
+                "members of the cluster run; stop them first, or what they deliver would be missing"
+            );
+            return Exit::Failed;
+        }
+        Err(cause) => Err(LoadError::Engine(cause)),
+    };
+    tell(exported, "exported", "left as they are")
+}
+
+fn tell(done: Result<Transferred, LoadError>, moved: &str, known: &str) -> Exit {
+    match done {
+        Ok(done) => {
+            print(&format!("{} {moved}, {} {known}.", done.moved.len(), done.known.len()));
+            Exit::Clean
+        }
+        Err(cause) => {
+            tracing::error!(%cause, "not everything was transferred; what was stays, and the command can be given again");
+            Exit::Failed
+        }
+    }
+}
+
+/// `cluster status`: who lives and who owns what. Something wrong is an exit code of 1.
+async fn status(plan: &ClusterPlan) -> Exit {
+    let (engine, keys) = match engine_of(plan) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
+    match cluster_status(&engine, &keys).await {
+        Ok(status) => {
+            print(&shown(plan, &status));
+            if status.is_well() { Exit::Clean } else { Exit::Failed }
+        }
+        Err(cause) => {
+            tracing::error!(%cause, "the cluster's engine does not answer");
+            Exit::Failed
+        }
+    }
+}
+
+fn shown(plan: &ClusterPlan, status: &ClusterStatus) -> String {
+    let mut lines = vec![format!(
+        "cluster {}: {} members, {} slots without an owner that lives",
+        plan.name,
+        status.members.len(),
+        status.orphaned
+    )];
+    for (member, about) in &status.members {
+        let slots = status.slots_of(member);
+        let since = DateTime::from_timestamp(about.since, 0).map(crate::text::humanize::second).unwrap_or_default();
+        let config = about.config.chars().take(8).collect::<String>();
+        lines.push(format!(
+            "  {}  {:?}  {slots} slots  since {since}  host {}  version {}  config {config}",
+            member.member, about.standing, about.host, about.version
+        ));
+    }
+    if status.configs() > 1 {
+        lines.push("The members don't have the same config.".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// `cluster status` of the config at a path.
+pub(super) async fn status_of(path: &Path) -> Exit {
+    let reading = config::load(path);
+    reading.diagnostics.log();
+    match reading.config {
+        Some(Config { cluster: Some(plan), .. }) => status(&plan).await,
+        Some(_) => {
+            tracing::error!("the config has no `cluster`");
+            Exit::Config
+        }
+        None => Exit::Config,
+    }
+}

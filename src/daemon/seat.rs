@@ -1,0 +1,293 @@
+//! The daemon's seat in a cluster: which of the config's APIs run here, as slots come and go.
+//!
+//! A slot that is ours is read when the first of its APIs begins. One that goes ends with its APIs: handed over after their
+//! iterations, or at the next batch border where they take too long; lost at once. It is given back when none of them is
+//! under way any more, so whoever gets it doubles nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::cluster::{BORDER_AFTER, MemberHandle, Slot, SlotEvent};
+use crate::state::{ApiState, LoadError, ReplicatedState, api_of};
+
+/// The pause before a slot is read again that couldn't be.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// What the daemon is to do.
+#[derive(Debug)]
+pub(super) enum SeatOrder {
+    /// Begins with an API whose accounts were read.
+    Start(String, BTreeMap<String, ApiState>),
+    /// The APIs of a slot may begin: each is read first.
+    Admit(Slot),
+    /// Ends the APIs of a slot after their iterations.
+    End(Slot),
+    /// Ends the APIs of a slot at the next batch border.
+    Halt(Slot),
+    /// Ends one API at the next batch border; it is read again.
+    Reread(String),
+}
+
+/// What becomes of a slot whose APIs end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It is given back once they have, and their iterations are cut then.
+    HandedOver { cut_at: Instant, is_cut: bool },
+    /// It is being given back, or was.
+    Released,
+    /// It is somebody else's already.
+    Lost { is_taken_again: bool },
+}
+
+/// The seat.
+pub struct ClusterSeat {
+    pub(super) state: Arc<ReplicatedState>,
+    pub(super) member: MemberHandle,
+    events: mpsc::UnboundedReceiver<SlotEvent>,
+    /// Lanes whose state somebody else has changed.
+    outdated: mpsc::UnboundedReceiver<String>,
+    /// APIs that were read.
+    read: mpsc::UnboundedReceiver<(String, BTreeMap<String, ApiState>)>,
+    reading: mpsc::UnboundedSender<(String, BTreeMap<String, ApiState>)>,
+    ending: BTreeMap<Slot, Ending>,
+    /// Slots of which nothing is under way here any more, nor on its way to the engine.
+    unloaded: mpsc::UnboundedReceiver<Slot>,
+    unloading: mpsc::UnboundedSender<Slot>,
+    /// Those of which that is waited for.
+    idle: BTreeSet<Slot>,
+    /// APIs that are read at this moment.
+    under_way: BTreeSet<String>,
+    orders: VecDeque<SeatOrder>,
+}
+
+impl ClusterSeat {
+    /// Of a process that has joined. `outdated` are lanes whose state somebody else has changed, as the shared state tells.
+    #[must_use]
+    pub fn new(
+        state: Arc<ReplicatedState>,
+        member: MemberHandle,
+        events: mpsc::UnboundedReceiver<SlotEvent>,
+        outdated: mpsc::UnboundedReceiver<String>,
+    ) -> Self {
+        let (reading, read) = mpsc::unbounded_channel();
+        let (unloading, unloaded) = mpsc::unbounded_channel();
+        Self {
+            state,
+            member,
+            events,
+            outdated,
+            read,
+            reading,
+            ending: BTreeMap::new(),
+            unloaded,
+            unloading,
+            idle: BTreeSet::new(),
+            under_way: BTreeSet::new(),
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// Whether an API may begin here.
+    pub(super) fn admits(&self, api: &str) -> bool {
+        let slot = Slot::of(api);
+        self.state.ownership().token(slot).is_some() && !self.ending.contains_key(&slot)
+    }
+
+    /// Reads an API that is to begin.
+    pub(super) fn read(&mut self, api: &str) {
+        if !self.under_way.insert(api.to_owned()) {
+            return;
+        }
+        let (state, reading, api) = (Arc::clone(&self.state), self.reading.clone(), api.to_owned());
+        tokio::spawn(async move {
+            let accounts = loop {
+                match state.load(&api).await {
+                    Ok(accounts) => break accounts,
+                    Err(cause @ LoadError::Damaged { .. }) => {
+                        tracing::error!(api, %cause, "the API can't run in this member of the cluster");
+                    }
+                    Err(cause) => tracing::debug!(api, %cause, "the API's state is asked for again"),
+                }
+                if state.ownership().token(Slot::of(&api)).is_none() {
+                    break BTreeMap::new();
+                }
+                sleep(READ_AGAIN_AFTER).await;
+            };
+            drop(reading.send((api, accounts)));
+        });
+    }
+
+    /// What is to be done next.
+    pub(super) async fn next(&mut self) -> SeatOrder {
+        loop {
+            if let Some(order) = self.orders.pop_front() {
+                return order;
+            }
+            let cut_at = self.ending.values().filter_map(|ending| match ending {
+                Ending::HandedOver { cut_at, is_cut: false } => Some(*cut_at),
+                _ => None,
+            });
+            let cut_at = cut_at.min();
+            let cut = async {
+                match cut_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.take(event),
+                Some((api, accounts)) = self.read.recv() => {
+                    self.under_way.remove(&api);
+                    if self.admits(&api) {
+                        self.orders.push_back(SeatOrder::Start(api, accounts));
+                    }
+                }
+                Some(lane) = self.outdated.recv() => self.reread(&lane),
+                Some(slot) = self.unloaded.recv() => self.finish(slot),
+                () = cut => self.cut(),
+                else => pending().await,
+            }
+        }
+    }
+
+    fn take(&mut self, event: SlotEvent) {
+        match event {
+            SlotEvent::Taken(slot) => match self.ending.get_mut(&slot) {
+                None | Some(Ending::Released) => {
+                    self.ending.remove(&slot);
+                    self.orders.push_back(SeatOrder::Admit(slot));
+                }
+                // Its APIs are still ending from the time before.
+                Some(ending) => *ending = Ending::Lost { is_taken_again: true },
+            },
+            SlotEvent::HandOver(slot) => {
+                let ending = Ending::HandedOver { cut_at: Instant::now() + BORDER_AFTER, is_cut: false };
+                self.ending.entry(slot).or_insert(ending);
+                self.orders.push_back(SeatOrder::End(slot));
+            }
+            SlotEvent::Edited(lane) => self.reread(&lane),
+            SlotEvent::Lost(slot) => {
+                // Of one that was given back nothing is under way.
+                if self.ending.get(&slot) != Some(&Ending::Released) {
+                    self.ending.insert(slot, Ending::Lost { is_taken_again: false });
+                    self.orders.push_back(SeatOrder::Halt(slot));
+                }
+            }
+        }
+    }
+
+    fn reread(&mut self, lane: &str) {
+        let api = api_of(lane);
+        if self.admits(api) {
+            self.orders.push_back(SeatOrder::Reread(api.to_owned()));
+        }
+    }
+
+    /// Cuts the iterations that took too long.
+    fn cut(&mut self) {
+        for (slot, ending) in &mut self.ending {
+            if let Ending::HandedOver { cut_at, is_cut } = ending
+                && !*is_cut
+                && *cut_at <= Instant::now()
+            {
+                *is_cut = true;
+                self.orders.push_back(SeatOrder::Halt(*slot));
+            }
+        }
+    }
+
+    /// No API of a slot that ends is under way any more.
+    pub(super) fn is_idle(&mut self, slot: Slot) {
+        if !self.ends(slot) || !self.idle.insert(slot) {
+            return;
+        }
+        let (state, unloading) = (Arc::clone(&self.state), self.unloading.clone());
+        tokio::spawn(async move {
+            state.unload(slot).await;
+            unloading.send(slot).ok();
+        });
+    }
+
+    /// Nothing of a slot is on its way to the engine any more.
+    fn finish(&mut self, slot: Slot) {
+        self.idle.remove(&slot);
+        match self.ending.get(&slot) {
+            Some(Ending::HandedOver { .. }) => {
+                self.ending.insert(slot, Ending::Released);
+                self.member.release(slot);
+            }
+            Some(Ending::Lost { is_taken_again }) => {
+                if *is_taken_again {
+                    self.orders.push_back(SeatOrder::Admit(slot));
+                }
+                self.ending.remove(&slot);
+            }
+            Some(Ending::Released) | None => {}
+        }
+    }
+
+    /// Whether the APIs of a slot are ending.
+    pub(super) fn ends(&self, slot: Slot) -> bool {
+        self.ending.contains_key(&slot)
+    }
+}
+
+/// What is to be done next, where there is a seat.
+pub(super) async fn next_of(seat: &mut Option<ClusterSeat>) -> SeatOrder {
+    match seat {
+        Some(seat) => seat.next().await,
+        None => pending().await,
+    }
+}
+
+/// How long an API that was taken over waits for its first iteration here: until its interval is over, and not at all
+/// where its last one was cut.
+pub(super) fn due_in(accounts: &BTreeMap<String, ApiState>, interval: Duration, now: DateTime<Utc>) -> Duration {
+    let wait = |account: &ApiState| {
+        let last = account.past.back().filter(|last| last.error.is_none() && account.progress.is_none())?;
+        let due = last.at.checked_add_signed(chrono::TimeDelta::from_std(interval).ok()?)?;
+        due.signed_duration_since(now).to_std().ok()
+    };
+    let longest = accounts.values().map(|account| wait(account).unwrap_or_default()).min();
+    longest.unwrap_or_default().min(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::IterationSummary;
+
+    #[test]
+    fn what_was_taken_over_runs_when_it_is_due_and_what_was_cut_at_once() {
+        let now = DateTime::from_timestamp(1_716_900_000, 0).unwrap_or_default();
+        let (minute, second) = (Duration::from_secs(60), chrono::TimeDelta::seconds(1));
+        let account = |seconds_ago: i32, error: Option<&str>| {
+            let past = IterationSummary {
+                at: now - second * seconds_ago,
+                seconds: 1.0,
+                records: 1,
+                pages: 1,
+                error: error.map(str::to_owned),
+            };
+            ApiState { past: [past].into(), ..ApiState::blank() }
+        };
+        let due = |accounts: &[ApiState]| {
+            let named = accounts.iter().enumerate().map(|(at, account)| (at.to_string(), account.clone())).collect();
+            due_in(&named, minute, now).as_secs()
+        };
+        assert_eq!(due(&[]), 0);
+        assert_eq!(due(&[account(20, None)]), 40);
+        assert_eq!(due(&[account(90, None)]), 0);
+        assert_eq!(due(&[account(20, Some("stopped"))]), 0);
+        assert_eq!(due(&[account(20, None), account(50, None)]), 10, "the first that is due");
+        assert_eq!(due(&[account(-500, None)]), 60, "a clock that is ahead");
+        assert_eq!(due(&[ApiState::blank()]), 0);
+    }
+}

@@ -1,0 +1,106 @@
+//! What the daemon does where it is one of several: it runs the APIs of the slots that are its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::Daemon;
+use super::seat::{ClusterSeat, SeatOrder, due_in};
+use super::task::{TaskCommand, start_delay};
+use crate::cluster::Slot;
+use crate::plan::Plan;
+
+impl Daemon {
+    /// As a member of a cluster, where it runs what is its own; or alone, where there is no seat.
+    #[must_use]
+    pub fn seated(self, seat: Option<ClusterSeat>) -> Self {
+        Self { seat, ..self }
+    }
+
+    /// Does what its seat wants.
+    pub(super) fn obey_seat(&mut self, order: SeatOrder) {
+        match order {
+            SeatOrder::Admit(slot) => {
+                let of_slot = self.config.apis.iter().filter(|plan| Slot::of(&plan.name) == slot);
+                for plan in of_slot.cloned().collect::<Vec<Arc<Plan>>>() {
+                    self.start(plan, Duration::ZERO);
+                }
+            }
+            SeatOrder::Start(api, accounts) => {
+                let of_config = self.config.apis.iter().position(|plan| plan.name == api);
+                if let Some(plan) = of_config.and_then(|at| self.config.apis.get(at)).map(Arc::clone) {
+                    let due = due_in(&accounts, plan.interval, Utc::now());
+                    self.rest.replace(&api, accounts);
+                    self.begin(plan, due.max(start_delay(of_config.unwrap_or_default())));
+                }
+            }
+            SeatOrder::End(slot) => self.tell_slot(slot, &TaskCommand::End),
+            SeatOrder::Halt(slot) => self.tell_slot(slot, &TaskCommand::Halt),
+            SeatOrder::Reread(api) => match self.commands.get(&api) {
+                Some(commands) => drop(commands.send_replace(TaskCommand::Halt)),
+                None => {
+                    if let Some(plan) = self.config.apis.iter().find(|plan| plan.name == api).map(Arc::clone) {
+                        self.start(plan, Duration::ZERO);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Tells the APIs of a slot to end.
+    fn tell_slot(&mut self, slot: Slot, command: &TaskCommand) {
+        let of_slot = self.commands.iter().filter(|(name, _)| Slot::of(name) == slot);
+        of_slot.for_each(|(_, commands)| drop(commands.send_replace(command.clone())));
+        self.look_whether_idle(slot);
+    }
+
+    fn look_whether_idle(&mut self, slot: Slot) {
+        let is_idle = !self.commands.keys().any(|name| Slot::of(name) == slot);
+        if let Some(seat) = self.seat.as_mut().filter(|_| is_idle) {
+            seat.is_idle(slot);
+        }
+    }
+
+    /// An API is back. What is known of it is the cluster's: should it begin here again, it is read.
+    pub(super) fn reap_of_cluster(&mut self, plan: &Arc<Plan>, last: Option<TaskCommand>) {
+        let slot = Slot::of(&plan.name);
+        if self.seat.as_ref().is_some_and(|seat| seat.ends(slot)) {
+            self.services.registry.remove(&plan.name);
+            tracing::info!(api = plan.name, "the API goes on in another member of the cluster");
+            return self.look_whether_idle(slot);
+        }
+        match last {
+            Some(TaskCommand::Work(plan, ..)) => self.start(plan, Duration::ZERO),
+            Some(TaskCommand::Halt) if !self.services.stop.is_requested() => {
+                self.start(Arc::clone(plan), Duration::ZERO)
+            }
+            _ => {
+                self.services.registry.remove(&plan.name);
+                tracing::info!(api = plan.name, "the API is no longer in the config, or is not enabled, and has ended");
+            }
+        }
+    }
+
+    /// Waits until every API has ended, and gives back what the cluster shall run elsewhere.
+    pub(super) async fn end_all(&mut self) {
+        let Some(seat) = &self.seat else {
+            while self.tasks.join_next().await.is_some() {}
+            return;
+        };
+        let member = seat.member.clone();
+        member.leave();
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = self.tasks.join_next() => if let Ok(api) = done {
+                    let plan = Arc::clone(&api.plan);
+                    self.commands.remove(&plan.name);
+                    self.look_whether_idle(Slot::of(&plan.name));
+                },
+                order = super::seat::next_of(&mut self.seat) => self.obey_seat(order),
+                () = member.has_left() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! A cluster's engine, with real etcd: `cargo test --features cluster --test cluster`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says where"
+)]
+
+mod access;
+mod faults;
+#[path = "../it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it is that of the other tests")]
+mod fetchers;
+mod harness;
+mod leases;
+mod limits;
+mod proxy;
+mod replicas;
+mod transactions;
+mod watches;
