@@ -44,6 +44,15 @@ pub(super) async fn join(
     accounts: &BTreeMap<String, ApiState>,
     (services, directory): (&Services, &Arc<StateDir>),
 ) -> Result<(Arc<Services>, ClusterSeat), Exit> {
+    let unshared = unshared(config);
+    if !unshared.is_empty() {
+        tracing::error!(
+            apis = shown_names(&unshared),
+            "these entries log in with a refresh token that may change, and replicas don't share such tokens yet; leave \
+             them to a fetcher without `cluster`"
+        );
+        return Err(Exit::Config);
+    }
     let (engine, keys) = engine_of(plan)?;
     require_known(&engine, &keys, config, accounts).await?;
     let host = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
@@ -76,6 +85,15 @@ pub(super) async fn join(
     Ok((services, ClusterSeat::new(state, handle, events, outdated)))
 }
 
+/// The APIs that each replica would log in to with a refresh token of its own, which uses up those of the others.
+fn unshared(config: &Config) -> Vec<&str> {
+    config.apis.iter().filter(|plan| plan.has_refresh_token()).map(|plan| plan.name.as_str()).collect()
+}
+
+fn shown_names(names: &[&str]) -> String {
+    names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ")
+}
+
 /// Refuses where the directory has checkpoints of APIs that the cluster knows nothing of: they would begin anew.
 async fn require_known(
     engine: &Engine,
@@ -93,9 +111,8 @@ async fn require_known(
     if unknown.is_empty() {
         return Ok(());
     }
-    let shown = unknown.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
     tracing::error!(
-        apis = shown,
+        apis = shown_names(&unknown),
         "{CHECKPOINTS_FILE_NAME} has checkpoints that the cluster doesn't know, so these APIs would begin anew; run \
          `logzio-api-fetcher state import` first, or move the file away"
     );
@@ -205,5 +222,31 @@ pub(super) async fn status_of(path: &Path) -> Exit {
             Exit::Config
         }
         None => Exit::Config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, compile};
+
+    #[test]
+    fn entries_with_refresh_tokens_are_not_for_replicas() {
+        let entry = |name: &str, more: &str| {
+            format!(
+                "- {{type: general, name: {name}, credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}, \
+                 json_paths: {{data: d, data_date: t}}, start_date_name: since, \
+                 token_http_request: {{url: 'https://login.example.com/'{more}}}, \
+                 data_http_request: {{url: 'https://api.example.com/'}}}}\n"
+            )
+        };
+        let text = format!(
+            "logzio: {{url: 'http://127.0.0.1:1', token: t}}\noauth_apis:\n{}{}",
+            entry("plain", ""),
+            entry("renewing", ", refresh_token: r, body: 'grant_type=refresh_token&refresh_token={refresh_token}'")
+        );
+        let reading = compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") });
+        let config = reading.config.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
+        assert_eq!(unshared(&config), ["renewing"]);
     }
 }

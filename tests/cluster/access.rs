@@ -1,18 +1,19 @@
 //! Who may ask, and how both sides prove who they are.
 
 use logzio_api_fetcher::cluster::EngineError;
-use logzio_api_fetcher::cluster::etcd::{EtcdEngine, EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
+use logzio_api_fetcher::cluster::etcd::{EtcdEngine, EtcdOptions};
+use logzio_api_fetcher::plan::{ClusterIdentity, ClusterTls, ClusterUser};
 use logzio_api_fetcher::text::Secret;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::harness::{Etcd, awaited, once, path, patient, range, told};
 
-fn user(name: &str, password: &str) -> Option<EtcdUser> {
-    Some(EtcdUser { name: name.to_owned(), password: Secret::new(password) })
+fn user(name: &str, password: &str) -> Option<ClusterUser> {
+    Some(ClusterUser { name: name.to_owned(), password: Secret::new(password) })
 }
 
-fn as_user(etcd: &Etcd, user: Option<EtcdUser>) -> EtcdEngine {
+fn as_user(etcd: &Etcd, user: Option<ClusterUser>) -> EtcdEngine {
     EtcdEngine::new(EtcdOptions { endpoints: etcd.endpoints(), user, tls: None }).unwrap()
 }
 
@@ -89,7 +90,7 @@ async fn a_token_that_etcd_has_forgotten_is_asked_for_anew() {
 struct Papers {
     directory: TempDir,
     authority: Vec<u8>,
-    own: EtcdIdentity,
+    own: ClusterIdentity,
 }
 
 impl Papers {
@@ -109,7 +110,7 @@ impl Papers {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
         let (certificate, key) = signed(&["fetcher"]);
-        let own = EtcdIdentity { certificate: certificate.into_bytes(), key: Secret::new(key) };
+        let own = ClusterIdentity { certificate: certificate.into_bytes(), key: Secret::new(key) };
         Self { directory, authority: issuer.pem().into_bytes(), own }
     }
 
@@ -129,8 +130,8 @@ impl Papers {
     }
 }
 
-fn with_tls(etcd: &Etcd, authority: &[u8], identity: Option<EtcdIdentity>) -> EtcdEngine {
-    let tls = Some(EtcdTls { authorities: Some(authority.to_vec()), identity });
+fn with_tls(etcd: &Etcd, authority: &[u8], identity: Option<ClusterIdentity>) -> EtcdEngine {
+    let tls = Some(ClusterTls { authorities: Some(authority.to_vec()), identity });
     EtcdEngine::new(EtcdOptions { endpoints: etcd.endpoints(), tls, user: None }).unwrap()
 }
 
@@ -158,7 +159,7 @@ async fn both_sides_prove_who_they_are() {
 async fn papers_that_are_none_are_refused() {
     let papers = Papers::new();
     let etcd = papers.etcd().await;
-    let broken = EtcdIdentity { certificate: b"no certificate".to_vec(), key: Secret::new("no key at all") };
+    let broken = ClusterIdentity { certificate: b"no certificate".to_vec(), key: Secret::new("no key at all") };
     let engine = with_tls(&etcd, &papers.authority, Some(broken));
     let error = engine.commit(&once("t/1", "x")).await;
     is_refused(error.clone(), "TLS can't be set up");

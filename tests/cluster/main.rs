@@ -11,7 +11,7 @@
 mod access;
 mod faults;
 #[path = "../it/harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "it is that of the other tests")]
+#[expect(dead_code, unused_imports, reason = "it is that of the other tests")]
 mod fetchers;
 mod harness;
 mod leases;

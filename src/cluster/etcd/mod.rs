@@ -30,7 +30,7 @@ use super::lease::TRY_WITHIN;
 use endpoint::{Endpoint, Way};
 use fault::{Fault, FaultKind};
 
-pub use options::{EtcdIdentity, EtcdOptions, EtcdTls, EtcdUser};
+pub use options::EtcdOptions;
 pub use size::{REQUEST_BYTES_MAX, REQUEST_OPERATIONS_MAX, excess};
 pub use status::{EtcdMember, EtcdStatus};
 pub use watch::EtcdWatch;
