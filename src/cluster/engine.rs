@@ -165,11 +165,8 @@ impl EngineChange {
 /// What a lease is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// It goes on for this many seconds from when it was asked.
-    Alive {
-        /// How long.
-        seconds: u32,
-    },
+    /// It goes on for its whole time, from when it was asked.
+    Alive,
     /// The engine doesn't know it (any more).
     Gone,
 }

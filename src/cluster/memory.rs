@@ -12,8 +12,6 @@ use super::engine::{
 
 /// How many changes a watch may lag behind.
 const LAG_MAX: usize = 1024;
-/// How long a lease is said to go on. It goes on until somebody ends it.
-const LEASE_SECONDS: u32 = 5;
 
 /// What it holds.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +143,7 @@ impl MemoryEngine {
     /// What a lease is worth.
     #[must_use]
     pub fn keep_alive(&self, lease: LeaseId) -> LeaseState {
-        if self.store().is_alive(lease) { LeaseState::Alive { seconds: LEASE_SECONDS } } else { LeaseState::Gone }
+        if self.store().is_alive(lease) { LeaseState::Alive } else { LeaseState::Gone }
     }
 
     /// What changes after a revision, which must be the last one: nothing before is kept.

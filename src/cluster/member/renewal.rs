@@ -26,7 +26,7 @@ impl Renewal {
             let Some(lease) = lease else { continue };
             let begun = since_boot();
             match self.engine.keep_alive(lease).await {
-                Ok(LeaseState::Alive { .. }) => self.clock.send_modify(|clock| clock.renewed(begun)),
+                Ok(LeaseState::Alive) => self.clock.send_modify(|clock| clock.renewed(begun)),
                 Ok(LeaseState::Gone) => {
                     if *self.lease.borrow() == Some(lease) {
                         self.clock.send_modify(|clock| clock.lost(since_boot()));
