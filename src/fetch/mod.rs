@@ -253,6 +253,7 @@ impl PageAttempts<'_> {
     async fn attempt(&mut self, failed: u32) -> Result<Option<AttemptOutcome<Answer, FetchError>>, FetchError> {
         let Fetcher { transport, plan, waits, token, gate, counters, .. } = self.fetcher;
         gate.pass(plan.rate, waits, &self.host).await?;
+        waits.for_leave().await?;
         let authenticator = Authenticator { transport, plan, token, waits };
         let credentials = authenticator.credentials().await?;
         let is_http1 = gate.is_http1();

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::FetchError;
 use super::error::moment;
+use crate::cluster::SendLeave;
 use crate::process::stop::{Recall, Stop, Waited};
 use crate::transport::Clock;
 
@@ -21,6 +22,8 @@ pub struct Waits {
     /// The longest wait within the iteration; a longer one ends it.
     longest: Duration,
     clock: Clock,
+    /// Without it no request is made.
+    leave: SendLeave,
     /// How many long waits are under way.
     long_waits: Arc<watch::Sender<usize>>,
 }
@@ -45,7 +48,19 @@ impl Waits {
     /// Until a stop or a recall, and for so long within the iteration, by this clock.
     #[must_use]
     pub fn new(stop: Stop, recall: Recall, longest: Duration, clock: Clock) -> Self {
-        Self { stop, recall, longest, clock, long_waits: Arc::new(watch::Sender::new(0)) }
+        Self { stop, recall, longest, clock, leave: SendLeave::always(), long_waits: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// The same where requests need a leave: one of several replicas makes none while it may have been replaced.
+    #[must_use]
+    pub fn with_leave(self, leave: SendLeave) -> Self {
+        Self { leave, ..self }
+    }
+
+    /// Waits for the leave to make a request.
+    pub(super) async fn for_leave(&self) -> Result<(), FetchError> {
+        // Where it never comes, another replica has the API.
+        if self.for_room(self.leave.given()).await? { Ok(()) } else { Err(FetchError::Recalled) }
     }
 
     /// Ends everything in the end.
@@ -140,11 +155,35 @@ mod tests {
     use super::*;
     use chrono::{TimeDelta, Utc};
 
+    use crate::cluster::{LeaseClock, Ownership, Slot, since_boot};
     use crate::process::stop;
 
     fn waits(longest: Duration) -> (Waits, stop::StopTrigger, stop::RecallTrigger) {
         let ((stopping, stop), (calling, recall)) = (stop::channel(), stop::recall());
         (Waits::new(stop, recall, longest, Clock::System), stopping, calling)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_asks_nothing_while_it_may_have_been_replaced() {
+        let (waits, stopping, _calling) = waits(Duration::from_secs(60));
+        waits.for_leave().await.expect("a single fetcher always may");
+        let (renewing, clock) = watch::channel(LeaseClock::default());
+        let (ownership, slot) = (Ownership::default(), Slot::of("api"));
+        ownership.take(slot, 1);
+        let waits = waits.with_leave(SendLeave::of_lane(clock, ownership.clone(), slot, "api"));
+        let waiting = tokio::spawn({
+            let waits = waits.clone();
+            async move { waits.for_leave().await }
+        });
+        waits.long_one().await;
+        assert!(!waiting.is_finished(), "nothing has renewed its lease");
+        renewing.send_modify(|clock| clock.renewed(since_boot()));
+        waiting.await.expect("it ends").expect("it may");
+        ownership.give_up(slot);
+        assert!(matches!(waits.for_leave().await, Err(FetchError::Recalled)), "another replica has it");
+        renewing.send_modify(|clock| clock.lost(since_boot()));
+        stopping.stop(Duration::from_secs(1));
+        assert!(matches!(waits.for_leave().await, Err(FetchError::Stopped)));
     }
 
     #[tokio::test]

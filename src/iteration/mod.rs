@@ -344,7 +344,7 @@ impl Api {
 
     fn waits(&self, services: &Services) -> Waits {
         let clock = services.transport.clock();
-        Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max, clock)
+        Waits::new(services.stop.clone(), self.recall.clone(), services.asked_max, clock).with_leave(self.claim.leave())
     }
 
     /// Sees to a way of its own, where the entry has certificates.
