@@ -26,7 +26,7 @@ const QUIET_FOR: Duration = Duration::from_millis(500);
 pub enum Extent {
     Quick,
     /// So many records of so many APIs, again and again.
-    Only(Load, Wire),
+    Only(Load, Wire, Form),
     Full,
 }
 
@@ -41,12 +41,38 @@ pub struct Load {
     pub records: u64,
 }
 
-/// How records are known again.
+/// What stands in the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KnownBy {
+pub enum Form {
+    /// Records that are known again by their id.
     Id,
-    /// The hash of the whole record.
+    /// Those that are known by the hash of the whole record.
     Content,
+    /// A list `apis`, as the original's version 2 has it. Its request never changes, so all records are shipped whole.
+    Apis,
+    /// Two outputs, and each gets everything.
+    TwoOutputs,
+}
+
+impl Form {
+    pub fn of(name: &str) -> Self {
+        let all = [Self::Id, Self::Content, Self::Apis, Self::TwoOutputs];
+        all.into_iter().find(|form| form.name() == name).unwrap_or_else(|| panic!("no such form: {name}"))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Content => "content",
+            Self::Apis => "apis",
+            Self::TwoOutputs => "outputs",
+        }
+    }
+
+    /// How often each record is shipped.
+    fn outputs(self) -> u64 {
+        if self == Self::TwoOutputs { 2 } else { 1 }
+    }
 }
 
 /// What a case gave.
@@ -72,22 +98,24 @@ pub fn run(extent: Extent) {
     println!("one record in JSON: {}", bench.pages.page(0, 1, 0, None));
     println!("an idle process (one API without records): {idle:.1} MB resident at its peak\n");
     println!("{}", head());
-    if let Extent::Only(load, wire) = extent {
-        return (0..ROUNDS).for_each(|_| bench.row(load, wire, KnownBy::Id, idle));
+    if let Extent::Only(load, wire, form) = extent {
+        return (0..ROUNDS).for_each(|_| bench.row(load, wire, form, idle));
     }
     let loads = [(1, 10_000), (1, 100_000), (1, 1_000_000), (100, 100_000), (1_000, 100_000), (10_000, 100_000)];
     for (apis, records) in loads.into_iter().take(if extent == Extent::Quick { 1 } else { usize::MAX }) {
-        bench.row(Load { apis, records }, Wire::Http, KnownBy::Id, idle);
+        bench.row(Load { apis, records }, Wire::Http, Form::Id, idle);
     }
     if extent == Extent::Quick {
         return;
     }
     let load = Load { apis: 1, records: 100_000 };
-    bench.row(load, Wire::Http, KnownBy::Content, idle);
-    bench.row(load, Wire::Https, KnownBy::Id, idle);
-    bench.row(load, Wire::Http2, KnownBy::Id, idle);
-    bench.row(Load { apis: 100, records: 100_000 }, Wire::Http2, KnownBy::Id, idle);
-    bench.row(Load { apis: 1, records: 1_000_000 }, Wire::Https, KnownBy::Id, idle);
+    for form in [Form::Content, Form::Apis, Form::TwoOutputs] {
+        bench.row(load, Wire::Http, form, idle);
+    }
+    bench.row(load, Wire::Https, Form::Id, idle);
+    bench.row(load, Wire::Http2, Form::Id, idle);
+    bench.row(Load { apis: 100, records: 100_000 }, Wire::Http2, Form::Id, idle);
+    bench.row(Load { apis: 1, records: 1_000_000 }, Wire::Https, Form::Id, idle);
     println!();
     bench.threads(load);
     println!();
@@ -97,7 +125,7 @@ pub fn run(extent: Extent) {
 }
 
 fn head() -> String {
-    "| records | APIs | wire | known by | CPU s | floor s | CPU / floor | wall s | wall / floor | peak MB | above idle | wire MB | floor MB |\n\
+    "| records | APIs | wire | form | CPU s | floor s | CPU / floor | wall s | wall / floor | peak MB | above idle | wire MB | floor MB |\n\
      |---|---|---|---|---|---|---|---|---|---|---|---|---|"
         .to_owned()
 }
@@ -108,9 +136,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn row(&self, load: Load, wire: Wire, known_by: KnownBy, idle: f64) {
+    fn row(&self, load: Load, wire: Wire, form: Form, idle: f64) {
         let rounds = if load.records >= LARGE_RECORDS { 1 } else { ROUNDS };
-        let outcomes: Vec<Outcome> = (0..rounds).map(|_| self.case(load, wire, known_by)).collect();
+        let outcomes: Vec<Outcome> = (0..rounds).map(|_| self.case(load, wire, form)).collect();
         let of = |figure: fn(&Outcome) -> f64| median(outcomes.iter().map(figure));
         let peak_mb = of(|outcome| outcome.usage.peak_rss_mb);
         println!(
@@ -118,7 +146,7 @@ impl Bench {
             load.records,
             load.apis,
             wire.name(),
-            if known_by == KnownBy::Id { "id" } else { "content" },
+            form.name(),
             of(|outcome| outcome.usage.cpu_seconds),
             of(|outcome| outcome.floor.cpu_seconds),
             of(|outcome| outcome.usage.cpu_seconds / outcome.floor.cpu_seconds),
@@ -131,13 +159,17 @@ impl Bench {
         );
     }
 
-    fn case(&self, load: Load, wire: Wire, known_by: KnownBy) -> Outcome {
+    fn case(&self, load: Load, wire: Wire, form: Form) -> Outcome {
         let mock = Mock::start(wire, self.directory.path());
-        let directory = self.config(&mock, load, known_by);
+        let directory = self.config(&mock, load, form);
         let usage = once(directory.path());
         let arrived = mock.arrived();
         let records = load.records / load.apis * load.apis;
-        assert_eq!((arrived.lines, arrived.ids), (records, records), "each record must arrive, once");
+        assert_eq!(
+            (arrived.lines, arrived.ids),
+            (records * form.outputs(), records),
+            "each record must arrive, once at each output"
+        );
         let floor = floor::measure(&self.pages, load);
         Outcome { usage, floor, wire_bytes: arrived.wire_bytes }
     }
@@ -145,14 +177,14 @@ impl Bench {
     /// A process that has everything but records.
     fn idle_rss_mb(&self) -> f64 {
         let mock = Mock::start(Wire::Http, self.directory.path());
-        let directory = self.config(&mock, Load { apis: 1, records: 0 }, KnownBy::Id);
+        let directory = self.config(&mock, Load { apis: 1, records: 0 }, Form::Id);
         once(directory.path()).peak_rss_mb
     }
 
     /// Which threads do the work: `state` is the store of what was delivered.
     fn threads(&self, load: Load) {
         let mock = Mock::start(Wire::Http, self.directory.path());
-        let directory = self.config(&mock, load, KnownBy::Id);
+        let directory = self.config(&mock, load, Form::Id);
         let daemon = Daemon::start(directory.path());
         let is_done =
             || !fs::read_to_string(directory.path().join("last_start_dates.txt")).unwrap_or_default().is_empty();
@@ -181,7 +213,7 @@ impl Bench {
     /// Many APIs that have nothing to tell.
     fn idle(&self, apis: u64) {
         let mock = Mock::start(Wire::Http, self.directory.path());
-        let directory = self.config(&mock, Load { apis, records: 0 }, KnownBy::Id);
+        let directory = self.config(&mock, Load { apis, records: 0 }, Form::Id);
         let daemon = Daemon::start(directory.path());
         let asked = mock.wait_until_asked(apis);
         let since = |at: Option<u64>| at.unwrap().saturating_sub(daemon.started_ns) as f64 / 1e6;
@@ -197,35 +229,59 @@ impl Bench {
         );
     }
 
-    fn config(&self, mock: &Mock, load: Load, known_by: KnownBy) -> TempDir {
+    fn config(&self, mock: &Mock, load: Load, form: Form) -> TempDir {
         let url = &mock.url;
-        let mut config = format!("logzio: {{url: '{url}', token: shipping-token}}\n");
+        let mut config = match form {
+            Form::TwoOutputs => format!(
+                "logzio:\n- {{name: first, url: '{url}', token: one-token}}\n- {{name: second, url: '{url}', token: another-token}}\n"
+            ),
+            _ => format!("logzio: {{url: '{url}', token: shipping-token}}\n"),
+        };
         if url.starts_with("https") {
             let ca = self.directory.path().join("ca.pem");
             let _ = writeln!(config, "tls: {{ca_file: {}}}", ca.display());
         }
-        config.push_str("auth_apis:\n");
-        let id = if known_by == KnownBy::Id { ", id: id" } else { "" };
+        config.push_str(if form == Form::Apis { "apis:\n" } else { "auth_apis:\n" });
         let records = load.records / load.apis;
         for api in 0..load.apis {
-            let _ = write!(
-                config,
-                "  - type: general
-    name: events {api}
-    credentials: {{id: user, key: password}}
-    start_date_name: start_date
-    http_request: {{url: '{url}/events/{api}/{records}'}}
-    json_paths: {{data: data, data_date: date, next_url: metadata.links.next{id}}}
-    filters: {{start_date: '2020-01-01T00:00:00Z'}}
-    custom_fields: {{type: cisco}}
-    settings: {{time_interval: 60m}}
-"
-            );
+            config.push_str(&entry(form, api, &format!("{url}/events/{api}/{records}")));
         }
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.yaml"), config).unwrap();
         directory
     }
+}
+
+/// One API of the config.
+fn entry(form: Form, api: u64, url: &str) -> String {
+    if form == Form::Apis {
+        return format!(
+            "  - type: general
+    name: events {api}
+    url: '{url}'
+    response_data_path: data
+    pagination:
+      type: url
+      url_format: '{{res.metadata.links.next}}'
+      stop_indication: {{field: metadata.links.next, condition: empty}}
+    additional_fields: {{type: cisco}}
+    scrape_interval: 60
+"
+        );
+    }
+    let id = if form == Form::Content { "" } else { ", id: id" };
+    format!(
+        "  - type: general
+    name: events {api}
+    credentials: {{id: user, key: password}}
+    start_date_name: start_date
+    http_request: {{url: '{url}'}}
+    json_paths: {{data: data, data_date: date, next_url: metadata.links.next{id}}}
+    filters: {{start_date: '2020-01-01T00:00:00Z'}}
+    custom_fields: {{type: cisco}}
+    settings: {{time_interval: 60m}}
+"
+    )
 }
 
 /// A private CA in `ca.pem`, and a certificate of its for loopback.

@@ -2,7 +2,8 @@
 //! must do with the same bytes.
 //!
 //! `cargo bench --bench end_to_end` prints one line per case; with `-- quick` only the smallest, with
-//! `-- only 100000 1 http` that many records of so many APIs over HTTP, `https` or `http2`. What is measured:
+//! `-- only 100000 1 http` that many records of so many APIs over HTTP, `https` or `http2`; a fourth word is what stands in the
+//! config: `id`, `content`, `apis` or `outputs`. What is measured:
 //!
 //! - CPU: user and system time of the whole process, from `exec` to its end;
 //! - the floor: one thread finds the records of the same pages by serde_json's `RawValue`, adds the custom fields, and
@@ -28,11 +29,12 @@ fn main() {
         ["mock", wire, directory] => mock::serve(mock::Wire::of(wire), directory.as_ref()),
         ["measure", arguments @ ..] => process::measure(arguments),
         ["quick"] => cases::run(cases::Extent::Quick),
-        ["only", records, apis, wire] => {
+        ["only", records, apis, wire, form @ ..] => {
             let load = cases::Load { records: records.parse().unwrap(), apis: apis.parse().unwrap() };
-            cases::run(cases::Extent::Only(load, mock::Wire::of(wire)));
+            let form = cases::Form::of(form.first().unwrap_or(&"id"));
+            cases::run(cases::Extent::Only(load, mock::Wire::of(wire), form));
         }
         [] => cases::run(cases::Extent::Full),
-        other => panic!("unknown arguments: {other:?}; there are `quick` and `only RECORDS APIS WIRE`"),
+        other => panic!("unknown arguments: {other:?}; there are `quick` and `only RECORDS APIS WIRE [FORM]`"),
     }
 }
