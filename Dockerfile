@@ -1,11 +1,14 @@
 FROM rust:1-slim-bookworm AS build
+# The client of etcd is made from its protocol's files.
+RUN command -v protoc > /dev/null \
+    || { apt-get update -q && apt-get install -qy --no-install-recommends protobuf-compiler libprotobuf-dev; }
 WORKDIR /build
 # The dependencies alone first: they change seldom, and this layer is kept until they do.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src tests/it tests/cluster benches/end_to_end \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs tests/it/main.rs tests/cluster/main.rs benches/hot_paths.rs benches/end_to_end/main.rs \
-    && cargo build --locked --release --bin logzio-api-fetcher
+    && cargo build --locked --release --features cluster --bin logzio-api-fetcher
 COPY build.rs build.rs
 COPY catalog catalog
 COPY src src
@@ -13,7 +16,7 @@ COPY src src
 ARG COMMIT
 ARG SOURCE_DATE_EPOCH
 RUN touch src/main.rs src/lib.rs \
-    && LOGZIO_FETCHER_COMMIT="$COMMIT" cargo build --locked --release --bin logzio-api-fetcher
+    && LOGZIO_FETCHER_COMMIT="$COMMIT" cargo build --locked --release --features cluster --bin logzio-api-fetcher
 
 FROM debian:bookworm-slim
 # The build image has Debian's own bundle; the runtime image needs nothing else of it.

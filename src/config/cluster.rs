@@ -34,7 +34,7 @@ pub(super) fn read_cluster(
         return Some(None);
     }
     if !is_built {
-        let hint = "build with `--features cluster`; the usual build and the image can't".to_owned();
+        let hint = "build with `--features cluster`, or use the image, which has it".to_owned();
         reader.error(&Spot::default().key("cluster"), "this build can't run in a cluster", Some(hint));
     }
     let urls = top.require(&keys::CLUSTER_ETCD);

@@ -23,9 +23,10 @@ find /etc/apt/apt.conf.d -name '*proxy*' -o -name '*registry*' | xargs -r -I{} c
 rm -rf "$work/root/var/cache/apt/archives/"*.deb "$work/root/usr/share/doc" "$work/root/usr/share/locale"
 tar -C "$work/root" -c . | docker import - "$runtime_image" > /dev/null
 
-echo "making $build_image: the same with gcc and this machine's $(rustc --version)"
+echo "making $build_image: the same with gcc, protoc and this machine's $(rustc --version)"
 cp /etc/resolv.conf "$work/root/etc/resolv.conf"
-chroot "$work/root" sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev' > "$work/log" 2>&1 \
+chroot "$work/root" sh -c 'apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev \
+    protobuf-compiler libprotobuf-dev' > "$work/log" 2>&1 \
   || { tail -n 20 "$work/log"; exit 1; }
 mkdir -p "$work/root/usr/local/cargo"
 cp -a "$(rustc --print sysroot)" "$work/root/usr/local/toolchain"

@@ -1,24 +1,22 @@
 #!/usr/bin/env bash
-# Holds the Compose and Kubernetes examples of docs/operate.md against their schemas. Needs python3; the validators come from PyPI.
+# Holds the Compose and Kubernetes examples of docs/ against their schemas. Needs python3; the validators come from PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/docker/lib.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for name in compose.yaml kubernetes.yaml; do
-  awk -v mark="<!-- $name -->" '$0 == mark {on = 1; next} on && /^```yaml$/ {in_it = 1; next} in_it && /^```$/ {exit} in_it' docs/operate.md > "$work/$name"
-  [ -s "$work/$name" ] || { echo "docs/operate.md has no $name"; exit 1; }
-done
+for name in compose.yaml kubernetes.yaml; do block "$name" docs/operate.md > "$work/$name"; done
+for name in cluster-compose.yaml cluster-kubernetes.yaml; do block "$name" docs/cluster.md > "$work/$name"; done
 if ! python3 -m venv "$work/venv" > /dev/null 2>&1; then
-  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; } > /dev/null 2>&1
+  install python3-venv
   python3 -m venv "$work/venv"
 fi
 "$work/venv/bin/pip" install -q --disable-pip-version-check kubernetes-validate
-"$work/venv/bin/kubernetes-validate" --strict "$work/kubernetes.yaml"
+for name in kubernetes.yaml cluster-kubernetes.yaml; do "$work/venv/bin/kubernetes-validate" --strict "$work/$name"; done
 
 mkdir -p "$work/secrets" "$work/logzio-api-fetcher" && touch "$work/secrets/logzio_token" "$work/secrets/azure_secret"
-if docker compose version > /dev/null 2>&1; then compose=(docker compose); else
-  command -v docker-compose > /dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends docker-compose; } > /dev/null 2>&1
-  compose=(docker-compose)
-fi
-"${compose[@]}" -f "$work/compose.yaml" config -q
-echo "compose.yaml: valid, by ${compose[*]}"
+find_compose
+for name in compose.yaml cluster-compose.yaml; do
+  "${compose[@]}" -f "$work/$name" config -q
+  echo "$name: valid, by ${compose[*]}"
+done

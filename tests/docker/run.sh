@@ -252,5 +252,8 @@ failing() {
 }
 check "unhealthy when every API has been failing, and says why" failing
 
+echo "several replicas"
+check "the Compose example of three fetchers and three nodes of etcd: holds what it promises" tests/docker/cluster.sh
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
