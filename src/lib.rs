@@ -93,6 +93,7 @@
 //! | slot | APIs that are owned together by one member, by the hash of their names |
 //! | token | the revision at which a slot was taken; every write compares it |
 //! | head | which write of a lane was the last, in a cluster; every write compares and moves it |
+//! | turn | the leave of one member to log in with a refresh token that several share |
 //! | recall | an API called back from its waits, as its entry or state was changed |
 //!
 //! # What always holds

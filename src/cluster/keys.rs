@@ -11,6 +11,8 @@
 //! | `d/SLOT/LANE/LEDGER/SEQ` | record keys of one batch | [`LaneKeys::chunk`] |
 //! | `r/SLOT/LANE` | rewritten when somebody edits the lane's state | [`LaneKeys::bell`] |
 //! | `u` | the last changes by `state`, for its `undo` | [`ClusterKeys::changes`] |
+//! | `c/LOGIN` | the refresh token that counts for a login: the one secret in it | [`ClusterKeys::login_token`] |
+//! | `l/LOGIN` | the member that logs in with it at this moment | [`ClusterKeys::login_turn`] |
 //!
 //! A lane is an API and one of its outputs; both of one API lie in the slot of its name. Pure.
 
@@ -124,6 +126,31 @@ impl ClusterKeys {
     #[must_use]
     pub fn changes_range(&self) -> KeyRange {
         KeyRange { from: self.changes(), to: format!("{}\0", self.changes()) }
+    }
+
+    /// Of the refresh token that counts for a login.
+    #[must_use]
+    pub fn login_token(&self, login: &str) -> String {
+        format!("{}{}", self.login_tokens().from, utf8_percent_encode(login, PLAIN))
+    }
+
+    /// Of all refresh tokens.
+    #[must_use]
+    pub fn login_tokens(&self) -> KeyRange {
+        below(&format!("{}c/", self.prefix))
+    }
+
+    /// The login in the key of its refresh token.
+    #[must_use]
+    pub fn login_in(&self, key: &str) -> Option<String> {
+        let login = key.strip_prefix(&self.prefix)?.strip_prefix("c/")?;
+        Some(percent_decode_str(login).decode_utf8().ok()?.into_owned())
+    }
+
+    /// Of whose turn it is to log in.
+    #[must_use]
+    pub fn login_turn(&self, login: &str) -> String {
+        format!("{}l/{}", self.prefix, utf8_percent_encode(login, PLAIN))
     }
 
     /// Of all heads of a slot.

@@ -13,6 +13,7 @@ mod fence;
 mod keys;
 mod lease;
 mod leave;
+mod login;
 mod member;
 mod memory;
 mod moves;
@@ -39,6 +40,7 @@ pub use lease::{
     RESTLESS_WITHIN, SEND_UNTIL, TRY_WITHIN,
 };
 pub use leave::{SendLeave, since_boot};
+pub use login::{LoginClaim, LoginTurn, SeenTurn, TurnEnd};
 pub use member::{AboutMember, ClusterSummary, JoinError, Joined, MemberHandle, Membership, SlotEvent};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use moves::Decision;

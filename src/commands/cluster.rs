@@ -15,12 +15,14 @@ use crate::cluster::{
 };
 use crate::config;
 use crate::daemon::ClusterSeat;
+use crate::fetch::TokenCache;
 use crate::iteration::Services;
-use crate::plan::{ClusterPlan, Config};
+use crate::plan::{Auth, ClusterPlan, Config, Plan};
 use crate::process::version;
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, LoadError, LockedStateDir, ReplicatedState, StateContents, StateDir, StateOrder,
-    StateReply, Store, Transferred, api_of, export_from_cluster, import_into_cluster, obey_in_cluster,
+    ApiState, CHECKPOINTS_FILE_NAME, CREDENTIALS_FILE_NAME, CredentialFile, LoadError, LockedStateDir, RefreshTokens,
+    ReplicatedState, SharedCredentials, StateContents, StateDir, StateOrder, StateReply, Store, Transferred, api_of,
+    export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
 };
 
 /// How many names an error lists.
@@ -44,22 +46,17 @@ pub(super) async fn join(
     accounts: &BTreeMap<String, ApiState>,
     (services, directory): (&Services, &Arc<StateDir>),
 ) -> Result<(Arc<Services>, ClusterSeat), Exit> {
-    let unshared = unshared(config);
-    if !unshared.is_empty() {
-        tracing::error!(
-            apis = shown_names(&unshared),
-            "these entries log in with a refresh token that may change, and replicas don't share such tokens yet; leave \
-             them to a fetcher without `cluster`"
-        );
-        return Err(Exit::Config);
-    }
     let (engine, keys) = engine_of(plan)?;
     require_known(&engine, &keys, config, accounts).await?;
-    let host = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let member = plan.member.clone().unwrap_or_else(|| host.clone());
+    require_known_logins(&engine, &keys, config, directory).await?;
+    let host = gethostname().ok().and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+    let Some(member) = plan.member.clone().or_else(|| host.clone()) else {
+        tracing::error!("this machine has no host name that can be read; name this replica as `cluster.member`");
+        return Err(Exit::Config);
+    };
     let me = MemberId { member: member.clone(), incarnation: fastrand::u64(..) };
     let about = AboutMember {
-        host,
+        host: host.unwrap_or_default(),
         version: version::LINE.to_owned(),
         config: digest,
         since: Utc::now().timestamp(),
@@ -67,6 +64,7 @@ pub(super) async fn join(
     };
     let ownership = Ownership::default();
     let slots = config.apis.iter().map(|plan| Slot::of(&plan.name)).collect();
+    let identity = me.clone();
     let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, slots };
     let joined = membership.join(ownership.clone()).await;
     let Joined { handle, events, clock } = joined.map_err(|cause| {
@@ -74,6 +72,7 @@ pub(super) async fn join(
         Exit::Failed
     })?;
     let (outdated_sender, outdated) = mpsc::unbounded_channel();
+    let credentials = SharedCredentials::new((engine.clone(), keys.clone()), identity, clock.clone());
     let state = ReplicatedState::start((engine, keys), (ownership, clock), directory.path(), outdated_sender);
     let state = Arc::new(state.map_err(|cause| {
         tracing::error!(%cause, "can't start");
@@ -81,13 +80,9 @@ pub(super) async fn join(
     })?);
     tracing::info!(cluster = plan.name, member, "joined; APIs begin as slots are taken");
     let store = Store::Shared(Arc::clone(&state), Arc::clone(directory));
-    let services = Arc::new(services.keeping_state_in(store));
+    let tokens = TokenCache::keeping_in(RefreshTokens::Shared(Arc::new(credentials)));
+    let services = Arc::new(services.keeping_state_in(store, tokens));
     Ok((services, ClusterSeat::new(state, handle, events, outdated)))
-}
-
-/// The APIs that each replica would log in to with a refresh token of its own, which uses up those of the others.
-fn unshared(config: &Config) -> Vec<&str> {
-    config.apis.iter().filter(|plan| plan.has_refresh_token()).map(|plan| plan.name.as_str()).collect()
 }
 
 fn shown_names(names: &[&str]) -> String {
@@ -119,6 +114,39 @@ async fn require_known(
     Err(Exit::Config)
 }
 
+/// Refuses where the directory has refresh tokens that the cluster doesn't know: those of the config are used up.
+async fn require_known_logins(
+    engine: &Engine,
+    keys: &ClusterKeys,
+    config: &Config,
+    directory: &StateDir,
+) -> Result<(), Exit> {
+    let source = |plan: &Plan| match &plan.auth {
+        Auth::Token(request) => request.refresh_source(),
+        _ => None,
+    };
+    let sources: Vec<_> = config.apis.iter().filter_map(|plan| source(plan)).collect();
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let file = CredentialFile::of(directory.path());
+    let unknown = unknown_logins(engine, keys, (&file, &sources)).await.map_err(|cause| {
+        tracing::error!(%cause, "can't join the cluster");
+        Exit::Failed
+    })?;
+    let of_unknown = |plan: &&Arc<Plan>| source(plan).is_some_and(|source| unknown.contains(&source));
+    let apis: Vec<&str> = config.apis.iter().filter(of_unknown).map(|plan| plan.name.as_str()).collect();
+    if apis.is_empty() {
+        return Ok(());
+    }
+    tracing::error!(
+        apis = shown_names(&apis),
+        "{CREDENTIALS_FILE_NAME} has refresh tokens that the cluster doesn't know, and the config's may be used up; run \
+         `logzio-api-fetcher state import` first, or move the file away"
+    );
+    Err(Exit::Config)
+}
+
 /// What `state` asks where the config has `cluster`.
 pub(super) async fn state(plan: &ClusterPlan, config: &Config, order: &StateOrder, now: DateTime<Utc>) -> StateReply {
     let Ok((engine, keys)) = engine_of(plan) else { return StateReply { code: 2, ..StateReply::default() } };
@@ -132,7 +160,7 @@ pub(super) async fn import(plan: &ClusterPlan, taken: &LockedStateDir, found: &S
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let imported = import_into_cluster(&engine, &keys, &found.accounts, taken.store.as_ref()).await;
+    let imported = import_into_cluster(&engine, &keys, &found.accounts, taken).await;
     tell(imported, "imported", "known to the cluster before, and left as they are there")
 }
 
@@ -222,31 +250,5 @@ pub(super) async fn status_of(path: &Path) -> Exit {
             Exit::Config
         }
         None => Exit::Config,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Environment, compile};
-
-    #[test]
-    fn entries_with_refresh_tokens_are_not_for_replicas() {
-        let entry = |name: &str, more: &str| {
-            format!(
-                "- {{type: general, name: {name}, credentials: {{id: i, key: k}}, settings: {{time_interval: 5}}, \
-                 json_paths: {{data: d, data_date: t}}, start_date_name: since, \
-                 token_http_request: {{url: 'https://login.example.com/'{more}}}, \
-                 data_http_request: {{url: 'https://api.example.com/'}}}}\n"
-            )
-        };
-        let text = format!(
-            "logzio: {{url: 'http://127.0.0.1:1', token: t}}\noauth_apis:\n{}{}",
-            entry("plain", ""),
-            entry("renewing", ", refresh_token: r, body: 'grant_type=refresh_token&refresh_token={refresh_token}'")
-        );
-        let reading = compile(&text, &Environment { variable: &|_| None, directory: Path::new(".") });
-        let config = reading.config.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
-        assert_eq!(unshared(&config), ["renewing"]);
     }
 }

@@ -35,7 +35,12 @@ use crate::process::privileges::{Dropped, drop_to_owner_of};
 use crate::process::stop::{self, Stop, StopTrigger};
 
 use folder::StateFolder;
+
 pub use folder::folder_of;
+
+/// Why a command that is no member of the cluster doesn't log in.
+const TOKEN_OF_CLUSTER: &str = "its refresh token is that of the cluster's members, which may take each once only; ask with a config without `cluster`, \
+     and a refresh token of its own";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

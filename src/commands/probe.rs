@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use signal_hook::consts::signal::SIGHUP;
 use signal_hook_tokio::Signals;
 
-use super::{Exit, StateFolder, print};
+use super::{Exit, StateFolder, TOKEN_OF_CLUSTER, print};
 use crate::cli::ProbeArgs;
 use crate::config;
 use crate::fetch::TokenCache;
@@ -148,12 +148,16 @@ async fn ask_listener(client: Clients, config: &Config) -> Exit {
 /// only is that of the fetcher which runs on the directory.
 fn with_refresh_tokens(
     asked: Vec<Arc<Plan>>,
-    directory: &Path,
+    (directory, is_in_cluster): (&Path, bool),
 ) -> (Vec<Arc<Plan>>, TokenCache, Option<DirectoryHold>, usize) {
     if !asked.iter().any(|plan| plan.has_refresh_token()) {
         return (asked, TokenCache::default(), None, 0);
     }
-    match DirectoryHold::take(directory) {
+    let hold = match is_in_cluster {
+        true => Err(TOKEN_OF_CLUSTER.to_owned()),
+        false => DirectoryHold::take(directory).map_err(|error| error.to_string()),
+    };
+    match hold {
         Ok(hold) => (asked, TokenCache::new(CredentialFile::of(directory)), Some(hold), 0),
         Err(error) => {
             let (refused, rest): (Vec<_>, Vec<_>) = asked.into_iter().partition(|plan| plan.has_refresh_token());
@@ -168,6 +172,7 @@ fn with_refresh_tokens(
 /// Each API, a few at a time; the reports come in the order of the config.
 async fn ask_apis(transport: Transport, config: Config, only: Option<String>, directory: &Path) -> Exit {
     let names: Vec<String> = config.apis.iter().map(|plan| plan.name.clone()).collect();
+    let is_in_cluster = config.cluster.is_some();
     let asked: Vec<Arc<Plan>> =
         config.apis.into_iter().filter(|plan| only.as_ref().is_none_or(|only| plan.name == only.trim())).collect();
     if let (Some(only), true) = (&only, asked.is_empty()) {
@@ -175,7 +180,7 @@ async fn ask_apis(transport: Transport, config: Config, only: Option<String>, di
         return Exit::Config;
     }
     let count = asked.len();
-    let (asked, tokens, _hold, mut wrong) = with_refresh_tokens(asked, directory);
+    let (asked, tokens, _hold, mut wrong) = with_refresh_tokens(asked, (directory, is_in_cluster));
     let reports = asked.into_iter().map(|plan| {
         let (transport, tokens) = (transport.clone(), tokens.clone());
         // A task of its own: a large answer keeps nobody else waiting.

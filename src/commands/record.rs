@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Exit, StateFolder, print};
+use super::{Exit, StateFolder, TOKEN_OF_CLUSTER, print};
 use crate::cassette::{self, CassetteKind, Entry, RecordError};
 use crate::cli::RecordArgs;
 use crate::config::{self, Environment};
@@ -68,6 +68,9 @@ async fn record_to_text(
         .map_err(|error| RecordError::Local(std::io::Error::other(error.to_string())))?;
     let plan = config.apis.iter().find(|plan| plan.name == arguments.api);
     let plan = plan.ok_or_else(|| RecordError::Local(std::io::Error::other("there is no such API")))?;
+    if plan.has_refresh_token() && config.cluster.is_some() {
+        return Err(RecordError::Local(std::io::Error::other(TOKEN_OF_CLUSTER)));
+    }
     // A refresh token may be taken once only: no fetcher must run on the directory meanwhile, and the next one is kept.
     let local = |error: StateError| RecordError::Local(std::io::Error::other(error.to_string()));
     let _hold = plan.has_refresh_token().then(|| DirectoryHold::take(directory)).transpose().map_err(local)?;

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::MultiProgress;
 
 use super::run::{Assembled, apis, assemble, read, run_once};
-use super::{Exit, StateFolder};
+use super::{Exit, StateFolder, TOKEN_OF_CLUSTER};
 use crate::fetch::TokenCache;
 use crate::plan::{CheckpointKind, Config, Overlap, Plan};
 use crate::process::stop::Stop;
@@ -76,6 +76,10 @@ pub(super) async fn span(
     // A refresh token may be taken once only: the fetcher that runs here must not take the same one.
     let needs_hold =
         |plan: &&Arc<Plan>| plan.has_refresh_token() && only.as_ref().is_none_or(|only| plan.name == *only);
+    if let (Some(plan), true) = (config.apis.iter().find(needs_hold), config.cluster.is_some()) {
+        tracing::error!(api = plan.name, "{TOKEN_OF_CLUSTER}");
+        return Exit::Config;
+    }
     let hold = config.apis.iter().find(needs_hold).map(|plan| (plan.name.clone(), DirectoryHold::take(&directory)));
     if let Some((api, Err(cause))) = &hold {
         tracing::error!(api, %cause, "its refresh token can't be used");

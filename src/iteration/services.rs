@@ -39,10 +39,10 @@ pub struct Services {
 }
 
 impl Services {
-    /// The same with the state in another place.
+    /// The same with the state in another place, and the refresh tokens.
     #[must_use]
-    pub fn keeping_state_in(&self, store: Store) -> Self {
-        Self { store, ..self.connected(self.transport.clone(), self.listeners.clone()) }
+    pub fn keeping_state_in(&self, store: Store, tokens: TokenCache) -> Self {
+        Self { store, tokens, ..self.connected(self.transport.clone(), self.listeners.clone()) }
     }
 
     /// The same with other connections.

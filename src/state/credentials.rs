@@ -24,13 +24,36 @@ const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// A token that nobody has used for so long is forgotten: its API was removed, or its first refresh token was replaced.
 const UNUSED_MAX: TimeDelta = TimeDelta::days(400);
 
-/// Why the file can't be used.
+/// Why a refresh token can't be used.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{file} can't be {verb}: {cause}")]
+#[error("{place} can't be {verb}: {cause}")]
 pub struct CredentialError {
-    file: String,
+    place: String,
     verb: &'static str,
     cause: String,
+    is_shared: bool,
+}
+
+impl CredentialError {
+    fn of_file(path: &Path, verb: &'static str, cause: String) -> Self {
+        Self { place: shown(path), verb, cause, is_shared: false }
+    }
+
+    /// Of what a cluster's engine keeps.
+    pub(super) fn of_engine(verb: &'static str, cause: String) -> Self {
+        Self { place: "the refresh token in the cluster's engine".to_owned(), verb, cause, is_shared: true }
+    }
+
+    /// Where the process ends before it is known.
+    pub(super) fn cut_off(cause: &impl ToString) -> Self {
+        Self { place: FILE_NAME.to_owned(), verb: "used", cause: cause.to_string(), is_shared: false }
+    }
+
+    /// Whether it is a cluster's engine that has it, and no file.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
 }
 
 /// The file, and what is in it.
@@ -62,14 +85,15 @@ struct Contents {
     refresh_tokens: BTreeMap<String, SavedToken>,
 }
 
+/// A refresh token that a server gave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct SavedToken {
+pub(super) struct SavedToken {
     #[serde(with = "exposed")]
-    token: Secret,
-    saved: DateTime<Utc>,
+    pub(super) token: Secret,
+    pub(super) saved: DateTime<Utc>,
 }
 
-/// Into the one file where secrets may stand.
+/// Into the two places where secrets may stand: the file, and a cluster's engine.
 mod exposed {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -122,10 +146,28 @@ impl CredentialFile {
         self.write(&mut kept, now)
     }
 
+    /// All tokens that it has, by their sources.
+    pub(super) fn all(&self) -> Result<BTreeMap<String, SavedToken>, CredentialError> {
+        Ok(self.read()?.tokens.clone())
+    }
+
+    /// Puts tokens in the place of those of the same sources.
+    pub(super) fn take_over(
+        &self,
+        tokens: BTreeMap<String, SavedToken>,
+        now: DateTime<Utc>,
+    ) -> Result<(), CredentialError> {
+        let mut kept = self.read()?;
+        kept.used.extend(tokens.keys().cloned());
+        kept.tokens.extend(tokens);
+        kept.is_ahead = true;
+        self.write(&mut kept, now)
+    }
+
     fn read(&self) -> Result<MutexGuard<'_, Kept>, CredentialError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let (false, Some(path)) = (kept.is_read, &self.path) {
-            let unreadable = |cause: String| CredentialError { file: shown(path), verb: "read", cause };
+            let unreadable = |cause: String| CredentialError::of_file(path, "read", cause);
             kept.tokens = read(path).map_err(unreadable)?.refresh_tokens;
         }
         kept.is_read = true;
@@ -139,7 +181,7 @@ impl CredentialFile {
         let contents = Contents { about: ABOUT.to_owned(), refresh_tokens: tokens.clone() };
         let written = serde_json::to_string_pretty(&contents).map_err(io::Error::from);
         let done = written.and_then(|text| replace(path, &text));
-        done.map_err(|cause| CredentialError { file: shown(path), verb: "written", cause: cause.to_string() })?;
+        done.map_err(|cause| CredentialError::of_file(path, "written", cause.to_string()))?;
         kept.is_ahead = false;
         Ok(())
     }
@@ -149,7 +191,8 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn key_of(source: &Fingerprint) -> String {
+/// What tells the source of refresh tokens from others.
+pub(super) fn key_of(source: &Fingerprint) -> String {
     source.bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

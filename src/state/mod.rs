@@ -38,6 +38,7 @@ mod order;
 mod pending_write;
 mod position;
 mod pulse;
+mod refresh_tokens;
 mod shared;
 mod socket;
 mod steps;
@@ -69,7 +70,11 @@ pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
 pub use pending_write::UnwrittenError;
 pub use pulse::{HANGS_AFTER, Pulse};
-pub use shared::{LoadError, ReplicatedState, Transferred, export_from_cluster, import_into_cluster, obey_in_cluster};
+pub use refresh_tokens::{RefreshTokens, TokenTurn};
+pub use shared::{
+    ClusterTurn, LoadError, ReplicatedState, SharedCredentials, Transferred, export_from_cluster, import_into_cluster,
+    obey_in_cluster, unknown_logins,
+};
 pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_orders};
 pub use steps::{StartedJob, StepsState};
 pub use store::{
@@ -211,6 +216,12 @@ impl LockedStateDir {
         obey(&written, &mut accounts, store.as_ref(), configured, now);
         let unreadable = written.unreadable().map(str::to_owned).collect();
         Ok((Self { path: path.to_owned(), checkpoints, store, copy, lock }, StateContents { accounts, unreadable }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Hands the files over to a thread that keeps them.

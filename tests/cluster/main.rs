@@ -16,6 +16,7 @@ mod fetchers;
 mod harness;
 mod leases;
 mod limits;
+mod logins;
 mod proxy;
 mod replicas;
 mod transactions;

@@ -19,7 +19,7 @@ use crate::decode::Decoded;
 use crate::http::Timeouts;
 use crate::plan::TokenRequest;
 use crate::retry::{AttemptOutcome, Attempts};
-use crate::state::{CredentialError, CredentialFile};
+use crate::state::{CredentialError, RefreshTokens};
 use crate::template::{Position, ProofScope, ProofValues, Request, Scope};
 use crate::text::{Redactor, Secret};
 use crate::transport::Transport;
@@ -80,7 +80,7 @@ pub(in crate::fetch) struct TokenAsker {
     transport: Transport,
     request: TokenRequest,
     redactor: Redactor,
-    saved: Arc<CredentialFile>,
+    saved: RefreshTokens,
     turn: Arc<Turn>,
 }
 
@@ -89,10 +89,10 @@ impl TokenAsker {
         transport: &Transport,
         request: &TokenRequest,
         redactor: &Redactor,
-        (saved, turn): (&Arc<CredentialFile>, &Arc<Turn>),
+        (saved, turn): (&RefreshTokens, &Arc<Turn>),
     ) -> Self {
         let (transport, request, redactor) = (transport.clone(), request.clone(), redactor.clone());
-        Self { transport, request, redactor, saved: Arc::clone(saved), turn: Arc::clone(turn) }
+        Self { transport, request, redactor, saved: saved.clone(), turn: Arc::clone(turn) }
     }
 
     /// One request. It goes on to its end also where nobody waits for it any more.
@@ -107,30 +107,17 @@ impl TokenAsker {
     }
 
     async fn ask_and_keep(&self, is_http1: bool) -> Result<LoginAnswer, AttemptError> {
-        let source = self.request.refresh_source();
-        let saved = match source {
-            Some(source) => self.with_file(move |file| file.refresh_token(&source, Utc::now())).await?,
-            None => None,
-        };
+        let Some(source) = self.request.refresh_source() else { return self.ask(None, is_http1).await };
+        let unkept = |cause: CredentialError| AttemptError::passing(FetchError::Credentials(cause));
+        let (turn, saved) = self.saved.begin(source).await.map_err(unkept)?;
         let refresh_token = saved.or_else(|| self.request.refresh_token.clone());
-        let answer = self.ask(refresh_token.as_ref(), is_http1).await?;
-        let next = answer.refresh_token.clone().filter(|next| Some(next) != refresh_token.as_ref());
-        if let (Some(source), Some(next)) = (source, next) {
-            self.with_file(move |file| file.save(&source, &next, Utc::now())).await?;
-        }
+        let answer = self.ask(refresh_token.as_ref(), is_http1).await;
+        let next = answer.as_ref().ok().and_then(|answer| answer.refresh_token.clone());
+        let next = next.filter(|next| Some(next) != refresh_token.as_ref());
+        let kept = self.saved.end(turn, next.as_ref()).await;
+        let answer = answer?;
+        kept.map_err(unkept)?;
         Ok(answer)
-    }
-
-    async fn with_file<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&CredentialFile) -> Result<T, CredentialError> + Send + 'static,
-    ) -> Result<T, AttemptError> {
-        let file = Arc::clone(&self.saved);
-        let done = tokio::task::spawn_blocking(move || work(&file)).await;
-        match done {
-            Ok(done) => done.map_err(|cause| AttemptError::passing(FetchError::Credentials(cause))),
-            Err(_) => Err(AttemptError::end(FetchError::Stopped)),
-        }
     }
 
     /// It never leaves its origin: the secret in it is meant for nobody else.

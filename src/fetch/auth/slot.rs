@@ -13,7 +13,7 @@ use super::login::LoginAnswer;
 use crate::plan::TokenRequest;
 use crate::record::Fingerprint;
 use crate::retry::{self, until_done};
-use crate::state::CredentialFile;
+use crate::state::{CredentialFile, RefreshTokens};
 use crate::template::Login;
 use crate::text::Redactor;
 use crate::transport::Transport;
@@ -29,7 +29,7 @@ const UNCLEAR_EVERY: Duration = Duration::from_secs(3600);
 pub struct TokenCache {
     slots: Arc<Mutex<HashMap<Fingerprint, Weak<TokenSlot>>>>,
     turns: Arc<Mutex<HashMap<Fingerprint, Weak<Turn>>>>,
-    saved: Arc<CredentialFile>,
+    saved: RefreshTokens,
 }
 
 /// The access token of one token request, while it lasts.
@@ -38,7 +38,7 @@ pub struct TokenSlot {
     /// Held by who asks, across the request, so that the others wait for the one answer: that is what it is for.
     asking: tokio::sync::Mutex<()>,
     kept: Mutex<CachedToken>,
-    saved: Arc<CredentialFile>,
+    saved: RefreshTokens,
     turn: Arc<Turn>,
 }
 
@@ -68,7 +68,13 @@ impl TokenCache {
     /// right where no request is sent.
     #[must_use]
     pub fn new(saved: CredentialFile) -> Self {
-        Self { saved: Arc::new(saved), ..Self::default() }
+        Self { saved: RefreshTokens::Local(Arc::new(saved)), ..Self::default() }
+    }
+
+    /// With refresh tokens that are kept elsewhere.
+    #[must_use]
+    pub fn keeping_in(saved: RefreshTokens) -> Self {
+        Self { saved, ..Self::default() }
     }
 
     /// Where the token of a request is kept, as long as somebody has the place.
@@ -76,7 +82,7 @@ impl TokenCache {
     pub fn slot(&self, request: &TokenRequest) -> Arc<TokenSlot> {
         let turn = request.refresh_source().map(|source| kept(&self.turns, source, Turn::default));
         let turn = turn.unwrap_or_default();
-        let slot = || TokenSlot { saved: Arc::clone(&self.saved), turn, ..TokenSlot::default() };
+        let slot = || TokenSlot { saved: self.saved.clone(), turn, ..TokenSlot::default() };
         kept(&self.slots, request.fingerprint(), slot)
     }
 }

@@ -23,6 +23,9 @@ pub(super) fn hint(error: &FetchError, has_refresh_token: bool) -> Option<&'stat
     match error {
         FetchError::Broken { cause, .. } => return unreachable_advice(cause, "token_http_request.url"),
         FetchError::Status { .. } => {}
+        FetchError::Credentials(cause) if cause.is_shared() => {
+            return Some("look at etcd with `logzio-api-fetcher cluster status`; it must answer, and have room");
+        }
         FetchError::Credentials(_) => {
             return Some("make room on the disk, or fix the file or the permissions of the config's directory");
         }

@@ -5,6 +5,7 @@
 //! refused there, and its iteration ends.
 
 mod chunk;
+mod credentials;
 mod desk;
 mod orders;
 mod transfer;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::account::{ApiState, LedgerId};
 use super::checkpoints::CheckpointFile;
+use super::credentials::CredentialError;
 use super::lane_key::api_of;
 use super::pending_write::UnwrittenError;
 use super::store::StoreFile;
@@ -31,6 +33,7 @@ use crate::record::RecordKey;
 use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
 use desk::{Desk, LaneContents, LaneWrite};
 
+pub use credentials::{ClusterTurn, SharedCredentials, unknown_logins};
 pub use orders::obey_in_cluster;
 pub use transfer::{Transferred, export_from_cluster, import_into_cluster};
 
@@ -45,6 +48,9 @@ pub enum LoadError {
     /// The engine doesn't give them.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A refresh token can't be read or written.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// An account makes no sense.
     #[error(
         "what the cluster's engine holds of `{api}` can't be understood ({cause}); a newer version wrote it, or something else"

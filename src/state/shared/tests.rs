@@ -217,7 +217,7 @@ async fn a_directory_goes_into_the_cluster_once_and_comes_back_as_it_was() {
     }
     for (moved, known) in [(1, 0), (0, 1)] {
         let (taken, found) = open(&before);
-        let done = import_into_cluster(&of, &keys(), &found.accounts, taken.store.as_ref()).await;
+        let done = import_into_cluster(&of, &keys(), &found.accounts, &taken).await;
         let done = done.expect("the engine answers");
         assert_eq!((done.moved.len(), done.known.len()), (moved, known));
     }

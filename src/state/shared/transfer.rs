@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::chunk::{RECORDS_MAX, SharedChunk};
+use super::credentials::{export_tokens, import_tokens};
 use super::{LoadError, damaged, deflate, inflate};
 use crate::cluster::{ABSENT, ClusterKeys, Compare, Engine, LaneHead, LaneKeys, Operation, Slot, Transaction};
 use crate::state::account::{ApiState, LedgerId};
+use crate::state::credentials::CredentialFile;
 use crate::state::lane_key::api_of;
 use crate::state::store::{StoreFile, Write};
 use crate::state::{LockedStateDir, take_states};
@@ -30,9 +32,11 @@ pub async fn import_into_cluster(
     engine: &Engine,
     keys: &ClusterKeys,
     accounts: &BTreeMap<String, ApiState>,
-    store: Option<&StoreFile>,
+    directory: &LockedStateDir,
 ) -> Result<Transferred, LoadError> {
     let mut transferred = Transferred::default();
+    let store = directory.store.as_ref();
+    import_tokens(engine, keys, &CredentialFile::of(directory.path())).await?;
     for (lane, account) in accounts {
         let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
         let chunks = store.map(|store| chunks_of(store, account.ledger)).transpose();
@@ -118,6 +122,7 @@ pub async fn export_from_cluster(
         let account = inflate(&lane, &entry.value)?;
         accounts.insert(lane, account);
     }
+    export_tokens(engine, keys, &CredentialFile::of(directory.path())).await?;
     let mut transferred = Transferred::default();
     while let Some(first) = accounts.keys().next().map(|lane| api_of(lane).to_owned()) {
         let lanes = take_states(&mut accounts, &first);
