@@ -178,11 +178,15 @@ impl ReplicatedState {
             let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
             chunks.push((seq, chunk.span()));
             let SharedChunk { iteration, is_again, records } = chunk;
+            let mut delivered = records;
             if is_again {
-                self.cache.see_again(ledger, iteration, records).await;
-            } else {
-                drop(self.cache.remember(ledger, iteration, records).await);
+                let counts =
+                    self.cache.counts(ledger, delivered.clone()).await.map_err(|error| damaged(lane, &error))?;
+                let (known, unknown) = known_and_unknown(delivered, &counts);
+                self.cache.see_again(ledger, iteration, known).await;
+                delivered = unknown;
             }
+            drop(self.cache.remember(ledger, iteration, delivered).await);
         }
         Ok(chunks)
     }
@@ -276,6 +280,14 @@ impl ReplicatedState {
         self.desk.flush().await;
         self.cache.close().await;
     }
+}
+
+/// Parts records that came again into those of which it is known that they were delivered, and those of which the chunk with
+/// that is gone: these were delivered all the same.
+fn known_and_unknown(records: Vec<RecordKey>, counts: &[u32]) -> (Vec<RecordKey>, Vec<RecordKey>) {
+    let (known, unknown): (Vec<_>, Vec<_>) = records.into_iter().zip(counts).partition(|(_, count)| **count > 0);
+    let keys = |of: Vec<(RecordKey, &u32)>| of.into_iter().map(|(key, _)| key).collect();
+    (keys(known), keys(unknown))
 }
 
 fn damaged(lane: &str, cause: &impl ToString) -> LoadError {

@@ -98,6 +98,33 @@ async fn who_takes_an_api_over_knows_what_was_delivered_and_who_had_it_writes_no
     assert_eq!(after.checkpoint, Some(at(3)));
 }
 
+/// As records without a date are known: for as long as they go on coming.
+#[tokio::test]
+async fn what_came_again_is_known_though_the_batch_that_delivered_it_is_forgotten() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let undated = |number| RecordKey { date: None, ..key(number) };
+    let (twice, once, gone) = (undated(1), undated(2), undated(3));
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    let delivered = vec![twice, twice, once, gone];
+    first.state.remember(API, (ledger, 1), delivered, Some(account.clone())).await.end().await.expect("it is written");
+    first.state.see_again(API, ledger, 2, vec![twice, twice, once]).await;
+    let account = ApiState { iteration: 2, undated_since: 2, ..account };
+    first.state.commit(commit(&account, 5, 5)).await.expect("it is written");
+
+    let asked = vec![twice, once, gone];
+    let (second, _) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(second.state.counts(API, ledger, asked.clone()).await.expect("it is ours"), [2, 1, 0]);
+    let after = tempfile::tempdir().expect("a directory");
+    let of = Engine::Memory(engine.clone());
+    let mut open =
+        LockedStateDir::open(after.path(), &Configured::default(), at(100)).expect("the directory is free").0;
+    export_from_cluster(&of, &keys(), &mut open).await.expect("the engine answers");
+    let store = open.store.as_ref().expect("a store");
+    assert_eq!(store.counts(ledger, &asked).expect("it is read"), [2, 1, 0]);
+}
+
 #[tokio::test]
 async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again() {
     let engine = MemoryEngine::default();

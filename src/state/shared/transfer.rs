@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::chunk::{RECORDS_MAX, SharedChunk};
 use super::credentials::{export_tokens, import_tokens};
-use super::{LoadError, damaged, deflate, inflate};
+use super::{LoadError, damaged, deflate, inflate, known_and_unknown};
 use crate::cluster::{ABSENT, ClusterKeys, Compare, Engine, LaneHead, LaneKeys, Operation, Slot, Transaction};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::credentials::CredentialFile;
@@ -149,16 +149,25 @@ async fn export_lane(
     store.forget_ledger(account.ledger).map_err(|cause| damaged(lane, &cause))?;
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
     let ledger = account.ledger;
-    let mut writes = Vec::new();
     for entry in engine.read(&of_lane.chunks_of(ledger)).await?.0 {
         let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-        let SharedChunk { iteration, is_again, records: identities } = chunk;
-        writes.push(match is_again {
-            false => Write::Remember { ledger, iteration, identities },
-            true => Write::SeeAgain { ledger, iteration, identities },
-        });
+        put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
     }
     let written = ApiState { written_values: account.captured.clone(), ..account.clone() };
-    writes.push(Write::Save { name: lane.to_owned(), account: Box::new(written) });
-    store.write(fastrand::u64(..), writes.iter()).map_err(|cause| damaged(lane, &cause))
+    let save = Write::Save { name: lane.to_owned(), account: Box::new(written) };
+    store.write(fastrand::u64(..), std::iter::once(&save)).map_err(|cause| damaged(lane, &cause))
+}
+
+/// Has a store remember what a chunk holds.
+fn put_into_store(store: &mut StoreFile, ledger: LedgerId, chunk: SharedChunk) -> Result<(), redb::Error> {
+    let SharedChunk { iteration, is_again, records: mut identities } = chunk;
+    let mut writes = Vec::new();
+    if is_again {
+        let counts = store.counts(ledger, &identities)?;
+        let (known, unknown) = known_and_unknown(identities, &counts);
+        writes.push(Write::SeeAgain { ledger, iteration, identities: known });
+        identities = unknown;
+    }
+    writes.push(Write::Remember { ledger, iteration, identities });
+    store.write(fastrand::u64(..), writes.iter())
 }
