@@ -37,6 +37,7 @@ use orders::Pending;
 use outcome::NextIteration;
 use rest::Rest;
 pub use seat::ClusterSeat;
+use seat::SeatStart;
 use task::{TaskCommand, ToldOfLanes, go_on, iterate, start_delay};
 use telling::Untold;
 
@@ -190,7 +191,7 @@ impl Daemon {
         if let Some(seat) = &mut self.seat {
             // What the cluster knows of it comes first.
             return if seat.admits(&plan.name) {
-                seat.read(&plan.name)
+                seat.read(&plan.name, SeatStart::AtOnce)
             };
         }
         self.begin(plan, delay);

@@ -22,9 +22,9 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// What the daemon is to do.
 #[derive(Debug)]
 pub(super) enum SeatOrder {
-    /// Begins with an API whose accounts were read.
-    Start(String, BTreeMap<String, ApiState>),
-    /// The APIs of a slot may begin: each is read first.
+    /// Begins with an API whose accounts were read: when it is due, or at once.
+    Start(String, BTreeMap<String, ApiState>, SeatStart),
+    /// The APIs of a slot may begin when they are due: each is read first.
     Admit(Slot),
     /// Ends the APIs of a slot after their iterations.
     End(Slot),
@@ -32,6 +32,15 @@ pub(super) enum SeatOrder {
     Halt(Slot),
     /// Ends one API at the next batch border; it is read again.
     Reread(String),
+}
+
+/// When an API begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SeatStart {
+    /// As it was changed or edited here and now.
+    AtOnce,
+    /// When its interval is over: it was taken over from another member.
+    WhenDue,
 }
 
 /// What becomes of a slot whose APIs end.
@@ -61,8 +70,8 @@ pub struct ClusterSeat {
     unloading: mpsc::UnboundedSender<Slot>,
     /// Those of which that is waited for.
     idle: BTreeSet<Slot>,
-    /// APIs that are read at this moment.
-    under_way: BTreeSet<String>,
+    /// APIs that are read at this moment, and when they are to begin.
+    under_way: BTreeMap<String, SeatStart>,
     orders: VecDeque<SeatOrder>,
 }
 
@@ -88,7 +97,7 @@ impl ClusterSeat {
             unloaded,
             unloading,
             idle: BTreeSet::new(),
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             orders: VecDeque::new(),
         }
     }
@@ -100,8 +109,10 @@ impl ClusterSeat {
     }
 
     /// Reads an API that is to begin.
-    pub(super) fn read(&mut self, api: &str) {
-        if !self.under_way.insert(api.to_owned()) {
+    pub(super) fn read(&mut self, api: &str, start: SeatStart) {
+        let before = self.under_way.get(api).copied();
+        self.under_way.insert(api.to_owned(), before.unwrap_or(start).min(start));
+        if before.is_some() {
             return;
         }
         let (state, reading, api) = (Arc::clone(&self.state), self.reading.clone(), api.to_owned());
@@ -144,9 +155,9 @@ impl ClusterSeat {
                 biased;
                 Some(event) = self.events.recv() => self.take(event),
                 Some((api, accounts)) = self.read.recv() => {
-                    self.under_way.remove(&api);
+                    let start = self.under_way.remove(&api).unwrap_or(SeatStart::WhenDue);
                     if self.admits(&api) {
-                        self.orders.push_back(SeatOrder::Start(api, accounts));
+                        self.orders.push_back(SeatOrder::Start(api, accounts, start));
                     }
                 }
                 Some(lane) = self.outdated.recv() => self.reread(&lane),

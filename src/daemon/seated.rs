@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::Daemon;
-use super::seat::{ClusterSeat, SeatOrder, due_in};
+use super::seat::{ClusterSeat, SeatOrder, SeatStart, due_in};
 use super::task::{TaskCommand, start_delay};
 use crate::cluster::Slot;
 use crate::plan::Plan;
@@ -23,14 +23,19 @@ impl Daemon {
         match order {
             SeatOrder::Admit(slot) => {
                 let of_slot = self.config.apis.iter().filter(|plan| Slot::of(&plan.name) == slot);
-                for plan in of_slot.cloned().collect::<Vec<Arc<Plan>>>() {
-                    self.start(plan, Duration::ZERO);
+                for plan in of_slot {
+                    if let Some(seat) = self.seat.as_mut().filter(|seat| seat.admits(&plan.name)) {
+                        seat.read(&plan.name, SeatStart::WhenDue);
+                    }
                 }
             }
-            SeatOrder::Start(api, accounts) => {
+            SeatOrder::Start(api, accounts, start) => {
                 let of_config = self.config.apis.iter().position(|plan| plan.name == api);
                 if let Some(plan) = of_config.and_then(|at| self.config.apis.get(at)).map(Arc::clone) {
-                    let due = due_in(&accounts, plan.interval, Utc::now());
+                    let due = match start {
+                        SeatStart::AtOnce => Duration::ZERO,
+                        SeatStart::WhenDue => due_in(&accounts, plan.interval, Utc::now()),
+                    };
                     self.rest.replace(&api, accounts);
                     self.begin(plan, due.max(start_delay(of_config.unwrap_or_default())));
                 }

@@ -15,6 +15,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -26,7 +27,7 @@ use super::checkpoints::CheckpointFile;
 use super::credentials::CredentialError;
 use super::lane_key::api_of;
 use super::pending_write::UnwrittenError;
-use super::store::StoreFile;
+use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, SendLeave, Slot};
 use crate::record::RecordKey;
@@ -148,7 +149,7 @@ impl ReplicatedState {
             for (lane, head) in heads {
                 let account = stored.remove(&lane).map(|entry| inflate(&lane, &entry.value)).transpose()?;
                 let chunks = match &account {
-                    Some(account) => self.load_chunks(&self.keys.lane(slot, &lane), &lane, account.ledger).await?,
+                    Some(account) => self.load_chunks(&self.keys.lane(slot, &lane), &lane, account).await?,
                     None => Vec::new(),
                 };
                 accounts.extend(account.map(|account| (lane.clone(), account)));
@@ -167,8 +168,9 @@ impl ReplicatedState {
         &self,
         keys: &LaneKeys,
         lane: &str,
-        ledger: LedgerId,
+        account: &ApiState,
     ) -> Result<Vec<(u64, ChunkSpan)>, LoadError> {
+        let ledger = account.ledger;
         let (entries, _) = self.engine.read(&keys.chunks_of(ledger)).await?;
         let mut chunks = Vec::new();
         // What an earlier reading put there.
@@ -187,6 +189,10 @@ impl ReplicatedState {
                 delivered = unknown;
             }
             drop(self.cache.remember(ledger, iteration, delivered).await);
+        }
+        if let Some(forget) = forgotten_undated(account) {
+            let forget = move |store: &mut StoreFile| store.write(fastrand::u64(..), std::iter::once(&forget));
+            drop(self.cache.work(move |_, store| store.map(forget)).await);
         }
         Ok(chunks)
     }
@@ -288,6 +294,13 @@ fn known_and_unknown(records: Vec<RecordKey>, counts: &[u32]) -> (Vec<RecordKey>
     let (known, unknown): (Vec<_>, Vec<_>) = records.into_iter().zip(counts).partition(|(_, count)| **count > 0);
     let keys = |of: Vec<(RecordKey, &u32)>| of.into_iter().map(|(key, _)| key).collect();
     (keys(known), keys(unknown))
+}
+
+/// What has a store forget the records without a date that no longer came when the last iteration ended: their chunks may hold
+/// others that are still remembered. One that comes again after that is another one.
+fn forgotten_undated(account: &ApiState) -> Option<StoreWrite> {
+    let (ledger, iteration) = (account.ledger, account.undated_since);
+    (!account.is_by_arrival).then_some(StoreWrite::Forget { ledger, before: DateTime::<Utc>::MIN_UTC, iteration })
 }
 
 fn damaged(lane: &str, cause: &impl ToString) -> LoadError {

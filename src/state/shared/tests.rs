@@ -7,7 +7,7 @@ use crate::cluster::{
     LaneHead, MemberId, MemoryEngine, Operation, SeenSlot, TakenSlot, Transaction, join, take as take_slot, taken,
 };
 use crate::record::Fingerprint;
-use crate::state::{Configured, LockedStateDir, StateOrder, StoreWrite};
+use crate::state::{Configured, LockedStateDir, StateOrder};
 
 const API: &str = "an api";
 
@@ -123,6 +123,30 @@ async fn what_came_again_is_known_though_the_batch_that_delivered_it_is_forgotte
     export_from_cluster(&of, &keys(), &mut open).await.expect("the engine answers");
     let store = open.store.as_ref().expect("a store");
     assert_eq!(store.counts(ledger, &asked).expect("it is read"), [2, 1, 0]);
+}
+
+#[tokio::test]
+async fn what_no_longer_comes_is_forgotten_though_its_batch_holds_others_that_are_known() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let undated = RecordKey { date: None, ..key(1) };
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    let delivered = vec![undated, key(9)];
+    first.state.remember(API, (ledger, 1), delivered, Some(account.clone())).await.end().await.expect("it is written");
+    let account = ApiState { iteration: 2, undated_since: 2, ..account };
+    first.state.commit(commit(&account, 9, 5)).await.expect("it is written");
+
+    let asked = vec![undated, key(9)];
+    let (second, _) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(second.state.counts(API, ledger, asked.clone()).await.expect("it is ours"), [0, 1]);
+    let after = tempfile::tempdir().expect("a directory");
+    let of = Engine::Memory(engine.clone());
+    let mut open =
+        LockedStateDir::open(after.path(), &Configured::default(), at(100)).expect("the directory is free").0;
+    export_from_cluster(&of, &keys(), &mut open).await.expect("the engine answers");
+    let store = open.store.as_ref().expect("a store");
+    assert_eq!(store.counts(ledger, &asked).expect("it is read"), [0, 1]);
 }
 
 #[tokio::test]

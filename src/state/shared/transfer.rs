@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::chunk::{RECORDS_MAX, SharedChunk};
 use super::credentials::{export_tokens, import_tokens};
-use super::{LoadError, damaged, deflate, inflate, known_and_unknown};
+use super::{LoadError, damaged, deflate, forgotten_undated, inflate, known_and_unknown};
 use crate::cluster::{ABSENT, ClusterKeys, Compare, Engine, LaneHead, LaneKeys, Operation, Slot, Transaction};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::credentials::CredentialFile;
@@ -155,7 +155,8 @@ async fn export_lane(
     }
     let written = ApiState { written_values: account.captured.clone(), ..account.clone() };
     let save = Write::Save { name: lane.to_owned(), account: Box::new(written) };
-    store.write(fastrand::u64(..), std::iter::once(&save)).map_err(|cause| damaged(lane, &cause))
+    let writes = forgotten_undated(account).into_iter().chain([save]).collect::<Vec<_>>();
+    store.write(fastrand::u64(..), writes.iter()).map_err(|cause| damaged(lane, &cause))
 }
 
 /// Has a store remember what a chunk holds.
