@@ -247,6 +247,12 @@ impl JsonPath {
         matches!(&self.form, PathForm::Steps { steps, .. } if steps.is_empty())
     }
 
+    /// Whether values stand on the way between the root and what it leads to.
+    #[must_use]
+    pub fn is_deep(&self) -> bool {
+        !matches!(&self.form, PathForm::Steps { steps, .. } if steps.len() <= 1)
+    }
+
     /// The page with JSON in the places of the texts on the way that hold it, of so many at most; `None` where there is none.
     #[must_use]
     pub fn unfolded(&self, root: RawJson<'_>, texts_max: usize) -> Option<String> {
