@@ -17,6 +17,10 @@ const APIS: usize = 8;
 /// From one event of an API to the next.
 const EVERY: TimeDelta = TimeDelta::milliseconds(100);
 const PAGE: usize = 25;
+/// How long all of etcd is away.
+const AWAY: Duration = Duration::from_secs(20);
+/// How long a process stands still: long enough to be replaced, and for everything that waited for it to have ended.
+const STILL: Duration = Duration::from_secs(30);
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -195,6 +199,15 @@ impl Play {
     }
 }
 
+/// Three nodes of etcd, what is fetched, and a fetcher that runs all of it.
+async fn begun() -> (Etcd, Play, Running) {
+    let etcd = Etcd::three().await;
+    let mut play = Play::new(&etcd);
+    let first = play.start();
+    first.wait_for_log("iteration done", APIS);
+    (etcd, play, first)
+}
+
 /// Whether a fetcher runs any API.
 fn runs(fetcher: &Running) -> usize {
     fetcher.log().matches("iteration done").count()
@@ -202,10 +215,7 @@ fn runs(fetcher: &Running) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_killed_is_replaced() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let first = play.start();
-    first.wait_for_log("iteration done", APIS);
+    let (_etcd, mut play, first) = begun().await;
     let _second = play.start();
     let begun = Instant::now();
     play.world.wait_for_all_since(begun);
@@ -218,16 +228,14 @@ async fn a_replica_that_is_killed_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stands_still_is_replaced_and_wakes_up_to_nothing() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let first = play.start();
-    first.wait_for_log("iteration done", APIS);
+    let (_etcd, mut play, first) = begun().await;
     let second = play.start();
     second.wait_for_log("joined", 1);
     first.signal("STOP");
     let since = Instant::now();
     // Until it was replaced, and a while after.
     play.world.wait_for_all_since(since + Duration::from_millis(500));
+    std::thread::sleep(STILL.saturating_sub(since.elapsed()));
     let awake = Instant::now();
     first.signal("CONT");
     first.wait_for_log("goes on in another member", 1);
@@ -238,10 +246,7 @@ async fn a_replica_that_stands_still_is_replaced_and_wakes_up_to_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_leaves_doubles_nothing() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let first = play.start();
-    first.wait_for_log("iteration done", APIS);
+    let (_etcd, mut play, first) = begun().await;
     let second = play.start();
     second.wait_for_log("joined", 1);
     let since = Instant::now();
@@ -253,10 +258,7 @@ async fn a_replica_that_leaves_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_joins_gets_its_part_and_doubles_nothing() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let first = play.start();
-    first.wait_for_log("iteration done", APIS);
+    let (_etcd, mut play, first) = begun().await;
     let since = Instant::now();
     let second = play.start();
     // One of its APIs at least moves there.
@@ -268,10 +270,7 @@ async fn a_replica_that_joins_gets_its_part_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_death_of_etcds_leader_costs_no_record() {
-    let mut etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let _first = play.start();
-    play.world.wait_for_all_since(Instant::now());
+    let (mut etcd, play, _first) = begun().await;
     let leader = etcd.leader().await;
     etcd.nodes[leader].kill();
     let since = Instant::now();
@@ -282,10 +281,7 @@ async fn the_death_of_etcds_leader_costs_no_record() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_of_etcd_that_hangs_costs_no_record() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let _first = play.start();
-    play.world.wait_for_all_since(Instant::now());
+    let (etcd, play, _first) = begun().await;
     let leader = etcd.leader().await;
     etcd.nodes[leader].stop();
     let since = Instant::now();
@@ -298,24 +294,47 @@ async fn a_leader_of_etcd_that_hangs_costs_no_record() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_etcd_nothing_is_sent_and_all_goes_on_when_it_is_back() {
-    let etcd = Etcd::three().await;
-    let mut play = Play::new(&etcd);
-    let first = play.start();
-    play.world.wait_for_all_since(Instant::now());
+    let (etcd, play, first) = begun().await;
     let since = Instant::now();
     etcd.nodes.iter().for_each(|node| node.stop());
-    // Longer than the lease, by the clock: what is to be shown is what isn't sent.
-    std::thread::sleep(Duration::from_secs(12));
+    // By the clock: what is to be shown is what isn't sent.
+    std::thread::sleep(AWAY);
     let silent_from = since + Duration::from_secs(6);
     let late = play.world.taken().iter().filter(|taken| taken.at > silent_from).count();
     assert_eq!(late, 0, "nothing is sent without a lease");
     let back = Instant::now();
     etcd.nodes.iter().for_each(|node| node.go_on());
     play.world.wait_for_all_since(back);
-    println!("etcd away 12 s: all go on {:?} after its return", back.elapsed());
+    println!("etcd away {AWAY:?}: all go on {:?} after its return", back.elapsed());
     play.world.wait_for_all_since(Instant::now());
-    let balance = play.world.balance(back);
-    std::fs::write("/tmp/away.log", first.log()).unwrap();
-    balance.assert_whole("etcd away", 1);
+    play.world.balance(back).assert_whole("etcd away", 0);
     drop(first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_etcd_and_a_replica_may_die_at_once() {
+    let (mut etcd, mut play, first) = begun().await;
+    let second = play.start();
+    second.wait_for_log("joined", 1);
+    let leader = etcd.leader().await;
+    etcd.nodes[leader].kill();
+    first.kill();
+    let since = Instant::now();
+    play.world.wait_for_all_since(since + Duration::from_millis(1));
+    play.world.wait_for_all_since(Instant::now());
+    play.world.balance(since).assert_whole("leader and replica killed", 1);
+}
+
+/// It ends in its grace window, and what it could not give back is taken over like that of a dead one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_stopped_while_etcd_is_away_ends_in_time() {
+    let (etcd, mut play, first) = begun().await;
+    etcd.nodes.iter().for_each(|node| node.stop());
+    first.wait_for_log("takes no writes", 1);
+    first.stop().assert_code(0).assert_within(Duration::from_secs(30));
+    etcd.nodes.iter().for_each(|node| node.go_on());
+    let since = Instant::now();
+    let _second = play.start();
+    play.world.wait_for_all_since(since);
+    play.world.balance(since).assert_whole("stopped while etcd was away", 1);
 }
