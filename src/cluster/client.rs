@@ -55,6 +55,18 @@ impl Engine {
         Err(EngineError::Refused { endpoint, cause: NOT_BUILT.to_owned() })
     }
 
+    /// Refuses where it is several, each with a state of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`]
+    pub async fn require_one(&self) -> Result<(), EngineError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.require_one().await,
+        }
+    }
+
     /// Does a transaction, at whoever answers; the same one may be asked again.
     ///
     /// # Errors

@@ -129,6 +129,19 @@ pub enum EngineError {
         /// The engine's word.
         cause: String,
     },
+    /// It is another engine than the one that this process knows: what it says is nothing to us.
+    #[error(
+        "{endpoint} belongs to another etcd ({found:016x}) than the one that this replica knows ({known:016x}): either \
+         `cluster.etcd` names two, and one has to go; or etcd was put back from a backup, and all replicas have to be restarted"
+    )]
+    Foreign {
+        /// Who was asked.
+        endpoint: String,
+        /// Which one counts.
+        known: u64,
+        /// Which one it belongs to.
+        found: u64,
+    },
     /// What was at this revision is no longer known: all must be read anew.
     #[error("{endpoint} no longer knows what was asked for")]
     Compacted {

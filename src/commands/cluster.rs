@@ -47,6 +47,10 @@ pub(super) async fn join(
     (services, directory): (&Services, &Arc<StateDir>),
 ) -> Result<(Arc<Services>, ClusterSeat), Exit> {
     let (engine, keys) = engine_of(plan)?;
+    engine.require_one().await.map_err(|cause| {
+        tracing::error!(%cause, "can't join the cluster");
+        Exit::Config
+    })?;
     require_known(&engine, &keys, config, accounts).await?;
     require_known_logins(&engine, &keys, config, directory).await?;
     let host = gethostname().ok().and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());

@@ -14,6 +14,7 @@ mod faults;
 #[expect(dead_code, unused_imports, reason = "it is that of the other tests")]
 mod fetchers;
 mod harness;
+mod identities;
 mod leases;
 mod limits;
 mod logins;

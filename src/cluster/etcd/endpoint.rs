@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_client::{Client, Error};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::fault::{Fault, FaultKind, innermost};
+use super::identity::EtcdIdentity;
 use super::options::EtcdOptions;
+use super::status::status;
 use crate::cluster::lease::TRY_WITHIN;
 
 /// One node, as it is written in the config.
@@ -16,6 +19,10 @@ pub(super) struct Endpoint {
     /// How it is written.
     pub(super) name: String,
     options: Arc<EtcdOptions>,
+    /// Which etcd it must belong to.
+    identity: EtcdIdentity,
+    /// Whether the log has that it belongs to another one.
+    is_told: AtomicBool,
     /// The client, as long as it is of use, and how many there were before it.
     client: Mutex<(u64, Option<Client>)>,
 }
@@ -38,8 +45,8 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// An endpoint that nobody has asked yet.
-    pub(super) fn new(name: String, options: Arc<EtcdOptions>) -> Self {
-        Self { name, options, client: Mutex::new((0, None)) }
+    pub(super) fn new(name: String, options: Arc<EtcdOptions>, identity: EtcdIdentity) -> Self {
+        Self { name, options, identity, is_told: AtomicBool::new(false), client: Mutex::new((0, None)) }
     }
 
     /// One try, which takes [`TRY_WITHIN`] at most, connecting included. A connection that has shown to be of no use isn't used
@@ -63,10 +70,26 @@ impl Endpoint {
         let result = timeout(TRY_WITHIN, work).await;
         let silent = || Fault::unusable(format!("no answer within {} ms", TRY_WITHIN.as_millis()));
         let result = result.unwrap_or_else(|_| Err(silent()));
-        if let (Some(used), Err(Fault { kind: FaultKind::Unusable, .. })) = (used, &result) {
+        if let (Some(used), Err(Fault { kind: FaultKind::Unusable | FaultKind::Foreign { .. }, .. })) = (used, &result)
+        {
             self.forget(used).await;
         }
+        self.tell_foreign(&result);
         result
+    }
+
+    /// Tells once that the node belongs to another etcd.
+    fn tell_foreign<T>(&self, result: &Result<T, Fault>) {
+        match result {
+            Ok(_) => self.is_told.store(false, Ordering::Relaxed),
+            Err(fault) if matches!(fault.kind, FaultKind::Foreign { .. }) => {
+                if !self.is_told.swap(true, Ordering::Relaxed) {
+                    let cause = fault.clone().at(&self.name);
+                    tracing::error!(%cause, "its answers are not taken");
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     /// The client of all requests, and its number.
@@ -90,10 +113,13 @@ impl Endpoint {
 
     async fn connect(&self, needs_leader: bool) -> Result<Client, Fault> {
         let options = self.options.connect(&self.name, needs_leader);
-        Client::connect([&self.name], Some(options)).await.map_err(|error| match error {
+        let client = Client::connect([&self.name], Some(options)).await.map_err(|error| match error {
             // What the network says comes as a status; this is about certificates and keys.
             Error::TransportError(error) => Fault::refused(format!("TLS can't be set up: {}", innermost(&error))),
             other => Fault::from(other),
-        })
+        })?;
+        // Before anything is written there.
+        self.identity.require(status(client.clone()).await?.cluster_id)?;
+        Ok(client)
     }
 }

@@ -21,6 +21,13 @@ pub(super) enum FaultKind {
     Compacted,
     /// It was answered by more than is taken.
     TooLong,
+    /// The node belongs to another etcd.
+    Foreign {
+        /// Than this one.
+        known: u64,
+        /// To this one.
+        found: u64,
+    },
 }
 
 /// A failure.
@@ -84,9 +91,15 @@ impl Fault {
         Self { kind: FaultKind::Refused, cause: cause.into() }
     }
 
-    /// Whether another try may tell more.
+    /// What another etcd said.
+    pub(super) fn foreign(known: u64, found: u64) -> Self {
+        Self { kind: FaultKind::Foreign { known, found }, cause: "it belongs to another etcd".to_owned() }
+    }
+
+    /// Whether another try may tell more, or another node.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.kind, FaultKind::Unclear | FaultKind::Unusable | FaultKind::TooLong)
+        use FaultKind::{Foreign, TooLong, Unclear, Unusable};
+        matches!(self.kind, Unclear | Unusable | TooLong | Foreign { .. })
     }
 
     /// The same for those who asked.
@@ -96,6 +109,7 @@ impl Fault {
             FaultKind::Unclear | FaultKind::Unusable | FaultKind::TooLong => EngineError::InDoubt { endpoint, cause },
             FaultKind::Refused | FaultKind::LeaseGone => EngineError::Refused { endpoint, cause },
             FaultKind::Compacted => EngineError::Compacted { endpoint },
+            FaultKind::Foreign { known, found } => EngineError::Foreign { endpoint, known, found },
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod endpoint;
 mod fault;
+mod identity;
 mod message;
 mod options;
 mod size;
@@ -29,6 +30,7 @@ use super::lease::TRY_WITHIN;
 
 use endpoint::{Endpoint, Way};
 use fault::{Fault, FaultKind};
+use identity::EtcdIdentity;
 
 pub use options::EtcdOptions;
 pub use size::{REQUEST_BYTES_MAX, REQUEST_OPERATIONS_MAX, excess};
@@ -61,6 +63,8 @@ enum Tries {
 #[derive(Debug)]
 struct Endpoints {
     all: Vec<Endpoint>,
+    /// Which etcd they belong to.
+    identity: EtcdIdentity,
     /// Which of them is asked first.
     first: AtomicUsize,
 }
@@ -78,9 +82,10 @@ impl EtcdEngine {
         if options.endpoints.iter().any(|endpoint| endpoint.contains('@')) {
             return Err(refused("an endpoint is host and port; who asks does not belong there"));
         }
-        let options = Arc::new(options);
-        let all = options.endpoints.iter().map(|name| Endpoint::new(name.clone(), Arc::clone(&options))).collect();
-        Ok(Self { inner: Arc::new(Endpoints { all, first: AtomicUsize::new(0) }) })
+        let (options, identity) = (Arc::new(options), EtcdIdentity::default());
+        let endpoint = |name: &String| Endpoint::new(name.clone(), Arc::clone(&options), identity.clone());
+        let all = options.endpoints.iter().map(endpoint).collect();
+        Ok(Self { inner: Arc::new(Endpoints { all, identity, first: AtomicUsize::new(0) }) })
     }
 
     /// Tries a transaction once, at the endpoint that answered last. Where that doesn't answer, the next try is another's.
@@ -89,7 +94,8 @@ impl EtcdEngine {
     /// [`EngineError`]
     pub async fn try_commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         self.within_limits(transaction)?;
-        Ok(self.ask_some(Tries::One, Way::Shared, |client| commit(client, transaction)).await?.1)
+        let commit = |client| commit(client, transaction, &self.inner.identity);
+        Ok(self.ask_some(Tries::One, Way::Shared, commit).await?.1)
     }
 
     /// Does a transaction, at whoever answers; the same one may be asked again.
@@ -98,7 +104,7 @@ impl EtcdEngine {
     /// [`EngineError::Refused`] says that no try of *this* call was done; what an earlier one left in doubt still is.
     pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         self.within_limits(transaction)?;
-        self.ask(|client| commit(client, transaction)).await
+        self.ask(|client| commit(client, transaction, &self.inner.identity)).await
     }
 
     /// The first keys of a range, so many at most, as of now or of a revision. There may be fewer, with more to come, where
@@ -112,7 +118,7 @@ impl EtcdEngine {
         limit: u32,
         at_revision: Option<i64>,
     ) -> Result<EntryPage, EngineError> {
-        self.ask(|client| page(client, range, limit.max(1), at_revision)).await
+        self.ask(|client| page(client, range, (limit.max(1), at_revision), &self.inner.identity)).await
     }
 
     /// All keys of a range, as of one revision, which is now.
@@ -185,6 +191,16 @@ impl EtcdEngine {
         join_all(all).await
     }
 
+    /// Refuses where endpoints that answer belong to different etcds.
+    ///
+    /// # Errors
+    /// [`EngineError::Foreign`]
+    pub async fn require_one(&self) -> Result<(), EngineError> {
+        let foreign = |status: Result<EtcdStatus, EngineError>| status.err();
+        let mut all = self.status().await.into_iter().filter_map(|(_, status)| foreign(status));
+        all.find(|error| matches!(error, EngineError::Foreign { .. })).map_or(Ok(()), Err)
+    }
+
     /// The nodes that etcd has, whether they are endpoints here or not.
     ///
     /// # Errors
@@ -220,7 +236,7 @@ impl EtcdEngine {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let Endpoints { all, first } = &*self.inner;
+        let Endpoints { all, first, .. } = &*self.inner;
         let (rounds, each) = match tries {
             Tries::One => (1, 1),
             Tries::Rounds => (ROUNDS, all.len()),
@@ -254,13 +270,24 @@ impl EtcdEngine {
 }
 
 /// One try of a transaction.
-async fn commit(client: Client, transaction: &Transaction) -> Result<TransactionOutcome, Fault> {
+async fn commit(
+    client: Client,
+    transaction: &Transaction,
+    identity: &EtcdIdentity,
+) -> Result<TransactionOutcome, Fault> {
     let mut client = client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX);
-    message::outcome(client.txn(message::request(transaction)).await?.0)
+    let answer = client.txn(message::request(transaction)).await?.0;
+    identity.require(answer.header.as_ref().ok_or_else(message::unreadable)?.cluster_id)?;
+    message::outcome(answer)
 }
 
 /// One try of a page. Where so many keys are more than an answer may have, it is half of them.
-async fn page(client: Client, range: &KeyRange, mut limit: u32, at_revision: Option<i64>) -> Result<EntryPage, Fault> {
+async fn page(
+    client: Client,
+    range: &KeyRange,
+    (mut limit, at_revision): (u32, Option<i64>),
+    identity: &EtcdIdentity,
+) -> Result<EntryPage, Fault> {
     let mut client = client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX);
     let answer = loop {
         let options = GetOptions::new().with_range(range.to.as_str()).with_limit(i64::from(limit));
@@ -270,7 +297,9 @@ async fn page(client: Client, range: &KeyRange, mut limit: u32, at_revision: Opt
             answer => break answer?.0,
         }
     };
-    let revision = answer.header.ok_or_else(message::unreadable)?.revision;
+    let header = answer.header.ok_or_else(message::unreadable)?;
+    identity.require(header.cluster_id)?;
+    let revision = header.revision;
     let entries = answer.kvs.into_iter().map(message::entry).collect::<Result<_, _>>()?;
     Ok(EntryPage { entries, has_more: answer.more, revision })
 }
