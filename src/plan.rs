@@ -410,6 +410,15 @@ impl Plan {
         Fingerprint::of(&std::iter::once(&own).chain(&steps).map(|of| of.bytes().as_slice()).collect::<Vec<_>>())
     }
 
+    /// Tells forms of the entry apart that don't reach the same places: what it asks, where things stand in the answers, and
+    /// what its checkpoint is. Credentials, intervals and fields may change.
+    #[must_use]
+    pub fn form(&self) -> u64 {
+        let kind = format!("{:?} {:?}", self.start.checkpoint, self.start.configured);
+        let whole = Fingerprint::of(&[self.requests_fingerprint().bytes(), kind.as_bytes()]);
+        whole.bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Whether the answers of its first requests list partitions (tenants, sets) or a job, and no dated entries: then its
     /// steps are asked in each iteration, and it is their records that lie in the window.
     #[must_use]

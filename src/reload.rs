@@ -80,7 +80,12 @@ pub fn read(path: &Path) -> (LoadedConfig, ConfigDigest) {
 }
 
 /// Sends a reading whenever the config has changed from what `digest` tells, or a hangup came. Ends with its receiver.
-pub async fn watch(path: PathBuf, digest: ConfigDigest, hangup: Arc<Notify>, updates: mpsc::Sender<LoadedConfig>) {
+pub async fn watch(
+    path: PathBuf,
+    digest: ConfigDigest,
+    hangup: Arc<Notify>,
+    updates: mpsc::Sender<(LoadedConfig, ConfigDigest)>,
+) {
     let (mut known, mut pending) = (digest, None);
     let mut looks = interval(LOOKED_AT_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,8 +116,8 @@ pub async fn watch(path: PathBuf, digest: ConfigDigest, hangup: Arc<Notify>, upd
         }
         let path = path.clone();
         let Some((reading, digest)) = off_thread(move || read(&path)).await else { return };
-        (known, pending) = (digest, None);
-        if updates.send(reading).await.is_err() {
+        (known, pending) = (digest.clone(), None);
+        if updates.send((reading, digest)).await.is_err() {
             return;
         }
     }

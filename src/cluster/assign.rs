@@ -8,8 +8,11 @@
 //! The hash is of the slot and the member's *name*, so that one that restarts gets its slots back. Where two processes of a
 //! name live (the old one's key isn't gone yet, or two were given the same name), the one with the higher incarnation counts
 //! and the other gets nothing: any order will do, as long as all know it.
+//!
+//! A member may decline slots: it can't run what is in them, and others can. Such a slot goes to another one, be that full or not;
+//! only where all decline it, it is as if none did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::slot::{MemberId, SLOTS, Slot, hash};
 
@@ -30,6 +33,22 @@ pub struct Targets {
 impl Targets {
     /// The targets among these members, in whatever order they are named.
     pub fn among<'a>(members: impl IntoIterator<Item = &'a MemberId>) -> Self {
+        Self::but_for(members, |_, _| false)
+    }
+
+    /// The same, where members decline slots.
+    pub(super) fn declined<'a>(
+        members: impl IntoIterator<Item = &'a MemberId>,
+        declined: &BTreeMap<MemberId, BTreeSet<Slot>>,
+    ) -> Self {
+        let declines = |id: &MemberId, slot: Slot| declined.get(id).is_some_and(|slots| slots.contains(&slot));
+        Self::but_for(members, declines)
+    }
+
+    fn but_for<'a>(
+        members: impl IntoIterator<Item = &'a MemberId>,
+        declines: impl Fn(&MemberId, Slot) -> bool,
+    ) -> Self {
         let mut by_name: BTreeMap<&str, &MemberId> = BTreeMap::new();
         for id in members {
             let one = by_name.entry(&id.member).or_insert(id);
@@ -40,8 +59,12 @@ impl Targets {
         let most = bound(members.len());
         let mut loads = vec![0; members.len()];
         let mut best = |slot: Slot| {
-            let with_room = seeds.iter().zip(&loads).enumerate().filter(|(_, (_, load))| **load < most);
-            let (place, _) = with_room.max_by_key(|(place, (seed, _))| (weight(slot, **seed), *place))?;
+            let takes = |place: usize| members.get(place).is_some_and(|id| !declines(id, slot));
+            let has_taker = (0..members.len()).any(takes);
+            let all = seeds.iter().zip(&loads).enumerate().filter(|(place, _)| !has_taker || takes(*place));
+            // Who is full comes last, and only among those that are left.
+            let rank = |place: usize, seed: u64, load: usize| (load < most, weight(slot, seed), place);
+            let (place, _) = all.max_by_key(|(place, (seed, load))| rank(*place, **seed, **load))?;
             *loads.get_mut(place)? += 1;
             Some(place)
         };
@@ -105,6 +128,20 @@ mod tests {
         let three = Targets::among(&replicas("fetcher", 3));
         let owners = Slot::all().take(16).filter_map(|slot| three.of(slot)?.member.chars().last());
         assert_eq!(owners.collect::<String>(), "2112122222102012");
+    }
+
+    #[test]
+    fn a_slot_that_is_declined_goes_to_another_one_and_to_anybody_where_all_decline_it() {
+        let all = replicas("fetcher", 3);
+        let before = Targets::among(&all);
+        let of_first: BTreeSet<Slot> = Slot::all().filter(|slot| before.of(*slot) == Some(&all[0])).collect();
+        let one = Targets::declined(&all, &[(all[0].clone(), of_first.clone())].into());
+        assert!(of_first.iter().all(|slot| one.of(*slot) != Some(&all[0])));
+        let every: BTreeSet<Slot> = Slot::all().collect();
+        let two = [&all[0], &all[1]].map(|id| (id.clone(), every.clone()));
+        assert_eq!(load(&Targets::declined(&all, &two.into()), &all[2]), usize::from(SLOTS), "it is the only one left");
+        let nobody = all.iter().map(|id| (id.clone(), every.clone())).collect();
+        assert_eq!(Targets::declined(&all, &nobody), before);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `v` | layout and number of slots | [`ClusterKeys::layout`] |
 //! | `m/MEMBER:INCARNATION` | a member that lives; hangs on its lease | [`ClusterKeys::member`] |
+//! | `n/MEMBER:INCARNATION` | the forms of its entries; hangs on the same lease | [`ClusterKeys::forms`] |
 //! | `j/MEMBER/NUMBER` | that a member has joined lately; hangs on a lease of its own | [`ClusterKeys::join`] |
 //! | `s/SLOT` | the member that owns a slot; the revision of its last write is the *token* | [`ClusterKeys::slot`] |
 //! | `h/SLOT/LANE` | the *head*: which write of the lane was the last | [`LaneKeys::head`] |
@@ -66,6 +67,18 @@ impl ClusterKeys {
     #[must_use]
     pub fn members(&self) -> KeyRange {
         below(&format!("{}m/", self.prefix))
+    }
+
+    /// Of the forms of a member's entries.
+    #[must_use]
+    pub fn forms(&self, member: &MemberId) -> String {
+        format!("{}n/{member}", self.prefix)
+    }
+
+    /// The member in a key of its forms.
+    #[must_use]
+    pub fn forms_in(&self, key: &str) -> Option<MemberId> {
+        key.strip_prefix(&self.prefix)?.strip_prefix("n/")?.parse().ok()
     }
 
     /// Of one join of a member, which tells those apart that come and go all the time.

@@ -10,6 +10,7 @@ mod engine;
 #[cfg(feature = "cluster")]
 pub mod etcd;
 mod fence;
+mod forms;
 mod keys;
 mod lease;
 mod leave;
@@ -34,6 +35,7 @@ pub use engine::{
     Transaction, TransactionOutcome,
 };
 pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
+pub use forms::{EntryForms, FORMS_MAX, OtherForms};
 pub use keys::{ClusterKeys, LaneKeys};
 pub use lease::{
     BORDER_AFTER, CALM, GRACE, HANDOVERS_PER_SECOND, LEASE_TTL, LeaseClock, RENEW_EVERY, RESTLESS_FOR, RESTLESS_JOINS,
@@ -41,7 +43,7 @@ pub use lease::{
 };
 pub use leave::{SendLeave, since_boot};
 pub use login::{LoginClaim, LoginTurn, SeenTurn, TurnEnd};
-pub use member::{AboutMember, ClusterSummary, JoinError, Joined, MemberHandle, Membership, SlotEvent};
+pub use member::{AboutMember, ClusterSummary, JoinError, Joined, MemberEntries, MemberHandle, Membership, SlotEvent};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use moves::Decision;
 pub use ownership::Ownership;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 
 /// How many slots there are: claims are as many at any number of APIs, and a hundred members still have ten each.
 pub const SLOTS: u16 = 1_024;
@@ -24,7 +25,8 @@ pub enum KeyPartError {
 }
 
 /// APIs that are owned together, by the hash of their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u16", try_from = "u16")]
 pub struct Slot(u16);
 
 impl Slot {
@@ -43,6 +45,20 @@ impl Slot {
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+}
+
+impl From<Slot> for u16 {
+    fn from(slot: Slot) -> Self {
+        slot.0
+    }
+}
+
+impl TryFrom<u16> for Slot {
+    type Error = KeyPartError;
+
+    fn try_from(number: u16) -> Result<Self, KeyPartError> {
+        if number < SLOTS { Ok(Self(number)) } else { Err(KeyPartError::Slot) }
     }
 }
 

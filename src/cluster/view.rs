@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::assign::Targets;
+use super::forms::{EntryForms, OtherForms};
 use super::restless::Standing;
 use super::slot::{MemberId, Slot};
 
@@ -29,6 +30,10 @@ pub struct ClusterView {
     pub(super) me: MemberId,
     /// The processes whose keys are there.
     pub(super) members: BTreeMap<MemberId, Standing>,
+    /// The slots that members leave to others, where they do.
+    pub(super) declined: BTreeMap<MemberId, BTreeSet<Slot>>,
+    /// The forms of their entries.
+    forms: BTreeMap<MemberId, EntryForms>,
     /// Owners whose keys are gone, and since when.
     pub(super) gone: BTreeMap<MemberId, Duration>,
     /// All slots, in their order.
@@ -48,6 +53,8 @@ impl ClusterView {
         Self {
             me,
             members: BTreeMap::new(),
+            declined: BTreeMap::new(),
+            forms: BTreeMap::new(),
             gone: BTreeMap::new(),
             seats: Slot::all().map(|_| Seat::default()).collect(),
             targets: Targets::default(),
@@ -70,8 +77,44 @@ impl ClusterView {
         }
     }
 
+    /// A member's key says which slots it leaves to others. What moves for that doesn't wait for calm.
+    pub fn member_declines(&mut self, id: &MemberId, slots: BTreeSet<Slot>) {
+        let before = if slots.is_empty() {
+            self.declined.remove(id).unwrap_or_default()
+        } else {
+            self.declined.insert(id.clone(), slots.clone()).unwrap_or_default()
+        };
+        if before != slots {
+            self.share_out();
+        }
+    }
+
+    /// A member has said which forms its entries have.
+    pub fn forms_came(&mut self, id: MemberId, forms: EntryForms) {
+        self.forms.insert(id, forms);
+    }
+
+    /// The key with a member's forms is gone.
+    pub fn forms_left(&mut self, id: &MemberId) {
+        self.forms.remove(id);
+    }
+
+    /// The forms of the others that may own slots.
+    #[must_use]
+    pub fn others(&self) -> OtherForms {
+        let kind = self.kind_of_targets();
+        let is_other = |id: &MemberId| *id != self.me && self.members.get(id) == Some(&kind);
+        self.forms
+            .iter()
+            .filter(|(id, _)| is_other(id))
+            .map(|(id, forms)| (id.clone(), forms.clone()))
+            .collect::<BTreeMap<_, _>>()
+            .into()
+    }
+
     /// A member's key is gone.
     pub fn member_left(&mut self, id: &MemberId, now: Duration) {
+        self.declined.remove(id);
         if self.members.remove(id).is_some() {
             self.gone.insert(id.clone(), now);
             let owners: BTreeSet<&MemberId> = self.seats.iter().filter_map(|seat| seat.owner.as_ref()).collect();
@@ -158,8 +201,17 @@ impl ClusterView {
     /// Targets are those who are willing. Where nobody is, those that don't leave.
     fn membership_changed(&mut self, now: Duration) {
         self.changed = now;
-        let of = |asked| self.members.iter().filter(move |(_, standing)| **standing == asked).map(|(id, _)| id);
-        let kind = if of(Standing::Willing).next().is_some() { Standing::Willing } else { Standing::Reluctant };
-        self.targets = Targets::among(of(kind));
+        self.share_out();
+    }
+
+    fn share_out(&mut self) {
+        let kind = self.kind_of_targets();
+        let of_kind = self.members.iter().filter(|(_, standing)| **standing == kind).map(|(id, _)| id);
+        self.targets = Targets::declined(of_kind, &self.declined);
+    }
+
+    fn kind_of_targets(&self) -> Standing {
+        let is_willing = |standing: &Standing| *standing == Standing::Willing;
+        if self.members.values().any(is_willing) { Standing::Willing } else { Standing::Reluctant }
     }
 }

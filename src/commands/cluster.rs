@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use super::{Exit, print};
 use crate::cluster::{
-    AboutMember, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership, Slot, cluster_status,
+    AboutMember, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership, cluster_status,
 };
 use crate::config;
-use crate::daemon::ClusterSeat;
+use crate::daemon::{ClusterSeat, entries_of};
 use crate::fetch::TokenCache;
 use crate::iteration::Services;
 use crate::plan::{Auth, ClusterPlan, Config, Plan};
@@ -62,14 +62,14 @@ pub(super) async fn join(
     let about = AboutMember {
         host: host.unwrap_or_default(),
         version: version::LINE.to_owned(),
-        config: digest,
+        config: digest.clone(),
         since: Utc::now().timestamp(),
         ..AboutMember::default()
     };
     let ownership = Ownership::default();
-    let slots = config.apis.iter().map(|plan| Slot::of(&plan.name)).collect();
+    let entries = entries_of(digest, config);
     let identity = me.clone();
-    let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, slots };
+    let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, entries };
     let joined = membership.join(ownership.clone()).await;
     let Joined { handle, events, clock } = joined.map_err(|cause| {
         tracing::error!(%cause, "can't join the cluster");
@@ -235,6 +235,13 @@ fn shown(plan: &ClusterPlan, status: &ClusterStatus) -> String {
         lines.push(format!(
             "  {}  {:?}  {slots} slots  since {since}  host {}  version {}  config {config}",
             member.member, about.standing, about.host, about.version
+        ));
+    }
+    for (member, about) in status.members.iter().filter(|(_, about)| !about.declined.is_empty()) {
+        let (slots, names) = (about.declined.len(), about.waiting.join(", "));
+        lines.push(format!(
+            "{} leaves {slots} slots to members that have the entries by which these APIs ran last: {names}",
+            member.member
         ));
     }
     if status.configs() > 1 {

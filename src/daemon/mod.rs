@@ -5,6 +5,7 @@
 //! doesn't change goes on with its schedule, its token and its connections.
 
 mod diff;
+mod held;
 mod listener_check;
 mod orders;
 mod outcome;
@@ -30,14 +31,15 @@ use crate::config::LoadedConfig;
 use crate::http::{Timeouts, clients};
 use crate::iteration::{ApiLanes, Services};
 use crate::plan::{Config, Plan};
+use crate::reload::ConfigDigest;
 use crate::ship::{Listener, WaitingBatches};
 use crate::state::{ApiState, Configured, OrderRequest};
 use crate::status::StatusServer;
 use orders::Pending;
 use outcome::NextIteration;
 use rest::Rest;
-pub use seat::ClusterSeat;
 use seat::SeatStart;
+pub use seat::{ClusterSeat, entries_of};
 use task::{TaskCommand, ToldOfLanes, go_on, iterate, start_delay};
 use telling::Untold;
 
@@ -95,7 +97,11 @@ impl Daemon {
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
     /// Obeys orders about the state, too.
-    pub async fn run(mut self, mut readings: mpsc::Receiver<LoadedConfig>, mut orders: mpsc::Receiver<OrderRequest>) {
+    pub async fn run(
+        mut self,
+        mut readings: mpsc::Receiver<(LoadedConfig, ConfigDigest)>,
+        mut orders: mpsc::Receiver<OrderRequest>,
+    ) {
         self.page.listen(self.config.status_listen);
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
             self.start(plan, start_delay(place));
@@ -110,7 +116,7 @@ impl Daemon {
                 tokio::select! {
                     biased;
                     () = stop.requested() => break,
-                    Some(reading) = readings.recv() => self.obey(reading),
+                    Some((reading, digest)) = readings.recv() => self.obey(reading, &digest),
                     Some(done) = self.tasks.join_next() => self.reap(done.ok()).await,
                     Some(asked) = orders.recv() => self.obey_order(asked).await,
                     order = seat::next_of(&mut self.seat) => self.obey_seat(order),
@@ -138,7 +144,7 @@ impl Daemon {
     }
 
     /// Takes a config over as a whole, or leaves everything as it is.
-    fn obey(&mut self, reading: LoadedConfig) {
+    fn obey(&mut self, reading: LoadedConfig, digest: &ConfigDigest) {
         reading.diagnostics.log();
         let errors = &reading.diagnostics.errors;
         let Some(mut new) = reading.config else {
@@ -166,6 +172,9 @@ impl Daemon {
         self.services.memory.set_limit(new.memory_bytes);
         self.services.registry.taken_over(first_of(&new.faulty), Utc::now());
         tell(&diff);
+        if let Some(seat) = &mut self.seat {
+            seat.describe(digest.shown(), &new, diff.steps.keys().map(String::as_str));
+        }
         for (place, (name, step)) in diff.steps.into_iter().enumerate() {
             match step {
                 DiffStep::Start(plan) => self.start(plan, start_delay(place)),
@@ -212,6 +221,9 @@ impl Daemon {
     }
 
     fn change(&mut self, plan: Arc<Plan>, delay: Duration) {
+        if self.ends_for_form(&plan) {
+            return;
+        }
         let Some(orders) = self.commands.get(&plan.name) else { return self.start(plan, delay) };
         orders.send_replace(TaskCommand::Work(plan, Arc::clone(&self.services), delay));
     }

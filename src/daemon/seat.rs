@@ -10,14 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::cluster::{BORDER_AFTER, MemberHandle, Slot, SlotEvent};
+use super::held::HeldApis;
+use crate::cluster::{BORDER_AFTER, EntryForms, MemberEntries, MemberHandle, OtherForms, Slot, SlotEvent};
+use crate::plan::Config;
 use crate::state::{ApiState, LoadError, ReplicatedState, api_of};
 
 /// The pause before a slot is read again that couldn't be.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// How many names of APIs that wait a member says.
+const WAITING_NAMES_MAX: usize = 10;
 
 /// What the daemon is to do.
 #[derive(Debug)]
@@ -73,6 +78,10 @@ pub struct ClusterSeat {
     /// APIs that are read at this moment, and when they are to begin.
     under_way: BTreeMap<String, SeatStart>,
     orders: VecDeque<SeatOrder>,
+    /// The forms in which other members have their entries.
+    others: watch::Receiver<OtherForms>,
+    /// APIs that are left to them.
+    held: HeldApis,
 }
 
 impl ClusterSeat {
@@ -86,7 +95,10 @@ impl ClusterSeat {
     ) -> Self {
         let (reading, read) = mpsc::unbounded_channel();
         let (unloading, unloaded) = mpsc::unbounded_channel();
+        let others = member.others();
         Self {
+            others,
+            held: HeldApis::default(),
             state,
             member,
             events,
@@ -161,6 +173,7 @@ impl ClusterSeat {
                     }
                 }
                 Some(lane) = self.outdated.recv() => self.reread(&lane),
+                Ok(()) = self.others.changed() => self.look_at_held(),
                 Some(slot) = self.unloaded.recv() => self.finish(slot),
                 () = cut => self.cut(),
                 else => pending().await,
@@ -191,6 +204,49 @@ impl ClusterSeat {
                     self.orders.push_back(SeatOrder::Halt(slot));
                 }
             }
+        }
+    }
+
+    /// Whether an API that is to begin waits, as it ran last in a form that isn't ours and that another member has.
+    pub(super) fn holds(&mut self, api: &str, former: Option<u64>) -> bool {
+        let (before, is_told) = (self.held.slots(), self.held.has(api));
+        let others = OtherForms::clone(&self.others.borrow());
+        let holder = self.held.look(api, former, &others);
+        if let Some(holder) = holder.filter(|_| !is_told) {
+            tracing::info!(
+                api,
+                member = holder.member,
+                "the API ran last by another version of its entry, which that member still has, so it is left to it; it begins \
+                 by this one when no member has the other"
+            );
+        }
+        self.tell_declined(&before);
+        holder.is_some()
+    }
+
+    /// Others have other forms now.
+    fn look_at_held(&mut self) {
+        let before = self.held.slots();
+        let others = OtherForms::clone(&self.others.borrow_and_update());
+        for api in self.held.freed(&others) {
+            self.reread(&api);
+        }
+        self.tell_declined(&before);
+    }
+
+    /// Entries have changed. Says what this process has now of the config.
+    pub(super) fn describe<'c>(&mut self, digest: String, config: &Config, changed: impl Iterator<Item = &'c str>) {
+        let before = self.held.slots();
+        changed.for_each(|api| self.held.forget(api));
+        self.member.describe(entries_of(digest, config));
+        self.tell_declined(&before);
+    }
+
+    fn tell_declined(&self, before: &BTreeSet<Slot>) {
+        let slots = self.held.slots();
+        if slots != *before {
+            let waiting = self.held.names().take(WAITING_NAMES_MAX).map(str::to_owned).collect();
+            self.member.decline(slots, waiting);
         }
     }
 
@@ -248,6 +304,14 @@ impl ClusterSeat {
     pub(super) fn ends(&self, slot: Slot) -> bool {
         self.ending.contains_key(&slot)
     }
+}
+
+/// What a member has of a config.
+#[must_use]
+pub fn entries_of(digest: String, config: &Config) -> MemberEntries {
+    let slots = config.apis.iter().map(|plan| Slot::of(&plan.name)).collect();
+    let forms = EntryForms::of(config.apis.iter().map(|plan| (plan.name.as_str(), plan.form())));
+    MemberEntries { digest, slots, forms }
 }
 
 /// What is to be done next, where there is a seat.

@@ -32,6 +32,11 @@ impl Daemon {
             SeatOrder::Start(api, accounts, start) => {
                 let of_config = self.config.apis.iter().position(|plan| plan.name == api);
                 if let Some(plan) = of_config.and_then(|at| self.config.apis.get(at)).map(Arc::clone) {
+                    let own = plan.form();
+                    let former = accounts.values().filter_map(|account| account.form).find(|form| *form != own);
+                    if self.seat.as_mut().is_some_and(|seat| seat.holds(&api, former)) {
+                        return;
+                    }
                     let due = match start {
                         SeatStart::AtOnce => Duration::ZERO,
                         SeatStart::WhenDue => due_in(&accounts, plan.interval, Utc::now()),
@@ -80,11 +85,39 @@ impl Daemon {
             Some(TaskCommand::Halt) if !self.services.stop.is_requested() => {
                 self.start(Arc::clone(plan), Duration::ZERO)
             }
+            Some(TaskCommand::End) if let Some(plan) = self.planned(&plan.name) => self.start(plan, Duration::ZERO),
             _ => {
                 self.services.registry.remove(&plan.name);
                 tracing::info!(api = plan.name, "the API is no longer in the config, or is not enabled, and has ended");
             }
         }
+    }
+
+    /// The plan of an API of the config.
+    fn planned(&self, name: &str) -> Option<Arc<Plan>> {
+        self.config.apis.iter().find(|plan| plan.name == name).map(Arc::clone)
+    }
+
+    /// Whether an API that runs is to be looked at anew before it goes on by a plan: others may have the form in which it runs.
+    /// Then its task ends.
+    pub(super) fn ends_for_form(&self, plan: &Plan) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        let Some(commands) = self.commands.get(&plan.name) else { return false };
+        let is_other = match &*commands.borrow() {
+            TaskCommand::Work(running, ..) => running.form() != plan.form(),
+            // It is about to end, and begins anew if it is to.
+            TaskCommand::End | TaskCommand::Halt => true,
+        };
+        if is_other && !seat.ends(Slot::of(&plan.name)) {
+            commands.send_if_modified(|command| {
+                let works = matches!(command, TaskCommand::Work(..));
+                if works {
+                    *command = TaskCommand::End;
+                }
+                works
+            });
+        }
+        is_other
     }
 
     /// Waits until every API has ended, and gives back what the cluster shall run elsewhere.

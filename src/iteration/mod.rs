@@ -284,6 +284,8 @@ impl Api {
             return (Err(error), IterationReport::default());
         }
         outcome::begin(&plan.start, &mut self.account, now);
+        let form = Some(self.plan.form());
+        self.is_saved &= std::mem::replace(&mut self.account.form, form) == form;
         // Before the first delivery, or a crash would find deliveries of an account that nobody knows.
         if !std::mem::replace(&mut self.is_saved, true) {
             self.claim.save(self.account.clone()).await;

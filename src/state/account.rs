@@ -121,6 +121,8 @@ pub struct ApiState {
     pub iteration: u32,
     /// Whether the API filters by arrival, so that delivered records are forgotten by when they had arrived.
     pub is_by_arrival: bool,
+    /// In which form of its entry it ran last.
+    pub form: Option<u64>,
 }
 
 /// A complete iteration.

@@ -20,5 +20,6 @@ mod limits;
 mod logins;
 mod proxy;
 mod replicas;
+mod rollouts;
 mod transactions;
 mod watches;

@@ -1,9 +1,12 @@
 //! What a member says of itself, what it tells the daemon, and what the daemon asks of it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::cluster::engine::EngineError;
+use crate::cluster::forms::{EntryForms, OtherForms};
 use crate::cluster::restless::Standing;
 use crate::cluster::slot::{MemberId, Slot};
 
@@ -21,6 +24,21 @@ pub struct AboutMember {
     pub config: String,
     /// When the process began, in seconds since 1970.
     pub since: i64,
+    /// Slots that it leaves to others: an API in each ran last in a form of its entry that they have, and it has not.
+    pub declined: BTreeSet<Slot>,
+    /// Some of these APIs.
+    pub waiting: Vec<String>,
+}
+
+/// What a member has of a config.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberEntries {
+    /// Which config it is: equal ones have equal digests.
+    pub digest: String,
+    /// The slots of its APIs, which are taken first.
+    pub slots: BTreeSet<Slot>,
+    /// The forms of its entries.
+    pub forms: EntryForms,
 }
 
 /// What becomes of a slot, or of a lane in one.
@@ -59,7 +77,8 @@ pub enum JoinError {
 #[derive(Debug)]
 pub(super) enum MemberCommand {
     Release(Slot),
-    Describe(String),
+    Describe(MemberEntries),
+    Decline(BTreeSet<Slot>, Vec<String>),
     Leave,
 }
 
@@ -68,6 +87,7 @@ pub(super) enum MemberCommand {
 pub struct MemberHandle {
     pub(super) commands: mpsc::UnboundedSender<MemberCommand>,
     pub(super) view: watch::Receiver<ClusterSummary>,
+    pub(super) others: watch::Receiver<OtherForms>,
 }
 
 /// What is known of the cluster, for whoever shows it.
@@ -87,9 +107,20 @@ impl MemberHandle {
         drop(self.commands.send(MemberCommand::Release(slot)));
     }
 
-    /// Says which config this process has now, by its digest.
-    pub fn describe(&self, config: String) {
-        drop(self.commands.send(MemberCommand::Describe(config)));
+    /// Says what this process has now of the config.
+    pub fn describe(&self, entries: MemberEntries) {
+        drop(self.commands.send(MemberCommand::Describe(entries)));
+    }
+
+    /// Leaves slots to others from now on, and no other ones; `waiting` are names of APIs in them.
+    pub fn decline(&self, slots: BTreeSet<Slot>, waiting: Vec<String>) {
+        drop(self.commands.send(MemberCommand::Decline(slots, waiting)));
+    }
+
+    /// The forms of the others' entries, and when they change.
+    #[must_use]
+    pub fn others(&self) -> watch::Receiver<OtherForms> {
+        self.others.clone()
     }
 
     /// Begins to leave: every slot is handed over. When all are given back, the lease is ended, and the events with it.

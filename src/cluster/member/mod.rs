@@ -5,6 +5,7 @@
 
 mod handle;
 mod layout;
+mod own_key;
 mod renewal;
 #[cfg(test)]
 mod tests;
@@ -20,15 +21,16 @@ use tokio::time::{sleep, timeout};
 use handle::MemberCommand;
 use renewal::Renewal;
 
-pub use handle::{AboutMember, ClusterSummary, JoinError, MemberHandle, SlotEvent};
+pub use handle::{AboutMember, ClusterSummary, JoinError, MemberEntries, MemberHandle, SlotEvent};
 
 use crate::cluster::claim::{self, SLOTS_AT_ONCE, SeenSlot, TakenSlot};
 use crate::cluster::client::{Engine, EngineWatch};
 use crate::cluster::engine::{
-    ABSENT, EngineChange, EngineEntry, EngineError, LeaseId, Operation, Transaction, TransactionOutcome,
+    ABSENT, EngineChange, EngineEntry, EngineError, LeaseId, Transaction, TransactionOutcome,
 };
+use crate::cluster::forms::{EntryForms, OtherForms};
 use crate::cluster::keys::ClusterKeys;
-use crate::cluster::lease::{LEASE_TTL, LeaseClock, RESTLESS_WITHIN};
+use crate::cluster::lease::LeaseClock;
 use crate::cluster::leave::since_boot;
 use crate::cluster::moves::Decision;
 use crate::cluster::ownership::Ownership;
@@ -60,8 +62,8 @@ pub struct Membership {
     pub me: MemberId,
     /// What it says of itself.
     pub about: AboutMember,
-    /// The slots of the config's APIs, which are taken first.
-    pub slots: BTreeSet<Slot>,
+    /// What it has of the config.
+    pub entries: MemberEntries,
 }
 
 /// A member that has joined.
@@ -88,6 +90,7 @@ impl Membership {
         let (event_sender, events) = mpsc::unbounded_channel();
         let (command_sender, commands) = mpsc::unbounded_channel();
         let (summary_sender, view) = watch::channel(ClusterSummary::default());
+        let (others_sender, others) = watch::channel(OtherForms::default());
         let me = self.me.clone();
         let mut work = MemberWork {
             of: self,
@@ -100,8 +103,10 @@ impl Membership {
             ownership,
             events: event_sender,
             summary: summary_sender,
+            others: others_sender,
             handing_over: BTreeSet::new(),
             is_leaving: false,
+            is_unsaid: false,
         };
         work.register().await?;
         let watch = work.read().await?;
@@ -113,7 +118,7 @@ impl Membership {
         };
         tokio::spawn(renewal.go_on());
         tokio::spawn(work.go_on(watch, gone, commands));
-        Ok(Joined { handle: MemberHandle { commands: command_sender, view }, events, clock })
+        Ok(Joined { handle: MemberHandle { commands: command_sender, view, others }, events, clock })
     }
 }
 
@@ -130,9 +135,12 @@ struct MemberWork {
     ownership: Ownership,
     events: mpsc::UnboundedSender<SlotEvent>,
     summary: watch::Sender<ClusterSummary>,
+    others: watch::Sender<OtherForms>,
     /// Slots whose APIs are about to end.
     handing_over: BTreeSet<Slot>,
     is_leaving: bool,
+    /// Whether its keys don't have yet what it has to say.
+    is_unsaid: bool,
 }
 
 impl MemberWork {
@@ -171,8 +179,10 @@ impl MemberWork {
         for command in commands {
             match command {
                 MemberCommand::Release(slot) => released.push(slot),
-                MemberCommand::Describe(config) => {
-                    self.of.about.config = config;
+                MemberCommand::Describe(entries) => self.describe(entries).await,
+                MemberCommand::Decline(slots, waiting) => {
+                    self.view.member_declines(&self.of.me.clone(), slots.clone());
+                    (self.of.about.declined, self.of.about.waiting) = (slots, waiting);
                     self.say().await;
                 }
                 MemberCommand::Leave => self.begin_to_leave().await,
@@ -189,6 +199,8 @@ impl MemberWork {
         if self.of.about.standing != standing {
             self.of.about.standing = standing;
             self.say().await;
+        } else if self.is_unsaid {
+            self.say_all().await;
         }
         let decision = self.view.decide(now);
         self.view.decided(&decision, now);
@@ -212,6 +224,8 @@ impl MemberWork {
             *before = after;
             has_changed
         });
+        let others = self.view.others();
+        self.others.send_if_modified(|before| std::mem::replace(before, OtherForms::clone(&others)) != others);
         next_look.map_or(LOOK_AFTER, |look| look.saturating_sub(since_boot())).min(LOOK_AFTER)
     }
 
@@ -242,7 +256,7 @@ impl MemberWork {
 
     /// Claims slots: those of the config's APIs first, many in one transaction, and a few transactions at a time.
     async fn take(&mut self, mut seen: Vec<SeenSlot>) {
-        seen.sort_by_key(|seen| !self.of.slots.contains(&seen.slot));
+        seen.sort_by_key(|seen| !self.of.entries.slots.contains(&seen.slot));
         let groups: Vec<Vec<SeenSlot>> = seen.chunks(SLOTS_AT_ONCE).map(<[SeenSlot]>::to_vec).collect();
         let contested = self.take_groups(groups).await;
         // One of several that somebody else has keeps all of them from being ours.
@@ -347,6 +361,8 @@ impl MemberWork {
                         is_gone |= revision > self.put_at;
                     } else if let Some(member) = self.of.keys.member_in(&key) {
                         self.view.member_left(&member, now);
+                    } else if let Some(member) = self.of.keys.forms_in(&key) {
+                        self.view.forms_left(&member);
                     }
                 }
             }
@@ -363,7 +379,11 @@ impl MemberWork {
                 None => tracing::warn!(%slot, "the owner of a slot can't be read; another version wrote it"),
             }
         } else if let Some(member) = self.of.keys.member_in(&entry.key) {
-            self.view.member_came(member, about(entry).standing, now);
+            let AboutMember { standing, declined, .. } = about(entry);
+            self.view.member_declines(&member, declined);
+            self.view.member_came(member, standing, now);
+        } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
+            self.view.forms_came(member, EntryForms::decode(&entry.value));
         }
     }
 
@@ -376,6 +396,13 @@ impl MemberWork {
         let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
         let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
         self.view.read(members, owners, revision, since_boot());
+        for entry in &entries {
+            if let Some(member) = self.of.keys.member_in(&entry.key) {
+                self.view.member_declines(&member, about(entry).declined);
+            } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
+                self.view.forms_came(member, EntryForms::decode(&entry.value));
+            }
+        }
         Ok(watch)
     }
 
@@ -393,65 +420,6 @@ impl MemberWork {
             }
             sleep(AGAIN_AFTER).await;
         }
-    }
-
-    /// Gets a lease, and puts the key of this process with it.
-    async fn register(&mut self) -> Result<(), EngineError> {
-        let engine = &self.of.engine;
-        let begun = since_boot();
-        let lease = engine.grant(u32::try_from(LEASE_TTL.as_secs()).unwrap_or(u32::MAX)).await?;
-        let of_join = engine.grant(u32::try_from(RESTLESS_WITHIN.as_secs()).unwrap_or(u32::MAX)).await?;
-        let key = self.of.keys.join(&self.of.me.member, fastrand::u64(..));
-        let put = Operation::Put { key, value: Vec::new(), lease: Some(of_join) };
-        engine.commit(&Transaction { then: vec![put], ..Transaction::default() }).await?;
-        let (recent, _) = engine.read(&self.of.keys.joins(&self.of.me.member)).await?;
-        self.joins.joined(recent.len(), since_boot());
-        self.of.about.standing = self.standing(since_boot());
-        let put = engine.commit(&claim::join(&self.of.keys, &self.of.me, lease, self.told())).await?;
-        self.put_at = put.revision;
-        self.lease = Some(lease);
-        self.lease_of_renewal.send_replace(Some(lease));
-        self.clock.send_modify(|clock| clock.renewed(begun));
-        self.view.member_came(self.of.me.clone(), self.of.about.standing, since_boot());
-        Ok(())
-    }
-
-    /// The lease is gone, or the key is: the same process joins anew, and keeps what nobody has taken meanwhile. Of a lease
-    /// that was replaced already nothing follows.
-    async fn register_again(&mut self, of: Option<LeaseId>) {
-        if of.is_some() && of != self.lease {
-            return;
-        }
-        self.clock.send_modify(|clock| clock.lost(since_boot()));
-        tracing::warn!("the lease in the cluster is gone; joining anew, with what nobody has taken");
-        while let Err(cause) = self.register().await {
-            tracing::debug!(%cause, "can't join anew yet");
-            sleep(AGAIN_AFTER).await;
-        }
-    }
-
-    /// What this process is to say about slots.
-    fn standing(&self, now: Duration) -> Standing {
-        if self.is_leaving {
-            Standing::Leaving
-        } else if self.joins.restless_until(now).is_some() {
-            Standing::Reluctant
-        } else {
-            Standing::Willing
-        }
-    }
-
-    /// Writes the own key anew.
-    async fn say(&mut self) {
-        let Some(lease) = self.lease else { return };
-        let said = self.of.engine.commit(&claim::join(&self.of.keys, &self.of.me, lease, self.told())).await;
-        if let Err(cause) = said {
-            tracing::debug!(%cause, "the member's key can't be written");
-        }
-    }
-
-    fn told(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.of.about).unwrap_or_default()
     }
 
     /// Asks until it is answered.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
+use crate::cluster::engine::Operation;
 use crate::cluster::memory::MemoryEngine;
 use crate::cluster::slot::SLOTS;
 
@@ -15,7 +16,7 @@ fn membership(engine: &MemoryEngine, name: &str) -> Membership {
         keys: ClusterKeys::of("default"),
         me: MemberId { member: name.to_owned(), incarnation: 1 },
         about: AboutMember::default(),
-        slots: [Slot::of("api")].into(),
+        entries: MemberEntries { slots: [Slot::of("api")].into(), ..MemberEntries::default() },
     }
 }
 

@@ -3,6 +3,7 @@
 //! - A slot that nobody claims is taken at once by its target, and so is one whose owner's key has been gone for [`GRACE`].
 //! - An owner hands a slot over only to a target that lives and is somebody else, only when no member came or went for
 //!   [`CALM`], and [`HANDOVERS_PER_SECOND`] at most: it releases the slot, which then is free.
+//! - What its owner declines, as others can run what is in it, is handed over at once.
 //! - Who leaves hands everything over as soon as it is idle, and takes nothing.
 //!
 //! So a slot is never taken from a living owner, and when all have seen the same, each has its target for owner and nothing
@@ -94,12 +95,21 @@ impl ClusterView {
     }
 
     fn decide_handovers(&self, now: Duration, decision: &mut Decision) {
-        let mut misplaced = self.kept().filter(|slot| self.targets.of(*slot).is_some_and(|target| *target != self.me));
+        let is_misplaced = |slot: &Slot| self.targets.of(*slot).is_some_and(|target| *target != self.me);
+        // What is in them waits for somebody else.
+        let is_declined = |slot: &Slot| self.declined.get(&self.me).is_some_and(|slots| slots.contains(slot));
+        let mut declined = self.kept().filter(|slot| is_misplaced(slot) && is_declined(slot));
+        let mut misplaced = self.kept().filter(|slot| is_misplaced(slot) && !is_declined(slot));
         let calm_at = self.changed.saturating_add(CALM);
         let recent = self.handovers.iter().filter(|begun| now < begun.saturating_add(SECOND));
+        let room = HANDOVERS_PER_SECOND.saturating_sub(recent.clone().count());
+        decision.hand_over.extend(declined.by_ref().take(room));
         if now >= calm_at {
-            let room = HANDOVERS_PER_SECOND.saturating_sub(recent.clone().count());
+            let room = room.saturating_sub(decision.hand_over.len());
             decision.hand_over.extend(misplaced.by_ref().take(room));
+        }
+        if declined.next().is_some() {
+            decision.look_at(recent.clone().copied().next().unwrap_or(now).saturating_add(SECOND));
         }
         if misplaced.next().is_some() {
             let room_at = recent.copied().next().unwrap_or(now).saturating_add(SECOND);

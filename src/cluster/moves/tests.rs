@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::assign::Targets;
+use crate::cluster::forms::EntryForms;
 use crate::cluster::restless::Standing::{self, Leaving, Reluctant, Willing};
 use crate::cluster::slot::MemberId;
 
@@ -263,4 +264,33 @@ fn what_is_read_anew_replaces_what_was_known() {
     assert_eq!(decision.take.len(), 1_024 - 3);
     assert!(decision.take.iter().all(|take| take.written_at == ABSENT));
     assert_eq!(decision.next_look, Some(ms(130_700)));
+}
+
+#[test]
+fn what_its_owner_declines_is_handed_over_at_once_to_who_can_run_it() {
+    let mut view = with_all_taken_by(view(&[("a", Willing), ("b", Willing)]), "b");
+    let mine: Vec<Slot> = slots_of("a", &["a", "b"]).into_iter().take(HANDOVERS_PER_SECOND + 2).collect();
+    for (slot, revision) in mine.iter().zip(3_000..) {
+        view.slot_taken(*slot, id("a"), revision, ms(100_000));
+    }
+    view.member_declines(&id("a"), mine.iter().copied().collect());
+    assert!(mine.iter().all(|slot| view.targets().of(*slot) == Some(&id("b"))));
+    let decision = view.decide(ms(100_001));
+    assert_eq!(decision.hand_over, mine[..HANDOVERS_PER_SECOND], "so many at once, and without calm");
+    view.decided(&decision, ms(100_001));
+    let decision = view.decide(ms(101_002));
+    assert_eq!(decision.hand_over, mine[HANDOVERS_PER_SECOND..]);
+    view.member_declines(&id("a"), [].into());
+    assert!(mine.iter().all(|slot| view.targets().of(*slot) == Some(&id("a"))), "it gets them back");
+}
+
+#[test]
+fn the_forms_of_those_count_that_may_own_slots() {
+    let mut view = view(&[("a", Willing), ("b", Willing), ("c", Reluctant), ("d", Leaving)]);
+    for name in ["a", "b", "c", "d"] {
+        view.forms_came(id(name), EntryForms::of([("api", 1)]));
+    }
+    assert_eq!(view.others().keys().map(|id| id.member.as_str()).collect::<Vec<_>>(), ["b"]);
+    view.forms_left(&id("b"));
+    assert!(view.others().is_empty());
 }
