@@ -52,8 +52,7 @@ impl Store {
     pub async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) {
         match self {
             Self::Local(directory) => directory.forget_unused(configured, now).await,
-            // A replica knows its own part alone.
-            Self::Shared(..) => {}
+            Self::Shared(shared, _) => shared.forget_unused(configured, now).await,
         }
     }
 

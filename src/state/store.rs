@@ -35,6 +35,7 @@ use crate::record::RecordKey;
 pub use change::Change;
 pub use forget::had_arrived_since;
 use forget::{forget, forget_arrived, forget_middle};
+pub(super) use unused::unused;
 pub use write::Write;
 
 /// The file's name, beside the config.

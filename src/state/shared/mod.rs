@@ -9,6 +9,7 @@ mod credentials;
 mod desk;
 mod orders;
 mod transfer;
+mod unused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::account::{ApiState, LedgerId};
 use super::checkpoints::CheckpointFile;
+use super::configured::Configured;
 use super::credentials::CredentialError;
 use super::lane_key::api_of;
 use super::pending_write::UnwrittenError;
@@ -279,6 +281,18 @@ impl ReplicatedState {
         };
         self.desk.write(&commit.name, write).await.end().await?;
         self.cache.commit(commit).await
+    }
+
+    /// Forgets the accounts of APIs that have not been in the members' config for long.
+    pub(super) async fn forget_unused(&self, configured: Configured, now: DateTime<Utc>) {
+        match unused::forget_unused(&self.engine, &self.keys, &configured, now).await {
+            Ok(forgotten) if forgotten.is_empty() => {}
+            Ok(forgotten) => tracing::info!(
+                apis = forgotten.len(),
+                "what the cluster knew of APIs that have long not been in the config is forgotten"
+            ),
+            Err(cause) => tracing::debug!(%cause, "what nobody uses stays in the cluster's engine"),
+        }
     }
 
     /// Waits until everything that was asked is known, and closes the cache.

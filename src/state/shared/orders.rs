@@ -25,10 +25,10 @@ use crate::state::store::{Change, StoreFile, Write};
 const TRIES_MAX: u32 = 100;
 
 /// What the engine holds of every API.
-struct ClusterContents {
-    accounts: BTreeMap<String, ApiState>,
+pub(super) struct ClusterContents {
+    pub(super) accounts: BTreeMap<String, ApiState>,
     /// The heads that were read before the accounts.
-    heads: BTreeMap<String, EngineEntry>,
+    pub(super) heads: BTreeMap<String, EngineEntry>,
     changes: Vec<Change>,
     changes_at: i64,
 }
@@ -65,7 +65,7 @@ pub async fn obey_in_cluster(
     Ok(StateReply::failed(1, what))
 }
 
-async fn read(engine: &Engine, keys: &ClusterKeys) -> Result<ClusterContents, LoadError> {
+pub(super) async fn read(engine: &Engine, keys: &ClusterKeys) -> Result<ClusterContents, LoadError> {
     let by_lane = |entries: Vec<EngineEntry>| -> BTreeMap<String, EngineEntry> {
         entries.into_iter().filter_map(|entry| Some((keys.lane_in(&entry.key)?.1, entry))).collect()
     };

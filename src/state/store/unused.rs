@@ -48,7 +48,7 @@ impl StoreFile {
 }
 
 /// The accounts that are to be forgotten: those that nothing has used for too long, and of too many the longest unused.
-fn unused(
+pub(in crate::state) fn unused(
     accounts: &BTreeMap<String, ApiState>,
     is_configured: impl Fn(&str) -> bool,
     now: DateTime<Utc>,
