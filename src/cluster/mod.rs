@@ -20,6 +20,7 @@ mod memory;
 mod moves;
 mod ownership;
 mod queue;
+mod reach;
 mod restless;
 #[cfg(test)]
 mod simulation;
@@ -48,6 +49,7 @@ pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use moves::Decision;
 pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
+pub use reach::{CEDE_AFTER, Reach, ReachClock};
 pub use restless::{Joins, Standing};
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
 pub use status::{ClusterStatus, cluster_status};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::assign::Targets;
 use super::forms::{EntryForms, OtherForms};
+use super::reach::Reach;
 use super::restless::Standing;
 use super::slot::{MemberId, Slot};
 
@@ -32,6 +33,10 @@ pub struct ClusterView {
     pub(super) members: BTreeMap<MemberId, Standing>,
     /// The slots that members leave to others, where they do.
     pub(super) declined: BTreeMap<MemberId, BTreeSet<Slot>>,
+    /// What members say of the outputs, where they do.
+    reaches: BTreeMap<MemberId, Reach>,
+    /// Whether this process leaves its slots to those that get through to the outputs.
+    pub(super) has_ceded: bool,
     /// The forms of their entries.
     forms: BTreeMap<MemberId, EntryForms>,
     /// Owners whose keys are gone, and since when.
@@ -54,6 +59,8 @@ impl ClusterView {
             me,
             members: BTreeMap::new(),
             declined: BTreeMap::new(),
+            reaches: BTreeMap::new(),
+            has_ceded: false,
             forms: BTreeMap::new(),
             gone: BTreeMap::new(),
             seats: Slot::all().map(|_| Seat::default()).collect(),
@@ -89,6 +96,32 @@ impl ClusterView {
         }
     }
 
+    /// A member's key says whether it reaches the outputs.
+    pub fn member_reaches(&mut self, id: &MemberId, reach: Reach) {
+        match reach {
+            Reach::Untold => drop(self.reaches.remove(id)),
+            told => drop(self.reaches.insert(id.clone(), told)),
+        }
+    }
+
+    /// Whether any member says that it is cut off from an output.
+    #[must_use]
+    pub fn is_anybody_cut(&self) -> bool {
+        self.reaches.values().any(|reach| *reach == Reach::Cut)
+    }
+
+    /// Whether another one that may own slots gets through to the outputs.
+    #[must_use]
+    pub fn is_reached_by_another(&self) -> bool {
+        let may_own = |id: &MemberId| *id != self.me && self.members.get(id) == Some(&Standing::Willing);
+        self.reaches.iter().any(|(id, reach)| *reach == Reach::Reached && may_own(id))
+    }
+
+    /// Whether this process leaves its slots to those that get through to the outputs. Its key must say that it is reluctant.
+    pub fn cede(&mut self, has_ceded: bool) {
+        self.has_ceded = has_ceded;
+    }
+
     /// A member has said which forms its entries have.
     pub fn forms_came(&mut self, id: MemberId, forms: EntryForms) {
         self.forms.insert(id, forms);
@@ -115,6 +148,7 @@ impl ClusterView {
     /// A member's key is gone.
     pub fn member_left(&mut self, id: &MemberId, now: Duration) {
         self.declined.remove(id);
+        self.reaches.remove(id);
         if self.members.remove(id).is_some() {
             self.gone.insert(id.clone(), now);
             let owners: BTreeSet<&MemberId> = self.seats.iter().filter_map(|seat| seat.owner.as_ref()).collect();

@@ -9,6 +9,7 @@ mod held;
 mod listener_check;
 mod orders;
 mod outcome;
+mod reach;
 mod rest;
 mod seat;
 mod seated;

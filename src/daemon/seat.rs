@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::held::HeldApis;
 use crate::cluster::{BORDER_AFTER, EntryForms, MemberEntries, MemberHandle, OtherForms, Slot, SlotEvent};
@@ -21,6 +22,8 @@ use crate::state::{ApiState, LoadError, ReplicatedState, api_of};
 /// The pause before a slot is read again that couldn't be.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether the outputs are reached.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(5);
 /// How many names of APIs that wait a member says.
 const WAITING_NAMES_MAX: usize = 10;
 
@@ -37,6 +40,8 @@ pub(super) enum SeatOrder {
     Halt(Slot),
     /// Ends one API at the next batch border; it is read again.
     Reread(String),
+    /// Looks whether the outputs are reached.
+    LookAround,
 }
 
 /// When an API begins.
@@ -82,6 +87,9 @@ pub struct ClusterSeat {
     others: watch::Receiver<OtherForms>,
     /// APIs that are left to them.
     held: HeldApis,
+    looks: Interval,
+    /// The last look at the outputs.
+    pub(super) looking: Option<JoinHandle<()>>,
 }
 
 impl ClusterSeat {
@@ -96,9 +104,13 @@ impl ClusterSeat {
         let (reading, read) = mpsc::unbounded_channel();
         let (unloading, unloaded) = mpsc::unbounded_channel();
         let others = member.others();
+        let mut looks = interval(LOOK_AROUND_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             others,
             held: HeldApis::default(),
+            looks,
+            looking: None,
             state,
             member,
             events,
@@ -176,6 +188,9 @@ impl ClusterSeat {
                 Ok(()) = self.others.changed() => self.look_at_held(),
                 Some(slot) = self.unloaded.recv() => self.finish(slot),
                 () = cut => self.cut(),
+                _ = self.looks.tick() => if self.looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                    self.orders.push_back(SeatOrder::LookAround);
+                },
                 else => pending().await,
             }
         }
@@ -195,6 +210,11 @@ impl ClusterSeat {
                 let ending = Ending::HandedOver { cut_at: Instant::now() + BORDER_AFTER, is_cut: false };
                 self.ending.entry(slot).or_insert(ending);
                 self.orders.push_back(SeatOrder::End(slot));
+            }
+            SlotEvent::Cede(slot) => {
+                let ending = Ending::HandedOver { cut_at: Instant::now(), is_cut: true };
+                self.ending.insert(slot, ending);
+                self.orders.push_back(SeatOrder::Halt(slot));
             }
             SlotEvent::Edited(lane) => self.reread(&lane),
             SlotEvent::Lost(slot) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::Daemon;
+use super::reach::look_around;
 use super::seat::{ClusterSeat, SeatOrder, SeatStart, due_in};
 use super::task::{TaskCommand, start_delay};
 use crate::cluster::Slot;
@@ -43,6 +44,12 @@ impl Daemon {
                     };
                     self.rest.replace(&api, accounts);
                     self.begin(plan, due.max(start_delay(of_config.unwrap_or_default())));
+                }
+            }
+            SeatOrder::LookAround => {
+                let services = Arc::clone(&self.services);
+                if let Some(seat) = &mut self.seat {
+                    seat.looking = Some(tokio::spawn(look_around(services, seat.member.clone())));
                 }
             }
             SeatOrder::End(slot) => self.tell_slot(slot, &TaskCommand::End),

@@ -19,6 +19,7 @@ mod leases;
 mod limits;
 mod logins;
 mod proxy;
+mod reach;
 mod replicas;
 mod rollouts;
 mod transactions;

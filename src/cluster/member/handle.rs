@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::cluster::engine::EngineError;
 use crate::cluster::forms::{EntryForms, OtherForms};
+use crate::cluster::reach::Reach;
 use crate::cluster::restless::Standing;
 use crate::cluster::slot::{MemberId, Slot};
 
@@ -24,6 +25,8 @@ pub struct AboutMember {
     pub config: String,
     /// When the process began, in seconds since 1970.
     pub since: i64,
+    /// Whether it reaches the outputs, where somebody had reason to ask.
+    pub reach: Reach,
     /// Slots that it leaves to others: an API in each ran last in a form of its entry that they have, and it has not.
     pub declined: BTreeSet<Slot>,
     /// Some of these APIs.
@@ -49,6 +52,8 @@ pub enum SlotEvent {
     /// It is to be somebody else's: its APIs end after their iterations, or are cut between two batches, and then it is
     /// given back by [`MemberHandle::release`].
     HandOver(Slot),
+    /// The same, but that its APIs are cut at once between two batches, as this process can't ship anything.
+    Cede(Slot),
     /// It is somebody else's: its APIs end at once.
     Lost(Slot),
     /// Somebody has edited the state of this lane.
@@ -79,6 +84,7 @@ pub(super) enum MemberCommand {
     Release(Slot),
     Describe(MemberEntries),
     Decline(BTreeSet<Slot>, Vec<String>),
+    Reach(Reach),
     Leave,
 }
 
@@ -99,6 +105,8 @@ pub struct ClusterSummary {
     pub held: usize,
     /// How many slots are owned by nobody that lives.
     pub orphaned: usize,
+    /// Whether a member, be it this one, doesn't reach an output.
+    pub is_anybody_cut: bool,
 }
 
 impl MemberHandle {
@@ -115,6 +123,11 @@ impl MemberHandle {
     /// Leaves slots to others from now on, and no other ones; `waiting` are names of APIs in them.
     pub fn decline(&self, slots: BTreeSet<Slot>, waiting: Vec<String>) {
         drop(self.commands.send(MemberCommand::Decline(slots, waiting)));
+    }
+
+    /// Says whether this process reaches the outputs.
+    pub fn reach(&self, reach: Reach) {
+        drop(self.commands.send(MemberCommand::Reach(reach)));
     }
 
     /// The forms of the others' entries, and when they change.

@@ -34,6 +34,7 @@ use crate::cluster::lease::LeaseClock;
 use crate::cluster::leave::since_boot;
 use crate::cluster::moves::Decision;
 use crate::cluster::ownership::Ownership;
+use crate::cluster::reach::ReachClock;
 use crate::cluster::restless::{Joins, Standing};
 use crate::cluster::slot::{MemberId, Slot};
 use crate::cluster::view::ClusterView;
@@ -96,6 +97,7 @@ impl Membership {
             of: self,
             view: ClusterView::new(me, since_boot()),
             joins: Joins::default(),
+            reach: ReachClock::default(),
             lease: None,
             put_at: ABSENT,
             clock: clock_sender,
@@ -127,6 +129,7 @@ struct MemberWork {
     of: Membership,
     view: ClusterView,
     joins: Joins,
+    reach: ReachClock,
     lease: Option<LeaseId>,
     /// When its key was put: what the watch tells of it before is no news.
     put_at: i64,
@@ -185,6 +188,13 @@ impl MemberWork {
                     (self.of.about.declined, self.of.about.waiting) = (slots, waiting);
                     self.say().await;
                 }
+                MemberCommand::Reach(reach) => {
+                    self.reach.found(reach, since_boot());
+                    self.view.member_reaches(&self.of.me.clone(), reach);
+                    if std::mem::replace(&mut self.of.about.reach, reach) != reach {
+                        self.say().await;
+                    }
+                }
                 MemberCommand::Leave => self.begin_to_leave().await,
             }
         }
@@ -195,6 +205,14 @@ impl MemberWork {
     async fn step(&mut self) -> Duration {
         self.reconcile();
         let now = since_boot();
+        let has_ceded = self.reach.has_ceded();
+        if self.reach.cedes(self.view.is_reached_by_another(), now) != has_ceded {
+            tracing::warn!(
+                "this member of the cluster has not reached an output for a minute, and another one does; its APIs go on there \
+                 until it reaches it again"
+            );
+        }
+        self.view.cede(self.reach.has_ceded());
         let standing = self.standing(now);
         if self.of.about.standing != standing {
             self.of.about.standing = standing;
@@ -207,7 +225,7 @@ impl MemberWork {
         let Decision { take, hand_over, next_look } = decision;
         for slot in hand_over {
             if self.handing_over.insert(slot) {
-                self.tell(SlotEvent::HandOver(slot));
+                self.tell(if self.reach.has_ceded() { SlotEvent::Cede(slot) } else { SlotEvent::HandOver(slot) });
             }
         }
         if !take.is_empty() {
@@ -219,6 +237,7 @@ impl MemberWork {
                 members: self.view.members().keys().cloned().collect(),
                 held: self.ownership.count(),
                 orphaned: self.view.orphaned(),
+                is_anybody_cut: self.view.is_anybody_cut(),
             };
             let has_changed = *before != after;
             *before = after;
@@ -379,7 +398,8 @@ impl MemberWork {
                 None => tracing::warn!(%slot, "the owner of a slot can't be read; another version wrote it"),
             }
         } else if let Some(member) = self.of.keys.member_in(&entry.key) {
-            let AboutMember { standing, declined, .. } = about(entry);
+            let AboutMember { standing, declined, reach, .. } = about(entry);
+            self.view.member_reaches(&member, reach);
             self.view.member_declines(&member, declined);
             self.view.member_came(member, standing, now);
         } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
@@ -398,7 +418,9 @@ impl MemberWork {
         self.view.read(members, owners, revision, since_boot());
         for entry in &entries {
             if let Some(member) = self.of.keys.member_in(&entry.key) {
-                self.view.member_declines(&member, about(entry).declined);
+                let AboutMember { declined, reach, .. } = about(entry);
+                self.view.member_reaches(&member, reach);
+                self.view.member_declines(&member, declined);
             } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
                 self.view.forms_came(member, EntryForms::decode(&entry.value));
             }

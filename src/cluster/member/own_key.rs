@@ -54,7 +54,7 @@ impl MemberWork {
     pub(super) fn standing(&self, now: Duration) -> Standing {
         if self.is_leaving {
             Standing::Leaving
-        } else if self.joins.restless_until(now).is_some() {
+        } else if self.joins.restless_until(now).is_some() || self.reach.has_ceded() {
             Standing::Reluctant
         } else {
             Standing::Willing

@@ -4,6 +4,7 @@
 //! - An owner hands a slot over only to a target that lives and is somebody else, only when no member came or went for
 //!   [`CALM`], and [`HANDOVERS_PER_SECOND`] at most: it releases the slot, which then is free.
 //! - What its owner declines, as others can run what is in it, is handed over at once.
+//! - Who is cut off from the outputs, and has ceded for that, hands everything over at once to those that are not.
 //! - Who leaves hands everything over as soon as it is idle, and takes nothing.
 //!
 //! So a slot is never taken from a living owner, and when all have seen the same, each has its target for owner and nothing
@@ -97,12 +98,15 @@ impl ClusterView {
     fn decide_handovers(&self, now: Duration, decision: &mut Decision) {
         let is_misplaced = |slot: &Slot| self.targets.of(*slot).is_some_and(|target| *target != self.me);
         // What is in them waits for somebody else.
-        let is_declined = |slot: &Slot| self.declined.get(&self.me).is_some_and(|slots| slots.contains(slot));
+        let is_declined =
+            |slot: &Slot| self.has_ceded || self.declined.get(&self.me).is_some_and(|slots| slots.contains(slot));
         let mut declined = self.kept().filter(|slot| is_misplaced(slot) && is_declined(slot));
         let mut misplaced = self.kept().filter(|slot| is_misplaced(slot) && !is_declined(slot));
         let calm_at = self.changed.saturating_add(CALM);
         let recent = self.handovers.iter().filter(|begun| now < begun.saturating_add(SECOND));
         let room = HANDOVERS_PER_SECOND.saturating_sub(recent.clone().count());
+        // What is in them can't be shipped from here.
+        let room = if self.has_ceded { usize::MAX } else { room };
         decision.hand_over.extend(declined.by_ref().take(room));
         if now >= calm_at {
             let room = room.saturating_sub(decision.hand_over.len());

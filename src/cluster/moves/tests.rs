@@ -3,6 +3,7 @@
 use super::*;
 use crate::cluster::assign::Targets;
 use crate::cluster::forms::EntryForms;
+use crate::cluster::reach::Reach;
 use crate::cluster::restless::Standing::{self, Leaving, Reluctant, Willing};
 use crate::cluster::slot::MemberId;
 
@@ -293,4 +294,27 @@ fn the_forms_of_those_count_that_may_own_slots() {
     assert_eq!(view.others().keys().map(|id| id.member.as_str()).collect::<Vec<_>>(), ["b"]);
     view.forms_left(&id("b"));
     assert!(view.others().is_empty());
+}
+
+#[test]
+fn who_has_ceded_hands_everything_over_at_once_and_takes_nothing() {
+    let mut view = with_all_taken_by(view(&[("a", Willing), ("b", Willing)]), "b");
+    let mine = slots_of("a", &["a", "b"]);
+    for (slot, revision) in mine.iter().zip(3_000..) {
+        view.slot_taken(*slot, id("a"), revision, ms(100_000));
+    }
+    view.member_reaches(&id("a"), Reach::Cut);
+    assert!(view.is_anybody_cut() && !view.is_reached_by_another());
+    view.member_reaches(&id("b"), Reach::Reached);
+    assert!(view.is_reached_by_another());
+    view.member_came(id("a"), Reluctant, ms(100_000));
+    view.cede(true);
+    assert_eq!(view.decide(ms(100_001)).hand_over, mine);
+    view.slot_freed(mine[0], 5_000);
+    assert_eq!(taken(&view.decide(ms(100_002))), []);
+    // Where nobody is left who is willing, it keeps its part.
+    view.member_left(&id("b"), ms(100_003));
+    let decision = view.decide(ms(200_000));
+    assert_eq!(decision.hand_over, []);
+    assert_eq!(taken(&decision).len(), 1_024 - (mine.len() - 1));
 }
