@@ -4,7 +4,7 @@
 //! a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes.
 
 use super::engine::{
-    EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
+    EngineChange, EngineEntry, EngineError, EngineRoom, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
 #[cfg(feature = "cluster")]
 use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
@@ -127,6 +127,15 @@ impl Engine {
             }
             #[cfg(feature = "cluster")]
             Self::Etcd(engine) => engine.revoke(lease).await,
+        }
+    }
+
+    /// How much room it has; nothing where none of its nodes says so.
+    pub async fn room(&self) -> Option<EngineRoom> {
+        match self {
+            Self::Memory(_) => None,
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.room().await,
         }
     }
 

@@ -175,6 +175,33 @@ impl EngineChange {
     }
 }
 
+/// How much room the engine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineRoom {
+    /// How large its database is, at the node where it is largest.
+    pub database_bytes: u64,
+    /// How much of that is in use; the rest is used again.
+    pub used_bytes: u64,
+    /// How large it may become, where the engine says so.
+    pub quota_bytes: Option<u64>,
+    /// Whether it is full: then it takes nothing.
+    pub is_full: bool,
+}
+
+impl EngineRoom {
+    /// Of two nodes the one that has less of it left: the first that is full keeps all of them from writing.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let quota = self.quota_bytes.into_iter().chain(other.quota_bytes).min();
+        Self {
+            database_bytes: self.database_bytes.max(other.database_bytes),
+            used_bytes: self.used_bytes.max(other.used_bytes),
+            quota_bytes: quota,
+            is_full: self.is_full || other.is_full,
+        }
+    }
+}
+
 /// What a lease is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {

@@ -6,6 +6,7 @@
 mod assign;
 mod claim;
 mod client;
+mod counters;
 mod engine;
 #[cfg(feature = "cluster")]
 pub mod etcd;
@@ -31,9 +32,10 @@ mod view;
 pub use assign::Targets;
 pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
 pub use client::{Engine, EngineWatch};
+pub use counters::{ANSWER_BOUNDS, AnswerTimes, ClusterCounters, ClusterTotals};
 pub use engine::{
-    ABSENT, Compare, EngineChange, EngineEntry, EngineError, EntryPage, KeyRange, LeaseId, LeaseState, Operation,
-    Transaction, TransactionOutcome,
+    ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState,
+    Operation, Transaction, TransactionOutcome,
 };
 pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
 pub use forms::{EntryForms, FORMS_MAX, OtherForms};

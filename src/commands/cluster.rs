@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::{Exit, print};
 use crate::cluster::{
-    AboutMember, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership, cluster_status,
+    AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership,
+    cluster_status,
 };
 use crate::config;
 use crate::daemon::{ClusterSeat, entries_of};
@@ -24,6 +25,7 @@ use crate::state::{
     ReplicatedState, SharedCredentials, StateContents, StateDir, StateOrder, StateReply, Store, Transferred, api_of,
     export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
 };
+use crate::status::{ClusterSources, watch_cluster};
 
 /// How many names an error lists.
 const NAMES_MAX: usize = 10;
@@ -76,8 +78,16 @@ pub(super) async fn join(
         Exit::Failed
     })?;
     let (outdated_sender, outdated) = mpsc::unbounded_channel();
+    let counters = ClusterCounters::default();
+    let sources = ClusterSources {
+        name: plan.name.clone(),
+        me: identity.clone(),
+        clock: clock.clone(),
+        counters: counters.clone(),
+    };
+    tell(services, sources, engine.clone(), keys.clone());
     let credentials = SharedCredentials::new((engine.clone(), keys.clone()), identity, clock.clone());
-    let state = ReplicatedState::start((engine, keys), (ownership, clock), directory.path(), outdated_sender);
+    let state = ReplicatedState::start((engine, keys), (ownership, clock), counters, directory.path(), outdated_sender);
     let state = Arc::new(state.map_err(|cause| {
         tracing::error!(%cause, "can't start");
         Exit::Config
@@ -87,6 +97,18 @@ pub(super) async fn join(
     let tokens = TokenCache::keeping_in(RefreshTokens::Shared(Arc::new(credentials)));
     let services = Arc::new(services.keeping_state_in(store, tokens));
     Ok((services, ClusterSeat::new(state, handle, events, outdated)))
+}
+
+/// Has the page, the metrics and `health` know of the cluster, until the stop.
+fn tell(services: &Services, sources: ClusterSources, engine: Engine, keys: ClusterKeys) {
+    let (registry, stop, me) = (Arc::clone(&services.registry), services.stop.clone(), sources.me.clone());
+    registry.joined(sources);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = watch_cluster(registry, engine, keys, me) => {}
+        }
+    });
 }
 
 fn shown_names(names: &[&str]) -> String {
@@ -165,7 +187,7 @@ pub(super) async fn import(plan: &ClusterPlan, taken: &LockedStateDir, found: &S
         Err(exit) => return exit,
     };
     let imported = import_into_cluster(&engine, &keys, &found.accounts, taken).await;
-    tell(imported, "imported", "known to the cluster before, and left as they are there")
+    tell_transfer(imported, "imported", "known to the cluster before, and left as they are there")
 }
 
 /// Writes what the cluster knows into the directory.
@@ -187,10 +209,10 @@ pub(super) async fn export(plan: &ClusterPlan, taken: &mut LockedStateDir) -> Ex
         }
         Err(cause) => Err(LoadError::Engine(cause)),
     };
-    tell(exported, "exported", "left as they are")
+    tell_transfer(exported, "exported", "left as they are")
 }
 
-fn tell(done: Result<Transferred, LoadError>, moved: &str, known: &str) -> Exit {
+fn tell_transfer(done: Result<Transferred, LoadError>, moved: &str, known: &str) -> Exit {
     match done {
         Ok(done) => {
             print(&format!("{} {moved}, {} {known}.", done.moved.len(), done.known.len()));

@@ -104,6 +104,7 @@ impl Daemon {
         mut orders: mpsc::Receiver<OrderRequest>,
     ) {
         self.page.listen(self.config.status_listen);
+        self.tell_configured();
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
             self.start(plan, start_delay(place));
         }
@@ -185,7 +186,13 @@ impl Daemon {
         }
         self.page.listen(new.status_listen);
         self.config = new;
+        self.tell_configured();
         self.forget_unused();
+    }
+
+    /// Has the page know which APIs there are, wherever they run.
+    fn tell_configured(&self) {
+        self.services.registry.configured(self.config.apis.iter().map(|plan| plan.name.clone()).collect());
     }
 
     /// Has the store forget what no config has used for long, while iterations go on.

@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::cluster_shown::ClusterJson;
 use super::health::{ApiHealth, warnings};
 use super::snapshot::{Phase, Snapshot};
 use super::table::STRIP_MAX;
@@ -25,6 +26,8 @@ struct StatusJson<'s> {
     counts: CountsJson,
     causes: Vec<CauseJson<'s>>,
     memory: MemoryJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterJson<'s>>,
     apis: Vec<ApiJson<'s>>,
 }
 
@@ -172,6 +175,7 @@ pub fn status_json(snapshot: &Snapshot, only: Option<&str>, now: DateTime<Utc>) 
             used_bytes: memory.used_bytes,
             used_max_bytes: memory.used_max_bytes,
         },
+        cluster: snapshot.cluster.as_ref().map(ClusterJson::of),
         apis,
     };
     serde_json::to_string(&status).ok()
@@ -291,14 +295,15 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::status::test::{NOW, api, failing, snapshot};
+    use crate::status::test::{NOW, api, failing, snapshot, standing};
 
     #[test]
     fn each_field_is_documented_and_no_other() {
         let mut late = failing(3);
         late.standing.gaps.push((*NOW, *NOW));
         late.totals.gaps = 1;
-        let text = status_json(&snapshot([("late".to_owned(), late)]), Some("late"), *NOW).unwrap();
+        let snapshot = Snapshot { cluster: Some(standing()), ..snapshot([("late".to_owned(), late)]) };
+        let text = status_json(&snapshot, Some("late"), *NOW).unwrap();
         let mut fields = Vec::new();
         collect(&serde_json::from_str(&text).unwrap(), "", &mut fields);
         let documented: Vec<&str> = include_str!("../../docs/status-json.md")

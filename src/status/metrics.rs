@@ -8,7 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
+use super::cluster::{ClusterStanding, Takeovers};
 use super::snapshot::{ApiStatus, Phase, Snapshot};
+use crate::cluster::ANSWER_BOUNDS;
 use crate::process::version;
 
 /// What every name begins with.
@@ -84,7 +86,80 @@ pub fn metrics(snapshot: &Snapshot) -> String {
         }
     }
     of_the_process(&mut out, snapshot);
+    if let Some(standing) = &snapshot.cluster {
+        of_cluster(&mut out, standing);
+    }
     out.text
+}
+
+/// What a metric of the cluster says.
+type OfCluster = fn(&ClusterStanding) -> Option<f64>;
+
+/// Figures of a cluster that have one sample: name, kind, meaning, value.
+const OF_CLUSTER: &[(&str, &str, &str, OfCluster)] = &[
+    ("members", "gauge", "Members that live.", |standing| Some(standing.reading.status.members.len() as f64)),
+    ("slots_held", "gauge", "Slots that this member owns.", |standing| Some(standing.slots_held() as f64)),
+    ("slots_orphaned", "gauge", "Slots without an owner that lives: their APIs are not asked.", |standing| {
+        standing.reading.read_at.map(|_| standing.reading.status.orphaned as f64)
+    }),
+    ("lease_remaining_seconds", "gauge", "How long this member still counts without an answer of etcd.", |standing| {
+        Some(standing.lease_left.as_secs_f64())
+    }),
+    ("suspended", "gauge", "Whether it asks and ships nothing, as etcd does not answer.", |standing| {
+        Some(f64::from(u8::from(standing.is_suspended)))
+    }),
+    ("fenced_writes_total", "counter", "Writes that etcd refused, as another member owns the API.", |standing| {
+        Some(standing.totals.fenced_writes as f64)
+    }),
+    (
+        "in_doubt_batches_total",
+        "counter",
+        "Groups of writes that nobody answered; they were asked again.",
+        |standing| Some(standing.totals.in_doubt as f64),
+    ),
+    ("db_bytes", "gauge", "Size of etcd's database, at the node where it is largest.", |standing| {
+        standing.reading.room.map(|room| room.database_bytes as f64)
+    }),
+    ("db_used_bytes", "gauge", "What of it is in use; the rest is used again.", |standing| {
+        standing.reading.room.map(|room| room.used_bytes as f64)
+    }),
+    ("db_quota_bytes", "gauge", "How large it may become; etcd before 3.6 does not tell.", |standing| {
+        standing.reading.room.and_then(|room| room.quota_bytes).map(|bytes| bytes as f64)
+    }),
+    ("config_differs", "gauge", "Whether the members have different configs.", |standing| {
+        Some(f64::from(u8::from(standing.configs_differ())))
+    }),
+];
+
+fn of_cluster(out: &mut Exposition, standing: &ClusterStanding) {
+    for (name, kind, help, value) in OF_CLUSTER {
+        out.family(&format!("{PREFIX}cluster_{name}"), kind, help);
+        value(standing).iter().for_each(|value| out.sample("", &[], *value));
+    }
+    out.family(&format!("{PREFIX}cluster_takeovers_total"), "counter", "Slots that this member took.");
+    let Takeovers { of_dead, of_free } = standing.reading.takeovers;
+    out.sample("", &[("reason", "death")], of_dead as f64);
+    out.sample("", &[("reason", "handover")], of_free as f64);
+    out.family(
+        &format!("{PREFIX}cluster_engine_errors_total"),
+        "counter",
+        "Writes that a node of etcd did not answer, or refused.",
+    );
+    for (endpoint, count) in &standing.totals.errors {
+        out.sample("", &[("endpoint", endpoint)], *count as f64);
+    }
+    out.family(
+        &format!("{PREFIX}cluster_engine_seconds"),
+        "histogram",
+        "How long etcd took to answer a group of writes.",
+    );
+    let answers = &standing.totals.answers;
+    for (bound, count) in ANSWER_BOUNDS.iter().zip(answers.within) {
+        out.sample("_bucket", &[("le", &bound.as_secs_f64().to_string())], count as f64);
+    }
+    out.sample("_bucket", &[("le", "+Inf")], answers.count as f64);
+    out.sample("_sum", &[], answers.sum.as_secs_f64());
+    out.sample("_count", &[], answers.count as f64);
 }
 
 /// Those of each API that have more than one sample.

@@ -8,6 +8,9 @@
 mod api_page;
 mod ask;
 mod cause;
+mod cluster;
+mod cluster_shown;
+mod cluster_watch;
 mod day;
 mod health;
 mod json;
@@ -35,6 +38,8 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 pub use ask::{HealthReport, ask_on};
+pub use cluster::{AccountSummary, ClusterReading, ClusterSources, ClusterStanding, Takeovers};
+pub use cluster_watch::watch_cluster;
 pub use day::{Day, HalfHour};
 pub use health::{ApiHealth, STATES, shown as state_text};
 pub use json::status_json;

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, html};
 
+use super::cluster_shown::{cluster, elsewhere};
 use super::health::{STATES, shown};
 use super::snapshot::Snapshot;
 use super::table::table;
@@ -29,6 +30,7 @@ pub fn page(snapshot: &Snapshot, view: &View, now: DateTime<Utc>) -> String {
     };
     let body = html! {
         (config_errors(snapshot, now))
+        (cluster(snapshot, now))
         (tiles(&rows, view))
         (causes(&by_cause(&rows), view))
         p #search hidden {
@@ -36,6 +38,7 @@ pub fn page(snapshot: &Snapshot, view: &View, now: DateTime<Utc>) -> String {
             input #q type="search" value=(view.search) placeholder="name, URL or error  ( / )" autocomplete="off" spellcheck="false";
         }
         (table(&rows, view, now))
+        (elsewhere(snapshot, now))
         (totals(snapshot, &rows))
     };
     framed(&title, "", html! { "logzio-api-fetcher" }, body, snapshot, now)

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::ask::HealthReport;
+use super::cluster::{ClusterReading, ClusterSources, ClusterStanding, SUSPENDED};
 use super::snapshot::{
     ApiStatus, FAILED_ITERATIONS_MIN, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary,
 };
+use crate::cluster::since_boot;
 use crate::counters::{Counters, Totals};
 use crate::memory::MemoryBudget;
 use crate::plan::Plan;
@@ -46,6 +48,25 @@ struct Noticed {
     reload: Reload,
     /// Of the thread that keeps the state, where there is one.
     state: Option<Arc<Pulse>>,
+    /// The cluster that this process is a member of.
+    cluster: Option<(ClusterSources, ClusterReading)>,
+    /// The APIs of the config, also those that other members run.
+    configured: Vec<String>,
+}
+
+impl Noticed {
+    fn cluster(&self) -> Option<ClusterStanding> {
+        let (sources, reading) = self.cluster.as_ref()?;
+        let runs = |name: &&String| self.apis.values().any(|entry| entry.status.api == **name);
+        let elsewhere = self.configured.iter().filter(|name| !runs(name)).cloned().collect();
+        Some(ClusterStanding::of(sources, reading, elsewhere, since_boot()))
+    }
+
+    /// Whether the cluster's engine doesn't answer.
+    fn is_suspended(&self) -> bool {
+        let clock = self.cluster.as_ref().map(|(sources, _)| *sources.clock.borrow());
+        clock.is_some_and(|clock| clock.remaining(since_boot()).is_zero())
+    }
 }
 
 #[derive(Debug)]
@@ -95,12 +116,39 @@ impl StatusRegistry {
     #[must_use]
     pub fn new(now: DateTime<Utc>, memory: MemoryBudget) -> Self {
         let reload = Reload { succeeded: now, faults: Vec::new(), is_partial: false };
-        Self { started: now, memory, noted: Mutex::new(Noticed { apis: BTreeMap::new(), reload, state: None }) }
+        Self {
+            started: now,
+            memory,
+            noted: Mutex::new(Noticed {
+                apis: BTreeMap::new(),
+                reload,
+                state: None,
+                cluster: None,
+                configured: Vec::new(),
+            }),
+        }
     }
 
     /// Has an eye on the thread that keeps the state.
     pub fn watch_state(&self, pulse: Arc<Pulse>) {
         self.lock().state = Some(pulse);
+    }
+
+    /// Tells of a cluster from now on.
+    pub fn joined(&self, sources: ClusterSources) {
+        self.lock().cluster = Some((sources, ClusterReading::default()));
+    }
+
+    /// Notes what its engine held.
+    pub fn cluster_was_read(&self, reading: ClusterReading) {
+        if let Some((_, known)) = &mut self.lock().cluster {
+            *known = reading;
+        }
+    }
+
+    /// Notes the names of the config's APIs, wherever they run.
+    pub fn configured(&self, names: Vec<String>) {
+        self.lock().configured = names;
     }
 
     /// Takes up an API with all of its outputs, and what counts for each; where one is known, its figures go on. Outputs that
@@ -198,7 +246,7 @@ impl StatusRegistry {
         let clock = Instant::now();
         let apis = noted.apis.iter().map(|(name, entry)| (name.clone(), entry.status(clock)));
         let (started, reload, apis) = (self.started, noted.reload.clone(), apis.collect());
-        Snapshot { started, reload, apis, memory: self.memory.usage() }
+        Snapshot { started, reload, apis, memory: self.memory.usage(), cluster: noted.cluster() }
     }
 
     /// Healthy as long as one API is not failing, as the others' trouble is their own; and as long as nothing is stuck, which
@@ -211,13 +259,15 @@ impl StatusRegistry {
         let stuck: Vec<_> = noted.apis.iter().filter_map(|(name, entry)| Some((name, entry.stuck_for(now)?))).collect();
         let state = noted.state.as_ref().and_then(|pulse| pulse.hangs_for(now));
         let has_working = failing.len() < count || count == 0;
-        let is_healthy = has_working && stuck.is_empty() && state.is_none();
+        let is_suspended = noted.is_suspended();
+        let is_healthy = has_working && stuck.is_empty() && state.is_none() && !is_suspended;
         let mut text = match (is_healthy, has_working) {
             (true, _) if failing.is_empty() => format!("healthy: {count} of {count} APIs"),
             (true, _) => format!("degraded: {} of {count} APIs failing", failing.len()),
             (_, false) => {
                 format!("unhealthy: all {count} APIs have been failing for {FAILED_ITERATIONS_MIN} iterations")
             }
+            _ if is_suspended => format!("unhealthy: {SUSPENDED}"),
             _ if state.is_some() => "unhealthy: the state can't be saved".to_owned(),
             _ => format!("unhealthy: {} of {count} APIs are stuck", stuck.len()),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::cluster::ClusterStanding;
 use super::day::Day;
 use crate::counters::Totals;
 use crate::memory::Usage;
@@ -142,6 +143,8 @@ pub struct Snapshot {
     pub apis: BTreeMap<String, ApiStatus>,
     /// What of the memory budget is in use.
     pub memory: Usage,
+    /// The cluster, where this process is a member of one.
+    pub cluster: Option<ClusterStanding>,
 }
 
 impl StateSummary {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{ApiStatus, Day, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary};
+use super::{
+    ApiStatus, ClusterReading, ClusterStanding, Day, Failure, Phase, RecentIteration, Reload, Snapshot, StateSummary,
+};
+use crate::cluster::{AboutMember, ClusterStatus, ClusterTotals, MemberId};
 use crate::counters::Totals;
 use crate::memory::Usage;
 
@@ -48,8 +51,23 @@ pub(crate) fn failing(in_a_row: u32) -> ApiStatus {
     api
 }
 
+/// A cluster of one member, in which another one ran an API.
+pub(crate) fn standing() -> ClusterStanding {
+    let member = |name: &str| MemberId { member: name.to_owned(), incarnation: 1 };
+    let status = ClusterStatus { members: vec![(member("one"), AboutMember::default())], ..ClusterStatus::default() };
+    ClusterStanding {
+        name: "production".to_owned(),
+        me: member("one"),
+        is_suspended: false,
+        lease_left: Duration::from_secs(4),
+        reading: ClusterReading { read_at: Some(*NOW), status, ..ClusterReading::default() },
+        elsewhere: vec![("events".to_owned(), Some(member("two")))],
+        totals: ClusterTotals::default(),
+    }
+}
+
 pub(crate) fn snapshot(apis: impl IntoIterator<Item = (String, ApiStatus)>) -> Snapshot {
     let reload = Reload { succeeded: *NOW, faults: Vec::new(), is_partial: false };
     let started = *NOW - TimeDelta::hours(3);
-    Snapshot { started, reload, apis: apis.into_iter().collect(), memory: Usage::default() }
+    Snapshot { started, reload, apis: apis.into_iter().collect(), memory: Usage::default(), cluster: None }
 }

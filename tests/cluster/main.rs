@@ -23,4 +23,5 @@ mod reach;
 mod replicas;
 mod rollouts;
 mod transactions;
+mod watched;
 mod watches;

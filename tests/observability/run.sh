@@ -29,8 +29,8 @@ $promtool check metrics < "$metrics"
 echo "$(grep -c '^[^#]' "$metrics") samples"
 
 step "the alerts"
-$promtool check rules docs/prometheus-rules.yaml
-$promtool test rules docs/prometheus-rules.test.yaml docs/prometheus-rules.days.test.yaml
+$promtool check rules docs/prometheus-rules.yaml docs/prometheus-rules.cluster.yaml
+$promtool test rules docs/prometheus-rules.test.yaml docs/prometheus-rules.days.test.yaml docs/prometheus-rules.cluster.test.yaml
 
 step "the dashboard's expressions, as rules"
 node "$here/expressions.mjs" "$work/dashboard-rules.yaml"

@@ -24,7 +24,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::engine::{
-    EngineEntry, EngineError, EntryPage, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
+    EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
 use super::lease::TRY_WITHIN;
 
@@ -199,6 +199,12 @@ impl EtcdEngine {
         let foreign = |status: Result<EtcdStatus, EngineError>| status.err();
         let mut all = self.status().await.into_iter().filter_map(|(_, status)| foreign(status));
         all.find(|error| matches!(error, EngineError::Foreign { .. })).map_or(Ok(()), Err)
+    }
+
+    /// How much room it has, as the nodes say that answer.
+    pub async fn room(&self) -> Option<EngineRoom> {
+        let known = self.status().await.into_iter().filter_map(|(_, status)| status.ok());
+        known.map(|status| status.room()).reduce(EngineRoom::worse)
     }
 
     /// The nodes that etcd has, whether they are endpoints here or not.

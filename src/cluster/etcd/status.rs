@@ -4,6 +4,7 @@ use etcd_client::Client;
 
 use super::fault::Fault;
 use super::message::unreadable;
+use crate::cluster::engine::EngineRoom;
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,17 @@ impl EtcdStatus {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.leader != 0 && self.leader == self.member_id
+    }
+
+    /// How much room it has.
+    #[must_use]
+    pub fn room(&self) -> EngineRoom {
+        EngineRoom {
+            database_bytes: self.database_bytes,
+            used_bytes: self.used_bytes,
+            quota_bytes: self.quota_bytes,
+            is_full: self.is_full(),
+        }
     }
 
     /// Whether its room is full: then no write gets through, and no lease is granted.

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout_at};
 
 use super::chunk::{ChunkIndex, ChunkSpan, Forgetting, SharedChunk};
 use crate::cluster::{
-    BYTES_MAX, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, Fence, LaneChange, Ownership, Slot, Ticket,
-    WriteEnd, WriteQueue,
+    BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, Fence, LaneChange,
+    Ownership, Slot, Ticket, WriteEnd, WriteQueue,
 };
 use crate::state::account::LedgerId;
 use crate::state::lane_key::api_of;
@@ -71,6 +71,7 @@ impl Desk {
         engine: Engine,
         keys: ClusterKeys,
         ownership: Ownership,
+        counters: ClusterCounters,
         outdated: mpsc::UnboundedSender<String>,
     ) -> Self {
         let (commands, received) = mpsc::channel(REQUESTS_MAX);
@@ -78,6 +79,7 @@ impl Desk {
             engine,
             keys,
             ownership,
+            counters,
             outdated,
             queue: WriteQueue::default(),
             chunks: BTreeMap::new(),
@@ -126,6 +128,7 @@ struct DeskWork {
     engine: Engine,
     keys: ClusterKeys,
     ownership: Ownership,
+    counters: ClusterCounters,
     outdated: mpsc::UnboundedSender<String>,
     queue: WriteQueue,
     /// The chunks of each lane.
@@ -229,8 +232,10 @@ impl DeskWork {
     /// Asks the transaction whose turn it is, once.
     async fn ask(&mut self) {
         let Some(transaction) = self.queue.transaction() else { return };
+        let asked = Instant::now();
         match self.engine.commit(transaction).await {
             Ok(outcome) => {
+                self.counters.answered(asked.elapsed());
                 if std::mem::replace(&mut self.is_told, false) {
                     tracing::info!("the cluster's engine takes writes again");
                 }
@@ -239,6 +244,7 @@ impl DeskWork {
                 }
             }
             Err(cause) => {
+                self.counters.failed(&cause);
                 let is_refused = matches!(cause, EngineError::Refused { .. });
                 if !std::mem::replace(&mut self.is_told, true) {
                     tracing::warn!(%cause, "the cluster's engine takes no writes; nothing is shipped until it does");
@@ -259,6 +265,7 @@ impl DeskWork {
                 self.answer(ticket, Ok(()));
             }
             WriteEnd::Lost => {
+                self.counters.fenced();
                 self.give_up(&lane);
                 self.answer(ticket, Err(UnwrittenError::Lost));
             }

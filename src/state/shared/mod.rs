@@ -31,7 +31,9 @@ use super::lane_key::api_of;
 use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
-use crate::cluster::{ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, SendLeave, Slot};
+use crate::cluster::{
+    ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, SendLeave, Slot,
+};
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
 use desk::{Desk, LaneContents, LaneWrite};
@@ -90,6 +92,7 @@ impl ReplicatedState {
     pub fn start(
         (engine, keys): (Engine, ClusterKeys),
         (ownership, clock): (Ownership, watch::Receiver<LeaseClock>),
+        counters: ClusterCounters,
         directory: &Path,
         outdated: mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
@@ -102,7 +105,7 @@ impl ReplicatedState {
         std::fs::create_dir_all(&path)?;
         let file = StoreFile::open(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
         let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
-        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), outdated);
+        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters, outdated);
         Ok(Self { engine, keys, ownership, clock, desk, cache })
     }
 
@@ -130,6 +133,20 @@ impl ReplicatedState {
         let lanes = accounts.iter().filter_map(|entry| keys.lane_in(&entry.key));
         let known: BTreeSet<String> = lanes.map(|(_, lane)| api_of(&lane).to_owned()).collect();
         Ok(names.filter(|name| !known.contains(*name)).collect())
+    }
+
+    /// The accounts of all lanes that can be understood, whoever runs them.
+    ///
+    /// # Errors
+    /// Where the engine doesn't answer.
+    pub async fn accounts(engine: &Engine, keys: &ClusterKeys) -> Result<BTreeMap<String, ApiState>, EngineError> {
+        let (entries, _) = engine.read(&keys.accounts()).await?;
+        let account = |entry: EngineEntry| {
+            let (_, lane) = keys.lane_in(&entry.key)?;
+            let account = inflate(&lane, &entry.value).ok()?;
+            Some((lane, account))
+        };
+        Ok(entries.into_iter().filter_map(account).collect())
     }
 
     /// Reads the lanes of one API in a slot that was taken, and begins with them. Gives their accounts, by the keys of their

@@ -43,7 +43,8 @@ async fn replica(engine: &MemoryEngine, name: &str, former: Option<&str>) -> (Re
     let (sender, outdated) = mpsc::unbounded_channel();
     let of = (Engine::Memory(engine.clone()), keys());
     let clock = watch::channel(LeaseClock::default()).1;
-    let state = ReplicatedState::start(of, (ownership, clock), directory.path(), sender).expect("a cache");
+    let state = ReplicatedState::start(of, (ownership, clock), ClusterCounters::default(), directory.path(), sender)
+        .expect("a cache");
     let accounts = state.load(API).await.expect("the engine answers");
     (Replica { state, outdated, _directory: directory }, accounts)
 }

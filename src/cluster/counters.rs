@@ -1,0 +1,121 @@
+//! What is counted of the engine's answers, for whoever watches.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::engine::EngineError;
+
+/// The upper ends of the spans that answers are counted in. The last ones are where a try is given up, and where a send is.
+pub const ANSWER_BOUNDS: [Duration; 8] = [
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(700),
+    Duration::from_millis(1_500),
+    Duration::from_millis(3_500),
+];
+
+/// Counts since the process began. Cheap to clone; the clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterCounters(Arc<SharedCounters>);
+
+#[derive(Debug, Default)]
+struct SharedCounters {
+    fenced_writes: AtomicU64,
+    in_doubt: AtomicU64,
+    /// By endpoint: there are as many as the config names.
+    errors: Mutex<BTreeMap<String, u64>>,
+    answers: Mutex<AnswerTimes>,
+}
+
+/// How long writes took until they were answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AnswerTimes {
+    /// How many took no longer than each of [`ANSWER_BOUNDS`].
+    pub within: [u64; ANSWER_BOUNDS.len()],
+    /// How many there were.
+    pub count: u64,
+    /// How long all of them took.
+    pub sum: Duration,
+}
+
+/// What was counted until now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterTotals {
+    /// Writes that were refused, as somebody else owns the slot.
+    pub fenced_writes: u64,
+    /// Writes that nobody answered: they were asked again.
+    pub in_doubt: u64,
+    /// Answers that didn't come or were none, by endpoint.
+    pub errors: BTreeMap<String, u64>,
+    /// How long writes took.
+    pub answers: AnswerTimes,
+}
+
+impl ClusterCounters {
+    /// A write was refused, as somebody else owns the slot.
+    pub fn fenced(&self) {
+        self.0.fenced_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A write was answered.
+    pub fn answered(&self, took: Duration) {
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.count += 1;
+        answers.sum = answers.sum.saturating_add(took);
+        let within = answers.within.iter_mut().zip(ANSWER_BOUNDS);
+        within.filter(|(_, bound)| took <= *bound).for_each(|(count, _)| *count += 1);
+    }
+
+    /// A write was not answered, or refused by the engine itself.
+    pub fn failed(&self, cause: &EngineError) {
+        if matches!(cause, EngineError::InDoubt { .. }) {
+            self.0.in_doubt.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut errors = self.0.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        *errors.entry(endpoint_of(cause).to_owned()).or_default() += 1;
+    }
+
+    /// What was counted until now.
+    #[must_use]
+    pub fn totals(&self) -> ClusterTotals {
+        ClusterTotals {
+            fenced_writes: self.0.fenced_writes.load(Ordering::Relaxed),
+            in_doubt: self.0.in_doubt.load(Ordering::Relaxed),
+            errors: self.0.errors.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            answers: self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+fn endpoint_of(cause: &EngineError) -> &str {
+    match cause {
+        EngineError::InDoubt { endpoint, .. }
+        | EngineError::Refused { endpoint, .. }
+        | EngineError::Foreign { endpoint, .. }
+        | EngineError::Compacted { endpoint } => endpoint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_in_every_span_that_they_are_within() {
+        let counters = ClusterCounters::default();
+        [1, 5, 60, 9_000].iter().for_each(|ms| counters.answered(Duration::from_millis(*ms)));
+        let in_doubt = EngineError::InDoubt { endpoint: "a".to_owned(), cause: "silence".to_owned() };
+        let refused = EngineError::Refused { endpoint: "a".to_owned(), cause: "full".to_owned() };
+        [in_doubt, refused].iter().for_each(|cause| counters.failed(cause));
+        counters.fenced();
+        let totals = counters.totals();
+        assert_eq!(totals.answers.within, [1, 2, 2, 2, 3, 3, 3, 3]);
+        assert_eq!((totals.answers.count, totals.answers.sum), (4, Duration::from_millis(9_066)));
+        assert_eq!((totals.fenced_writes, totals.in_doubt, totals.errors.get("a")), (1, 1, Some(&2)));
+    }
+}
