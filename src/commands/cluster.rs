@@ -4,21 +4,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use nix::unistd::gethostname;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use super::{Exit, print};
 use crate::cluster::{
-    AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, Joined, MemberId, Membership, Ownership,
-    cluster_status,
+    AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, EngineError, Joined, MemberId, Membership,
+    Ownership, cluster_status,
 };
 use crate::config;
 use crate::daemon::{ClusterSeat, entries_of};
 use crate::fetch::TokenCache;
 use crate::iteration::Services;
 use crate::plan::{Auth, ClusterPlan, Config, Plan};
+use crate::process::stop::Stop;
 use crate::process::version;
 use crate::state::{
     ApiState, CHECKPOINTS_FILE_NAME, CREDENTIALS_FILE_NAME, CredentialFile, LoadError, LockedStateDir, RefreshTokens,
@@ -29,6 +32,10 @@ use crate::status::{ClusterSources, watch_cluster};
 
 /// How many names an error lists.
 const NAMES_MAX: usize = 10;
+/// How long a start waits for an engine that doesn't answer. Then the process ends, so that whoever started it sees it.
+const ENGINE_AWAITED: Duration = Duration::from_secs(600);
+/// The pause before it is asked again.
+const ENGINE_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// The way to a cluster's engine, and the keys of its state there.
 pub(super) fn engine_of(plan: &ClusterPlan) -> Result<(Engine, ClusterKeys), Exit> {
@@ -49,6 +56,7 @@ pub(super) async fn join(
     (services, directory): (&Services, &Arc<StateDir>),
 ) -> Result<(Arc<Services>, ClusterSeat), Exit> {
     let (engine, keys) = engine_of(plan)?;
+    await_engine(&engine, &keys, &services.stop).await?;
     engine.require_one().await.map_err(|cause| {
         tracing::error!(%cause, "can't join the cluster");
         Exit::Config
@@ -97,6 +105,27 @@ pub(super) async fn join(
     let tokens = TokenCache::keeping_in(RefreshTokens::Shared(Arc::new(credentials)));
     let services = Arc::new(services.keeping_state_in(store, tokens));
     Ok((services, ClusterSeat::new(state, handle, events, outdated)))
+}
+
+/// Waits until the engine answers: all of it may have been started at the same time, and whoever starts a process that ended at once
+/// waits longer and longer. What else is wrong is told by whoever asks next.
+async fn await_engine(engine: &Engine, keys: &ClusterKeys, stop: &Stop) -> Result<(), Exit> {
+    let begun = Instant::now();
+    let mut is_told = false;
+    while let Err(cause @ EngineError::InDoubt { .. }) = engine.read(&keys.changes_range()).await {
+        if begun.elapsed() >= ENGINE_AWAITED {
+            tracing::error!(%cause, "can't join the cluster");
+            return Err(Exit::Failed);
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(%cause, "the cluster's engine does not answer; the start waits for it");
+        }
+        tokio::select! {
+            () = stop.requested() => return Err(Exit::Clean),
+            () = sleep(ENGINE_ASKED_EVERY) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Has the page, the metrics and `health` know of the cluster, until the stop.

@@ -1,8 +1,11 @@
-//! A way to etcd that can swallow what goes over it, as a network does whose packets vanish.
+//! A way to etcd that can swallow what goes over it, as a network does whose packets vanish, or take its time.
 
-use tokio::io::copy_bidirectional;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 /// A port from which connections lead to another one.
 pub struct Proxy {
@@ -41,5 +44,42 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, mut frozen: watch::Recei
             // Until the test is over, which drops the sender.
             while frozen.changed().await.is_ok() {}
         },
+    }
+}
+
+/// A way to a port on which every byte arrives so much later, each way. Gives where it begins.
+pub async fn slow_way_to(port: u16, later: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(carry_late(near_in, far_out, later));
+            tokio::spawn(carry_late(far_in, near_out, later));
+        }
+    });
+    endpoint
+}
+
+async fn carry_late(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: impl AsyncWrite + Unpin,
+    later: Duration,
+) {
+    let (sender, mut late) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            if sender.send((Instant::now() + later, bytes[..count].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some((due, bytes)) = late.recv().await {
+        sleep_until(due).await;
+        if to.write_all(&bytes).await.is_err() {
+            return;
+        }
     }
 }

@@ -49,27 +49,23 @@ impl Endpoint {
         Self { name, options, identity, is_told: AtomicBool::new(false), client: Mutex::new((0, None)) }
     }
 
-    /// One try, which takes [`TRY_WITHIN`] at most, connecting included. A connection that has shown to be of no use isn't used
-    /// again.
+    /// One try, which takes [`TRY_WITHIN`] at most, and as long before that where there is no connection yet: to connect and to ask
+    /// is more than one way there and back, and a slow network shall not make every try a first one. A connection that has shown
+    /// to be of no use isn't used again.
     pub(super) async fn attempt<T, F>(&self, way: Way, ask: &impl Fn(Client) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let mut used = None;
-        let work = async {
-            let client = match way {
-                Way::Own => self.connect(true).await?,
-                Way::Shared => {
-                    let (count, client) = self.shared().await?;
-                    used = Some(count);
-                    client
-                }
-            };
-            ask(client).await
+        let connected = async {
+            match way {
+                Way::Own => Ok((None, self.connect(true).await?)),
+                Way::Shared => self.shared().await.map(|(count, client)| (Some(count), client)),
+            }
         };
-        let result = timeout(TRY_WITHIN, work).await;
-        let silent = || Fault::unusable(format!("no answer within {} ms", TRY_WITHIN.as_millis()));
-        let result = result.unwrap_or_else(|_| Err(silent()));
+        let (used, result) = match in_time(connected).await {
+            Ok((used, client)) => (used, in_time(ask(client)).await),
+            Err(fault) => (None, Err(fault)),
+        };
         if let (Some(used), Err(Fault { kind: FaultKind::Unusable | FaultKind::Foreign { .. }, .. })) = (used, &result)
         {
             self.forget(used).await;
@@ -122,4 +118,11 @@ impl Endpoint {
         self.identity.require(status(client.clone()).await?.cluster_id)?;
         Ok(client)
     }
+}
+
+/// What comes of it within [`TRY_WITHIN`].
+async fn in_time<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let silent = || Fault::unusable(format!("no answer within {} ms", TRY_WITHIN.as_millis()));
+    // A connection that is being made is large, and whoever asks may be deep in its stack.
+    timeout(TRY_WITHIN, Box::pin(work)).await.unwrap_or_else(|_| Err(silent()))
 }
