@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
@@ -26,6 +26,9 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(5);
 /// How many names of APIs that wait a member says.
 const WAITING_NAMES_MAX: usize = 10;
+
+/// How many APIs are read at the same time: after a start there are thousands, and renewals go the same way.
+const READ_AT_ONCE: usize = 16;
 
 /// What the daemon is to do.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ pub struct ClusterSeat {
     unloading: mpsc::UnboundedSender<Slot>,
     /// Those of which that is waited for.
     idle: BTreeSet<Slot>,
+    /// How many more of them may be read at the same time.
+    turns: Arc<Semaphore>,
     /// APIs that are read at this moment, and when they are to begin.
     under_way: BTreeMap<String, SeatStart>,
     orders: VecDeque<SeatOrder>,
@@ -121,6 +126,7 @@ impl ClusterSeat {
             unloaded,
             unloading,
             idle: BTreeSet::new(),
+            turns: Arc::new(Semaphore::new(READ_AT_ONCE)),
             under_way: BTreeMap::new(),
             orders: VecDeque::new(),
         }
@@ -140,9 +146,14 @@ impl ClusterSeat {
             return;
         }
         let (state, reading, api) = (Arc::clone(&self.state), self.reading.clone(), api.to_owned());
+        let turns = Arc::clone(&self.turns);
         tokio::spawn(async move {
             let accounts = loop {
-                match state.load(&api).await {
+                // It is closed with the process alone.
+                let turn = turns.acquire().await;
+                let loaded = state.load(&api).await;
+                drop(turn);
+                match loaded {
                     Ok(accounts) => break accounts,
                     Err(cause @ LoadError::Damaged { .. }) => {
                         tracing::error!(api, %cause, "the API can't run in this member of the cluster");
@@ -208,7 +219,11 @@ impl ClusterSeat {
             },
             SlotEvent::HandOver(slot) => {
                 let ending = Ending::HandedOver { cut_at: Instant::now() + BORDER_AFTER, is_cut: false };
-                self.ending.entry(slot).or_insert(ending);
+                let known = self.ending.entry(slot).or_insert(ending);
+                // Its APIs are ending already, and it was to begin again after that.
+                if matches!(known, Ending::Lost { is_taken_again: true }) {
+                    *known = Ending::HandedOver { cut_at: Instant::now(), is_cut: true };
+                }
                 self.orders.push_back(SeatOrder::End(slot));
             }
             SlotEvent::Cede(slot) => {

@@ -109,8 +109,10 @@ impl Membership {
             handing_over: BTreeSet::new(),
             is_leaving: false,
             is_unsaid: false,
+            join_number: fastrand::u64(..),
         };
-        work.register().await?;
+        let begun = work.register().await?;
+        work.begin_to_send(begun);
         let watch = work.read().await?;
         let renewal = Renewal {
             engine: work.of.engine.clone(),
@@ -144,6 +146,8 @@ struct MemberWork {
     is_leaving: bool,
     /// Whether its keys don't have yet what it has to say.
     is_unsaid: bool,
+    /// Under which number its last join is counted, however often that was tried.
+    join_number: u64,
 }
 
 impl MemberWork {
@@ -368,6 +372,8 @@ impl MemberWork {
             match change {
                 EngineChange::Put(entry) => {
                     is_gone &= entry.key != own || entry.lease != self.lease;
+                    // An earlier word of ours that came through late.
+                    self.is_unsaid |= entry.key == own && (entry.lease != self.lease || entry.value != self.told());
                     if let Some(lane) = self.of.keys.bell_in(&entry.key) {
                         self.tell(SlotEvent::Edited(lane));
                     }
@@ -459,6 +465,8 @@ impl MemberWork {
     async fn begin_to_leave(&mut self) {
         self.is_leaving = true;
         self.of.about.standing = Standing::Leaving;
+        // Until it is known to have been said.
+        self.is_unsaid = true;
         drop(timeout(LEAVE_WITHIN, self.say()).await);
         self.view.leave();
     }

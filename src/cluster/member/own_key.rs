@@ -12,13 +12,13 @@ use crate::cluster::leave::since_boot;
 use crate::cluster::restless::Standing;
 
 impl MemberWork {
-    /// Gets a lease, and puts the key of this process with it.
-    pub(super) async fn register(&mut self) -> Result<(), EngineError> {
+    /// Gets a lease, and puts the key of this process with it. Gives when it began; nothing is sent yet.
+    pub(super) async fn register(&mut self) -> Result<Duration, EngineError> {
         let engine = &self.of.engine;
         let begun = since_boot();
         let lease = engine.grant(u32::try_from(LEASE_TTL.as_secs()).unwrap_or(u32::MAX)).await?;
         let of_join = engine.grant(u32::try_from(RESTLESS_WITHIN.as_secs()).unwrap_or(u32::MAX)).await?;
-        let key = self.of.keys.join(&self.of.me.member, fastrand::u64(..));
+        let key = self.of.keys.join(&self.of.me.member, self.join_number);
         let put = Operation::Put { key, value: Vec::new(), lease: Some(of_join) };
         engine.commit(&Transaction { then: vec![put], ..Transaction::default() }).await?;
         let (recent, _) = engine.read(&self.of.keys.joins(&self.of.me.member)).await?;
@@ -30,10 +30,14 @@ impl MemberWork {
         self.put_at = put.revision;
         self.lease = Some(lease);
         self.is_unsaid = false;
-        self.lease_of_renewal.send_replace(Some(lease));
-        self.clock.send_modify(|clock| clock.renewed(begun));
         self.view.member_came(self.of.me.clone(), self.of.about.standing, since_boot());
-        Ok(())
+        Ok(begun)
+    }
+
+    /// Sends from now on, with a lease that was asked for then.
+    pub(super) fn begin_to_send(&mut self, begun: Duration) {
+        self.lease_of_renewal.send_replace(self.lease);
+        self.clock.send_modify(|clock| clock.renewed(begun));
     }
 
     /// The lease is gone, or the key is: the same process joins anew, and keeps what nobody has taken meanwhile. Of a lease
@@ -44,10 +48,33 @@ impl MemberWork {
         }
         self.clock.send_modify(|clock| clock.lost(since_boot()));
         tracing::warn!("the lease in the cluster is gone; joining anew, with what nobody has taken");
-        while let Err(cause) = self.register().await {
-            tracing::debug!(%cause, "can't join anew yet");
+        self.join_number = fastrand::u64(..);
+        let begun = loop {
+            match self.register().await {
+                Ok(begun) => break begun,
+                Err(cause) => tracing::debug!(%cause, "can't join anew yet"),
+            }
+            sleep(AGAIN_AFTER).await;
+        };
+        // What was taken meanwhile is somebody else's, who may be sending it already.
+        while let Err(cause) = self.look_who_owns().await {
+            tracing::debug!(%cause, "it can't be seen which slots were taken meanwhile");
+            if since_boot().saturating_sub(begun) >= LEASE_TTL {
+                break;
+            }
             sleep(AGAIN_AFTER).await;
         }
+        self.begin_to_send(begun);
+    }
+
+    /// Gives up what others own by now.
+    async fn look_who_owns(&mut self) -> Result<(), EngineError> {
+        let (entries, _) = self.of.engine.read(&self.of.keys.slots()).await?;
+        for entry in &entries {
+            self.see_entry(entry, since_boot());
+        }
+        self.reconcile();
+        Ok(())
     }
 
     /// What this process is to say about slots.
@@ -95,7 +122,7 @@ impl MemberWork {
         Operation::Put { key, value: self.of.entries.forms.encode(), lease: Some(lease) }
     }
 
-    fn told(&self) -> Vec<u8> {
+    pub(super) fn told(&self) -> Vec<u8> {
         serde_json::to_vec(&self.of.about).unwrap_or_default()
     }
 }
