@@ -91,6 +91,18 @@ impl Engine {
         }
     }
 
+    /// The same of a range whose values are large.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn read_large(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
+        match self {
+            Self::Memory(engine) => Ok(engine.read(range)),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.read_large(range).await,
+        }
+    }
+
     /// A lease that ends so many seconds after it was last kept alive.
     ///
     /// # Errors

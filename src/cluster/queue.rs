@@ -78,17 +78,19 @@ pub struct WriteQueue {
 }
 
 impl WriteQueue {
-    /// Begins with a lane that was read after its slot was taken; false where a write of the same owner is under way,
-    /// after which the lane has to be read again: two writes of one number could not be told apart.
+    /// Begins with a lane that was read after its slot was taken, and gives whose writes of the time before never go; nothing where
+    /// a write of the same owner is under way, after which the lane has to be read again: two writes of one number could not
+    /// be told apart.
     #[must_use]
-    pub fn open(&mut self, lane: &str, fence: Fence) -> bool {
+    pub fn open(&mut self, lane: &str, fence: Fence) -> Option<Vec<Ticket>> {
         let mut under_way = self.under_way.iter().flat_map(|group| group.lanes.iter().zip(&group.writes));
         if under_way.any(|(name, write)| name == lane && fence.has_token_of(write)) {
-            return false;
+            return None;
         }
+        let never = self.close(lane);
         let writes = LaneWrites { fence, waiting: VecDeque::new(), is_alone: false };
         self.lanes.insert(lane.to_owned(), writes);
-        true
+        Some(never)
     }
 
     /// Ends with a lane. Gives whose writes never go. What is under way may still be done.
@@ -200,7 +202,8 @@ mod tests {
     fn queue(lanes: &[&str]) -> WriteQueue {
         let (keys, mut queue) = (ClusterKeys::of("default"), WriteQueue::default());
         for lane in lanes {
-            assert!(queue.open(lane, Fence::new(keys.lane(Slot::of(lane), lane), keys.slot(Slot::of(lane)), 7, None)));
+            let fence = Fence::new(keys.lane(Slot::of(lane), lane), keys.slot(Slot::of(lane)), 7, None);
+            assert_eq!(queue.open(lane, fence), Some(Vec::new()));
         }
         queue
     }
@@ -280,8 +283,8 @@ mod tests {
             let keys = ClusterKeys::of("default");
             Fence::new(keys.lane(Slot::of("a"), "a"), keys.slot(Slot::of("a")), token, None)
         };
-        assert!(!queue.open("a", fence(7)), "a write of that owner is under way");
-        assert!(queue.open("a", fence(30)));
+        assert_eq!(queue.open("a", fence(7)), None, "a write of that owner is under way");
+        assert!(queue.open("a", fence(30)).is_some());
         assert!(queue.ask("a", 1, account(1), 2));
         assert_eq!(queue.answered(&held(8)), []);
         assert!(queue.transaction().is_some());

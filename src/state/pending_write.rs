@@ -58,7 +58,11 @@ impl PendingWrite {
     pub(super) async fn end(&mut self) -> WriteAnswer {
         match timeout_at(self.until.into(), &mut self.answer).await {
             Ok(answered) => answered.unwrap_or(Err(UnwrittenError::Closed)),
-            Err(_) => Err(UnwrittenError::Unanswered),
+            Err(_) => {
+                // Whoever writes it sees that nobody waits any more.
+                self.answer.close();
+                Err(UnwrittenError::Unanswered)
+            }
         }
     }
 }

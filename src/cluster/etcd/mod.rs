@@ -43,6 +43,8 @@ const ROUNDS: usize = 2;
 const ANSWER_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// How many keys a page of [`EtcdEngine::read`] has.
 const PAGE_KEYS: u32 = 500;
+/// The same of large values: a page must come within one try, over a network of usual speed.
+const LARGE_PAGE_KEYS: u32 = 8;
 
 /// The engine. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -126,11 +128,23 @@ impl EtcdEngine {
     /// # Errors
     /// [`EngineError`]
     pub async fn read(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
+        self.read_by(range, PAGE_KEYS).await
+    }
+
+    /// The same of a range whose values are large, up to half a megabyte each.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn read_large(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
+        self.read_by(range, LARGE_PAGE_KEYS).await
+    }
+
+    async fn read_by(&self, range: &KeyRange, page_keys: u32) -> Result<(Vec<EngineEntry>, i64), EngineError> {
         let mut rest = range.clone();
-        let EntryPage { mut entries, mut has_more, revision } = self.range(&rest, PAGE_KEYS, None).await?;
+        let EntryPage { mut entries, mut has_more, revision } = self.range(&rest, page_keys, None).await?;
         while let (true, Some(last)) = (has_more, entries.last()) {
             rest.from = format!("{}\0", last.key);
-            let page = self.range(&rest, PAGE_KEYS, Some(revision)).await?;
+            let page = self.range(&rest, page_keys, Some(revision)).await?;
             has_more = page.has_more && !page.entries.is_empty();
             entries.extend(page.entries);
         }

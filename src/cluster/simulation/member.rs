@@ -195,7 +195,7 @@ impl PlayedMember {
     fn load(&mut self, name: &str, token: i64, engine: &PlayedEngine) {
         let keys = self.keys.lane(Slot::of(name), name);
         let fence = Fence::new(keys.clone(), self.keys.slot(Slot::of(name)), token, engine.get(&keys.head()));
-        if self.lanes.contains_key(name) || !self.queue.open(name, fence) {
+        if self.lanes.contains_key(name) || self.queue.open(name, fence).is_none() {
             return;
         }
         let chunk =

@@ -3,7 +3,7 @@
 //! Enters: what iterations want written. Leaves: one transaction after the other ([`WriteQueue`]). A transaction without an
 //! answer is asked again, for as long as it takes: until it is known, nothing else of its lanes goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -84,6 +84,8 @@ impl Desk {
             queue: WriteQueue::default(),
             chunks: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            flushes: Vec::new(),
+            groups: 0,
             next: 0,
             is_told: false,
         };
@@ -121,8 +123,24 @@ impl Desk {
     }
 }
 
-/// Whose write it is.
-type WaitingWrite = (oneshot::Sender<WriteAnswer>, Option<ChunkSpan>);
+/// A write that isn't known yet.
+struct WaitingWrite {
+    reply: oneshot::Sender<WriteAnswer>,
+    lane: String,
+    /// What its chunk spans.
+    span: Option<ChunkSpan>,
+    /// Whether somebody waits for it: a lane whose writes nobody knows about is read again.
+    is_attended: bool,
+}
+
+/// Somebody waits until everything is known that was asked before.
+struct WaitingFlush {
+    /// The last of it.
+    last: Ticket,
+    /// How many groups of writes have ended then: that under way when it was asked holds what was closed before.
+    groups: u64,
+    reply: oneshot::Sender<()>,
+}
 
 struct DeskWork {
     engine: Engine,
@@ -134,6 +152,9 @@ struct DeskWork {
     /// The chunks of each lane.
     chunks: BTreeMap<String, ChunkIndex>,
     waiting: BTreeMap<Ticket, WaitingWrite>,
+    flushes: Vec<WaitingFlush>,
+    /// How many groups of writes have ended.
+    groups: u64,
     next: Ticket,
     /// Whether the log has that the engine takes nothing.
     is_told: bool,
@@ -141,24 +162,34 @@ struct DeskWork {
 
 impl DeskWork {
     async fn go_on(mut self, mut commands: mpsc::Receiver<DeskCommand>) {
-        let mut flushes = Vec::new();
         loop {
             while let Ok(command) = commands.try_recv() {
-                flushes.extend(self.take(command));
+                self.take(command);
             }
-            if self.queue.transaction().is_some() {
+            let is_idle = self.queue.transaction().is_none();
+            self.answer_flushes(is_idle);
+            if !is_idle {
                 self.ask().await;
                 continue;
             }
-            for flush in flushes.drain(..) {
-                let _: Result<(), ()> = flush.send(());
-            }
             let Some(command) = commands.recv().await else { return };
-            flushes.extend(self.take(command));
+            self.take(command);
         }
     }
 
-    fn take(&mut self, command: DeskCommand) -> Option<oneshot::Sender<()>> {
+    /// Answers those for whom all is known. Others may go on writing meanwhile, and never come to an end.
+    fn answer_flushes(&mut self, is_idle: bool) {
+        let first = self.waiting.keys().next().copied();
+        let (known, open) = std::mem::take(&mut self.flushes).into_iter().partition(|flush: &WaitingFlush| {
+            is_idle || (self.groups >= flush.groups && first.is_none_or(|first| first > flush.last))
+        });
+        self.flushes = open;
+        for flush in known {
+            let _: Result<(), ()> = flush.reply.send(());
+        }
+    }
+
+    fn take(&mut self, command: DeskCommand) {
         match command {
             DeskCommand::Open { contents, reply } => {
                 let again = contents.into_iter().filter_map(|contents| self.open(contents)).collect();
@@ -175,9 +206,12 @@ impl DeskWork {
                 }
             }
             DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
-            DeskCommand::Flush { reply } => return Some(reply),
+            DeskCommand::Flush { reply } => {
+                let is_under_way = self.queue.transaction().is_some();
+                let groups = self.groups.saturating_add(u64::from(is_under_way));
+                self.flushes.push(WaitingFlush { last: self.next, groups, reply });
+            }
         }
-        None
     }
 
     /// Begins with a lane. Gives it back where it has to be read again.
@@ -187,8 +221,9 @@ impl DeskWork {
         // Lost meanwhile: nothing is to be done with it.
         let token = self.ownership.token(slot)?;
         let fence = Fence::new(self.keys.lane(slot, &lane), self.keys.slot(slot), token, head.as_ref());
-        if !self.queue.open(&lane, fence) {
-            return Some(lane);
+        let Some(never) = self.queue.open(&lane, fence) else { return Some(lane) };
+        for ticket in never {
+            self.answer(ticket, Err(UnwrittenError::Lost));
         }
         let mut index = ChunkIndex::default();
         chunks.into_iter().for_each(|(seq, span)| index.add(seq, span));
@@ -198,8 +233,11 @@ impl DeskWork {
     }
 
     fn begin(&mut self, lane: &str, write: LaneWrite, reply: oneshot::Sender<WriteAnswer>) {
+        let is_attended = write.account.is_some() || write.chunk.as_ref().is_none_or(|chunk| !chunk.is_again);
         match self.put_down(lane, write) {
-            Ok(span) => drop(self.waiting.insert(self.next, (reply, span))),
+            Ok(span) => {
+                self.waiting.insert(self.next, WaitingWrite { reply, lane: lane.to_owned(), span, is_attended });
+            }
             Err(error) => {
                 let _: Result<(), WriteAnswer> = reply.send(Err(error));
             }
@@ -239,12 +277,14 @@ impl DeskWork {
                 if std::mem::replace(&mut self.is_told, false) {
                     tracing::info!("the cluster's engine takes writes again");
                 }
+                self.groups = self.groups.saturating_add(1);
                 for ended in self.queue.answered(&outcome) {
                     self.take_over(ended);
                 }
             }
             Err(cause) => {
                 self.counters.failed(&cause);
+                self.outdate_given_up();
                 let is_refused = matches!(cause, EngineError::Refused { .. });
                 if !std::mem::replace(&mut self.is_told, true) {
                     tracing::warn!(%cause, "the cluster's engine takes no writes; nothing is shipped until it does");
@@ -258,7 +298,7 @@ impl DeskWork {
         let EndedWrite { lane, ticket, end } = ended;
         match end {
             WriteEnd::Done { seq } => {
-                let span = self.waiting.get(&ticket).and_then(|(_, span)| *span);
+                let span = self.waiting.get(&ticket).and_then(|waiting| waiting.span);
                 if let (Some(span), Some(index)) = (span, self.chunks.get_mut(&lane)) {
                     index.add(seq, span);
                 }
@@ -278,6 +318,22 @@ impl DeskWork {
         }
     }
 
+    /// Nothing more is done of lanes whose writes were waited for in vain: what the engine will hold of them is not what is known here.
+    /// They are read again, which waits for these writes.
+    fn outdate_given_up(&mut self) {
+        let given_up = self.waiting.values_mut().filter(|waiting| waiting.is_attended && waiting.reply.is_closed());
+        let lanes: BTreeSet<String> = given_up
+            .map(|waiting| {
+                waiting.is_attended = false;
+                waiting.lane.clone()
+            })
+            .collect();
+        for lane in lanes {
+            self.give_up(&lane);
+            drop(self.outdated.send(lane));
+        }
+    }
+
     /// Does nothing more of a lane before it is read again. Of one that is lost nobody reads it: the member hears that its
     /// slot is somebody else's.
     fn give_up(&mut self, lane: &str) {
@@ -286,7 +342,7 @@ impl DeskWork {
     }
 
     fn answer(&mut self, ticket: Ticket, result: WriteAnswer) {
-        if let Some((reply, _)) = self.waiting.remove(&ticket) {
+        if let Some(WaitingWrite { reply, .. }) = self.waiting.remove(&ticket) {
             // Whoever no longer waits doesn't need it.
             let _: Result<(), WriteAnswer> = reply.send(result);
         }

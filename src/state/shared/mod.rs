@@ -158,6 +158,8 @@ impl ReplicatedState {
         let slot = Slot::of(api);
         let mut accounts = BTreeMap::new();
         loop {
+            // What is read must not be older than what is about to be written.
+            self.desk.flush().await;
             let (heads, _) = self.engine.read(&self.keys.heads_of(slot)).await?;
             let (stored, _) = self.engine.read(&self.keys.accounts_of(slot)).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
@@ -178,7 +180,6 @@ impl ReplicatedState {
                 return Ok(accounts);
             }
             // A write of ours was under way: once it is known, they are read again.
-            self.desk.flush().await;
         }
     }
 
@@ -190,7 +191,7 @@ impl ReplicatedState {
         account: &ApiState,
     ) -> Result<Vec<(u64, ChunkSpan)>, LoadError> {
         let ledger = account.ledger;
-        let (entries, _) = self.engine.read(&keys.chunks_of(ledger)).await?;
+        let (entries, _) = self.engine.read_large(&keys.chunks_of(ledger)).await?;
         let mut chunks = Vec::new();
         // What an earlier reading put there.
         drop(self.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await);

@@ -149,7 +149,7 @@ async fn export_lane(
     store.forget_ledger(account.ledger).map_err(|cause| damaged(lane, &cause))?;
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
     let ledger = account.ledger;
-    for entry in engine.read(&of_lane.chunks_of(ledger)).await?.0 {
+    for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
         let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
         put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
     }
