@@ -12,6 +12,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::fetchers::{Asked, Fetcher, MockListener, MockServer, Outcome, Reply, Running, decoded};
 use crate::harness::Etcd;
+use crate::proxy::slow_way_to;
 
 const APIS: usize = 8;
 /// From one event of an API to the next.
@@ -171,6 +172,11 @@ struct Play {
 
 impl Play {
     fn new(etcd: &Etcd) -> Self {
+        Self::over(&etcd.endpoints())
+    }
+
+    /// With these ways to etcd.
+    fn over(endpoints: &[String]) -> Self {
         let world = Arc::new(World::new());
         let (for_api, for_listener) = (Arc::clone(&world), Arc::clone(&world));
         let api = MockServer::start(move |asked, _| for_api.answer(asked)).forgetful().may_be_idle();
@@ -178,7 +184,7 @@ impl Play {
         let mut config = format!(
             "logzio: {{url: '{}', token: shipping-token-1}}\ncluster: {{etcd: [{}], member: MEMBER}}\nauth_apis:\n",
             listener.url(),
-            etcd.endpoints().iter().map(|endpoint| format!("'{endpoint}'")).collect::<Vec<_>>().join(", ")
+            endpoints.iter().map(|endpoint| format!("'{endpoint}'")).collect::<Vec<_>>().join(", ")
         );
         for number in 0..APIS {
             config.push_str(&format!(
@@ -337,4 +343,43 @@ async fn a_replica_that_is_stopped_while_etcd_is_away_ends_in_time() {
     let _second = play.start();
     play.world.wait_for_all_since(since);
     play.world.balance(since).assert_whole("stopped while etcd was away", 1);
+}
+
+/// A quarter of a second each way: a connection with its first request takes longer than a try may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_to_etcd_suspends_nobody() {
+    let etcd = Etcd::three().await;
+    let mut ways = Vec::new();
+    for node in &etcd.nodes {
+        ways.push(slow_way_to(node.port, Duration::from_millis(250)).await);
+    }
+    let mut play = Play::over(&ways);
+    let first = play.start();
+    first.wait_for_log("iteration done", APIS);
+    let since = Instant::now();
+    let second = play.start();
+    second.wait_for_log("joined", 1);
+    play.world.wait_for_all_since(Instant::now());
+    play.world.wait_for_all_since(Instant::now());
+    play.world.balance(since).assert_whole("slow network", 0);
+    for fetcher in [first, second] {
+        fetcher.stop().assert_code(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_an_etcd_that_is_away_and_may_be_stopped_meanwhile() {
+    let etcd = Etcd::three().await;
+    etcd.nodes.iter().for_each(|node| node.stop());
+    let mut play = Play::new(&etcd);
+    let (first, second) = (play.start(), play.start());
+    for fetcher in [&first, &second] {
+        fetcher.wait_for_log("the start waits for it", 1);
+    }
+    second.stop().assert_code(0).assert_within(Duration::from_secs(30));
+    etcd.nodes.iter().for_each(|node| node.go_on());
+    first.wait_for_log("iteration done", APIS);
+    let since = Instant::now();
+    play.world.wait_for_all_since(since);
+    play.world.balance(since).assert_whole("started while etcd was away", 0);
 }
