@@ -1,7 +1,15 @@
 //! The kinds of engines, which are told apart here and nowhere else.
 //!
-//! Another one (PostgreSQL, say) is a variant with these seven operations: a transaction that compares revisions, a read of
-//! a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes.
+//! Another one (PostgreSQL, say) is a variant of [`Engine`] with these operations: a transaction that compares revisions, a read
+//! of a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes; and, for whoever
+//! looks at it, whether it is one engine and how much room it has. The protocol takes of each that
+//!
+//! - a transaction is done as a whole or not at all, and its revision is that of every key that it wrote; one that puts a key with a
+//!   lease that is gone is not done;
+//! - revisions grow, also when another node answers, and never go back;
+//! - a watch goes on behind the revision that it is given without leaving out a change, or fails;
+//! - the end of a lease deletes its keys, and the watch tells that with a revision;
+//! - [`EngineError::InDoubt`] means that it may be done later, too, and [`EngineError::Refused`] that it never is.
 
 use super::engine::{
     EngineChange, EngineEntry, EngineError, EngineRoom, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
