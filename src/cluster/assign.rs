@@ -9,8 +9,8 @@
 //! name live (the old one's key isn't gone yet, or two were given the same name), the one with the higher incarnation counts
 //! and the other gets nothing: any order will do, as long as all know it.
 //!
-//! A member may decline slots: it can't run what is in them, and others can. Such a slot goes to another one, be that full or not;
-//! only where all decline it, it is as if none did.
+//! A member may decline slots: it can't run what is in them, and others can. Such a slot goes to another one, be that full
+//! or not; only where all decline it, it is as if none did.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! The kinds of engines, which are told apart here and nowhere else.
 //!
-//! Another one (PostgreSQL, say) is a variant of [`Engine`] with these operations: a transaction that compares revisions, a read
-//! of a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes; and, for whoever
-//! looks at it, whether it is one engine and how much room it has. The protocol takes of each that
+//! Another one (PostgreSQL, say) is a variant of [`Engine`] with these operations: a transaction that compares revisions, a
+//! read of a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes; and, for
+//! whoever looks at it, whether it is one engine and how much room it has. The protocol takes of each that
 //!
 //! - a transaction is done as a whole or not at all, and its revision is that of every key that it wrote; one that puts a key with a
 //!   lease that is gone is not done;
@@ -16,7 +16,7 @@ use super::engine::{
 };
 #[cfg(feature = "cluster")]
 use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
-use super::memory::{MemoryEngine, MemoryWatch};
+use super::memory::{MemoryEngine, MemoryStore, MemoryWatch};
 use crate::plan::ClusterPlan;
 
 /// Why a build can't be a member.
@@ -81,7 +81,7 @@ impl Engine {
     /// [`EngineError`]
     pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         match self {
-            Self::Memory(engine) => Ok(engine.with(|store| store.commit(transaction))),
+            Self::Memory(engine) => engine.commit(transaction).await,
             #[cfg(feature = "cluster")]
             Self::Etcd(engine) => engine.commit(transaction).await,
         }
@@ -93,7 +93,7 @@ impl Engine {
     /// [`EngineError`]
     pub async fn read(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
         match self {
-            Self::Memory(engine) => Ok(engine.read(range)),
+            Self::Memory(engine) => Ok(engine.read_later(range).await),
             #[cfg(feature = "cluster")]
             Self::Etcd(engine) => engine.read(range).await,
         }
@@ -105,7 +105,7 @@ impl Engine {
     /// [`EngineError`]
     pub async fn read_large(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
         match self {
-            Self::Memory(engine) => Ok(engine.read(range)),
+            Self::Memory(engine) => Ok(engine.read_later(range).await),
             #[cfg(feature = "cluster")]
             Self::Etcd(engine) => engine.read_large(range).await,
         }
@@ -117,7 +117,7 @@ impl Engine {
     /// [`EngineError`]
     pub async fn grant(&self, seconds: u32) -> Result<LeaseId, EngineError> {
         match self {
-            Self::Memory(engine) => Ok(engine.with(|store| if seconds == 0 { 0 } else { store.grant() })),
+            Self::Memory(engine) => Ok(engine.with(MemoryStore::grant)),
             #[cfg(feature = "cluster")]
             Self::Etcd(engine) => engine.grant(seconds).await,
         }

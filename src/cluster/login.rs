@@ -1,10 +1,11 @@
 //! Logins that use up a refresh token, one at a time in the whole cluster.
 //!
-//! A server that takes each refresh token once revokes all of them where an old one comes again, so whoever logs in must know
-//! the latest, and nobody else may log in meanwhile. Several APIs may log in with the same token, and different members may
-//! own them, so their slots don't tell whose turn it is: a login has a key of its own for that. Like a slot it is claimed by a member whose
-//! key is there, hangs on no lease, and is taken over only in a transaction that finds the key of its holder gone. Who gives it back
-//! leaves the key, so that a late copy of a claim finds another revision. Its revision fences the one write that follows: the next token gets through only where nobody has taken the turn since, and
+//! A server that takes each refresh token once revokes all of them where an old one comes again, so whoever logs in must
+//! know the latest, and nobody else may log in meanwhile. Several APIs may log in with the same token, and different
+//! members may own them, so their slots don't tell whose turn it is: a login has a key of its own for that. Like a slot it
+//! is claimed by a member whose key is there, hangs on no lease, and is taken over only in a transaction that finds the key
+//! of its holder gone. Who gives it back leaves the key, so that a late copy of a claim finds another revision. Its
+//! revision fences the one write that follows: the next token gets through only where nobody has taken the turn since, and
 //! the token is the one that was read with it. So neither a former holder nor a late copy of a write puts an old token in
 //! the place of a newer one; and who has lost its API, but not its turn, still hands on what it got. Pure.
 

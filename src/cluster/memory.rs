@@ -1,9 +1,11 @@
 //! An engine in this process's memory: what an engine is, in a page of code. The tests of what goes on above it use it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
+use tokio::task::yield_now;
 
 use super::engine::{
     ABSENT, Compare, EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Operation, Transaction,
@@ -111,16 +113,36 @@ impl MemoryStore {
 #[derive(Clone, Debug)]
 pub struct MemoryEngine {
     store: Arc<Mutex<MemoryStore>>,
+    /// Whether it has no room, and takes no transaction.
+    is_full: Arc<AtomicBool>,
     changes: broadcast::Sender<Vec<EngineChange>>,
 }
 
 impl Default for MemoryEngine {
     fn default() -> Self {
-        Self { store: Arc::default(), changes: broadcast::channel(LAG_MAX).0 }
+        Self { store: Arc::default(), is_full: Arc::default(), changes: broadcast::channel(LAG_MAX).0 }
     }
 }
 
 impl MemoryEngine {
+    /// Does a transaction. Others get on meanwhile, as with an engine that is far away.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where it is full.
+    pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
+        yield_now().await;
+        if self.is_full.load(Ordering::Relaxed) {
+            let (endpoint, cause) = ("memory".to_owned(), "it is full".to_owned());
+            return Err(EngineError::Refused { endpoint, cause });
+        }
+        Ok(self.with(|store| store.commit(transaction)))
+    }
+
+    /// Takes no transaction from now on, or takes them again.
+    pub fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
     /// Does something with all of it, and tells those who watch.
     pub fn with<T>(&self, work: impl FnOnce(&mut MemoryStore) -> T) -> T {
         let mut store = self.store();
@@ -138,6 +160,12 @@ impl MemoryEngine {
     pub fn read(&self, range: &KeyRange) -> (Vec<EngineEntry>, i64) {
         let store = self.store();
         (store.range(range).cloned().collect(), store.revision)
+    }
+
+    /// The same once others have got on.
+    pub async fn read_later(&self, range: &KeyRange) -> (Vec<EngineEntry>, i64) {
+        yield_now().await;
+        self.read(range)
     }
 
     /// What a lease is worth.

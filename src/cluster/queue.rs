@@ -78,9 +78,9 @@ pub struct WriteQueue {
 }
 
 impl WriteQueue {
-    /// Begins with a lane that was read after its slot was taken, and gives whose writes of the time before never go; nothing where
-    /// a write of the same owner is under way, after which the lane has to be read again: two writes of one number could not
-    /// be told apart.
+    /// Begins with a lane that was read after its slot was taken, and gives whose writes of the time before never go;
+    /// nothing where a write of the same owner is under way, after which the lane has to be read again: two writes of one
+    /// number could not be told apart.
     #[must_use]
     pub fn open(&mut self, lane: &str, fence: Fence) -> Option<Vec<Ticket>> {
         let mut under_way = self.under_way.iter().flat_map(|group| group.lanes.iter().zip(&group.writes));

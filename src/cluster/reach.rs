@@ -1,9 +1,9 @@
 //! Whether a member reaches what it ships to, and when it leaves its slots to one that does.
 //!
 //! Each member says in its key how it is, and asks only where somebody has reason to. One that was cut off for long enough,
-//! while another one has said that it gets through, cedes: it gives its slots up and takes none until it gets through itself. Where
-//! all are cut off nobody has said so, and nothing moves. Whoever has ceded stays so whatever becomes of the others, or slots
-//! would go to and fro between members that don't get through. Pure.
+//! while another one has said that it gets through, cedes: it gives its slots up and takes none until it gets through
+//! itself. Where all are cut off nobody has said so, and nothing moves. Whoever has ceded stays so whatever becomes of the
+//! others, or slots would go to and fro between members that don't get through. Pure.
 
 use std::time::Duration;
 

@@ -107,8 +107,8 @@ pub(super) async fn join(
     Ok((services, ClusterSeat::new(state, handle, events, outdated)))
 }
 
-/// Waits until the engine answers: all of it may have been started at the same time, and whoever starts a process that ended at once
-/// waits longer and longer. What else is wrong is told by whoever asks next.
+/// Waits until the engine answers: all of it may have been started at the same time, and whoever starts a process that
+/// ended at once waits longer and longer. What else is wrong is told by whoever asks next.
 async fn await_engine(engine: &Engine, keys: &ClusterKeys, stop: &Stop) -> Result<(), Exit> {
     let begun = Instant::now();
     let mut is_told = false;

@@ -39,8 +39,8 @@ use folder::StateFolder;
 pub use folder::folder_of;
 
 /// Why a command that is no member of the cluster doesn't log in.
-const TOKEN_OF_CLUSTER: &str = "its refresh token is that of the cluster's members, which may take each once only; ask with a config without `cluster`, \
-     and a refresh token of its own";
+const TOKEN_OF_CLUSTER: &str = "its refresh token is that of the cluster's members, which may take each once only; ask with a \
+     config without `cluster`, and a refresh token of its own";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

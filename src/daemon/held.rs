@@ -11,8 +11,8 @@ pub(super) struct HeldApis {
 }
 
 impl HeldApis {
-    /// Looks at an API that is to begin. `former` is the form in which it ran last, where that isn't ours. Gives who else has that:
-    /// then it waits, and its slot is left to such a member.
+    /// Looks at an API that is to begin. `former` is the form in which it ran last, where that isn't ours. Gives who else
+    /// has that: then it waits, and its slot is left to such a member.
     pub(super) fn look<'o>(&mut self, api: &str, former: Option<u64>, others: &'o OtherForms) -> Option<&'o MemberId> {
         self.held.remove(api);
         let former = former?;

@@ -67,6 +67,18 @@ enum Ending {
     Lost { is_taken_again: bool },
 }
 
+impl Ending {
+    /// A slot is handed over, of which this is known. One that was to begin again after a loss is given back instead, as soon as
+    /// its APIs have ended; else nobody would ever have it.
+    fn of_handover(known: Option<Self>, now: Instant) -> Self {
+        match known {
+            None => Self::HandedOver { cut_at: now + BORDER_AFTER, is_cut: false },
+            Some(Self::Lost { is_taken_again: true }) => Self::HandedOver { cut_at: now, is_cut: true },
+            Some(known) => known,
+        }
+    }
+}
+
 /// The seat.
 pub struct ClusterSeat {
     pub(super) state: Arc<ReplicatedState>,
@@ -218,12 +230,8 @@ impl ClusterSeat {
                 Some(ending) => *ending = Ending::Lost { is_taken_again: true },
             },
             SlotEvent::HandOver(slot) => {
-                let ending = Ending::HandedOver { cut_at: Instant::now() + BORDER_AFTER, is_cut: false };
-                let known = self.ending.entry(slot).or_insert(ending);
-                // Its APIs are ending already, and it was to begin again after that.
-                if matches!(known, Ending::Lost { is_taken_again: true }) {
-                    *known = Ending::HandedOver { cut_at: Instant::now(), is_cut: true };
-                }
+                let ending = Ending::of_handover(self.ending.get(&slot).copied(), Instant::now());
+                self.ending.insert(slot, ending);
                 self.orders.push_back(SeatOrder::End(slot));
             }
             SlotEvent::Cede(slot) => {
@@ -373,6 +381,17 @@ pub(super) fn due_in(accounts: &BTreeMap<String, ApiState>, interval: Duration, 
 mod tests {
     use super::*;
     use crate::state::IterationSummary;
+
+    #[test]
+    fn a_slot_that_is_handed_over_is_given_back_whatever_it_was_ending_from() {
+        let now = Instant::now();
+        let cut = Ending::HandedOver { cut_at: now, is_cut: true };
+        assert!(matches!(Ending::of_handover(None, now), Ending::HandedOver { is_cut: false, .. }));
+        assert_eq!(Ending::of_handover(Some(Ending::Lost { is_taken_again: true }), now), cut);
+        for known in [cut, Ending::Released, Ending::Lost { is_taken_again: false }] {
+            assert_eq!(Ending::of_handover(Some(known), now + BORDER_AFTER), known);
+        }
+    }
 
     #[test]
     fn what_was_taken_over_runs_when_it_is_due_and_what_was_cut_at_once() {

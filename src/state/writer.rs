@@ -79,7 +79,11 @@ impl Durable {
         let is_heard = match &mut self.0 {
             DurableState::Shared(written) => {
                 while let Some(first) = written.first_mut() {
-                    first.end().await?;
+                    if let Err(lost) = first.end().await {
+                        // Who asks again hears the same.
+                        self.0 = DurableState::Failed(lost.into());
+                        return Err(lost.into());
+                    }
                     written.remove(0);
                 }
                 true

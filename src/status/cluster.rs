@@ -1,6 +1,7 @@
 //! What is known here of the cluster: who lives, who owns what, and whether this process waits for the engine.
 //!
-//! Some of it is this process's own and always right; what the engine holds is read by [`watch_cluster`](super::watch_cluster), and as old as that says.
+//! Some of it is this process's own and always right; what the engine holds is read by
+//! [`watch_cluster`](super::watch_cluster), and as old as that says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

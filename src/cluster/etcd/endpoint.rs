@@ -49,9 +49,9 @@ impl Endpoint {
         Self { name, options, identity, is_told: AtomicBool::new(false), client: Mutex::new((0, None)) }
     }
 
-    /// One try, which takes [`TRY_WITHIN`] at most, and as long before that where there is no connection yet: to connect and to ask
-    /// is more than one way there and back, and a slow network shall not make every try a first one. A connection that has shown
-    /// to be of no use isn't used again.
+    /// One try, which takes [`TRY_WITHIN`] at most, and as long before that where there is no connection yet: to connect
+    /// and to ask is more than one way there and back, and a slow network shall not make every try a first one. A
+    /// connection that has shown to be of no use isn't used again.
     pub(super) async fn attempt<T, F>(&self, way: Way, ask: &impl Fn(Client) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,

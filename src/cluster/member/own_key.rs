@@ -46,6 +46,8 @@ impl MemberWork {
         if of.is_some() && of != self.lease {
             return;
         }
+        // A lease that lives though its key is gone must not be renewed: that would be a leave to send.
+        self.lease_of_renewal.send_replace(None);
         self.clock.send_modify(|clock| clock.lost(since_boot()));
         tracing::warn!("the lease in the cluster is gone; joining anew, with what nobody has taken");
         self.join_number = fastrand::u64(..);

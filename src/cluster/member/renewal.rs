@@ -22,6 +22,9 @@ impl Renewal {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.gone.is_closed() {
+                return;
+            }
             let lease = *self.lease.borrow();
             let Some(lease) = lease else { continue };
             let begun = since_boot();
@@ -31,14 +34,10 @@ impl Renewal {
                     if *self.lease.borrow() == Some(lease) {
                         self.clock.send_modify(|clock| clock.lost(since_boot()));
                     }
-                    if self.gone.send(lease).await.is_err() {
-                        return;
-                    }
+                    // Where the member is busy it has heard of it already: a new lease must not wait to be renewed.
+                    self.gone.try_send(lease).ok();
                 }
                 Err(cause) => tracing::debug!(%cause, "the lease can't be renewed"),
-            }
-            if self.gone.is_closed() {
-                return;
             }
         }
     }

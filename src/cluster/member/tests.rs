@@ -81,7 +81,32 @@ async fn a_lease_that_the_engine_drops_by_mistake_costs_no_slot() {
     timeout(PATIENCE, is_back).await.expect("it joins anew");
     assert_eq!((owned.count(), of_second.count()), (usize::from(SLOTS), 0));
     assert!(first.events.try_recv().is_err(), "no slot was lost");
-    assert!(first.clock.borrow().may_send(since_boot()));
+    let sends = first.clock.wait_for(|clock| clock.may_send(since_boot()));
+    timeout(PATIENCE, sends).await.expect("soon").expect("it goes on");
+}
+
+#[tokio::test]
+async fn whoever_lost_its_lease_sends_nothing_before_it_knows_which_slots_were_taken() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let keys = ClusterKeys::of("default");
+    let (key, slot) = (keys.member(&membership(&engine, "first").me), Slot::of("api"));
+    let thief = MemberId { member: "second".to_owned(), incarnation: 1 };
+    // Its lease ends and its slot is taken before it hears of either.
+    engine.with(|store| {
+        let lease = store.get(&key).and_then(|entry| entry.lease).expect("it hangs on a lease");
+        store.end_lease(lease);
+        let value = thief.to_string().into_bytes();
+        let put = Operation::Put { key: keys.slot(slot), value, lease: None };
+        store.commit(&Transaction { then: vec![put], ..Transaction::default() });
+    });
+    let mut clock = first.clock.clone();
+    let sends = |clock: &LeaseClock| clock.may_send(since_boot());
+    timeout(PATIENCE, clock.wait_for(|clock| !sends(clock))).await.expect("soon").expect("it goes on");
+    timeout(PATIENCE, clock.wait_for(sends)).await.expect("soon").expect("it joins anew");
+    assert_eq!(owned.token(slot), None, "it is another one's");
+    assert_eq!(owned.count(), usize::from(SLOTS) - 1);
 }
 
 #[tokio::test]

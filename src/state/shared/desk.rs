@@ -318,8 +318,8 @@ impl DeskWork {
         }
     }
 
-    /// Nothing more is done of lanes whose writes were waited for in vain: what the engine will hold of them is not what is known here.
-    /// They are read again, which waits for these writes.
+    /// Nothing more is done of lanes whose writes were waited for in vain: what the engine will hold of them is not what is
+    /// known here. They are read again, which waits for these writes.
     fn outdate_given_up(&mut self) {
         let given_up = self.waiting.values_mut().filter(|waiting| waiting.is_attended && waiting.reply.is_closed());
         let lanes: BTreeSet<String> = given_up

@@ -328,6 +328,20 @@ fn known_and_unknown(records: Vec<RecordKey>, counts: &[u32]) -> (Vec<RecordKey>
     (keys(known), keys(unknown))
 }
 
+/// Has a store remember what a chunk holds.
+fn put_into_store(store: &mut StoreFile, ledger: LedgerId, chunk: SharedChunk) -> Result<(), redb::Error> {
+    let SharedChunk { iteration, is_again, records: mut identities } = chunk;
+    let mut writes = Vec::new();
+    if is_again {
+        let counts = store.counts(ledger, &identities)?;
+        let (known, unknown) = known_and_unknown(identities, &counts);
+        writes.push(StoreWrite::SeeAgain { ledger, iteration, identities: known });
+        identities = unknown;
+    }
+    writes.push(StoreWrite::Remember { ledger, iteration, identities });
+    store.write(fastrand::u64(..), writes.iter())
+}
+
 /// What has a store forget the records without a date that no longer came when the last iteration ended: their chunks may hold
 /// others that are still remembered. One that comes again after that is another one.
 fn forgotten_undated(account: &ApiState) -> Option<StoreWrite> {

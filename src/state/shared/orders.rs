@@ -10,9 +10,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::chunk::SharedChunk;
-use super::{LoadError, damaged, deflate, inflate, pack, unpack};
+use super::{LoadError, damaged, deflate, inflate, pack, put_into_store, unpack};
 use crate::cluster::{
     ABSENT, ClusterKeys, Compare, Engine, EngineEntry, LaneHead, LaneKeys, Operation, Slot, Transaction,
+    TransactionOutcome,
 };
 use crate::plan::Plan;
 use crate::state::account::{ApiState, LedgerId};
@@ -56,8 +57,8 @@ pub async fn obey_in_cluster(
         let Some(changed) = changed else { return Ok(reply) };
         let changes = store.changes().map_err(|cause| damaged("", &cause))?;
         let transaction = transaction(keys, &contents, &changed, &changes)?;
-        // An answer that got lost is one of an edit that may be done: it is looked at again, and begun anew at most.
-        if engine.commit(&transaction).await?.held {
+        let outcome = engine.commit(&transaction).await?;
+        if outcome.held || was_done_before(&transaction, &outcome, contents.changes_at) {
             return Ok(reply);
         }
     }
@@ -89,13 +90,9 @@ async fn read_chunks(
     store: &mut StoreFile,
 ) -> Result<(), LoadError> {
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
-    for entry in engine.read(&of_lane.chunks_of(ledger)).await?.0 {
-        let SharedChunk { iteration, is_again, records: identities } =
-            SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-        if !is_again {
-            let write = Write::Remember { ledger, iteration, identities };
-            store.write(fastrand::u64(..), std::iter::once(&write)).map_err(|error| damaged(lane, &error))?;
-        }
+    for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
+        let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
+        put_into_store(store, ledger, chunk).map_err(|error| damaged(lane, &error))?;
     }
     Ok(())
 }
@@ -136,7 +133,7 @@ fn transaction(
     let mut edit = Transaction {
         compare: vec![Compare::WrittenAt { key: keys.changes(), revision: contents.changes_at }],
         then: vec![put(keys.changes(), packed)],
-        otherwise: Vec::new(),
+        otherwise: vec![Operation::Get { key: keys.changes() }],
     };
     for (lane, account) in changed {
         let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
@@ -151,6 +148,15 @@ fn transaction(
         edit.then.extend(unused(lane, account, &of_lane, contents, changes));
     }
     Ok(edit)
+}
+
+/// Whether an edit that was refused is there already: an earlier try got through, and its answer was lost. To begin anew would
+/// do it twice, and take back a change that nobody meant. What it writes first are the changes as they are after it.
+fn was_done_before(edit: &Transaction, outcome: &TransactionOutcome, changes_at: i64) -> bool {
+    let found = outcome.read.first().and_then(Option::as_ref).filter(|found| found.written_at != changes_at);
+    found.is_some_and(|found| {
+        matches!(edit.then.first(), Some(Operation::Put { key, value, .. }) if found.key == *key && found.value == *value)
+    })
 }
 
 /// Forgets the ledgers of a lane that nothing can bring back any more.
@@ -170,4 +176,36 @@ fn unused(
     let kept = of(changes);
     let is_gone = |ledger: &LedgerId| *ledger != account.ledger && !kept.contains(ledger);
     gone.into_iter().filter(is_gone).map(|ledger| Operation::DeleteRange(keys.chunks_of(ledger))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::MemoryStore;
+
+    #[test]
+    fn an_edit_whose_answer_was_lost_is_known_to_be_done_and_another_ones_is_not() {
+        let keys = ClusterKeys::of("default");
+        let edit = |value: &[u8], revision| Transaction {
+            compare: vec![Compare::WrittenAt { key: keys.changes(), revision }],
+            then: vec![Operation::Put { key: keys.changes(), value: value.to_vec(), lease: None }],
+            otherwise: vec![Operation::Get { key: keys.changes() }],
+        };
+        let mut store = MemoryStore::default();
+        let own = edit(b"own", ABSENT);
+        assert!(store.commit(&own).held);
+        let again = store.commit(&own);
+        assert!(!again.held && was_done_before(&own, &again, ABSENT), "its first try got through");
+        let others = edit(b"another's", ABSENT);
+        assert!(!was_done_before(&others, &store.commit(&others), ABSENT), "somebody else was faster");
+        let at = again.revision;
+        let refused = Transaction {
+            compare: vec![Compare::WrittenAt { key: "head".to_owned(), revision: 9 }],
+            ..edit(b"own", at)
+        };
+        assert!(
+            !was_done_before(&refused, &store.commit(&refused), at),
+            "an owner wrote meanwhile, and nothing is done"
+        );
+    }
 }

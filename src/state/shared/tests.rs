@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::*;
 use crate::cluster::{
@@ -10,6 +13,8 @@ use crate::record::Fingerprint;
 use crate::state::{Configured, LockedStateDir, StateOrder};
 
 const API: &str = "an api";
+/// Much longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A replica, with its slot.
 struct Replica {
@@ -99,6 +104,16 @@ async fn who_takes_an_api_over_knows_what_was_delivered_and_who_had_it_writes_no
     assert_eq!(after.checkpoint, Some(at(3)));
 }
 
+/// How often each record was delivered, as a directory knows it that the cluster is exported to.
+async fn exported_counts(engine: &MemoryEngine, ledger: LedgerId, asked: &[RecordKey]) -> Vec<u32> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let opened = LockedStateDir::open(directory.path(), &Configured::default(), at(100));
+    let mut taken = opened.expect("the directory is free").0;
+    let of = Engine::Memory(engine.clone());
+    export_from_cluster(&of, &keys(), &mut taken).await.expect("the engine answers");
+    taken.store.as_ref().expect("a store").counts(ledger, asked).expect("it is read")
+}
+
 /// As records without a date are known: for as long as they go on coming.
 #[tokio::test]
 async fn what_came_again_is_known_though_the_batch_that_delivered_it_is_forgotten() {
@@ -117,13 +132,7 @@ async fn what_came_again_is_known_though_the_batch_that_delivered_it_is_forgotte
     let asked = vec![twice, once, gone];
     let (second, _) = replica(&engine, "second", Some("first")).await;
     assert_eq!(second.state.counts(API, ledger, asked.clone()).await.expect("it is ours"), [2, 1, 0]);
-    let after = tempfile::tempdir().expect("a directory");
-    let of = Engine::Memory(engine.clone());
-    let mut open =
-        LockedStateDir::open(after.path(), &Configured::default(), at(100)).expect("the directory is free").0;
-    export_from_cluster(&of, &keys(), &mut open).await.expect("the engine answers");
-    let store = open.store.as_ref().expect("a store");
-    assert_eq!(store.counts(ledger, &asked).expect("it is read"), [2, 1, 0]);
+    assert_eq!(exported_counts(&engine, ledger, &asked).await, [2, 1, 0]);
 }
 
 #[tokio::test]
@@ -141,13 +150,68 @@ async fn what_no_longer_comes_is_forgotten_though_its_batch_holds_others_that_ar
     let asked = vec![undated, key(9)];
     let (second, _) = replica(&engine, "second", Some("first")).await;
     assert_eq!(second.state.counts(API, ledger, asked.clone()).await.expect("it is ours"), [0, 1]);
-    let after = tempfile::tempdir().expect("a directory");
-    let of = Engine::Memory(engine.clone());
-    let mut open =
-        LockedStateDir::open(after.path(), &Configured::default(), at(100)).expect("the directory is free").0;
-    export_from_cluster(&of, &keys(), &mut open).await.expect("the engine answers");
-    let store = open.store.as_ref().expect("a store");
-    assert_eq!(store.counts(ledger, &asked).expect("it is read"), [0, 1]);
+    assert_eq!(exported_counts(&engine, ledger, &asked).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn who_gives_an_api_back_does_not_wait_for_the_others_to_fall_silent() {
+    const WRITES: usize = 2_000;
+    let engine = MemoryEngine::default();
+    let (replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    // Two outputs of one API that always write: while one is answered, the other waits.
+    let left = std::cell::Cell::new(2 * WRITES);
+    let writes = async |lane: &str| {
+        for _ in 0..WRITES {
+            replica.state.save_soon(lane, &account).await.end().await.expect("it is written");
+            left.set(left.get() - 1);
+        }
+    };
+    let flushed = async {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        replica.state.desk.flush().await;
+        assert!(left.get() > WRITES, "{} of {} writes were left", left.get(), 2 * WRITES);
+    };
+    let (one, two) = (format!("{API}\u{1f}one"), format!("{API}\u{1f}two"));
+    tokio::join!(writes(&one), writes(&two), flushed);
+}
+
+#[tokio::test]
+async fn an_api_whose_write_was_given_up_is_read_again_before_anything_else_of_it_is_sent() {
+    let engine = MemoryEngine::default();
+    let (mut replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    replica.state.save_soon(API, &account).await.end().await.expect("it is written");
+    engine.set_full(true);
+    drop(replica.state.remember(API, (ledger, 1), vec![key(1)], None).await);
+    let outdated = timeout(PATIENCE, replica.outdated.recv()).await.expect("it is told that nobody waits any more");
+    assert_eq!(outdated.as_deref(), Some(API));
+    assert!(replica.state.counts(API, ledger, vec![key(1)]).await.is_err(), "nothing more is to be sent");
+    engine.set_full(false);
+    replica.state.load(API).await.expect("the engine answers");
+    assert_eq!(
+        replica.state.counts(API, ledger, vec![key(1)]).await.expect("it is ours"),
+        [1],
+        "it got there after all"
+    );
+    assert!(replica.outdated.try_recv().is_err(), "it is told once");
+}
+
+#[tokio::test]
+async fn a_write_that_was_lost_is_lost_however_often_it_is_asked_for() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    first.state.save_soon(API, &account).await.end().await.expect("it is written");
+    let _second = replica(&engine, "second", Some("first")).await;
+    let mut late = first.state.remember(API, (account.ledger, 1), vec![key(1)], None).await;
+    for _ in 0..3 {
+        let lost = late.end().await.expect_err("it lost the API").to_string();
+        assert!(lost.contains("another member"), "{lost}");
+    }
 }
 
 #[tokio::test]

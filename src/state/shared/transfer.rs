@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::chunk::{RECORDS_MAX, SharedChunk};
 use super::credentials::{export_tokens, import_tokens};
-use super::{LoadError, damaged, deflate, forgotten_undated, inflate, known_and_unknown};
+use super::{LoadError, damaged, deflate, forgotten_undated, inflate, put_into_store};
 use crate::cluster::{ABSENT, ClusterKeys, Compare, Engine, LaneHead, LaneKeys, Operation, Slot, Transaction};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::credentials::CredentialFile;
@@ -157,18 +157,4 @@ async fn export_lane(
     let save = Write::Save { name: lane.to_owned(), account: Box::new(written) };
     let writes = forgotten_undated(account).into_iter().chain([save]).collect::<Vec<_>>();
     store.write(fastrand::u64(..), writes.iter()).map_err(|cause| damaged(lane, &cause))
-}
-
-/// Has a store remember what a chunk holds.
-fn put_into_store(store: &mut StoreFile, ledger: LedgerId, chunk: SharedChunk) -> Result<(), redb::Error> {
-    let SharedChunk { iteration, is_again, records: mut identities } = chunk;
-    let mut writes = Vec::new();
-    if is_again {
-        let counts = store.counts(ledger, &identities)?;
-        let (known, unknown) = known_and_unknown(identities, &counts);
-        writes.push(Write::SeeAgain { ledger, iteration, identities: known });
-        identities = unknown;
-    }
-    writes.push(Write::Remember { ledger, iteration, identities });
-    store.write(fastrand::u64(..), writes.iter())
 }
