@@ -1,7 +1,7 @@
 //! The batches of one iteration on their way: compressed, sent, remembered, in their order and one at a time.
 //!
-//! What is being sent goes on by itself, so that nobody's timeouts pass while a page is read or the disk is slow. The next
-//! batch goes when somebody asks for the next delivery, who may give up the wait at any time.
+//! What is being sent goes on by itself, so that nobody's timeouts pass while a page is read or the disk is slow. So does the
+//! batch after one that was delivered, once that is remembered. Whoever waits for a delivery may give up at any time.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct BatchSender {
     /// One task at most; it ends with the iteration.
     sending: JoinSet<SentPiece>,
     /// What was delivered is on its way to the disk; nothing else is sent until it is there.
-    remembering: Option<(u64, Durable)>,
+    remembering: Option<Remembering>,
     /// Ends the iteration at a batch border.
     recall: Recall,
     /// Where batches wait that the output doesn't take.
@@ -118,7 +118,7 @@ impl BatchSender {
 
     /// Notes that so many delivered records are on their way to the disk.
     pub(super) fn remember(&mut self, records: u64, remembering: Durable) {
-        self.remembering = Some((records, remembering));
+        self.remembering = Some(Remembering { records, on_its_way: remembering });
     }
 
     /// Whether the iteration is to end at the next border of a batch.
@@ -148,7 +148,6 @@ impl BatchSender {
 
     async fn next_done(&mut self) -> Result<DonePiece, ShipError> {
         loop {
-            self.remembered().await?;
             if let Some(sent) = self.sending.join_next().await {
                 let (pieces, done) = sent.map_err(|ended| cant_send(ended.into()))?;
                 self.pieces = pieces;
@@ -162,20 +161,49 @@ impl BatchSender {
                     }
                 }
             }
-            if self.pieces.is_empty() {
-                let packed = self.queue.next().await.map_err(cant_compress)?;
-                self.pieces = Pieces::of(packed);
+            if self.begin_next() {
+                continue;
             }
-            let queue = self.waiting.as_ref().filter(|waiting| waiting.is_used).map(|waiting| waiting.queue.clone());
+            self.remembered().await?;
+            if self.pieces.is_empty() {
+                self.pieces = Pieces::of(self.queue.next().await.map_err(cant_compress)?);
+            }
+            let queue = self.waiting.as_ref().map(|waiting| waiting.queue.clone());
             if let Some(queue) = queue {
                 return self.keep_waiting(&queue);
             }
-            let (shipper, now, mut pieces) = (self.shipper.clone(), self.now, std::mem::take(&mut self.pieces));
-            self.sending.spawn(async move {
-                let done = shipper.ship_next(&mut pieces, now).await;
-                (pieces, done)
-            });
         }
+    }
+
+    /// Has the next batch sent, if there is one, once the one before is remembered; false where nothing is to be sent.
+    pub(super) fn begin_next(&mut self) -> bool {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.is_used) || !self.sending.is_empty() {
+            return false;
+        }
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let packed = if pieces.is_empty() { self.queue.take_next() } else { None };
+        if pieces.is_empty() && packed.is_none() {
+            return false;
+        }
+        let (shipper, now, recall) = (self.shipper.clone(), self.now, self.recall.clone());
+        let remembering = self.remembering.take();
+        self.sending.spawn(async move {
+            let done = async {
+                if let Some(packed) = packed {
+                    pieces = Pieces::of(packed.end().await.map_err(cant_compress)?);
+                }
+                if let Some(mut remembering) = remembering {
+                    remembering.end(&shipper.api).await?;
+                    if recall.is_halted() {
+                        return Err(ShipError::Recalled);
+                    }
+                }
+                shipper.ship_next(&mut pieces, now).await
+            };
+            let done = done.await;
+            (pieces, done)
+        });
+        true
     }
 
     /// Has the next piece wait on the disk. It is there afterwards.
@@ -199,12 +227,29 @@ impl BatchSender {
     /// # Errors
     /// Where the disk hangs: a crash might double more than one batch.
     pub(super) async fn remembered(&mut self) -> Result<(), ShipError> {
-        if let Some((records, remembering)) = &mut self.remembering {
-            let ended = remembering.end().await;
-            ended.map_err(cant_remember)?;
-            tracing::debug!(api = self.shipper.api, records, "a batch is delivered and remembered");
+        if let Some(remembering) = &mut self.remembering {
+            remembering.end(&self.shipper.api).await?;
             self.remembering = None;
         }
+        Ok(())
+    }
+}
+
+/// So many delivered records are on their way to the disk.
+#[derive(Debug)]
+struct Remembering {
+    records: u64,
+    on_its_way: Durable,
+}
+
+impl Remembering {
+    /// Waits until they are there.
+    ///
+    /// # Errors
+    /// Where the disk hangs: a crash might double more than one batch.
+    async fn end(&mut self, api: &str) -> Result<(), ShipError> {
+        self.on_its_way.end().await.map_err(cant_remember)?;
+        tracing::debug!(api, records = self.records, "a batch is delivered and remembered");
         Ok(())
     }
 }

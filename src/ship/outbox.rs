@@ -13,11 +13,25 @@ use super::gzip::{CompressionPool, Packed};
 /// small machine.
 const AHEAD_MAX: usize = 2;
 
+/// A batch that is being compressed.
+#[derive(Debug)]
+pub struct PackedSoon(JoinHandle<io::Result<Packed>>);
+
+impl PackedSoon {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    /// Where it can't be compressed.
+    pub async fn end(self) -> io::Result<Packed> {
+        self.0.await?
+    }
+}
+
 /// The full batches of one iteration.
 #[derive(Debug)]
 pub struct CompressQueue {
     compression: Arc<CompressionPool>,
-    ahead: VecDeque<JoinHandle<io::Result<Packed>>>,
+    ahead: VecDeque<PackedSoon>,
     waiting: VecDeque<Batch>,
 }
 
@@ -53,16 +67,23 @@ impl CompressQueue {
     /// Where it can't be compressed.
     pub async fn next(&mut self) -> io::Result<Packed> {
         let Some(first) = self.ahead.front_mut() else { return std::future::pending().await };
-        let packed = first.await;
+        let packed = (&mut first.0).await;
         self.ahead.pop_front();
         self.go_ahead();
         packed?
     }
 
+    /// Takes the batch out whose turn it is; it may still be being compressed.
+    pub fn take_next(&mut self) -> Option<PackedSoon> {
+        let first = self.ahead.pop_front()?;
+        self.go_ahead();
+        Some(first)
+    }
+
     fn go_ahead(&mut self) {
         while self.ahead.len() < AHEAD_MAX {
             let Some(batch) = self.waiting.pop_front() else { return };
-            self.ahead.push_back(tokio::spawn(Arc::clone(&self.compression).pack(batch)));
+            self.ahead.push_back(PackedSoon(tokio::spawn(Arc::clone(&self.compression).pack(batch))));
         }
     }
 }

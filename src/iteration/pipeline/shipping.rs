@@ -135,6 +135,7 @@ impl Pipeline<'_> {
                 let bytes = piece.memory_bytes();
                 self.lane.batcher.reuse(piece);
                 self.lane.delivery.let_go(bytes, self.lane.batcher.memory_bytes());
+                self.lane.delivery.begin_next();
                 Ok(())
             }
             Some(reason) => {
