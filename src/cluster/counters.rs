@@ -27,6 +27,7 @@ pub struct ClusterCounters(Arc<SharedCounters>);
 struct SharedCounters {
     fenced_writes: AtomicU64,
     in_doubt: AtomicU64,
+    remembered_bytes: AtomicU64,
     /// By endpoint: there are as many as the config names.
     errors: Mutex<BTreeMap<String, u64>>,
     answers: Mutex<AnswerTimes>,
@@ -60,6 +61,17 @@ impl ClusterCounters {
     /// A write was refused, as somebody else owns the slot.
     pub fn fenced(&self) {
         self.0.fenced_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many bytes of what was delivered are in the engine, of the lanes that are written here.
+    pub fn remembers(&self, bytes: u64) {
+        self.0.remembered_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes of what was delivered are in the engine, of the lanes that are written here.
+    #[must_use]
+    pub fn remembered_bytes(&self) -> u64 {
+        self.0.remembered_bytes.load(Ordering::Relaxed)
     }
 
     /// A write was answered.

@@ -84,13 +84,27 @@ pub struct LaneChange {
     pub chunk: Option<Vec<u8>>,
     /// Chunks that are forgotten, by their numbers, from the first to the last.
     pub forgotten: Vec<(u64, u64)>,
+    /// Chunks that become one.
+    pub folded: Option<FoldedChunks>,
+}
+
+/// Chunks that become one, in the place of the last: so the order of all of them stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldedChunks {
+    /// The number of the first.
+    pub first: u64,
+    /// That of the last.
+    pub last: u64,
+    /// What they hold together.
+    pub bytes: Vec<u8>,
 }
 
 impl LaneChange {
     /// How many bytes its values have.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.account.as_ref().map_or(0, Vec::len) + self.chunk.as_ref().map_or(0, Vec::len)
+        let folded = self.folded.as_ref().map_or(0, |folded| folded.bytes.len());
+        self.account.as_ref().map_or(0, Vec::len) + self.chunk.as_ref().map_or(0, Vec::len) + folded
     }
 }
 
@@ -143,6 +157,12 @@ impl Fence {
             let to = format!("{}0", self.keys.chunk(ledger, last));
             Operation::DeleteRange(KeyRange { from: self.keys.chunk(ledger, first), to })
         }));
+        if let Some(FoldedChunks { first, last, bytes }) = change.folded {
+            // The engine takes no key that is put inside of a range that is deleted: it ends before this one.
+            let (from, to) = (self.keys.chunk(ledger, first), self.keys.chunk(ledger, last));
+            then.push(Operation::DeleteRange(KeyRange { from, to: to.clone() }));
+            then.push(put(to, bytes));
+        }
         let written_at = |key, revision| Compare::WrittenAt { key, revision };
         FencedWrite {
             compare: vec![written_at(self.slot_key.clone(), self.token), written_at(self.keys.head(), self.head_at)],
@@ -268,7 +288,7 @@ mod tests {
     #[test]
     fn a_write_compares_token_and_head_and_names_its_chunk_by_its_number() {
         let of = fence("a", 5);
-        let change = LaneChange { account: Some(vec![1]), chunk: Some(vec![2]), forgotten: vec![(1, 2)] };
+        let change = LaneChange { account: Some(vec![1]), chunk: Some(vec![2]), forgotten: vec![(1, 2)], folded: None };
         let transaction = together(&[of.write(9, change)]);
         let expected = [
             Compare::WrittenAt { key: of.slot_key.clone(), revision: 7 },
@@ -282,6 +302,17 @@ mod tests {
         }
         let chunk = Operation::Put { key: of.keys.chunk(9, 4), value: vec![2], lease: None };
         assert!(transaction.then.contains(&chunk), "{transaction:?}");
+    }
+
+    #[test]
+    fn chunks_that_become_one_go_in_the_place_of_the_last() {
+        let of = fence("a", 5);
+        let folded = Some(FoldedChunks { first: 2, last: 3, bytes: vec![9] });
+        let transaction = together(&[of.write(9, LaneChange { folded, ..LaneChange::default() })]);
+        let last = of.keys.chunk(9, 3);
+        let range = KeyRange { from: of.keys.chunk(9, 2), to: last.clone() };
+        let expected = [Operation::DeleteRange(range), Operation::Put { key: last, value: vec![9], lease: None }];
+        assert_eq!(transaction.then.get(1..), Some(&expected[..]));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use engine::{
     ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState,
     Operation, Transaction, TransactionOutcome,
 };
-pub use fence::{Fence, FencedWrite, LaneChange, LaneHead, WriteVerdict, together, verdicts};
+pub use fence::{Fence, FencedWrite, FoldedChunks, LaneChange, LaneHead, WriteVerdict, together, verdicts};
 pub use forms::{EntryForms, FORMS_MAX, OtherForms};
 pub use keys::{ClusterKeys, LaneKeys};
 pub use lease::{

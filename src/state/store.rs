@@ -33,8 +33,8 @@ use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
 pub use change::Change;
-pub use forget::had_arrived_since;
 use forget::{forget, forget_arrived, forget_middle};
+pub use forget::{had_arrived_since, is_arrival};
 pub(super) use unused::unused;
 pub use write::Write;
 

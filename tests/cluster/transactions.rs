@@ -43,6 +43,14 @@ async fn a_range_is_deleted_up_to_its_end() {
     let (left, _) = engine.read(&KeyRange { from: "a".to_owned(), to: "z".to_owned() }).await.unwrap();
     let left: Vec<&str> = left.iter().map(|entry| entry.key.as_str()).collect();
     assert_eq!(left, ["d/3", "e/1"]);
+
+    // What lies before a key can go in the transaction that writes it, as chunks do that become one.
+    let range_of = KeyRange { from: "d/1".to_owned(), to: "e/1".to_owned() };
+    let folded = done(vec![Operation::DeleteRange(range_of), put("e/1", "y")]);
+    assert!(engine.commit(&folded).await.unwrap().held);
+    let (left, _) = engine.read(&KeyRange { from: "a".to_owned(), to: "z".to_owned() }).await.unwrap();
+    let left: Vec<_> = left.iter().map(|entry| (entry.key.as_str(), entry.value.as_slice())).collect();
+    assert_eq!(left, [("e/1", b"y".as_slice())]);
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ impl PlayedMember {
             None if lane.checkpoint < end => {
                 lane.moving = Some(end);
                 let forgotten = lane.remembered.values().map(|seq| (*seq, *seq)).collect();
-                LaneChange { account: Some(end.to_string().into_bytes()), chunk: None, forgotten }
+                LaneChange { account: Some(end.to_string().into_bytes()), forgotten, ..LaneChange::default() }
             }
             None => return,
         };

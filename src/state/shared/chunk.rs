@@ -1,26 +1,25 @@
-//! What was delivered in one batch, as bytes for the engine; and which chunks can be forgotten.
+//! What was delivered in one batch, as bytes for the engine; and when it can be forgotten.
 //!
 //! A chunk is a header and its records, in the order of their dates: what a date adds to the one before, and the fingerprint.
-//! Of 770 records of a batch it takes some 15 KB. Pure.
-
-use std::collections::BTreeMap;
+//! Of 770 records of a batch it takes some 15 KB. Several chunks can be folded into the bytes of one; each keeps its header
+//! there. Pure.
 
 use chrono::{DateTime, Utc};
 
 use crate::record::{Fingerprint, RecordKey};
 use crate::state::account::ApiState;
-use crate::state::store::had_arrived_since;
+use crate::state::store::{had_arrived_since, is_arrival};
 
-/// The layout.
+/// The layout of one chunk.
 const LAYOUT: u8 = 1;
+/// The layout of several: their number, then for each its kind, its iteration, how many records it has, and these.
+const FOLDED: u8 = 2;
 /// The records were delivered.
 const DELIVERED: u8 = 0;
 /// The records had been delivered, and came again.
 const SEEN_AGAIN: u8 = 1;
 /// How many records a chunk has at most: with all that they can take it stays below what a transaction may hold.
 pub const RECORDS_MAX: usize = 36_000;
-/// How many ranges of chunks are forgotten at once; the others are at the next end of an iteration.
-const RANGES_MAX: usize = 16;
 
 /// The record keys of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,66 +41,132 @@ impl SharedChunk {
     /// As bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![LAYOUT, self.kind()];
+        bytes.extend(self.iteration.to_le_bytes());
+        self.put_records(&mut bytes);
+        bytes
+    }
+
+    /// Several chunks, in the order in which they were written, as the bytes of one. Those that say the same of their records
+    /// become one.
+    #[must_use]
+    pub fn fold(chunks: impl IntoIterator<Item = Self>) -> Vec<u8> {
+        let mut parts: Vec<Self> = Vec::new();
+        for chunk in chunks {
+            match parts.last_mut() {
+                Some(last) if (last.iteration, last.is_again) == (chunk.iteration, chunk.is_again) => {
+                    last.records.extend(chunk.records);
+                }
+                _ => parts.push(chunk),
+            }
+        }
+        let mut bytes = vec![FOLDED];
+        put_number(parts.len() as u64, &mut bytes);
+        for part in &parts {
+            bytes.push(part.kind());
+            bytes.extend(part.iteration.to_le_bytes());
+            put_number(part.records.len() as u64, &mut bytes);
+            part.put_records(&mut bytes);
+        }
+        bytes
+    }
+
+    fn kind(&self) -> u8 {
+        if self.is_again { SEEN_AGAIN } else { DELIVERED }
+    }
+
+    fn put_records(&self, bytes: &mut Vec<u8>) {
         let mut records: Vec<(Option<i64>, &Fingerprint)> = self
             .records
             .iter()
             .map(|record| (record.date.map(|date| date.timestamp_micros()), &record.fingerprint))
             .collect();
         records.sort_unstable();
-        let mut bytes = vec![LAYOUT, if self.is_again { SEEN_AGAIN } else { DELIVERED }];
-        bytes.extend(self.iteration.to_le_bytes());
         let undated = records.iter().take_while(|(date, _)| date.is_none()).count();
-        put_number(undated as u64, &mut bytes);
+        put_number(undated as u64, bytes);
         let mut last = 0;
         for (date, fingerprint) in records {
             if let Some(date) = date {
-                put_number(zigzag(date.wrapping_sub(last)), &mut bytes);
+                put_number(zigzag(date.wrapping_sub(last)), bytes);
                 last = date;
             }
             bytes.extend(fingerprint.bytes());
         }
-        bytes
     }
 
-    /// Out of bytes.
+    /// Out of bytes: one, or those that were folded, in their order.
     ///
     /// # Errors
     /// [`ChunkError`]
-    pub fn decode(bytes: &[u8]) -> Result<Self, ChunkError> {
+    pub fn decode(bytes: &[u8]) -> Result<Vec<Self>, ChunkError> {
         let mut rest = bytes;
-        let [LAYOUT, kind @ (DELIVERED | SEEN_AGAIN)] = *take(&mut rest)? else { return Err(ChunkError) };
-        let iteration = u32::from_le_bytes(*take(&mut rest)?);
-        let undated = take_number(&mut rest)?;
-        let (mut records, mut last) = (Vec::new(), 0_i64);
-        while !rest.is_empty() {
-            let date = if (records.len() as u64) < undated {
-                None
-            } else {
-                last = last.wrapping_add(unzigzag(take_number(&mut rest)?));
-                Some(DateTime::from_timestamp_micros(last).ok_or(ChunkError)?)
-            };
-            records.push(RecordKey { fingerprint: Fingerprint::from_bytes(*take(&mut rest)?), date });
+        let [layout] = *take(&mut rest)?;
+        let count = match layout {
+            LAYOUT => 1,
+            FOLDED => take_number(&mut rest)?,
+            _ => return Err(ChunkError),
+        };
+        let mut chunks = Vec::new();
+        for _ in 0..count {
+            let [kind @ (DELIVERED | SEEN_AGAIN)] = *take(&mut rest)? else { return Err(ChunkError) };
+            let iteration = u32::from_le_bytes(*take(&mut rest)?);
+            let records = if layout == LAYOUT { None } else { Some(take_number(&mut rest)?) };
+            let records = take_records(records, &mut rest)?;
+            chunks.push(Self { iteration, is_again: kind == SEEN_AGAIN, records });
         }
-        Ok(Self { iteration, is_again: kind == SEEN_AGAIN, records })
+        if rest.is_empty() { Ok(chunks) } else { Err(ChunkError) }
     }
 
-    /// What tells when it can be forgotten.
+    /// What tells when it can be forgotten, where it takes so many bytes.
     #[must_use]
-    pub fn span(&self) -> ChunkSpan {
+    pub fn span(&self, bytes: usize) -> ChunkSpan {
         ChunkSpan {
             newest: self.records.iter().filter_map(|record| record.date).max(),
             has_undated: self.records.iter().any(|record| record.date.is_none()),
             iteration: self.iteration,
+            records: self.records.len() as u64,
+            bytes,
         }
+    }
+
+    /// The same of several in so many bytes; nothing where there is none.
+    #[must_use]
+    pub fn span_of_all(chunks: &[Self], bytes: usize) -> Option<ChunkSpan> {
+        let together = chunks.iter().map(|chunk| chunk.span(0)).reduce(|all, one| all.with(&one))?;
+        Some(ChunkSpan { bytes, ..together })
     }
 }
 
-/// What tells of a chunk when it can be forgotten.
+/// What tells of a chunk when it can be forgotten, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkSpan {
     newest: Option<DateTime<Utc>>,
     has_undated: bool,
     iteration: u32,
+    /// How many records it has.
+    pub records: u64,
+    /// How many bytes it has in the engine.
+    pub bytes: usize,
+}
+
+impl ChunkSpan {
+    /// Whether both are forgotten by the same rule: by when their records arrived, or by their dates.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        is_arrival(self.iteration) == is_arrival(other.iteration)
+    }
+
+    /// Of both together, which can be forgotten when each of them can.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            newest: self.newest.max(other.newest),
+            has_undated: self.has_undated || other.has_undated,
+            iteration: self.iteration.max(other.iteration),
+            records: self.records.saturating_add(other.records),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// What an end of an iteration lets be forgotten.
@@ -123,7 +188,8 @@ impl Forgetting {
     }
 
     /// Whether it takes every record of a chunk.
-    fn takes(&self, chunk: &ChunkSpan) -> bool {
+    #[must_use]
+    pub fn takes(&self, chunk: &ChunkSpan) -> bool {
         let arrived = |date: Option<DateTime<Utc>>| {
             had_arrived_since(date.map_or(i64::MIN, |date| date.timestamp_micros()), chunk.iteration, self.before)
         };
@@ -135,39 +201,20 @@ impl Forgetting {
     }
 }
 
-/// The chunks that a lane has in the engine, by their numbers.
-#[derive(Clone, Debug, Default)]
-pub struct ChunkIndex {
-    chunks: BTreeMap<u64, ChunkSpan>,
-}
-
-impl ChunkIndex {
-    /// Notes a chunk.
-    pub fn add(&mut self, seq: u64, span: ChunkSpan) {
-        self.chunks.insert(seq, span);
+/// So many records; all that follow, where nobody says how many.
+fn take_records(count: Option<u64>, rest: &mut &[u8]) -> Result<Vec<RecordKey>, ChunkError> {
+    let undated = take_number(rest)?;
+    let (mut records, mut last) = (Vec::new(), 0_i64);
+    while count.map_or(!rest.is_empty(), |count| (records.len() as u64) < count) {
+        let date = if (records.len() as u64) < undated {
+            None
+        } else {
+            last = last.wrapping_add(unzigzag(take_number(rest)?));
+            Some(DateTime::from_timestamp_micros(last).ok_or(ChunkError)?)
+        };
+        records.push(RecordKey { fingerprint: Fingerprint::from_bytes(*take(rest)?), date });
     }
-
-    /// Takes out what can be forgotten: ranges of numbers, each from its first to its last.
-    pub fn forget(&mut self, forgetting: &Forgetting) -> Vec<(u64, u64)> {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        let mut is_open = false;
-        for (seq, span) in &self.chunks {
-            if !forgetting.takes(span) {
-                is_open = false;
-            } else if is_open && let Some((_, last)) = ranges.last_mut() {
-                *last = *seq;
-            } else if ranges.len() < RANGES_MAX {
-                ranges.push((*seq, *seq));
-                is_open = true;
-            } else {
-                break;
-            }
-        }
-        for (first, last) in &ranges {
-            self.chunks.retain(|seq, _| seq < first || seq > last);
-        }
-        ranges
-    }
+    Ok(records)
 }
 
 /// The next bytes.
@@ -233,22 +280,55 @@ mod tests {
         ) {
             let records: Vec<_> = records.into_iter().map(|(date, name)| key(date, name)).collect();
             let chunk = SharedChunk { iteration, is_again, records };
-            let read = SharedChunk::decode(&chunk.encode()).expect("a chunk");
+            let [read] = &SharedChunk::decode(&chunk.encode()).expect("a chunk")[..] else { panic!("one chunk") };
             let sorted = |chunk: &SharedChunk| {
                 let mut records: Vec<_> = chunk.records.iter().map(|key| (key.date, key.fingerprint)).collect();
                 records.sort_unstable();
                 records
             };
-            prop_assert_eq!(sorted(&read), sorted(&chunk));
-            prop_assert_eq!((read.iteration, read.is_again, read.span()), (iteration, is_again, chunk.span()));
+            prop_assert_eq!(sorted(read), sorted(&chunk));
+            prop_assert_eq!((read.iteration, read.is_again, read.span(7)), (iteration, is_again, chunk.span(7)));
+        }
+
+        #[test]
+        fn what_was_folded_is_read_in_its_order(
+            parts in prop::collection::vec((0..3_u32, any::<bool>(), prop::collection::vec((prop::option::of(0..90_i64), 0..50_u64), 0..9)), 0..9),
+        ) {
+            let part = |(iteration, is_again, records): (u32, bool, Vec<_>)| {
+                let records = records.into_iter().map(|(date, name)| key(date, name)).collect();
+                SharedChunk { iteration, is_again, records }
+            };
+            let parts: Vec<_> = parts.into_iter().map(part).collect();
+            let told = |chunks: &[SharedChunk]| {
+                let mut told: Vec<_> = chunks
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, of)| of.records.iter().map(move |key| (at, of.iteration, of.is_again, key.date, key.fingerprint)))
+                    .collect();
+                told.sort_unstable();
+                told
+            };
+            let folded = SharedChunk::fold(parts.clone());
+            let read = SharedChunk::decode(&folded).expect("chunks");
+            // What says the same is one part.
+            let mut merged: Vec<SharedChunk> = Vec::new();
+            for part in parts {
+                match merged.last_mut() {
+                    Some(last) if last.iteration == part.iteration && last.is_again == part.is_again => last.records.extend(part.records),
+                    _ => merged.push(part),
+                }
+            }
+            prop_assert_eq!(told(&read), told(&merged));
+            prop_assert_eq!(&SharedChunk::fold(read), &folded, "to fold again changes nothing");
+            prop_assert!(SharedChunk::decode(&[&folded[..], &[0]].concat()).is_err(), "there is more");
         }
 
         #[test]
         fn nothing_else_is_taken_for_one_without_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             drop(SharedChunk::decode(&bytes));
-            let mut with_header = vec![LAYOUT, DELIVERED];
-            with_header.extend(bytes);
-            drop(SharedChunk::decode(&with_header));
+            for header in [vec![LAYOUT, DELIVERED], vec![FOLDED, 2, DELIVERED]] {
+                drop(SharedChunk::decode(&[header, bytes.clone()].concat()));
+            }
         }
     }
 
@@ -267,7 +347,7 @@ mod tests {
     fn a_chunk_is_forgotten_when_all_of_it_can_be() {
         let span = |dates: &[Option<i64>], iteration| {
             let records = dates.iter().map(|date| key(date.map(|second| second * 1_000_000), 1)).collect();
-            SharedChunk { iteration, is_again: false, records }.span()
+            SharedChunk { iteration, is_again: false, records }.span(0)
         };
         let by_date = Forgetting { before: at(100), undated_since: 5, is_by_arrival: false };
         let by_arrival = Forgetting { before: at(1_700_000_000), undated_since: 5, is_by_arrival: true };
@@ -283,12 +363,5 @@ mod tests {
         for (forgetting, span, expected) in cases {
             assert_eq!(forgetting.takes(&span), expected, "{forgetting:?} {span:?}");
         }
-        let mut index = ChunkIndex::default();
-        for (seq, second) in [(1, 50), (2, 150), (5, 60), (9, 70), (12, 200)] {
-            index.add(seq, span(&[Some(second)], 1));
-        }
-        assert_eq!(index.forget(&by_date), [(1, 1), (5, 9)]);
-        assert_eq!(index.forget(&by_date), []);
-        assert_eq!(index.chunks.keys().copied().collect::<Vec<_>>(), [2, 12]);
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout_at};
 
-use super::chunk::{ChunkIndex, ChunkSpan, Forgetting, SharedChunk};
+use super::chunk::{ChunkSpan, Forgetting, SharedChunk};
+use super::chunks::LaneChunks;
+use super::folding::{FOLDS_MAX, Folded, fold};
 use crate::cluster::{
     BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, Fence, LaneChange,
     Ownership, Slot, Ticket, WriteEnd, WriteQueue,
@@ -45,6 +47,8 @@ pub struct LaneContents {
     pub lane: String,
     /// Its head, where it has one.
     pub head: Option<EngineEntry>,
+    /// Its ledger.
+    pub ledger: LedgerId,
     /// Its chunks, by their numbers.
     pub chunks: Vec<(u64, ChunkSpan)>,
 }
@@ -55,6 +59,7 @@ enum DeskCommand {
     Open { contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
     Close { slot: Slot },
     Write { lane: String, write: LaneWrite, reply: oneshot::Sender<WriteAnswer> },
+    Fold(Folded),
     Flush { reply: oneshot::Sender<()> },
 }
 
@@ -76,13 +81,16 @@ impl Desk {
     ) -> Self {
         let (commands, received) = mpsc::channel(REQUESTS_MAX);
         let work = DeskWork {
+            // It ends with the last one who asks.
+            commands: commands.downgrade(),
             engine,
             keys,
             ownership,
             counters,
             outdated,
             queue: WriteQueue::default(),
-            chunks: BTreeMap::new(),
+            chunks: LaneChunks::default(),
+            folding: BTreeSet::new(),
             waiting: BTreeMap::new(),
             flushes: Vec::new(),
             groups: 0,
@@ -143,6 +151,7 @@ struct WaitingFlush {
 }
 
 struct DeskWork {
+    commands: mpsc::WeakSender<DeskCommand>,
     engine: Engine,
     keys: ClusterKeys,
     ownership: Ownership,
@@ -150,7 +159,9 @@ struct DeskWork {
     outdated: mpsc::UnboundedSender<String>,
     queue: WriteQueue,
     /// The chunks of each lane.
-    chunks: BTreeMap<String, ChunkIndex>,
+    chunks: LaneChunks,
+    /// The lanes some of whose chunks are being read to become one.
+    folding: BTreeSet<String>,
     waiting: BTreeMap<Ticket, WaitingWrite>,
     flushes: Vec<WaitingFlush>,
     /// How many groups of writes have ended.
@@ -202,10 +213,11 @@ impl DeskWork {
                     for ticket in self.queue.close(&lane) {
                         self.answer(ticket, Err(UnwrittenError::Lost));
                     }
-                    self.chunks.remove(&lane);
+                    self.chunks.close(&lane);
                 }
             }
             DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
+            DeskCommand::Fold(folded) => self.write_folded(folded),
             DeskCommand::Flush { reply } => {
                 let is_under_way = self.queue.transaction().is_some();
                 let groups = self.groups.saturating_add(u64::from(is_under_way));
@@ -216,7 +228,7 @@ impl DeskWork {
 
     /// Begins with a lane. Gives it back where it has to be read again.
     fn open(&mut self, contents: LaneContents) -> Option<String> {
-        let LaneContents { lane, head, chunks } = contents;
+        let LaneContents { lane, head, ledger, chunks } = contents;
         let slot = Slot::of(api_of(&lane));
         // Lost meanwhile: nothing is to be done with it.
         let token = self.ownership.token(slot)?;
@@ -225,10 +237,10 @@ impl DeskWork {
         for ticket in never {
             self.answer(ticket, Err(UnwrittenError::Lost));
         }
-        let mut index = ChunkIndex::default();
-        chunks.into_iter().for_each(|(seq, span)| index.add(seq, span));
-        self.chunks.insert(lane.clone(), index);
+        self.chunks.open(&lane, ledger, chunks);
+        self.counters.remembers(self.chunks.bytes());
         self.ownership.refresh(slot, &lane);
+        self.begin_to_fold(&lane);
         None
     }
 
@@ -251,15 +263,15 @@ impl DeskWork {
         }
         if !self.queue.has(lane) {
             // A lane that the engine knows nothing of: had it a head, the write would find that.
-            self.open(LaneContents { lane: lane.to_owned(), ..LaneContents::default() });
+            let (lane, ledger) = (lane.to_owned(), write.ledger);
+            self.open(LaneContents { lane, ledger, ..LaneContents::default() });
         }
-        let span = write.chunk.as_ref().map(SharedChunk::span);
-        let forgotten = write.forgetting.and_then(|forgetting| Some(self.chunks.get_mut(lane)?.forget(&forgetting)));
-        let change = LaneChange {
-            account: write.account,
-            chunk: write.chunk.map(|chunk| chunk.encode()),
-            forgotten: forgotten.unwrap_or_default(),
-        };
+        let chunk = write.chunk.map(|chunk| (chunk.encode(), chunk));
+        let span = chunk.as_ref().map(|(bytes, chunk)| chunk.span(bytes.len()));
+        let forgotten = self.chunks.forget(lane, write.ledger, write.forgetting.as_ref());
+        self.counters.remembers(self.chunks.bytes());
+        let change =
+            LaneChange { account: write.account, chunk: chunk.map(|(bytes, _)| bytes), forgotten, folded: None };
         if change.bytes() > BYTES_MAX {
             return Err(UnwrittenError::TooLarge);
         }
@@ -298,9 +310,10 @@ impl DeskWork {
         let EndedWrite { lane, ticket, end } = ended;
         match end {
             WriteEnd::Done { seq } => {
-                let span = self.waiting.get(&ticket).and_then(|waiting| waiting.span);
-                if let (Some(span), Some(index)) = (span, self.chunks.get_mut(&lane)) {
-                    index.add(seq, span);
+                if let Some(span) = self.waiting.get(&ticket).and_then(|waiting| waiting.span) {
+                    self.chunks.add(&lane, seq, span);
+                    self.counters.remembers(self.chunks.bytes());
+                    self.begin_to_fold(&lane);
                 }
                 self.answer(ticket, Ok(()));
             }
@@ -316,6 +329,39 @@ impl DeskWork {
                 self.answer(ticket, Err(UnwrittenError::Edited));
             }
         }
+    }
+
+    /// Has chunks of a lane read that are worth being one. Others go on writing meanwhile.
+    fn begin_to_fold(&mut self, lane: &str) {
+        if self.folding.contains(lane) || self.folding.len() >= FOLDS_MAX {
+            return;
+        }
+        let (Some(order), Some(commands)) = (self.chunks.to_fold(lane), self.commands.upgrade()) else { return };
+        let keys = self.keys.lane(Slot::of(api_of(lane)), lane);
+        self.folding.insert(lane.to_owned());
+        let (engine, lane) = (self.engine.clone(), lane.to_owned());
+        tokio::spawn(async move {
+            let folded = fold(&engine, &keys, lane, order).await;
+            // Nobody has to know of it any more where the task has ended.
+            drop(commands.send(DeskCommand::Fold(folded)).await);
+        });
+    }
+
+    /// Has the one chunk written, if the lane still has those that it is made of.
+    fn write_folded(&mut self, Folded { lane, order, chunk }: Folded) {
+        self.folding.remove(&lane);
+        let Some(chunk) = chunk else { return };
+        if !self.ownership.may_work(Slot::of(api_of(&lane)), &lane)
+            || !self.chunks.fold(&lane, &order, chunk.bytes.len())
+        {
+            return;
+        }
+        let ledger = order.ledger;
+        self.counters.remembers(self.chunks.bytes());
+        self.next += 1;
+        let change = LaneChange { folded: Some(chunk), ..LaneChange::default() };
+        // Where it is refused, the lane is given up: it is somebody else's, or read again.
+        let _: bool = self.queue.ask(&lane, ledger, change, self.next);
     }
 
     /// Nothing more is done of lanes whose writes were waited for in vain: what the engine will hold of them is not what is
@@ -337,7 +383,7 @@ impl DeskWork {
     /// Does nothing more of a lane before it is read again. Of one that is lost nobody reads it: the member hears that its
     /// slot is somebody else's.
     fn give_up(&mut self, lane: &str) {
-        self.chunks.remove(lane);
+        self.chunks.close(lane);
         self.ownership.outdate(Slot::of(api_of(lane)), lane);
     }
 

@@ -5,8 +5,11 @@
 //! refused there, and its iteration ends.
 
 mod chunk;
+mod chunk_index;
+mod chunks;
 mod credentials;
 mod desk;
+mod folding;
 mod orders;
 mod transfer;
 mod unused;
@@ -174,7 +177,8 @@ impl ReplicatedState {
                     None => Vec::new(),
                 };
                 accounts.extend(account.map(|account| (lane.clone(), account)));
-                contents.push(LaneContents { lane, head: Some(head), chunks });
+                let ledger = accounts.get(&lane).map_or_else(LedgerId::default, |account| account.ledger);
+                contents.push(LaneContents { lane, head: Some(head), ledger, chunks });
             }
             if self.desk.open(contents).await.is_empty() {
                 return Ok(accounts);
@@ -197,24 +201,29 @@ impl ReplicatedState {
         drop(self.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await);
         for entry in entries {
             let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
-            let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-            chunks.push((seq, chunk.span()));
-            let SharedChunk { iteration, is_again, records } = chunk;
-            let mut delivered = records;
-            if is_again {
-                let counts =
-                    self.cache.counts(ledger, delivered.clone()).await.map_err(|error| damaged(lane, &error))?;
-                let (known, unknown) = known_and_unknown(delivered, &counts);
-                self.cache.see_again(ledger, iteration, known).await;
-                delivered = unknown;
+            let read = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
+            chunks.extend(SharedChunk::span_of_all(&read, entry.value.len()).map(|span| (seq, span)));
+            for chunk in read {
+                self.put_into_cache(lane, ledger, chunk).await?;
             }
-            drop(self.cache.remember(ledger, iteration, delivered).await);
         }
         if let Some(forget) = forgotten_undated(account) {
             let forget = move |store: &mut StoreFile| store.write(fastrand::u64(..), std::iter::once(&forget));
             drop(self.cache.work(move |_, store| store.map(forget)).await);
         }
         Ok(chunks)
+    }
+
+    async fn put_into_cache(&self, lane: &str, ledger: LedgerId, chunk: SharedChunk) -> Result<(), LoadError> {
+        let SharedChunk { iteration, is_again, records: mut delivered } = chunk;
+        if is_again {
+            let counts = self.cache.counts(ledger, delivered.clone()).await.map_err(|error| damaged(lane, &error))?;
+            let (known, unknown) = known_and_unknown(delivered, &counts);
+            self.cache.see_again(ledger, iteration, known).await;
+            delivered = unknown;
+        }
+        drop(self.cache.remember(ledger, iteration, delivered).await);
+        Ok(())
     }
 
     /// Ends with the lanes of a slot, which is about to be somebody else's; whatever was asked before is known then.

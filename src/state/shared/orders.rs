@@ -91,8 +91,9 @@ async fn read_chunks(
 ) -> Result<(), LoadError> {
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
     for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
-        let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-        put_into_store(store, ledger, chunk).map_err(|error| damaged(lane, &error))?;
+        for chunk in SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))? {
+            put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
+        }
     }
     Ok(())
 }

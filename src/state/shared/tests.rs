@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Replica {
     state: ReplicatedState,
     outdated: mpsc::UnboundedReceiver<String>,
+    counters: ClusterCounters,
     _directory: TempDir,
 }
 
@@ -48,10 +49,11 @@ async fn replica(engine: &MemoryEngine, name: &str, former: Option<&str>) -> (Re
     let (sender, outdated) = mpsc::unbounded_channel();
     let of = (Engine::Memory(engine.clone()), keys());
     let clock = watch::channel(LeaseClock::default()).1;
-    let state = ReplicatedState::start(of, (ownership, clock), ClusterCounters::default(), directory.path(), sender)
-        .expect("a cache");
+    let counters = ClusterCounters::default();
+    let state =
+        ReplicatedState::start(of, (ownership, clock), counters.clone(), directory.path(), sender).expect("a cache");
     let accounts = state.load(API).await.expect("the engine answers");
-    (Replica { state, outdated, _directory: directory }, accounts)
+    (Replica { state, outdated, counters, _directory: directory }, accounts)
 }
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -382,4 +384,41 @@ async fn an_account_that_nothing_has_used_for_a_season_is_forgotten_where_all_me
     let lane = keys().lane(Slot::of(API), API);
     let left = engine.with(|store| [lane.head(), lane.account()].map(|key| store.get(&key).is_some()));
     assert_eq!((left, engine.read(&lane.chunks()).0.len()), ([false; 2], 0));
+}
+
+#[tokio::test]
+async fn many_small_chunks_become_few_that_say_the_same_and_are_forgotten_as_those() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let mut account = ApiState::blank();
+    let ledger = account.ledger;
+    first.state.save_soon(API, &account).await.end().await.expect("it is written");
+    let undated = |name: i64| RecordKey { date: None, ..key(name) };
+    let delivered: Vec<RecordKey> = (0..3).map(undated).chain((0..300).map(key)).collect();
+    for (number, record) in (0..).zip(&delivered) {
+        let written = first.state.remember(API, (ledger, number / 10), vec![record.clone()], None).await;
+        { written }.end().await.expect("it is written");
+        if number % 20 == 3 {
+            first.state.see_again(API, ledger, number / 10, vec![undated(i64::from(number % 3))]).await;
+        }
+    }
+    let chunks = keys().lane(Slot::of(API), API).chunks_of(ledger);
+    let few = async {
+        while engine.read(&chunks).0.len() > 70 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, few).await.unwrap_or_else(|_| panic!("{} chunks are left", engine.read(&chunks).0.len()));
+    let bytes: usize = engine.read(&chunks).0.iter().map(|entry| entry.value.len()).sum();
+
+    let once = vec![1; delivered.len()];
+    assert_eq!(exported_counts(&engine, ledger, &delivered).await, once);
+    let (second, _) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(second.state.counts(API, ledger, delivered.clone()).await.expect("it is ours"), once);
+    assert_eq!(second.counters.remembered_bytes(), bytes as u64);
+
+    account.undated_since = 1_000;
+    second.state.commit(commit(&account, 500, 500)).await.expect("it is ours");
+    assert_eq!(engine.read(&chunks).0, []);
+    assert_eq!(second.counters.remembered_bytes(), 0);
 }

@@ -150,8 +150,9 @@ async fn export_lane(
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
     let ledger = account.ledger;
     for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
-        let chunk = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-        put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
+        for chunk in SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))? {
+            put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
+        }
     }
     let written = ApiState { written_values: account.captured.clone(), ..account.clone() };
     let save = Write::Save { name: lane.to_owned(), account: Box::new(written) };

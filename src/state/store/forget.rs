@@ -16,10 +16,13 @@ const FIRST_ARRIVAL: u32 = 1_000_000_000;
 /// `of` is its own date in microseconds, and `iteration` what was remembered with it.
 #[must_use]
 pub fn had_arrived_since(of: i64, iteration: u32, date: DateTime<Utc>) -> bool {
-    match iteration {
-        iteration if iteration < FIRST_ARRIVAL => of >= date.timestamp_micros(),
-        second => i64::from(second) >= date.timestamp(),
-    }
+    if is_arrival(iteration) { i64::from(iteration) >= date.timestamp() } else { of >= date.timestamp_micros() }
+}
+
+/// Whether what was remembered with a record is the second by which it had arrived, and no number of an iteration.
+#[must_use]
+pub fn is_arrival(iteration: u32) -> bool {
+    iteration >= FIRST_ARRIVAL
 }
 
 /// Forgets the records before a date, and those without a date that came in no iteration since. Gives how many.
