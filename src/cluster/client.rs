@@ -12,10 +12,10 @@
 //! - [`EngineError::InDoubt`] means that it may be done later, too, and [`EngineError::Refused`] that it never is.
 
 use super::engine::{
-    EngineChange, EngineEntry, EngineError, EngineRoom, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
+    EngineChange, EngineEntry, EngineError, EngineNode, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
 #[cfg(feature = "cluster")]
-use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
+use super::etcd::{EtcdEngine, EtcdOptions, EtcdStatus, EtcdWatch};
 use super::memory::{MemoryEngine, MemoryStore, MemoryWatch};
 use crate::plan::ClusterPlan;
 
@@ -153,12 +153,17 @@ impl Engine {
         }
     }
 
-    /// How much room it has; nothing where none of its nodes says so.
-    pub async fn room(&self) -> Option<EngineRoom> {
+    /// What each of its nodes says of itself; those that don't answer say why.
+    pub async fn nodes(&self) -> Vec<(String, Result<EngineNode, EngineError>)> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory(_) => Vec::new(),
             #[cfg(feature = "cluster")]
-            Self::Etcd(engine) => engine.room().await,
+            Self::Etcd(engine) => {
+                let node = |(endpoint, status): (String, Result<EtcdStatus, EngineError>)| {
+                    (endpoint.clone(), status.map(|status| status.node(endpoint)))
+                };
+                engine.status().await.into_iter().map(node).collect()
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub struct ClusterTotals {
     pub errors: BTreeMap<String, u64>,
     /// How long writes took.
     pub answers: AnswerTimes,
+    /// How many bytes of what was delivered are in the engine, of the lanes that are written here.
+    pub remembered_bytes: u64,
 }
 
 impl ClusterCounters {
@@ -100,6 +102,7 @@ impl ClusterCounters {
             in_doubt: self.0.in_doubt.load(Ordering::Relaxed),
             errors: self.0.errors.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             answers: self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            remembered_bytes: self.remembered_bytes(),
         }
     }
 }

@@ -188,7 +188,18 @@ pub struct EngineRoom {
     pub is_full: bool,
 }
 
+/// How much of its database an engine may have taken before somebody is told, in per cent.
+const ROOM_TIGHT_PERCENT: u64 = 70;
+/// What a database may have where the engine doesn't say: etcd's default.
+const ROOM_DEFAULT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
 impl EngineRoom {
+    /// Whether somebody should see to it.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.database_bytes > self.quota_bytes.unwrap_or(ROOM_DEFAULT_BYTES) / 100 * ROOM_TIGHT_PERCENT
+    }
+
     /// Of two nodes the one that has less of it left: the first that is full keeps all of them from writing.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
@@ -200,6 +211,23 @@ impl EngineRoom {
             is_full: self.is_full || other.is_full,
         }
     }
+}
+
+/// What a node of the engine says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineNode {
+    /// How the config writes it.
+    pub endpoint: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// How much room it has.
+    pub room: EngineRoom,
+    /// What it complains of, in its words.
+    pub alarms: Vec<String>,
+    /// What speaks against its version, if anything does.
+    pub advice: Option<&'static str>,
 }
 
 /// What a lease is worth.

@@ -23,6 +23,7 @@ mod ownership;
 mod queue;
 mod reach;
 mod restless;
+mod room;
 #[cfg(test)]
 mod simulation;
 mod slot;
@@ -34,8 +35,8 @@ pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
 pub use client::{Engine, EngineWatch};
 pub use counters::{ANSWER_BOUNDS, AnswerTimes, ClusterCounters, ClusterTotals};
 pub use engine::{
-    ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState,
-    Operation, Transaction, TransactionOutcome,
+    ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId,
+    LeaseState, Operation, Transaction, TransactionOutcome,
 };
 pub use fence::{Fence, FencedWrite, FoldedChunks, LaneChange, LaneHead, WriteVerdict, together, verdicts};
 pub use forms::{EntryForms, FORMS_MAX, OtherForms};
@@ -53,6 +54,7 @@ pub use ownership::Ownership;
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
 pub use reach::{CEDE_AFTER, Reach, ReachClock};
 pub use restless::{Joins, Standing};
+pub use room::{REMEMBERED_BYTES_MAX, RoomLevel, RoomTurn, RoomTurns, remembered_share};
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
 pub use status::{ClusterStatus, cluster_status};
 pub use view::ClusterView;

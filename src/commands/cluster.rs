@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{Exit, print};
 use crate::cluster::{
-    AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, EngineError, Joined, MemberId, Membership,
-    Ownership, cluster_status,
+    AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, EngineError, EngineNode, Joined, MemberId,
+    Membership, Ownership, cluster_status,
 };
 use crate::config;
 use crate::daemon::{ClusterSeat, entries_of};
@@ -29,6 +29,7 @@ use crate::state::{
     export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
 };
 use crate::status::{ClusterSources, watch_cluster};
+use crate::text::humanize::bytes;
 
 /// How many names an error lists.
 const NAMES_MAX: usize = 10;
@@ -262,14 +263,49 @@ async fn status(plan: &ClusterPlan) -> Exit {
     };
     match cluster_status(&engine, &keys).await {
         Ok(status) => {
-            print(&shown(plan, &status));
-            if status.is_well() { Exit::Clean } else { Exit::Failed }
+            let nodes = engine.nodes().await;
+            print(&format!("{}\n{}", shown(plan, &status), shown_nodes(&nodes)));
+            if status.is_well() && nodes.iter().all(is_well) { Exit::Clean } else { Exit::Failed }
         }
         Err(cause) => {
             tracing::error!(%cause, "the cluster's engine does not answer");
             Exit::Failed
         }
     }
+}
+
+/// Whether a node of etcd answers, and nobody has to see to it.
+fn is_well((_, node): &(String, Result<EngineNode, EngineError>)) -> bool {
+    node.as_ref().is_ok_and(|node| node.alarms.is_empty() && !node.room.is_tight())
+}
+
+/// What the nodes of etcd say of themselves.
+fn shown_nodes(nodes: &[(String, Result<EngineNode, EngineError>)]) -> String {
+    let mut lines = vec![format!(
+        "etcd: {} of {} nodes answer",
+        nodes.iter().filter(|(_, node)| node.is_ok()).count(),
+        nodes.len()
+    )];
+    for (endpoint, node) in nodes {
+        let node = match node {
+            Ok(node) => node,
+            Err(cause) => {
+                lines.push(format!("  {endpoint}  {cause}"));
+                continue;
+            }
+        };
+        let quota = node.room.quota_bytes.map(|quota| format!(" of {}", bytes(quota))).unwrap_or_default();
+        let (database, used) = (bytes(node.room.database_bytes), bytes(node.room.used_bytes));
+        let role = if node.is_leader { "leads" } else { "follows" };
+        lines
+            .push(format!("  {endpoint}  {role}  version {}  database {database}{quota}, {used} in use", node.version));
+        lines.extend(node.alarms.iter().map(|alarm| format!("    alarm: {alarm}")));
+        if node.room.is_tight() {
+            lines.push("    over 70 % of what its database may have: when it is full, all members stop".to_owned());
+        }
+        lines.extend(node.advice.iter().map(|advice| format!("    {advice}")));
+    }
+    lines.join("\n")
 }
 
 fn shown(plan: &ClusterPlan, status: &ClusterStatus) -> String {

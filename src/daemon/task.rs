@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::outcome::{Ended, NextIteration, Outcome};
 use super::telling::{Told, Untold};
+use crate::cluster::RoomTurn;
 use crate::iteration::{Api, ApiLanes, LaneRun, Services};
 use crate::plan::Plan;
 use crate::process::stop;
@@ -63,7 +64,15 @@ pub(super) async fn go_on(
         api.take_up(&services.registry, Utc::now());
         let mut paused = pause(&services, &mut orders, delay).await;
         while paused == Paused::Whole {
+            let turn = match wait_for_room(&api, &services, &mut orders).await {
+                Ok(turn) => turn,
+                Err(ended) => {
+                    paused = ended;
+                    break;
+                }
+            };
             let ended = iterate_until_told(&mut api, &services, &orders, (&mut told, &untold)).await;
+            drop(turn);
             let until = ended.until.and_then(|until| until.signed_duration_since(Utc::now()).to_std().ok());
             let next = pause_after(api.plan.interval, fastrand::f64()).max(until.unwrap_or_default());
             paused = pause(&services, &mut orders, next).await;
@@ -121,6 +130,23 @@ enum Paused {
     Told,
     /// Everything ends.
     Over,
+}
+
+/// Waits until there is room for what an iteration delivers.
+///
+/// # Errors
+/// Which is none: what else came first.
+async fn wait_for_room(
+    api: &ApiLanes,
+    services: &Services,
+    orders: &mut watch::Receiver<TaskCommand>,
+) -> Result<RoomTurn, Paused> {
+    tokio::select! {
+        biased;
+        () = services.stop.requested() => Err(Paused::Over),
+        changed = orders.changed() => Err(if changed.is_err() { Paused::Over } else { Paused::Told }),
+        turn = services.store.turn(api.has_open_window()) => Ok(turn),
+    }
 }
 
 async fn pause(services: &Services, orders: &mut watch::Receiver<TaskCommand>, span: Duration) -> Paused {

@@ -116,6 +116,12 @@ impl ApiLanes {
         self.recall = recall;
     }
 
+    /// Whether one of them is in the middle of a window: what it has delivered stays remembered until that is complete.
+    #[must_use]
+    pub fn has_open_window(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.account().window_begun.is_some())
+    }
+
     /// Its lanes, one to each output.
     #[must_use]
     pub fn lanes(&self) -> &[Api] {

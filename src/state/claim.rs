@@ -11,7 +11,7 @@ use super::line::SharedLine;
 use super::shared::ReplicatedState;
 use super::writer::Commit;
 use super::{ApiState, Changed, Configured, Durable, LedgerId, StateDir, StateOrder, StateReply};
-use crate::cluster::SendLeave;
+use crate::cluster::{RoomTurn, SendLeave};
 use crate::plan::{OutputName, Plan};
 use crate::record::RecordKey;
 
@@ -45,6 +45,15 @@ impl Store {
             Self::Local(_) | Self::Shared(..) => {
                 Claim { key: lane_key(api, output).into(), store: self.clone(), line: None }
             }
+        }
+    }
+
+    /// Waits until an iteration of an API may begin: what several replicas share has a bound for what all APIs remember.
+    /// `is_open` where the API is in the middle of a window.
+    pub async fn turn(&self, is_open: bool) -> RoomTurn {
+        match self {
+            Self::Local(_) => RoomTurn::default(),
+            Self::Shared(shared, _) => shared.turn(is_open).await,
         }
     }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
-use crate::cluster::{ClusterCounters, ClusterStatus, ClusterTotals, EngineRoom, LeaseClock, MemberId, Slot};
+use crate::cluster::{
+    ClusterCounters, ClusterStatus, ClusterTotals, EngineRoom, LeaseClock, MemberId, RoomLevel, Slot,
+};
 
 /// Where a member's figures come from.
 #[derive(Clone, Debug)]
@@ -102,6 +104,16 @@ impl ClusterStanding {
         self.reading.status.slots_of(&self.me)
     }
 
+    /// How much room is left of this process's share for what was delivered.
+    #[must_use]
+    pub fn room_level(&self) -> RoomLevel {
+        // As long as nothing was read it isn't known how large that is.
+        if self.reading.read_at.is_none() {
+            return RoomLevel::Free;
+        }
+        RoomLevel::of(self.totals.remembered_bytes, self.slots_held())
+    }
+
     /// Whether the members have different configs.
     #[must_use]
     pub fn configs_differ(&self) -> bool {
@@ -118,6 +130,11 @@ impl ClusterStanding {
         }
         if self.reading.room.is_some_and(|room| room.is_full) {
             troubles.push("etcd is full: compact and defragment it, and disarm its alarm".to_owned());
+        } else if self.reading.room.is_some_and(|room| room.is_tight()) {
+            troubles.push(ROOM_TIGHT.to_owned());
+        }
+        if self.room_level() > RoomLevel::Free {
+            troubles.push(REMEMBERED_TIGHT.to_owned());
         }
         if self.reading.read_at.is_some() && status.orphaned > 0 {
             troubles.push(format!("{} slots have no owner that lives, so their APIs are not asked", status.orphaned));
@@ -131,6 +148,13 @@ impl ClusterStanding {
         troubles
     }
 }
+
+/// Said where the engine is to be full soon.
+const ROOM_TIGHT: &str = "etcd's database has over 70 % of what it may have, and all members stop when it is full: see that it \
+                          compacts its history, defragment it, or raise its quota";
+/// Said where APIs take turns.
+const REMEMBERED_TIGHT: &str =
+    "what was delivered nearly fills this member's share of etcd, so APIs take turns until windows are complete";
 
 /// Said where the lease could not be renewed.
 pub(super) const SUSPENDED: &str = "etcd does not answer this member, so it asks and ships nothing until it does";
@@ -200,6 +224,13 @@ mod tests {
         alone.room = Some(EngineRoom { is_full: true, ..EngineRoom::default() });
         let troubles = standing(&alone, 9).troubles().join("; ");
         for part in ["does not answer", "is full", "3 slots have no owner", "the only member"] {
+            assert!(troubles.contains(part), "{troubles}");
+        }
+        alone.room = Some(EngineRoom { database_bytes: 1_600_000_000, ..EngineRoom::default() });
+        alone.status = status(&["a", "b"], &[("x", "a")]);
+        sources.counters.remembers(3 << 20);
+        let troubles = standing(&alone, 2).troubles().join("; ");
+        for part in ["over 70 %", "nearly fills this member's share"] {
             assert!(troubles.contains(part), "{troubles}");
         }
     }

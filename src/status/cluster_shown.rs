@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cluster::{AccountSummary, ClusterStanding};
 use super::snapshot::Snapshot;
-use crate::cluster::{AboutMember, MemberId};
+use crate::cluster::{AboutMember, MemberId, remembered_share};
 use crate::text::humanize::{ago, bytes, counted, second};
 
 /// How many APIs of other members the page lists; `/status.json` has all.
@@ -118,6 +118,8 @@ pub(super) struct ClusterJson<'s> {
     elsewhere: Vec<ElsewhereJson<'s>>,
     database_bytes: Option<u64>,
     database_quota_bytes: Option<u64>,
+    remembered_bytes: u64,
+    remembered_max_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -174,6 +176,8 @@ impl<'s> ClusterJson<'s> {
             elsewhere: standing.elsewhere.iter().map(elsewhere).collect(),
             database_bytes: reading.room.map(|room| room.database_bytes),
             database_quota_bytes: reading.room.and_then(|room| room.quota_bytes),
+            remembered_bytes: standing.totals.remembered_bytes,
+            remembered_max_bytes: remembered_share(standing.slots_held()),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Reads what a cluster's engine holds, for whoever asks the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cluster::{AccountSummary, ClusterReading};
+use super::lasting::{LastingTroubles, ToldTrouble};
 use super::registry::StatusRegistry;
-use crate::cluster::{ClusterKeys, Engine, MemberId, cluster_status};
+use crate::cluster::{ClusterKeys, Engine, EngineNode, EngineRoom, MemberId, cluster_status};
 use crate::state::{ApiState, ReplicatedState, api_of};
 
 /// How often is read who lives and who owns what: some 100 KB.
@@ -21,6 +22,7 @@ const ROOM_EVERY: u32 = 5;
 /// Reads what the engine holds again and again, for whoever asks the registry.
 pub async fn watch_cluster(registry: Arc<StatusRegistry>, engine: Engine, keys: ClusterKeys, me: MemberId) {
     let mut reading = ClusterReading::default();
+    let (mut lasting, mut advised) = (LastingTroubles::default(), BTreeSet::new());
     for round in (0..ROOM_EVERY).cycle() {
         if let Ok(status) = cluster_status(&engine, &keys).await {
             reading.takeovers = reading.takeovers.and(&me, &reading.status, &status);
@@ -28,13 +30,31 @@ pub async fn watch_cluster(registry: Arc<StatusRegistry>, engine: Engine, keys: 
             reading.read_at = Some(Utc::now());
         }
         if round == 0 {
-            reading.room = engine.room().await;
+            let nodes: Vec<EngineNode> = engine.nodes().await.into_iter().filter_map(|(_, node)| node.ok()).collect();
+            reading.room = nodes.iter().map(|node| node.room).reduce(EngineRoom::worse);
+            nodes.iter().for_each(|node| tell_advice(node, &mut advised));
             if let Ok(accounts) = ReplicatedState::accounts(&engine, &keys).await {
                 reading.accounts = Arc::new(by_api(accounts));
             }
         }
         registry.cluster_was_read(reading.clone());
+        let troubles = registry.cluster_troubles();
+        for told in lasting.take(troubles, Instant::now()) {
+            match told {
+                ToldTrouble::Lasts(trouble) => tracing::warn!("{trouble}"),
+                ToldTrouble::Over(trouble) => tracing::info!("no longer so: {trouble}"),
+            }
+        }
         sleep(READ_EVERY).await;
+    }
+}
+
+/// Tells what speaks against the version of a node, once.
+fn tell_advice(node: &EngineNode, advised: &mut BTreeSet<(String, String)>) {
+    if let Some(advice) = node.advice
+        && advised.insert((node.endpoint.clone(), node.version.clone()))
+    {
+        tracing::warn!(endpoint = node.endpoint, version = node.version, "{advice}; a newer one is better");
     }
 }
 

@@ -10,7 +10,7 @@ use nix::sys::time::TimeValLike;
 
 use super::cluster::{ClusterStanding, Takeovers};
 use super::snapshot::{ApiStatus, Phase, Snapshot};
-use crate::cluster::ANSWER_BOUNDS;
+use crate::cluster::{ANSWER_BOUNDS, remembered_share};
 use crate::process::version;
 
 /// What every name begins with.
@@ -125,6 +125,12 @@ const OF_CLUSTER: &[(&str, &str, &str, OfCluster)] = &[
     }),
     ("db_quota_bytes", "gauge", "How large it may become; etcd before 3.6 does not tell.", |standing| {
         standing.reading.room.and_then(|room| room.quota_bytes).map(|bytes| bytes as f64)
+    }),
+    ("remembered_bytes", "gauge", "What this member remembers of what it delivered, in etcd.", |standing| {
+        Some(standing.totals.remembered_bytes as f64)
+    }),
+    ("remembered_max_bytes", "gauge", "Its share of what all members may remember there.", |standing| {
+        standing.reading.read_at.map(|_| remembered_share(standing.slots_held()) as f64)
     }),
     ("config_differs", "gauge", "Whether the members have different configs.", |standing| {
         Some(f64::from(u8::from(standing.configs_differ())))

@@ -14,6 +14,7 @@ mod cluster_watch;
 mod day;
 mod health;
 mod json;
+mod lasting;
 mod listen;
 mod metrics;
 mod page;

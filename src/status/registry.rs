@@ -146,6 +146,13 @@ impl StatusRegistry {
         }
     }
 
+    /// What is wrong with the cluster and isn't told where it happens.
+    pub(super) fn cluster_troubles(&self) -> Vec<String> {
+        let standing = self.lock().cluster();
+        let troubles = standing.map(|standing| standing.troubles()).unwrap_or_default();
+        troubles.into_iter().filter(|trouble| trouble != SUSPENDED).collect()
+    }
+
     /// Notes the names of the config's APIs, wherever they run.
     pub fn configured(&self, names: Vec<String>) {
         self.lock().configured = names;

@@ -4,7 +4,7 @@ use etcd_client::Client;
 
 use super::fault::Fault;
 use super::message::unreadable;
-use crate::cluster::engine::EngineRoom;
+use crate::cluster::engine::{EngineNode, EngineRoom};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,19 @@ impl EtcdStatus {
         self.leader != 0 && self.leader == self.member_id
     }
 
+    /// The same in the engine's terms.
+    #[must_use]
+    pub fn node(&self, endpoint: String) -> EngineNode {
+        EngineNode {
+            endpoint,
+            version: self.version.clone(),
+            is_leader: self.is_leader(),
+            room: self.room(),
+            alarms: self.troubles.clone(),
+            advice: advice(&self.version),
+        }
+    }
+
     /// How much room it has.
     #[must_use]
     pub fn room(&self) -> EngineRoom {
@@ -52,6 +65,20 @@ impl EtcdStatus {
     pub fn is_full(&self) -> bool {
         self.troubles.iter().any(|trouble| trouble.contains("NOSPACE"))
     }
+}
+
+/// The first version in which a node whose disk stalled no longer revokes leases that live
+/// ([15247](https://github.com/etcd-io/etcd/issues/15247)).
+const KEEPS_LEASES: (u32, u32, u32) = (3, 5, 13);
+
+/// What speaks against a version. A cluster stands it: its members take their keys again.
+fn advice(version: &str) -> Option<&'static str> {
+    let parts = version.split(['-', '+']).next()?;
+    let mut numbers = parts.split('.').map(|part| part.parse::<u32>().ok());
+    let found = (numbers.next()??, numbers.next()??, numbers.next()??);
+    (found < KEEPS_LEASES).then_some(
+        "before 3.5.13 etcd may end leases that live when its disk stalls, and members then pause for a moment",
+    )
 }
 
 /// A node that etcd has.
@@ -94,4 +121,25 @@ pub(super) async fn members(client: Client) -> Result<Vec<EtcdMember>, Fault> {
         is_learner: member.is_learner,
     };
     Ok(answer.members.into_iter().map(member).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::advice;
+
+    #[test]
+    fn old_versions_are_told_and_others_are_not() {
+        for (version, is_told) in [
+            ("3.4.23", true),
+            ("3.5.12", true),
+            ("3.5.13", false),
+            ("3.6.0-rc.1", false),
+            ("4.0.0", false),
+            ("", false),
+            ("3.5", false),
+            ("of ours", false),
+        ] {
+            assert_eq!(advice(version).is_some(), is_told, "{version}");
+        }
+    }
 }

@@ -35,7 +35,8 @@ use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
-    ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, SendLeave, Slot,
+    ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, RoomTurn,
+    RoomTurns, SendLeave, Slot,
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
@@ -79,6 +80,8 @@ pub struct ReplicatedState {
     clock: watch::Receiver<LeaseClock>,
     desk: Desk,
     cache: StateWriter,
+    counters: ClusterCounters,
+    turns: RoomTurns,
 }
 
 impl fmt::Debug for ReplicatedState {
@@ -108,14 +111,20 @@ impl ReplicatedState {
         std::fs::create_dir_all(&path)?;
         let file = StoreFile::open(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
         let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
-        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters, outdated);
-        Ok(Self { engine, keys, ownership, clock, desk, cache })
+        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters.clone(), outdated);
+        let turns = RoomTurns::default();
+        Ok(Self { engine, keys, ownership, clock, desk, cache, counters, turns })
     }
 
     /// Which slots this process owns.
     #[must_use]
     pub fn ownership(&self) -> &Ownership {
         &self.ownership
+    }
+
+    /// Waits until there is room for what an iteration delivers; `is_open` where its API is in the middle of a window.
+    pub(super) async fn turn(&self, is_open: bool) -> RoomTurn {
+        self.turns.take(is_open, || (self.counters.remembered_bytes(), self.ownership.count())).await
     }
 
     /// Whether batches of a lane may be sent.

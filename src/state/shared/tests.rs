@@ -396,7 +396,7 @@ async fn many_small_chunks_become_few_that_say_the_same_and_are_forgotten_as_tho
     let undated = |name: i64| RecordKey { date: None, ..key(name) };
     let delivered: Vec<RecordKey> = (0..3).map(undated).chain((0..300).map(key)).collect();
     for (number, record) in (0..).zip(&delivered) {
-        let written = first.state.remember(API, (ledger, number / 10), vec![record.clone()], None).await;
+        let written = first.state.remember(API, (ledger, number / 10), vec![*record], None).await;
         { written }.end().await.expect("it is written");
         if number % 20 == 3 {
             first.state.see_again(API, ledger, number / 10, vec![undated(i64::from(number % 3))]).await;
