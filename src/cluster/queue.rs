@@ -137,6 +137,21 @@ impl WriteQueue {
         ended
     }
 
+    /// The engine takes the transaction not as it is, and never will. Its writes are asked one by one, in the same words, so that
+    /// one that is too much for it holds up no others; that one is asked again when all others have had their turn.
+    pub fn refused(&mut self) {
+        let Some(group) = self.under_way.take() else { return };
+        for name in &group.lanes {
+            if let Some(lane) = self.lanes.get_mut(name) {
+                lane.is_alone = true;
+            }
+        }
+        if let [only] = &group.lanes[..] {
+            // The first name behind it.
+            self.next = format!("{only}\0");
+        }
+    }
+
     /// What became of one write. A lane that was closed, or opened anew, in the meantime knows nothing of it.
     fn take_over(&mut self, name: &str, write: &FencedWrite, verdict: WriteVerdict, ended: &mut Vec<EndedWrite>) {
         let Some(lane) = self.lanes.get_mut(name).filter(|lane| lane.fence.is_next(write)) else { return };
@@ -248,6 +263,29 @@ mod tests {
         assert_eq!(answered, names.len());
         assert!(queue.ask("api 00", 1, account(2 * BYTES_MAX), 99));
         assert!(queue.transaction().is_some(), "a write that is too large by itself goes, and is refused");
+    }
+
+    #[test]
+    fn what_the_engine_refuses_holds_up_no_others() {
+        let mut queue = queue(&["a", "b", "c"]);
+        for (lane, ticket) in [("a", 1), ("b", 2), ("c", 3)] {
+            assert!(queue.ask(lane, 1, account(1), ticket));
+        }
+        let together = queue.transaction().cloned().expect("a transaction");
+        queue.refused();
+        let mut seen = Vec::new();
+        for revision in 8..14 {
+            let Some(transaction) = queue.transaction() else { break };
+            assert_eq!(transaction.otherwise.len(), 2, "one alone");
+            assert!(transaction.then.iter().all(|part| together.then.contains(part)), "the same words");
+            if queue.under_way.as_ref().is_some_and(|group| group.lanes == ["b"]) {
+                queue.refused();
+                seen.push(0);
+            } else {
+                seen.extend(queue.answered(&held(revision)).iter().map(|ended| ended.ticket));
+            }
+        }
+        assert_eq!(seen, [1, 0, 3, 0, 0, 0]);
     }
 
     #[test]

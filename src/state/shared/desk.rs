@@ -298,6 +298,9 @@ impl DeskWork {
                 self.counters.failed(&cause);
                 self.outdate_given_up();
                 let is_refused = matches!(cause, EngineError::Refused { .. });
+                if is_refused {
+                    self.queue.refused();
+                }
                 if !std::mem::replace(&mut self.is_told, true) {
                     tracing::warn!(%cause, "the cluster's engine takes no writes; nothing is shipped until it does");
                 }
