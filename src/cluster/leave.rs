@@ -1,7 +1,8 @@
 //! The leave to send: an owner has it as long as its lease can't have ended.
 //!
-//! The listener knows no fences, so whoever may have been replaced must not send. It is looked at before each try, and what is
-//! on the wire when it ends is given up.
+//! The listener knows no fences, so whoever may have been replaced must not send. It is looked at before each try. What is on
+//! the wire when it ends may have been taken already: its answer is waited for a moment longer, as to send it again would
+//! double it though nobody has taken the lane over.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::lease::LeaseClock;
+use super::lease::{LEASE_TTL, LeaseClock, SEND_UNTIL};
 use super::ownership::Ownership;
 use super::slot::Slot;
 
@@ -23,6 +24,11 @@ const ROUNDED_UP: Duration = Duration::from_millis(1);
 pub fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
+
+/// How much longer an answer is waited for: it is over before anybody can have taken the lane. A process that stood still for
+/// longer finds an answer that came meanwhile.
+const ANSWERED_AFTER: Duration = Duration::from_secs(1);
+const _: () = assert!(SEND_UNTIL.as_millis() + ANSWERED_AFTER.as_millis() < LEASE_TTL.as_millis());
 
 /// The leave to send. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +63,16 @@ impl SendLeave {
         clock.wait_for(|clock| clock.may_send(since_boot())).await.is_ok() && ownership.may_work(*slot, lane)
     }
 
+    /// Sends, as long as it is there. Gives what came of it; nothing where it isn't known.
+    pub async fn while_there<T>(&self, send: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(send);
+        tokio::select! {
+            sent = &mut send => return Some(sent),
+            () = self.ended() => {}
+        }
+        timeout(ANSWERED_AFTER, send).await.ok()
+    }
+
     /// Returns when it is no longer there.
     pub async fn ended(&self) {
         let Some(LeasedLane { clock, .. }) = &self.0 else { return pending().await };
@@ -74,8 +90,6 @@ impl SendLeave {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
-
     use super::*;
 
     #[tokio::test]
@@ -113,5 +127,20 @@ mod tests {
         let leave = SendLeave::of_lane(clock, ownership.clone(), slot, "api");
         ownership.give_up(slot);
         assert!(!leave.given().await, "somebody else owns it");
+    }
+
+    /// A process that stood still finds its leave at an end, and the answer that came meanwhile.
+    #[tokio::test]
+    async fn an_answer_counts_that_came_about_when_the_leave_ended() {
+        let (sender, clock) = watch::channel(LeaseClock::default());
+        let leave = SendLeave::of_lane(clock, Ownership::default(), Slot::of("api"), "api");
+        assert_eq!(leave.while_there(async { 1 }).await, Some(1), "it was there at once");
+        let late = async {
+            sleep(Duration::from_millis(20)).await;
+            2
+        };
+        assert_eq!(leave.while_there(late).await, Some(2), "it came a moment later");
+        assert_eq!(leave.while_there(pending::<u8>()).await, None, "it is waited for a moment alone");
+        drop(sender);
     }
 }

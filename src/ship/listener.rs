@@ -307,11 +307,8 @@ impl BatchAttempts<'_> {
         if !self.shipper.leave.given().await {
             return Err((ShipError::Replaced, Verdict::End));
         }
-        tokio::select! {
-            biased;
-            () = self.shipper.leave.ended() => Err((ShipError::Suspended, Verdict::Retry { asked: None })),
-            posted = self.listener.post(self.body) => posted,
-        }
+        let posted = self.shipper.leave.while_there(self.listener.post(self.body)).await;
+        posted.unwrap_or(Err((ShipError::Suspended, Verdict::Retry { asked: None })))
     }
 }
 

@@ -6,7 +6,7 @@ use logzio_api_fetcher::cluster::etcd::{EtcdEngine, EtcdOptions};
 use logzio_api_fetcher::cluster::{EngineError, LeaseState, Operation};
 
 use crate::harness::{Etcd, awaited, done, once, patient, range};
-use crate::proxy::Proxy;
+use crate::proxy::{Link, Passage};
 
 #[tokio::test]
 async fn a_node_that_hangs_is_passed_over() {
@@ -103,12 +103,14 @@ async fn what_is_refused_after_a_try_in_doubt_is_in_doubt() {
 #[tokio::test]
 async fn a_connection_that_swallows_everything_is_made_anew() {
     let etcd = Etcd::one().await;
-    let proxy = Proxy::before(etcd.nodes[0].port).await;
-    let endpoints = vec![proxy.endpoint.clone()];
+    let link = Link::to(etcd.nodes[0].port).await;
+    let endpoints = vec![link.endpoint.clone()];
     let engine = EtcdEngine::new(EtcdOptions { endpoints, ..EtcdOptions::default() }).unwrap();
     patient(async || engine.try_commit(&once("s/1", "x")).await).await;
     let mut watch = patient(async || engine.watch(&range("s/"), 0).await).await;
-    proxy.freeze();
+    // The connections there are; new ones are as before.
+    link.set(Passage::Swallowing);
+    link.set(Passage::Open);
     let error = engine.try_commit(&once("s/2", "x")).await.unwrap_err();
     assert!(matches!(error, EngineError::InDoubt { .. }), "{error}");
     patient(async || engine.try_commit(&once("s/2", "x")).await).await;

@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::proxy::{Link, Passage};
+
 /// How long something may take that is awaited without a promise. It is never waited for in full, but by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,6 +30,8 @@ enum Part {
 /// Some nodes. When they go, their processes do.
 pub struct Etcd {
     pub nodes: Vec<Node>,
+    /// On what the nodes reach each other, by who is reached; empty where they do so directly.
+    peer_links: Vec<Link>,
     scheme: &'static str,
     _directory: TempDir,
     _part: Part,
@@ -62,11 +66,40 @@ impl Etcd {
         Self::with("http", 3, &[], Part::All { _guard: MACHINE.write().await }).await
     }
 
+    /// Three nodes that reach each other over links.
+    pub async fn three_over_links() -> Self {
+        let ports = free_ports(6);
+        let mut links = Vec::new();
+        for port in &ports[3..] {
+            links.push(Link::to(*port).await);
+        }
+        Self::on("http", &ports, links, &[], Part::All { _guard: MACHINE.write().await }).await
+    }
+
+    /// Of nodes over links: nothing gets through any more between this one and the others.
+    pub async fn cut_off(&self, at: usize) {
+        let id = self.status().await[at].as_ref().expect("it answers").member_id;
+        for (of, link) in self.peer_links.iter().enumerate() {
+            link.set(if of == at { Passage::Swallowing } else { Passage::SwallowingFrom(id) });
+        }
+    }
+
+    /// Of nodes over links: all reach each other again.
+    pub fn heal(&self) {
+        self.peer_links.iter().for_each(|link| link.set(Passage::Open));
+    }
+
     async fn with(scheme: &'static str, count: usize, more: &[&str], part: Part) -> Self {
+        Self::on(scheme, &free_ports(count * 2), Vec::new(), more, part).await
+    }
+
+    /// Nodes on these ports: those for clients, then those for each other.
+    async fn on(scheme: &'static str, ports: &[u16], peer_links: Vec<Link>, more: &[&str], part: Part) -> Self {
         let directory = TempDir::new().unwrap();
-        let ports = free_ports(count * 2);
+        let count = ports.len() / 2;
         let (clients, peers) = ports.split_at(count);
-        let peer = |at: usize| format!("http://127.0.0.1:{}", peers[at]);
+        let listens = |at: usize| format!("http://127.0.0.1:{}", peers[at]);
+        let peer = |at: usize| peer_links.get(at).map_or_else(|| listens(at), |link| link.endpoint.clone());
         let cluster: Vec<String> = (0..count).map(|at| format!("n{at}={}", peer(at))).collect();
         let node = |at: usize| {
             let client = format!("{scheme}://127.0.0.1:{}", clients[at]);
@@ -76,7 +109,7 @@ impl Etcd {
                 ("--data-dir", data.to_str().unwrap().to_owned()),
                 ("--listen-client-urls", client.clone()),
                 ("--advertise-client-urls", client),
-                ("--listen-peer-urls", peer(at)),
+                ("--listen-peer-urls", listens(at)),
                 ("--initial-advertise-peer-urls", peer(at)),
                 ("--initial-cluster", cluster.join(",")),
                 ("--initial-cluster-state", "new".to_owned()),
@@ -88,7 +121,8 @@ impl Etcd {
             node.start();
             node
         };
-        let mut etcd = Self { nodes: (0..count).map(node).collect(), scheme, _directory: directory, _part: part };
+        let nodes = (0..count).map(node).collect();
+        let mut etcd = Self { nodes, peer_links, scheme, _directory: directory, _part: part };
         if scheme == "http" {
             etcd.wait_for_leader().await;
         }
@@ -127,6 +161,13 @@ impl Etcd {
     pub async fn leader(&self) -> usize {
         let leads = |status: &Result<EtcdStatus, EngineError>| status.as_ref().is_ok_and(EtcdStatus::is_leader);
         self.status().await.iter().position(leads).expect("a leader")
+    }
+
+    /// Which of the nodes but this one leads.
+    pub async fn leader_but(&self, cut_off: usize) -> usize {
+        let leads = |status: &Result<EtcdStatus, EngineError>| status.as_ref().is_ok_and(EtcdStatus::is_leader);
+        let all = self.status().await;
+        all.iter().enumerate().position(|(at, status)| at != cut_off && leads(status)).expect("a leader")
     }
 
     /// A node that doesn't lead.

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod chaos;
 mod faults;
 #[path = "../it/harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "it is that of the other tests")]
@@ -17,7 +18,9 @@ mod harness;
 mod identities;
 mod leases;
 mod limits;
+mod links;
 mod logins;
+mod owners;
 mod proxy;
 mod reach;
 mod replicas;
@@ -25,3 +28,4 @@ mod rollouts;
 mod transactions;
 mod watched;
 mod watches;
+mod world;
