@@ -89,12 +89,13 @@ impl Fault {
 }
 
 fn passage(random: &mut Rng, kind: u8) -> Passage {
-    let ms = |most| Duration::from_millis(random.u64(20..=most));
+    let is_second = usize::from(random.bool());
+    let mut ms = |most| Duration::from_millis(random.u64(20..=most));
     match kind {
-        4 => [Passage::Swallowing, Passage::Holding][usize::from(random.bool())],
+        4 => [Passage::Swallowing, Passage::Holding][is_second],
         5 => Passage::OneWay,
         6 => Passage::slow(ms(400)),
-        _ => [Passage::Refusing, Passage::Late { requests: ms(9_000), answers: ms(50) }][usize::from(random.bool())],
+        _ => [Passage::Refusing, Passage::Late { requests: ms(9_000), answers: ms(50) }][is_second],
     }
 }
 

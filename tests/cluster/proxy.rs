@@ -116,7 +116,8 @@ impl Ways {
 
 /// A connection, as long as the link doesn't refuse it.
 async fn connect(near: TcpStream, port: u16, passages: watch::Receiver<Vec<Passage>>) {
-    let lived = Lived { born: passages.borrow().len() - 1, passages, made_by: Arc::default() };
+    let born = passages.borrow().len() - 1;
+    let lived = Lived { born, passages, made_by: Arc::default() };
     let mut ending = lived.clone();
     tokio::select! {
         () = carry(near, port, lived) => {}

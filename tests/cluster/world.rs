@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A batch that the listener took, of one API.
 pub struct Taken {
-    at: Instant,
+    pub at: Instant,
     api: usize,
     events: Vec<u64>,
 }
@@ -108,7 +108,7 @@ impl World {
         self.answers_within_ms.store(within.as_millis().try_into().unwrap(), Ordering::Relaxed);
     }
 
-    fn taken(&self) -> std::sync::MutexGuard<'_, Vec<Taken>> {
+    pub fn taken(&self) -> std::sync::MutexGuard<'_, Vec<Taken>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
