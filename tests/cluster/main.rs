@@ -25,6 +25,7 @@ mod proxy;
 mod reach;
 mod replicas;
 mod rollouts;
+mod room;
 mod transactions;
 mod watched;
 mod watches;
