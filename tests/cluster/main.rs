@@ -20,6 +20,7 @@ mod leases;
 mod limits;
 mod links;
 mod logins;
+mod migration;
 mod owners;
 mod proxy;
 mod reach;

@@ -234,6 +234,11 @@ impl Play {
         Fetcher::new(&self.config_over(endpoints)).start()
     }
 
+    /// The config of a fetcher that is no member of anything.
+    pub fn config_alone(&self) -> String {
+        self.config.replace("cluster: {etcd: [NODES], member: MEMBER}\n", "")
+    }
+
     /// The config of one more, with these ways to etcd.
     pub fn config_over(&mut self, endpoints: &[String]) -> String {
         self.members += 1;
