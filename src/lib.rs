@@ -94,6 +94,7 @@
 //! | token | the revision at which a slot was taken; every write compares it |
 //! | head | which write of a lane was the last, in a cluster; every write compares and moves it |
 //! | turn | the leave of one member to log in with a refresh token that several share |
+//! | share | how much of a host's rate one member may use, by the part of its APIs that it owns |
 //! | recall | an API called back from its waits, as its entry or state was changed |
 //!
 //! # What always holds

@@ -6,6 +6,7 @@
 //! | `m/MEMBER:INCARNATION` | a member that lives; hangs on its lease | [`ClusterKeys::member`] |
 //! | `n/MEMBER:INCARNATION` | the forms of its entries; hangs on the same lease | [`ClusterKeys::forms`] |
 //! | `j/MEMBER/NUMBER` | that a member has joined lately; hangs on a lease of its own | [`ClusterKeys::join`] |
+//! | `q/HOST` | how many seconds a host isn't to be asked with a login; hangs on a lease of that length | [`ClusterKeys::pause`] |
 //! | `s/SLOT` | the member that owns a slot; the revision of its last write is the *token* | [`ClusterKeys::slot`] |
 //! | `h/SLOT/LANE` | the *head*: which write of the lane was the last | [`LaneKeys::head`] |
 //! | `a/SLOT/LANE` | the lane's account, deflated JSON | [`LaneKeys::account`] |
@@ -93,7 +94,20 @@ impl ClusterKeys {
         below(&format!("{}j/{}/", self.prefix, utf8_percent_encode(member, PLAIN)))
     }
 
-    /// Of everything that tells who lives, whose state was edited, and who owns what.
+    /// Of the wait that a host asked for; it is named by a word that tells nothing of it.
+    #[must_use]
+    pub fn pause(&self, host: &str) -> String {
+        format!("{}q/{}", self.prefix, utf8_percent_encode(host, PLAIN))
+    }
+
+    /// The host in the key of its wait.
+    #[must_use]
+    pub fn pause_in(&self, key: &str) -> Option<String> {
+        let host = key.strip_prefix(&self.prefix)?.strip_prefix("q/")?;
+        Some(percent_decode_str(host).decode_utf8().ok()?.into_owned())
+    }
+
+    /// Of everything that tells who lives, which hosts wait, whose state was edited, and who owns what.
     #[must_use]
     pub fn membership(&self) -> KeyRange {
         KeyRange { from: self.members().from, to: self.slots().to }
@@ -293,9 +307,18 @@ mod tests {
         }
 
         #[test]
+        fn a_host_is_read_out_of_the_key_of_its_wait_and_watched(host in ".{0,20}") {
+            let keys = ClusterKeys::of("default");
+            let (key, watched) = (keys.pause(&host), keys.membership());
+            prop_assert!(watched.from < key && key < watched.to);
+            prop_assert_eq!((keys.lane_in(&key), keys.slot_in(&key), keys.member_in(&key)), (None, None, None));
+            prop_assert_eq!(keys.pause_in(&key), Some(host));
+        }
+
+        #[test]
         fn no_text_is_taken_for_a_key(key in ".{0,60}") {
             let keys = ClusterKeys::of("default");
-            prop_assert_eq!(keys.lane_in(&key), None);
+            prop_assert_eq!((keys.lane_in(&key), keys.pause_in(&key)), (None, None));
             prop_assert_eq!(keys.lane(Slot::of("x"), "x").chunk_in(&key), None);
         }
     }

@@ -20,10 +20,12 @@ mod member;
 mod memory;
 mod moves;
 mod ownership;
+mod pause;
 mod queue;
 mod reach;
 mod restless;
 mod room;
+mod share;
 #[cfg(test)]
 mod simulation;
 mod slot;
@@ -47,14 +49,18 @@ pub use lease::{
 };
 pub use leave::{SendLeave, since_boot};
 pub use login::{LoginClaim, LoginTurn, SeenTurn, TurnEnd};
-pub use member::{AboutMember, ClusterSummary, JoinError, Joined, MemberEntries, MemberHandle, Membership, SlotEvent};
+pub use member::{
+    AboutMember, ClusterSummary, JoinError, Joined, MemberEntries, MemberHandle, Membership, SlotEvent, tell_pauses,
+};
 pub use memory::{MemoryEngine, MemoryStore, MemoryWatch};
 pub use moves::Decision;
 pub use ownership::Ownership;
+pub use pause::{PAUSE_MAX, ToldPause, UNTOLD_MAX, UntoldPause};
 pub use queue::{BYTES_MAX, EndedWrite, OPERATIONS_MAX, Ticket, WriteEnd, WriteQueue};
 pub use reach::{CEDE_AFTER, Reach, ReachClock};
 pub use restless::{Joins, Standing};
 pub use room::{REMEMBERED_BYTES_MAX, RoomLevel, RoomTurn, RoomTurns, remembered_share};
+pub use share::ShareClock;
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
 pub use status::{ClusterStatus, cluster_status};
 pub use view::ClusterView;

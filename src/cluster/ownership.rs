@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use super::slot::Slot;
 
 /// Shared by the keeper of the membership, the writes, and the iterations.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
     slots: Arc<Mutex<BTreeMap<Slot, OwnedSlot>>>,
+    /// Rung whenever a slot comes or goes.
+    changes: watch::Sender<()>,
 }
 
 /// A slot that is ours.
@@ -23,11 +27,19 @@ impl Ownership {
     /// A slot is ours with this token.
     pub fn take(&self, slot: Slot, token: i64) {
         self.slots().insert(slot, OwnedSlot { token, stale: BTreeSet::new() });
+        self.changes.send_replace(());
     }
 
     /// A slot is no longer ours.
     pub fn give_up(&self, slot: Slot) {
         self.slots().remove(&slot);
+        self.changes.send_replace(());
+    }
+
+    /// Tells whenever a slot comes or goes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The token of a slot that is ours.

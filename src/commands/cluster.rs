@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep};
 use super::{Exit, print};
 use crate::cluster::{
     AboutMember, ClusterCounters, ClusterKeys, ClusterStatus, Engine, EngineError, EngineNode, Joined, MemberId,
-    Membership, Ownership, cluster_status,
+    Membership, Ownership, ToldPause, UNTOLD_MAX, cluster_status, tell_pauses,
 };
 use crate::config;
-use crate::daemon::{ClusterSeat, entries_of};
-use crate::fetch::TokenCache;
+use crate::daemon::{ClusterSeat, HostRates, entries_of};
+use crate::fetch::{Gates, TokenCache};
 use crate::iteration::Services;
 use crate::plan::{Auth, ClusterPlan, Config, Plan};
 use crate::process::stop::Stop;
@@ -29,6 +29,7 @@ use crate::state::{
     export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
 };
 use crate::status::{ClusterSources, watch_cluster};
+use crate::text::Secret;
 use crate::text::humanize::bytes;
 
 /// How many names an error lists.
@@ -82,7 +83,7 @@ pub(super) async fn join(
     let identity = me.clone();
     let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, entries };
     let joined = membership.join(ownership.clone()).await;
-    let Joined { handle, events, clock } = joined.map_err(|cause| {
+    let Joined { handle, events, clock, pauses } = joined.map_err(|cause| {
         tracing::error!(%cause, "can't join the cluster");
         Exit::Failed
     })?;
@@ -95,6 +96,7 @@ pub(super) async fn join(
         counters: counters.clone(),
     };
     tell(services, sources, engine.clone(), keys.clone());
+    let (gates, rates) = share_limits(config, (engine.clone(), keys.clone()), &ownership, pauses);
     let credentials = SharedCredentials::new((engine.clone(), keys.clone()), identity, clock.clone());
     let state = ReplicatedState::start((engine, keys), (ownership, clock), counters, directory.path(), outdated_sender);
     let state = Arc::new(state.map_err(|cause| {
@@ -104,8 +106,8 @@ pub(super) async fn join(
     tracing::info!(cluster = plan.name, member, "joined; APIs begin as slots are taken");
     let store = Store::Shared(Arc::clone(&state), Arc::clone(directory));
     let tokens = TokenCache::keeping_in(RefreshTokens::Shared(Arc::new(credentials)));
-    let services = Arc::new(services.keeping_state_in(store, tokens));
-    Ok((services, ClusterSeat::new(state, handle, events, outdated)))
+    let services = Arc::new(services.keeping_state_in(store, tokens, gates));
+    Ok((services, ClusterSeat::new((state, rates), handle, events, outdated)))
 }
 
 /// Waits until the engine answers: all of it may have been started at the same time, and whoever starts a process that
@@ -139,6 +141,24 @@ fn tell(services: &Services, sources: ClusterSources, engine: Engine, keys: Clus
             () = watch_cluster(registry, engine, keys, me) => {}
         }
     });
+}
+
+/// Has each host asked as often as its rate allows by all members together, and no member ask one that asked for a wait.
+fn share_limits(
+    config: &Config,
+    (engine, keys): (Engine, ClusterKeys),
+    ownership: &Ownership,
+    told: mpsc::Receiver<ToldPause>,
+) -> (Gates, HostRates) {
+    let (untold_sender, untold) = mpsc::channel(UNTOLD_MAX);
+    // All members have it and nobody else does; others hear of no waits while it is changed.
+    let salt = config.outputs.first().map_or_else(|| Secret::new(""), |output| output.token.clone());
+    let gates = Gates::among_peers(salt, untold_sender);
+    let rates = HostRates::new(gates.clone(), ownership.clone());
+    rates.configure(config);
+    tokio::spawn(tell_pauses(engine, keys, untold));
+    tokio::spawn(rates.clone().follow(told));
+    (gates, rates)
 }
 
 fn shown_names(names: &[&str]) -> String {

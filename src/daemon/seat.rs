@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::held::HeldApis;
+use super::rates::HostRates;
 use crate::cluster::{BORDER_AFTER, EntryForms, MemberEntries, MemberHandle, OtherForms, Slot, SlotEvent};
 use crate::plan::Config;
 use crate::state::{ApiState, LoadError, ReplicatedState, api_of};
@@ -104,6 +105,7 @@ pub struct ClusterSeat {
     others: watch::Receiver<OtherForms>,
     /// APIs that are left to them.
     held: HeldApis,
+    rates: HostRates,
     looks: Interval,
     /// The last look at the outputs.
     pub(super) looking: Option<JoinHandle<()>>,
@@ -113,7 +115,7 @@ impl ClusterSeat {
     /// Of a process that has joined. `outdated` are lanes whose state somebody else has changed, as the shared state tells.
     #[must_use]
     pub fn new(
-        state: Arc<ReplicatedState>,
+        (state, rates): (Arc<ReplicatedState>, HostRates),
         member: MemberHandle,
         events: mpsc::UnboundedReceiver<SlotEvent>,
         outdated: mpsc::UnboundedReceiver<String>,
@@ -126,6 +128,7 @@ impl ClusterSeat {
         Self {
             others,
             held: HeldApis::default(),
+            rates,
             looks,
             looking: None,
             state,
@@ -281,6 +284,7 @@ impl ClusterSeat {
     pub(super) fn describe<'c>(&mut self, digest: String, config: &Config, changed: impl Iterator<Item = &'c str>) {
         let before = self.held.slots();
         changed.for_each(|api| self.held.forget(api));
+        self.rates.configure(config);
         self.member.describe(entries_of(digest, config));
         self.tell_declined(&before);
     }

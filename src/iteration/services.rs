@@ -39,10 +39,10 @@ pub struct Services {
 }
 
 impl Services {
-    /// The same with the state in another place, and the refresh tokens.
+    /// The same with the state in another place, and the refresh tokens, and with other fetchers that ask the same hosts.
     #[must_use]
-    pub fn keeping_state_in(&self, store: Store, tokens: TokenCache) -> Self {
-        Self { store, tokens, ..self.connected(self.transport.clone(), self.listeners.clone()) }
+    pub fn keeping_state_in(&self, store: Store, tokens: TokenCache, gates: Gates) -> Self {
+        Self { store, tokens, gates, ..self.connected(self.transport.clone(), self.listeners.clone()) }
     }
 
     /// The same with other connections.

@@ -55,6 +55,20 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// As 32 hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
+    }
+
+    /// Out of such digits.
+    #[must_use]
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = if is_hex { u128::from_str_radix(digits, 16).ok() } else { None };
+        number.map(|number| Self(number.to_be_bytes()))
+    }
+
     /// The sixteen bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 16] {

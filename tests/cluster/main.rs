@@ -23,6 +23,7 @@ mod logins;
 mod migration;
 mod owners;
 mod proxy;
+mod rates;
 mod reach;
 mod replicas;
 mod rollouts;

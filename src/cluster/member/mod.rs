@@ -4,8 +4,10 @@
 //! nothing else, the other does all the rest. What becomes of slots is told as [`SlotEvent`]s, in their order.
 
 mod handle;
+mod heard;
 mod layout;
 mod own_key;
+mod pauses;
 mod renewal;
 #[cfg(test)]
 mod tests;
@@ -19,21 +21,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use handle::MemberCommand;
+use pauses::HEARD_MAX;
 use renewal::Renewal;
 
 pub use handle::{AboutMember, ClusterSummary, JoinError, MemberEntries, MemberHandle, SlotEvent};
+pub(super) use heard::{about, owner_of};
+pub use pauses::tell_pauses;
 
 use crate::cluster::claim::{self, SLOTS_AT_ONCE, SeenSlot, TakenSlot};
 use crate::cluster::client::{Engine, EngineWatch};
-use crate::cluster::engine::{
-    ABSENT, EngineChange, EngineEntry, EngineError, LeaseId, Transaction, TransactionOutcome,
-};
-use crate::cluster::forms::{EntryForms, OtherForms};
+use crate::cluster::engine::{ABSENT, EngineChange, EngineError, LeaseId, Transaction, TransactionOutcome};
+use crate::cluster::forms::OtherForms;
 use crate::cluster::keys::ClusterKeys;
 use crate::cluster::lease::LeaseClock;
 use crate::cluster::leave::since_boot;
 use crate::cluster::moves::Decision;
 use crate::cluster::ownership::Ownership;
+use crate::cluster::pause::ToldPause;
 use crate::cluster::reach::ReachClock;
 use crate::cluster::restless::{Joins, Standing};
 use crate::cluster::slot::{MemberId, Slot};
@@ -76,6 +80,8 @@ pub struct Joined {
     pub events: mpsc::UnboundedReceiver<SlotEvent>,
     /// How long it may send.
     pub clock: watch::Receiver<LeaseClock>,
+    /// What hosts asked members for. It ends when this one has left.
+    pub pauses: mpsc::Receiver<ToldPause>,
 }
 
 impl Membership {
@@ -92,6 +98,7 @@ impl Membership {
         let (command_sender, commands) = mpsc::unbounded_channel();
         let (summary_sender, view) = watch::channel(ClusterSummary::default());
         let (others_sender, others) = watch::channel(OtherForms::default());
+        let (pause_sender, pauses) = mpsc::channel(HEARD_MAX);
         let me = self.me.clone();
         let mut work = MemberWork {
             of: self,
@@ -106,6 +113,7 @@ impl Membership {
             events: event_sender,
             summary: summary_sender,
             others: others_sender,
+            pauses: pause_sender,
             handing_over: BTreeSet::new(),
             is_leaving: false,
             is_unsaid: false,
@@ -122,7 +130,7 @@ impl Membership {
         };
         tokio::spawn(renewal.go_on());
         tokio::spawn(work.go_on(watch, gone, commands));
-        Ok(Joined { handle: MemberHandle { commands: command_sender, view, others }, events, clock })
+        Ok(Joined { handle: MemberHandle { commands: command_sender, view, others }, events, clock, pauses })
     }
 }
 
@@ -141,6 +149,7 @@ struct MemberWork {
     events: mpsc::UnboundedSender<SlotEvent>,
     summary: watch::Sender<ClusterSummary>,
     others: watch::Sender<OtherForms>,
+    pauses: mpsc::Sender<ToldPause>,
     /// Slots whose APIs are about to end.
     handing_over: BTreeSet<Slot>,
     is_leaving: bool,
@@ -388,6 +397,8 @@ impl MemberWork {
                         self.view.member_left(&member, now);
                     } else if let Some(member) = self.of.keys.forms_in(&key) {
                         self.view.forms_left(&member);
+                    } else if let Some(host) = self.of.keys.pause_in(&key) {
+                        self.hear_pause(ToldPause { host, wait: None });
                     }
                 }
             }
@@ -395,43 +406,6 @@ impl MemberWork {
         if is_gone {
             self.register_again(None).await;
         }
-    }
-
-    fn see_entry(&mut self, entry: &EngineEntry, now: Duration) {
-        if let Some(slot) = self.of.keys.slot_in(&entry.key) {
-            match owner_of(entry) {
-                Some(owner) => self.view.slot_taken(slot, owner, entry.written_at, now),
-                None => tracing::warn!(%slot, "the owner of a slot can't be read; another version wrote it"),
-            }
-        } else if let Some(member) = self.of.keys.member_in(&entry.key) {
-            let AboutMember { standing, declined, reach, .. } = about(entry);
-            self.view.member_reaches(&member, reach);
-            self.view.member_declines(&member, declined);
-            self.view.member_came(member, standing, now);
-        } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
-            self.view.forms_came(member, EntryForms::decode(&entry.value));
-        }
-    }
-
-    /// Reads everything, and watches what changes from there.
-    async fn read(&mut self) -> Result<EngineWatch, EngineError> {
-        let (entries, revision) = self.of.engine.read(&self.of.keys.membership()).await?;
-        let watch = self.of.engine.watch(self.of.keys.membership(), revision).await?;
-        let keys = &self.of.keys;
-        let members = entries.iter().filter_map(|entry| Some((keys.member_in(&entry.key)?, about(entry).standing)));
-        let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
-        let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
-        self.view.read(members, owners, revision, since_boot());
-        for entry in &entries {
-            if let Some(member) = self.of.keys.member_in(&entry.key) {
-                let AboutMember { declined, reach, .. } = about(entry);
-                self.view.member_reaches(&member, reach);
-                self.view.member_declines(&member, declined);
-            } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
-                self.view.forms_came(member, EntryForms::decode(&entry.value));
-            }
-        }
-        Ok(watch)
     }
 
     /// The same, for as long as it takes. A key of our own that is gone is put again.
@@ -477,14 +451,4 @@ impl MemberWork {
         self.lease_of_renewal.send_replace(None);
         drop(timeout(LEAVE_WITHIN, self.of.engine.revoke(lease)).await);
     }
-}
-
-/// Who owns a slot, as its key says.
-pub(super) fn owner_of(entry: &EngineEntry) -> Option<MemberId> {
-    std::str::from_utf8(&entry.value).ok()?.parse().ok()
-}
-
-/// What a member says of itself. Of one that says nothing readable it is taken that it is willing.
-pub(super) fn about(entry: &EngineEntry) -> AboutMember {
-    serde_json::from_slice(&entry.value).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::cluster::engine::Operation;
 use crate::cluster::memory::MemoryEngine;
+use crate::cluster::pause::{ToldPause, UntoldPause};
 use crate::cluster::slot::SLOTS;
 
 /// Much longer than anything takes.
@@ -117,4 +118,38 @@ async fn a_cluster_of_another_layout_is_not_joined() {
     let joined = membership(&engine, "first").join(Ownership::default()).await;
     let error = joined.expect_err("the layout is another one").to_string();
     assert!(error.contains("`9 64`") && error.contains("cluster.name"), "{error}");
+}
+
+#[tokio::test]
+async fn what_one_member_is_asked_for_the_others_hear_as_long_as_it_lasts_and_whatever_stands_there() {
+    let engine = MemoryEngine::default();
+    let keys = ClusterKeys::of("default");
+    let (mut first, _) = join(&engine, "first").await;
+    let (untold, waits) = mpsc::channel(8);
+    let telling = tokio::spawn(tell_pauses(Engine::Memory(engine.clone()), keys.clone(), waits));
+    let until = Instant::now() + Duration::from_secs(100);
+    untold.send(UntoldPause { host: "host".to_owned(), until }).await.expect("it goes on");
+    let heard = async |joined: &mut Joined| timeout(PATIENCE, joined.pauses.recv()).await.expect("soon").expect("one");
+    let told = heard(&mut first).await;
+    assert!(
+        told.wait.is_some_and(|wait| wait > Duration::from_secs(60) && wait <= Duration::from_secs(100)),
+        "{told:?}"
+    );
+    let (mut second, _) = join(&engine, "second").await;
+    assert_eq!(heard(&mut second).await, told, "who comes later hears it, too");
+    for value in [&b"\xff"[..], b"", b"NaN", b"-3", b"1e999"] {
+        let put = Operation::Put { key: keys.pause("other"), value: value.to_vec(), lease: None };
+        engine.with(|store| store.commit(&Transaction { then: vec![put], ..Transaction::default() }));
+    }
+    let longest = Some(crate::cluster::PAUSE_MAX);
+    assert_eq!(heard(&mut first).await, ToldPause { host: "other".to_owned(), wait: longest });
+    engine.with(|store| {
+        let lease = store.get(&keys.pause("host")).and_then(|entry| entry.lease).expect("it hangs on a lease");
+        store.end_lease(lease);
+    });
+    assert_eq!(heard(&mut first).await, ToldPause { host: "host".to_owned(), wait: None });
+    engine.set_full(true);
+    untold.send(UntoldPause { host: "third".to_owned(), until }).await.expect("it goes on");
+    drop(untold);
+    timeout(PATIENCE, telling).await.expect("soon").expect("what can't be told is no failure");
 }

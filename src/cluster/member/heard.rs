@@ -1,0 +1,66 @@
+//! What a member reads in the keys of others.
+
+use std::time::Duration;
+
+use super::{AboutMember, MemberWork};
+use crate::cluster::client::EngineWatch;
+use crate::cluster::engine::{EngineEntry, EngineError};
+use crate::cluster::forms::EntryForms;
+use crate::cluster::leave::since_boot;
+use crate::cluster::pause::{ToldPause, decode_wait};
+use crate::cluster::slot::MemberId;
+
+impl MemberWork {
+    /// An entry has changed.
+    pub(super) fn see_entry(&mut self, entry: &EngineEntry, now: Duration) {
+        if let Some(slot) = self.of.keys.slot_in(&entry.key) {
+            match owner_of(entry) {
+                Some(owner) => self.view.slot_taken(slot, owner, entry.written_at, now),
+                None => tracing::warn!(%slot, "the owner of a slot can't be read; another version wrote it"),
+            }
+            return;
+        }
+        self.hear(entry);
+        if let Some(member) = self.of.keys.member_in(&entry.key) {
+            self.view.member_came(member, about(entry).standing, now);
+        }
+    }
+
+    /// Takes over what an entry says besides who lives and who owns what.
+    fn hear(&mut self, entry: &EngineEntry) {
+        if let Some(member) = self.of.keys.member_in(&entry.key) {
+            let AboutMember { declined, reach, .. } = about(entry);
+            self.view.member_reaches(&member, reach);
+            self.view.member_declines(&member, declined);
+        } else if let Some(member) = self.of.keys.forms_in(&entry.key) {
+            self.view.forms_came(member, EntryForms::decode(&entry.value));
+        } else if let Some(host) = self.of.keys.pause_in(&entry.key)
+            && let wait @ Some(_) = decode_wait(&entry.value)
+        {
+            self.hear_pause(ToldPause { host, wait });
+        }
+    }
+
+    /// Reads everything, and watches what changes from there.
+    pub(super) async fn read(&mut self) -> Result<EngineWatch, EngineError> {
+        let (entries, revision) = self.of.engine.read(&self.of.keys.membership()).await?;
+        let watch = self.of.engine.watch(self.of.keys.membership(), revision).await?;
+        let keys = &self.of.keys;
+        let members = entries.iter().filter_map(|entry| Some((keys.member_in(&entry.key)?, about(entry).standing)));
+        let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
+        let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
+        self.view.read(members, owners, revision, since_boot());
+        entries.iter().for_each(|entry| self.hear(entry));
+        Ok(watch)
+    }
+}
+
+/// Who owns a slot, as its key says.
+pub(in crate::cluster) fn owner_of(entry: &EngineEntry) -> Option<MemberId> {
+    std::str::from_utf8(&entry.value).ok()?.parse().ok()
+}
+
+/// What a member says of itself. Of one that says nothing readable it is taken that it is willing.
+pub(in crate::cluster) fn about(entry: &EngineEntry) -> AboutMember {
+    serde_json::from_slice(&entry.value).unwrap_or_default()
+}
