@@ -22,11 +22,19 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(2);
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The content of a config and of the files that it names; told from others, and nothing of it can be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ConfigDigest {
     files: BTreeSet<PathBuf>,
     /// SHA-256.
     hash: Vec<u8>,
+    /// The same of what all members of a cluster have alike; nothing where nobody has to be told.
+    of_all: Vec<u8>,
+}
+
+impl PartialEq for ConfigDigest {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.files, &self.hash) == (&other.files, &other.hash)
+    }
 }
 
 impl ConfigDigest {
@@ -43,19 +51,40 @@ impl ConfigDigest {
             let content = read_small(file);
             add(content.as_deref().map_err(String::as_str));
         }
-        Self { hash: hash.finish().as_ref().to_vec(), files }
+        Self { hash: hash.finish().as_ref().to_vec(), files, of_all: Vec::new() }
     }
 
-    /// As a text by which equal configs are told; nothing of the config can be read from it.
+    /// The same, which also tells whether members of a cluster have the same config.
+    fn telling(self, text: Result<&str, &String>) -> Self {
+        let of_all = text.ok().and_then(of_all_members);
+        let of_all =
+            of_all.map_or_else(|| self.hash.clone(), |alike| digest::digest(&digest::SHA256, &alike).as_ref().to_vec());
+        Self { of_all, ..self }
+    }
+
+    /// As a text by which members of a cluster with the same config are told; nothing of the config can be read from it. What
+    /// each has for itself doesn't count: its name, its proof of who it is, where its page is.
     #[must_use]
     pub fn shown(&self) -> String {
-        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.of_all.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The same config, as it is now.
     fn now(&self, path: &Path) -> Self {
         Self::of(config::read_file(path).as_deref(), self.files.clone())
     }
+}
+
+/// What of a config all members of a cluster have alike; nothing where it can't be read.
+fn of_all_members(text: &str) -> Option<Vec<u8>> {
+    let mut config: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
+    let keys = config.as_mapping_mut()?;
+    keys.remove("status");
+    if let Some(cluster) = keys.get_mut("cluster").and_then(serde_yaml::Value::as_mapping_mut) {
+        cluster.remove("member");
+        cluster.remove("tls");
+    }
+    serde_json::to_vec(&config).ok()
 }
 
 fn read_small(file: &Path) -> Result<Vec<u8>, String> {
@@ -71,7 +100,7 @@ fn read_small(file: &Path) -> Result<Vec<u8>, String> {
 pub fn read(path: &Path) -> (LoadedConfig, ConfigDigest) {
     let text = config::read_file(path);
     let reading = config::compile_file(path, text.as_deref());
-    let digest = ConfigDigest::of(text.as_deref(), reading.files.clone());
+    let digest = ConfigDigest::of(text.as_deref(), reading.files.clone()).telling(text.as_deref());
     if reading.files.is_empty() {
         return (reading, digest);
     }
@@ -126,4 +155,29 @@ pub async fn watch(
 /// A file may hang, and nobody else shall.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_with_the_same_config_are_told_whatever_each_has_for_itself() {
+        let shown = |text: &str| {
+            let text = Ok(text);
+            ConfigDigest::of(text, BTreeSet::new()).telling(text).shown()
+        };
+        let one =
+            shown("cluster: {etcd: [a, b], member: one, tls: {cert_file: one.pem}}\nstatus: {listen: '1'}\nx: 1\n");
+        assert_eq!(one.len(), 64);
+        let cases = [
+            ("# mine\ncluster: {etcd: [a, b], member: two}\nx: 1\n", true),
+            ("cluster: {etcd: [a, c], member: one}\nx: 1\n", false),
+            ("cluster: {etcd: [a, b], member: one}\nx: 2\n", false),
+            ("cluster: {etcd: [a, b], member: one}\nx: [\n", false),
+        ];
+        for (text, is_same) in cases {
+            assert_eq!(shown(text) == one, is_same, "{text}");
+        }
+    }
 }

@@ -28,6 +28,7 @@ mod reach;
 mod replicas;
 mod rollouts;
 mod room;
+mod scale;
 mod transactions;
 mod watched;
 mod watches;

@@ -74,6 +74,8 @@ async fn any_member_shows_all_apis_and_members_and_says_when_etcd_is_away() {
     assert!(elsewhere.iter().any(|api| api["member"] == "one" && api["newest_event"].is_string()), "{elsewhere:?}");
     assert!(of_cluster["database_bytes"].as_u64().unwrap() > 0);
     let (_, text) = get(&format!("{one}/metrics"));
+    // But for their names.
+    assert_eq!(value(&text, "logzio_fetcher_cluster_config_differs"), Some(0.0), "{text}");
     assert_eq!(value(&text, "logzio_fetcher_cluster_suspended"), Some(0.0), "{text}");
     assert_eq!(value(&text, "logzio_fetcher_cluster_slots_orphaned"), Some(0.0), "{text}");
     assert!(value(&text, "logzio_fetcher_cluster_lease_remaining_seconds").unwrap() > 0.0, "{text}");
