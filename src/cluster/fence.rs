@@ -186,6 +186,12 @@ impl Fence {
         self.token == write.token
     }
 
+    /// Whether it knows of a later write of the same owner than another one of the same lane.
+    #[must_use]
+    pub fn is_ahead_of(&self, other: &Self) -> bool {
+        self.token == other.token && self.seq > other.seq
+    }
+
     /// Takes over that a write is done.
     pub fn moved(&mut self, write: &FencedWrite, head_at: i64) {
         self.head_at = head_at;

@@ -79,12 +79,15 @@ pub struct WriteQueue {
 
 impl WriteQueue {
     /// Begins with a lane that was read after its slot was taken, and gives whose writes of the time before never go;
-    /// nothing where a write of the same owner is under way, after which the lane has to be read again: two writes of one
-    /// number could not be told apart.
+    /// nothing where a write of the same owner is under way, or was done since it was read: it has to be read again, as two
+    /// writes of one number could not be told apart.
     #[must_use]
     pub fn open(&mut self, lane: &str, fence: Fence) -> Option<Vec<Ticket>> {
         let mut under_way = self.under_way.iter().flat_map(|group| group.lanes.iter().zip(&group.writes));
         if under_way.any(|(name, write)| name == lane && fence.has_token_of(write)) {
+            return None;
+        }
+        if self.lanes.get(lane).is_some_and(|known| known.fence.is_ahead_of(&fence)) {
             return None;
         }
         let never = self.close(lane);
@@ -309,6 +312,24 @@ mod tests {
         let read = vec![slot("b", me), None];
         let ended = queue.answered(&TransactionOutcome { held: false, revision: 22, read });
         assert_eq!(ended, [EndedWrite { lane: "b".to_owned(), ticket: 3, end: WriteEnd::Edited }]);
+    }
+
+    #[test]
+    fn a_lane_is_read_again_where_something_was_written_since_it_was_read() {
+        let mut queue = queue(&["a"]);
+        let (keys, read) = (ClusterKeys::of("default"), |seq: u64| {
+            let value = format!("0000000000000001 {seq} 7").into_bytes();
+            EngineEntry { key: "head".to_owned(), value, written_at: 8, lease: None }
+        });
+        let fence = |token, head: Option<&EngineEntry>| {
+            Fence::new(keys.lane(Slot::of("a"), "a"), keys.slot(Slot::of("a")), token, head)
+        };
+        assert!(queue.ask("a", 1, account(1), 1));
+        assert!(queue.transaction().is_some());
+        assert_eq!(queue.answered(&held(8)).len(), 1);
+        assert_eq!(queue.open("a", fence(7, None)), None, "what was read lacks the write");
+        assert!(queue.open("a", fence(7, Some(&read(1)))).is_some());
+        assert!(queue.open("a", fence(9, None)).is_some(), "the slot was taken anew");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::outcome::{Ended, NextIteration, Outcome};
 use super::telling::{Told, Untold};
@@ -30,6 +31,8 @@ pub(super) enum TaskCommand {
     Halt,
 }
 
+/// How long an iteration keeps others from having theirs, where they take turns: a first fetch or a job may take hours.
+const TURN_MAX: Duration = Duration::from_secs(10 * 60);
 /// Between the first iterations of two APIs.
 const START_SPACING: Duration = Duration::from_micros(700);
 
@@ -71,8 +74,8 @@ pub(super) async fn go_on(
                     break;
                 }
             };
-            let ended = iterate_until_told(&mut api, &services, &orders, (&mut told, &untold)).await;
-            drop(turn);
+            let iteration = iterate_until_told(&mut api, &services, &orders, (&mut told, &untold));
+            let ended = in_turn(turn, iteration).await;
             let until = ended.until.and_then(|until| until.signed_duration_since(Utc::now()).to_std().ok());
             let next = pause_after(api.plan.interval, fastrand::f64()).max(until.unwrap_or_default());
             paused = pause(&services, &mut orders, next).await;
@@ -130,6 +133,17 @@ enum Paused {
     Told,
     /// Everything ends.
     Over,
+}
+
+/// Does something that has a turn, which is given back when it ends, or takes long: it may wait for hours itself.
+async fn in_turn<T>(turn: RoomTurn, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let ended = timeout(TURN_MAX, &mut work).await;
+    drop(turn);
+    match ended {
+        Ok(ended) => ended,
+        Err(_) => work.await,
+    }
 }
 
 /// Waits until there is room for what an iteration delivers.

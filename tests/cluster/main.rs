@@ -21,6 +21,7 @@ mod limits;
 mod links;
 mod logins;
 mod migration;
+mod orders;
 mod owners;
 mod proxy;
 mod rates;

@@ -23,8 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A batch that the listener took, of one API.
 pub struct Taken {
     pub at: Instant,
-    api: usize,
-    events: Vec<u64>,
+    pub api: usize,
+    pub events: Vec<u64>,
 }
 
 /// The APIs and the listener.

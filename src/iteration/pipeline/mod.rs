@@ -167,7 +167,7 @@ impl<'a> Pipeline<'a> {
 
     /// Gives an error that ends the chain. What is in hand is good, whatever happened after it; but a listener that failed
     /// is left alone.
-    async fn ship_rest_before(&mut self, error: IterationError) -> Result<(), IterationError> {
+    pub(super) async fn ship_rest_before(&mut self, error: IterationError) -> Result<(), IterationError> {
         if !self.lane.has_failed {
             self.ship_rest().await?;
         }

@@ -74,7 +74,9 @@ impl Pipeline<'_> {
         };
         let seen = self.look(&read.records, now).await;
         let step = self.step(&seen, asked, next.as_ref(), answer.moment)?;
-        self.admit(&read.records, now).await?;
+        if let Err(error) = self.admit(&read.records, now).await {
+            self.ship_rest_before(error).await?;
+        }
         drop(read);
         drop(answer);
         self.drop_page(permit);

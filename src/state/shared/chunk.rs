@@ -47,14 +47,16 @@ impl SharedChunk {
         bytes
     }
 
-    /// Several chunks, in the order in which they were written, as the bytes of one. Those that say the same of their records
-    /// become one.
+    /// Several chunks, in the order in which they were written, as the bytes of one. Deliveries of one iteration become one.
+    /// Records that came again don't: of one that isn't known any more the first time counts, and the others follow it.
     #[must_use]
     pub fn fold(chunks: impl IntoIterator<Item = Self>) -> Vec<u8> {
         let mut parts: Vec<Self> = Vec::new();
         for chunk in chunks {
             match parts.last_mut() {
-                Some(last) if (last.iteration, last.is_again) == (chunk.iteration, chunk.is_again) => {
+                Some(last)
+                    if !chunk.is_again && (last.iteration, last.is_again) == (chunk.iteration, chunk.is_again) =>
+                {
                     last.records.extend(chunk.records);
                 }
                 _ => parts.push(chunk),
@@ -314,7 +316,7 @@ mod tests {
             let mut merged: Vec<SharedChunk> = Vec::new();
             for part in parts {
                 match merged.last_mut() {
-                    Some(last) if last.iteration == part.iteration && last.is_again == part.is_again => last.records.extend(part.records),
+                    Some(last) if !part.is_again && last.iteration == part.iteration && last.is_again == part.is_again => last.records.extend(part.records),
                     _ => merged.push(part),
                 }
             }

@@ -96,6 +96,7 @@ impl Desk {
             groups: 0,
             next: 0,
             is_told: false,
+            is_in_doubt: false,
         };
         tokio::spawn(work.go_on(received));
         Self { commands }
@@ -169,6 +170,8 @@ struct DeskWork {
     next: Ticket,
     /// Whether the log has that the engine takes nothing.
     is_told: bool,
+    /// Whether a try of the group under way wasn't answered.
+    is_in_doubt: bool,
 }
 
 impl DeskWork {
@@ -215,6 +218,7 @@ impl DeskWork {
                     }
                     self.chunks.close(&lane);
                 }
+                self.counters.remembers(self.chunks.bytes());
             }
             DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
             DeskCommand::Fold(folded) => self.write_folded(folded),
@@ -289,6 +293,7 @@ impl DeskWork {
                 if std::mem::replace(&mut self.is_told, false) {
                     tracing::info!("the cluster's engine takes writes again");
                 }
+                self.is_in_doubt = false;
                 self.groups = self.groups.saturating_add(1);
                 for ended in self.queue.answered(&outcome) {
                     self.take_over(ended);
@@ -298,7 +303,9 @@ impl DeskWork {
                 self.counters.failed(&cause);
                 self.outdate_given_up();
                 let is_refused = matches!(cause, EngineError::Refused { .. });
-                if is_refused {
+                self.is_in_doubt |= !is_refused;
+                // Else an earlier try may still be done, and its writes are waited for as they are.
+                if is_refused && !self.is_in_doubt {
                     self.queue.refused();
                 }
                 if !std::mem::replace(&mut self.is_told, true) {
@@ -387,6 +394,7 @@ impl DeskWork {
     /// slot is somebody else's.
     fn give_up(&mut self, lane: &str) {
         self.chunks.close(lane);
+        self.counters.remembers(self.chunks.bytes());
         self.ownership.outdate(Slot::of(api_of(lane)), lane);
     }
 
