@@ -310,7 +310,8 @@ fn shown_nodes(nodes: &[(String, Result<EngineNode, EngineError>)]) -> String {
         let node = match node {
             Ok(node) => node,
             Err(cause) => {
-                lines.push(format!("  {endpoint}  {cause}"));
+                // It names the endpoint.
+                lines.push(format!("  {cause}"));
                 continue;
             }
         };

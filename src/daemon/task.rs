@@ -222,6 +222,29 @@ mod tests {
         assert_eq!(pause_after(Duration::MAX, 1.0), Duration::MAX);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_iteration_that_takes_long_gives_its_turn_back_and_goes_on() {
+        let (turns, little) = (crate::cluster::RoomTurns::default(), || (900 << 20, 512));
+        let mut taken = Vec::new();
+        while let Ok(turn) = timeout(Duration::from_secs(1), turns.take(false, little)).await {
+            taken.push(turn);
+        }
+        let begun = tokio::time::Instant::now();
+        let turn = taken.pop().expect("a turn");
+        let (ended, _next) = tokio::join!(
+            in_turn(turn, async {
+                tokio::time::sleep(4 * TURN_MAX).await;
+                begun.elapsed()
+            }),
+            async {
+                let next = turns.take(false, little).await;
+                assert!(begun.elapsed() < 2 * TURN_MAX, "others wait for {:?}", begun.elapsed());
+                next
+            }
+        );
+        assert_eq!(ended, 4 * TURN_MAX);
+    }
+
     #[test]
     fn the_first_api_is_asked_at_once_and_a_thousand_within_a_second() {
         assert_eq!(start_delay(0), Duration::ZERO);

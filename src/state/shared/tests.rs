@@ -421,4 +421,12 @@ async fn many_small_chunks_become_few_that_say_the_same_and_are_forgotten_as_tho
     second.state.commit(commit(&account, 500, 500)).await.expect("it is ours");
     assert_eq!(engine.read(&chunks).0, []);
     assert_eq!(second.counters.remembered_bytes(), 0);
+
+    let written = second.state.remember(API, (ledger, 1_001), vec![key(600)], None).await;
+    { written }.end().await.expect("it is ours");
+    assert!(second.counters.remembered_bytes() > 0);
+    second.state.unload(Slot::of(API)).await;
+    // Whatever is asked next is answered after that.
+    second.state.desk.flush().await;
+    assert_eq!(second.counters.remembered_bytes(), 0, "it is another member's");
 }
