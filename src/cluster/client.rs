@@ -63,6 +63,15 @@ impl Engine {
         Err(EngineError::Refused { endpoint, cause: NOT_BUILT.to_owned() })
     }
 
+    /// Has something done where answers of the engine wait for nobody else.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Self::Memory(_) => drop(tokio::spawn(work)),
+            #[cfg(feature = "cluster")]
+            Self::Etcd(engine) => engine.spawn(work),
+        }
+    }
+
     /// Refuses where it is several, each with a state of its own.
     ///
     /// # Errors

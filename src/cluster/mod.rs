@@ -30,6 +30,7 @@ mod share;
 mod simulation;
 mod slot;
 mod status;
+mod thread;
 mod view;
 
 pub use assign::Targets;
@@ -63,4 +64,5 @@ pub use room::{REMEMBERED_BYTES_MAX, RoomLevel, RoomTurn, RoomTurns, remembered_
 pub use share::ShareClock;
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
 pub use status::{ClusterStatus, cluster_status};
+pub use thread::EngineThread;
 pub use view::ClusterView;

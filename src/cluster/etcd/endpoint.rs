@@ -13,12 +13,15 @@ use super::identity::EtcdIdentity;
 use super::options::EtcdOptions;
 use super::status::status;
 use crate::cluster::lease::TRY_WITHIN;
+use crate::cluster::thread::EngineThread;
 
 /// One node, as it is written in the config.
 pub(super) struct Endpoint {
     /// How it is written.
     pub(super) name: String,
     options: Arc<EtcdOptions>,
+    /// Where its connections are.
+    thread: EngineThread,
     /// Which etcd it must belong to.
     identity: EtcdIdentity,
     /// Whether the log has that it belongs to another one.
@@ -45,8 +48,8 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// An endpoint that nobody has asked yet.
-    pub(super) fn new(name: String, options: Arc<EtcdOptions>, identity: EtcdIdentity) -> Self {
-        Self { name, options, identity, is_told: AtomicBool::new(false), client: Mutex::new((0, None)) }
+    pub(super) fn new(name: String, options: Arc<EtcdOptions>, thread: EngineThread, identity: EtcdIdentity) -> Self {
+        Self { name, options, thread, identity, is_told: AtomicBool::new(false), client: Mutex::new((0, None)) }
     }
 
     /// One try, which takes [`TRY_WITHIN`] at most, and as long before that where there is no connection yet: to connect
@@ -109,7 +112,11 @@ impl Endpoint {
 
     async fn connect(&self, needs_leader: bool) -> Result<Client, Fault> {
         let options = self.options.connect(&self.name, needs_leader);
-        let client = Client::connect([&self.name], Some(options)).await.map_err(|error| match error {
+        let name = self.name.clone();
+        // A connection goes on where it was made.
+        let connecting = self.thread.run(async move { Client::connect([&name], Some(options)).await });
+        let connected = connecting.await.ok_or_else(|| Fault::unusable("the thread that talks to etcd has ended"))?;
+        let client = connected.map_err(|error| match error {
             // What the network says comes as a status; this is about certificates and keys.
             Error::TransportError(error) => Fault::refused(format!("TLS can't be set up: {}", innermost(&error))),
             other => Fault::from(other),

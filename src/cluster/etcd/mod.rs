@@ -27,6 +27,7 @@ use super::engine::{
     EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
 use super::lease::TRY_WITHIN;
+use super::thread::EngineThread;
 
 use endpoint::{Endpoint, Way};
 use fault::{Fault, FaultKind};
@@ -65,6 +66,8 @@ enum Tries {
 #[derive(Debug)]
 struct Endpoints {
     all: Vec<Endpoint>,
+    /// Where all connections are.
+    thread: EngineThread,
     /// Which etcd they belong to.
     identity: EtcdIdentity,
     /// Which of them is asked first.
@@ -75,7 +78,7 @@ impl EtcdEngine {
     /// An engine that connects as soon as it is asked something.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] where there is no endpoint, or one that has a user in it.
+    /// [`EngineError::Refused`] where there is no endpoint, or one that has a user in it, or no thread to be had.
     pub fn new(options: EtcdOptions) -> Result<Self, EngineError> {
         let refused = |cause: &str| EngineError::Refused { endpoint: "etcd".to_owned(), cause: cause.to_owned() };
         if options.endpoints.is_empty() {
@@ -84,10 +87,17 @@ impl EtcdEngine {
         if options.endpoints.iter().any(|endpoint| endpoint.contains('@')) {
             return Err(refused("an endpoint is host and port; who asks does not belong there"));
         }
+        let thread = EngineThread::start().map_err(|cause| refused(&format!("there is no thread for it: {cause}")))?;
         let (options, identity) = (Arc::new(options), EtcdIdentity::default());
-        let endpoint = |name: &String| Endpoint::new(name.clone(), Arc::clone(&options), identity.clone());
+        let endpoint =
+            |name: &String| Endpoint::new(name.clone(), Arc::clone(&options), thread.clone(), identity.clone());
         let all = options.endpoints.iter().map(endpoint).collect();
-        Ok(Self { inner: Arc::new(Endpoints { all, identity, first: AtomicUsize::new(0) }) })
+        Ok(Self { inner: Arc::new(Endpoints { all, thread, identity, first: AtomicUsize::new(0) }) })
+    }
+
+    /// Has something done on the thread that talks to etcd.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.thread.spawn(work);
     }
 
     /// Tries a transaction once, at the endpoint that answered last. Where that doesn't answer, the next try is another's.
@@ -193,7 +203,7 @@ impl EtcdEngine {
     pub async fn watch(&self, range: &KeyRange, from_revision: i64) -> Result<EtcdWatch, EngineError> {
         let open = |client| watch::open(client, range, from_revision);
         let (endpoint, opened) = self.ask_some(Tries::Rounds, Way::Own, open).await?;
-        Ok(EtcdWatch::begin(opened, endpoint))
+        Ok(EtcdWatch::begin(opened, endpoint, &self.inner.thread))
     }
 
     /// What each endpoint says of itself.

@@ -11,6 +11,7 @@ use super::ANSWER_BYTES_MAX;
 use super::fault::Fault;
 use super::message::change;
 use crate::cluster::engine::{EngineChange, EngineError, KeyRange};
+use crate::cluster::thread::EngineThread;
 
 /// How often the node is asked how far it is, so that it has something to say.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -28,9 +29,9 @@ pub struct EtcdWatch {
 
 impl EtcdWatch {
     /// Tells of what comes. It ends when nobody takes it any more.
-    pub(super) fn begin(opened: OpenedWatch, endpoint: String) -> Self {
+    pub(super) fn begin(opened: OpenedWatch, endpoint: String, thread: &EngineThread) -> Self {
         let (sender, changes) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(tell(opened, endpoint.clone(), sender));
+        thread.spawn(tell(opened, endpoint.clone(), sender));
         Self { endpoint, changes }
     }
 

@@ -128,8 +128,9 @@ impl Membership {
             clock: work.clock.clone(),
             gone: gone_sender,
         };
-        tokio::spawn(renewal.go_on());
-        tokio::spawn(work.go_on(watch, gone, commands));
+        let engine = renewal.engine.clone();
+        engine.spawn(renewal.go_on());
+        engine.spawn(work.go_on(watch, gone, commands));
         Ok(Joined { handle: MemberHandle { commands: command_sender, view, others }, events, clock, pauses })
     }
 }

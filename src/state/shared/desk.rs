@@ -98,7 +98,8 @@ impl Desk {
             is_told: false,
             is_in_doubt: false,
         };
-        tokio::spawn(work.go_on(received));
+        let engine = work.engine.clone();
+        engine.spawn(work.go_on(received));
         Self { commands }
     }
 
