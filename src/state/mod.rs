@@ -79,7 +79,7 @@ pub use socket::{ORDERS_MAX, OrderRequest, SOCKET_FILE_NAME, ask_running, serve_
 pub use steps::{StartedJob, StepsState};
 pub use store::{
     CHANGES_MAX, Change, DAMAGED_FILE_NAME, FILE_NAME as STORE_FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile,
-    Write as StoreWrite, had_arrived_since,
+    StoreKind, Write as StoreWrite, had_arrived_since,
 };
 pub use writer::Durable;
 
@@ -195,7 +195,7 @@ impl LockedStateDir {
         let file = path.join(CHECKPOINTS_FILE_NAME);
         let (checkpoints, written) =
             CheckpointFile::open(path).map_err(|cause| StateError::file(path, file, "read and written", cause))?;
-        let store = open_or_set_aside(&path.join(STORE_FILE_NAME));
+        let store = open_or_set_aside(&path.join(STORE_FILE_NAME), StoreKind::Lasting);
         if matches!(store, Err(OpenError::Taken)) {
             // Who took the directory before has lost its lock file, or its file system has no locks.
             return Err(StateError::Taken { directory: path.to_owned(), holder: String::new() });
@@ -210,7 +210,11 @@ impl LockedStateDir {
             );
         }
         let store = store.ok();
-        let copy = if store.is_none() { StoreFile::open_copy(&path.join(STORE_FILE_NAME)).ok() } else { None };
+        let copy = if store.is_none() {
+            StoreFile::open_copy(&path.join(STORE_FILE_NAME), StoreKind::Lasting).ok()
+        } else {
+            None
+        };
         let readable = store.as_ref().or(copy.as_ref());
         let mut accounts = readable.and_then(|store| store.accounts().ok()).unwrap_or_default();
         obey(&written, &mut accounts, store.as_ref(), configured, now);

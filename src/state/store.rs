@@ -4,25 +4,26 @@
 //! survive a power cut, a check of the whole file at each opening, and no memory but a cache whose size is ours to set. It
 //! has one writer, which is all that a directory under our lock ever has.
 //!
-//! What always holds: a commit is on the disk when it returns. Deleting the file costs duplicates, never records. What
-//! stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
+//! What always holds: a commit is on the disk when it returns, but in a cache ([`StoreKind`]). Deleting the file costs
+//! duplicates, never records. What stays in it is bounded, by [`REMEMBERED_MAX`] for each API.
 
+mod backend;
 mod change;
 mod forget;
+mod kind;
 mod unused;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
+    Builder, Database, Error, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +33,11 @@ use super::checkpoint_text::Checkpoint;
 use super::delivered::{self, DELIVERED, DeliveredRecord, Merge};
 use crate::record::RecordKey;
 
+use backend::{UnsyncedFile, in_memory};
 pub use change::Change;
 use forget::{forget, forget_arrived, forget_middle};
 pub use forget::{had_arrived_since, is_arrival};
+pub use kind::StoreKind;
 pub(super) use unused::unused;
 pub use write::Write;
 
@@ -51,10 +54,6 @@ pub const CHANGES_MAX: u64 = 10;
 /// What redb keeps in memory. Records come in the order of their dates, so a few pages are what is asked for: an iteration
 /// of a million records takes no longer with it than with four times as much.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
-/// The largest file of which a copy is made in memory.
-const COPY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// How much of it is read at once.
-const COPY_CHUNK_BYTES: usize = 64 * 1024;
 /// After so many forgotten records the file is made smaller: they took some 3 MB.
 const COMPACT_AFTER: u64 = 50_000;
 /// A file larger than this has room for what was forgotten before it was opened.
@@ -71,6 +70,7 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 /// An open store.
 #[derive(Debug)]
 pub struct StoreFile {
+    kind: StoreKind,
     database: Database,
     remembered_max: u64,
     /// How many records were forgotten since the file was made as small as it can be.
@@ -100,11 +100,26 @@ impl StoreFile {
     /// [`OpenError`]
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::require_file(path)?;
-        let mut store = Self::open_by(|builder| Ok(builder.create(path)?))?;
+        let mut store = Self::open_by(StoreKind::Lasting, |builder| Ok(builder.create(path)?))?;
         // As if what the file has room for had been forgotten.
         let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or_default();
         store.forgotten = bytes.saturating_sub(COMPACT_ABOVE_BYTES) / RECORD_BYTES;
         Ok(store)
+    }
+
+    /// Opens a store, or makes it, that is a cache. Nothing in it is forgotten for want of an account.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open_cache(path: &Path) -> Result<Self, OpenError> {
+        Self::require_file(path)?;
+        Self::open_by(StoreKind::Cache, |builder| Ok(builder.create_with_backend(UnsyncedFile::open(path)?)?))
+    }
+
+    /// What it is to its process.
+    #[must_use]
+    pub fn kind(&self) -> StoreKind {
+        self.kind
     }
 
     /// A store in memory, which goes with the process.
@@ -112,7 +127,7 @@ impl StoreFile {
     /// # Errors
     /// [`OpenError`]
     pub fn in_memory() -> Result<Self, OpenError> {
-        Self::open_by(|builder| Ok(builder.create_with_backend(InMemoryBackend::new())?))
+        Self::open_by(StoreKind::Lasting, |builder| Ok(builder.create_with_backend(InMemoryBackend::new())?))
     }
 
     /// Makes the file smaller, where that is worth the time: more was forgotten than is left.
@@ -142,26 +157,9 @@ impl StoreFile {
     ///
     /// # Errors
     /// [`OpenError`]; a file that is too large for it can't be used either.
-    pub fn open_copy(path: &Path) -> Result<Self, OpenError> {
+    pub fn open_copy(path: &Path, kind: StoreKind) -> Result<Self, OpenError> {
         Self::require_file(path)?;
-        Self::open_by(|builder| {
-            let mut file = File::open(path)?;
-            let length = file.metadata()?.len();
-            if length > COPY_BYTES_MAX {
-                return Err(io::Error::from(io::ErrorKind::FileTooLarge).into());
-            }
-            let backend = InMemoryBackend::new();
-            backend.set_len(length)?;
-            let (mut at, mut chunk) = (0, vec![0; COPY_CHUNK_BYTES]);
-            while at < length {
-                let left = usize::try_from(length - at).unwrap_or(COPY_CHUNK_BYTES).min(COPY_CHUNK_BYTES);
-                let chunk = chunk.get_mut(..left).unwrap_or_default();
-                file.read_exact(chunk)?;
-                backend.write(at, chunk)?;
-                at += left as u64;
-            }
-            Ok(builder.create_with_backend(backend)?)
-        })
+        Self::open_by(kind, |builder| Ok(builder.create_with_backend(in_memory(path)?)?))
     }
 
     /// A pipe would be waited for, and a directory is none.
@@ -175,11 +173,12 @@ impl StoreFile {
         }
     }
 
-    fn open_by(open: impl FnOnce(&mut Builder) -> Result<Database, Error>) -> Result<Self, OpenError> {
+    fn open_by(kind: StoreKind, open: impl FnOnce(&mut Builder) -> Result<Database, Error>) -> Result<Self, OpenError> {
         let open = || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
             let store = Self {
+                kind,
                 database: open(&mut builder)?,
                 remembered_max: REMEMBERED_MAX,
                 forgotten: 0,
@@ -219,6 +218,11 @@ impl StoreFile {
             transaction.open_table(DELIVERED)?;
             let accounts = read_accounts(&transaction.open_table(ACCOUNTS)?)?;
             let changes = read_changes(&transaction.open_table(CHANGES)?)?;
+            if self.kind == StoreKind::Cache {
+                transaction.open_table(REMEMBERED)?;
+                drop((about, accounts, changes));
+                return Ok(transaction.commit()?);
+            }
             let referred: HashSet<u64> = accounts
                 .values()
                 .chain(changes.values().flat_map(Change::befores).map(|(_, before)| before))

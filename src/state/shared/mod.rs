@@ -109,7 +109,7 @@ impl ReplicatedState {
             return Err(cause);
         }
         std::fs::create_dir_all(&path)?;
-        let file = StoreFile::open(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
+        let file = StoreFile::open_cache(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
         let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
         let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters.clone(), outdated);
         let turns = RoomTurns::default();

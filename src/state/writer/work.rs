@@ -17,7 +17,7 @@ use crate::state::checkpoints::{CheckpointFile, FILE_NAME as CHECKPOINTS_FILE_NA
 use crate::state::lane_key::api_of;
 use crate::state::line::PendingDates;
 use crate::state::pulse::Pulse;
-use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile, Write};
+use crate::state::store::{DAMAGED_FILE_NAME, FILE_NAME, OpenError, REMEMBERED_MAX, StoreFile, StoreKind, Write};
 use crate::state::unsaved::Unsaved;
 
 /// How long a store that can't be used is left alone.
@@ -26,6 +26,7 @@ const REOPEN_AFTER: Duration = Duration::from_secs(5);
 /// What the thread works on.
 pub(super) struct Work {
     path: PathBuf,
+    kind: StoreKind,
     /// Nothing while it can't be used.
     store: Option<StoreFile>,
     /// What the store knew when it could be used last, to be read until it can again.
@@ -67,6 +68,7 @@ impl Work {
     ) -> Self {
         Self {
             path: directory.join(FILE_NAME),
+            kind: store.as_ref().map_or(StoreKind::Lasting, StoreFile::kind),
             is_failing: store.is_none(),
             store,
             copy,
@@ -358,7 +360,7 @@ impl Work {
     /// Leaves the store alone for a while; redb wants a store that failed to be opened again.
     fn fail(&mut self, cause: &str) {
         close(&mut self.store);
-        self.copy = StoreFile::open_copy(&self.path).ok();
+        self.copy = StoreFile::open_copy(&self.path, self.kind).ok();
         self.tried = Instant::now();
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!(
@@ -372,7 +374,7 @@ impl Work {
     fn reopen(&mut self) {
         if self.store.is_none() && self.tried.elapsed() >= REOPEN_AFTER {
             self.tried = Instant::now();
-            self.store = open_or_set_aside(&self.path).ok();
+            self.store = open_or_set_aside(&self.path, self.kind).ok();
             let Some(store) = &self.store else { return };
             self.copy = None;
             if let Some((mark, uncertain)) = self.uncertain.take()
@@ -411,8 +413,8 @@ fn has_mark(store: &StoreFile, mark: u64) -> bool {
 }
 
 /// Opens the store. A damaged one is set aside, with a warning, and a new one begun.
-pub(in crate::state) fn open_or_set_aside(path: &Path) -> Result<StoreFile, OpenError> {
-    let cause = match StoreFile::open(path) {
+pub(in crate::state) fn open_or_set_aside(path: &Path, kind: StoreKind) -> Result<StoreFile, OpenError> {
+    let cause = match kind.open(path) {
         Err(OpenError::Damaged(cause)) => cause,
         opened => return opened,
     };
@@ -424,7 +426,7 @@ pub(in crate::state) fn open_or_set_aside(path: &Path) -> Result<StoreFile, Open
          shipped again"
     );
     match moved {
-        Ok(()) => StoreFile::open(path),
+        Ok(()) => kind.open(path),
         Err(error) => Err(OpenError::Unusable(Box::new(error.into()))),
     }
 }

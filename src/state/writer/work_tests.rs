@@ -24,6 +24,7 @@ fn work(directory: &Path) -> Work {
     let (checkpoints, _) = CheckpointFile::open(directory).expect("a file");
     Work {
         path: directory.join(FILE_NAME),
+        kind: StoreKind::Lasting,
         store: StoreFile::open(&directory.join(FILE_NAME)).ok(),
         copy: None,
         tried: Instant::now(),
