@@ -14,14 +14,19 @@ use crate::state::store::REMEMBERED_MAX;
 const RANGES_MAX: usize = 16;
 /// With more small chunks than this some are folded.
 const SMALL_MAX: usize = 64;
+/// With more chunks than this that folding can still make larger some are folded. A backfill of full batches is not written
+/// twice before it has that many: what its window remembers is often forgotten earlier, all at once.
+const FOLDABLE_MAX: usize = 512;
 /// How many small chunks are folded at least: each time costs a transaction.
 const FOLD_MIN: usize = 8;
 /// How many are folded whatever each of them has.
 const FOLD_FREELY: usize = SMALL_MAX / 2;
 /// How large a chunk may become by folding: half of what a transaction holds, beside a batch of another lane.
 pub const FOLDED_BYTES_MAX: usize = 512 * 1024;
-/// A chunk that has less than half of that is a small one.
-const SMALL_BYTES: usize = FOLDED_BYTES_MAX / 2;
+/// A chunk that has less than half of that can become larger.
+const FOLDABLE_BYTES: usize = FOLDED_BYTES_MAX / 2;
+/// A chunk that has less than this is a small one: that of a full batch has more.
+const SMALL_BYTES: usize = 8 * 1024;
 
 /// The chunks that a lane has in the engine, by their numbers.
 #[derive(Clone, Debug, Default)]
@@ -126,8 +131,8 @@ impl ChunkIndex {
     /// What is worth to be folded now.
     #[must_use]
     pub fn to_fold(&self) -> Option<FoldOrder> {
-        let small = self.chunks.values().filter(|span| span.bytes < SMALL_BYTES).count();
-        if small <= SMALL_MAX {
+        let below = |bytes| self.chunks.values().filter(|span| span.bytes < bytes).count();
+        if below(SMALL_BYTES) <= SMALL_MAX && below(FOLDABLE_BYTES) <= FOLDABLE_MAX {
             return None;
         }
         let mut run: Option<(ChunkSpan, Vec<u64>)> = None;
@@ -226,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn full_batches_are_folded_once_they_are_very_many() {
+        let mut index = ChunkIndex::default();
+        (1..=512).for_each(|number| index.add(number, span(1, 1, (770, 15_000))));
+        assert_eq!(index.to_fold(), None, "none is small");
+        index.add(513, span(1, 1, (770, 15_000)));
+        assert_eq!(index.to_fold().map(|order| order.numbers), Some((480..=513).collect()));
+    }
+
+    #[test]
     fn what_is_forgotten_by_other_rules_is_not_folded_together() {
         let mut index = ChunkIndex::default();
         (1..=40).for_each(|number| index.add(number, span(1, 7, (1, 40))));
@@ -260,7 +274,7 @@ mod tests {
                 }
             }
             prop_assert_eq!((index.bytes(), index.records), (all as u64, sizes.len() as u64));
-            let most = SMALL_MAX + 1 + all / SMALL_BYTES;
+            let most = FOLDABLE_MAX + 1 + all / FOLDABLE_BYTES;
             prop_assert!(index.chunks.len() <= most, "{} chunks of {all} bytes", index.chunks.len());
             prop_assert!(written <= 10 * all, "{written} bytes written again of {all}");
         }
