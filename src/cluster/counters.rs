@@ -19,6 +19,32 @@ pub const ANSWER_BOUNDS: [Duration; 8] = [
     Duration::from_millis(3_500),
 ];
 
+/// What the engine is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EngineOperation {
+    /// To write a group of what lanes have done.
+    Write,
+    /// To keep this member's lease alive.
+    Renew,
+    /// To tell what it holds of an API that begins here.
+    Read,
+}
+
+impl EngineOperation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Write, Self::Renew, Self::Read];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Renew => "renew",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// Counts since the process began. Cheap to clone; the clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterCounters(Arc<SharedCounters>);
@@ -30,10 +56,10 @@ struct SharedCounters {
     remembered_bytes: AtomicU64,
     /// By endpoint: there are as many as the config names.
     errors: Mutex<BTreeMap<String, u64>>,
-    answers: Mutex<AnswerTimes>,
+    answers: Mutex<BTreeMap<EngineOperation, AnswerTimes>>,
 }
 
-/// How long writes took until they were answered.
+/// How long something took until it was answered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnswerTimes {
     /// How many took no longer than each of [`ANSWER_BOUNDS`].
@@ -53,8 +79,8 @@ pub struct ClusterTotals {
     pub in_doubt: u64,
     /// Answers that didn't come or were none, by endpoint.
     pub errors: BTreeMap<String, u64>,
-    /// How long writes took.
-    pub answers: AnswerTimes,
+    /// How long answers took.
+    pub answers: BTreeMap<EngineOperation, AnswerTimes>,
     /// How many bytes of what was delivered are in the engine, of the lanes that are written here.
     pub remembered_bytes: u64,
 }
@@ -76,9 +102,10 @@ impl ClusterCounters {
         self.0.remembered_bytes.load(Ordering::Relaxed)
     }
 
-    /// A write was answered.
-    pub fn answered(&self, took: Duration) {
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Something was answered.
+    pub fn answered(&self, operation: EngineOperation, took: Duration) {
+        let mut all = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = all.entry(operation).or_default();
         answers.count += 1;
         answers.sum = answers.sum.saturating_add(took);
         let within = answers.within.iter_mut().zip(ANSWER_BOUNDS);
@@ -123,14 +150,19 @@ mod tests {
     #[test]
     fn answers_are_counted_in_every_span_that_they_are_within() {
         let counters = ClusterCounters::default();
-        [1, 5, 60, 9_000].iter().for_each(|ms| counters.answered(Duration::from_millis(*ms)));
+        [1, 5, 60, 9_000].iter().for_each(|ms| counters.answered(EngineOperation::Write, Duration::from_millis(*ms)));
+        counters.answered(EngineOperation::Renew, Duration::from_millis(3));
         let in_doubt = EngineError::InDoubt { endpoint: "a".to_owned(), cause: "silence".to_owned() };
         let refused = EngineError::Refused { endpoint: "a".to_owned(), cause: "full".to_owned() };
         [in_doubt, refused].iter().for_each(|cause| counters.failed(cause));
         counters.fenced();
         let totals = counters.totals();
-        assert_eq!(totals.answers.within, [1, 2, 2, 2, 3, 3, 3, 3]);
-        assert_eq!((totals.answers.count, totals.answers.sum), (4, Duration::from_millis(9_066)));
+        let answers = |operation| totals.answers.get(&operation).cloned().unwrap_or_default();
+        let writes = answers(EngineOperation::Write);
+        assert_eq!(writes.within, [1, 2, 2, 2, 3, 3, 3, 3]);
+        assert_eq!((writes.count, writes.sum), (4, Duration::from_millis(9_066)));
+        assert_eq!(answers(EngineOperation::Renew).within, [0, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(answers(EngineOperation::Read), AnswerTimes::default());
         assert_eq!((totals.fenced_writes, totals.in_doubt, totals.errors.get("a")), (1, 1, Some(&2)));
     }
 }

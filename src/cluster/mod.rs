@@ -36,7 +36,7 @@ mod view;
 pub use assign::Targets;
 pub use claim::{SeenSlot, TakenSlot, join, release, take, taken};
 pub use client::{Engine, EngineWatch};
-pub use counters::{ANSWER_BOUNDS, AnswerTimes, ClusterCounters, ClusterTotals};
+pub use counters::{ANSWER_BOUNDS, AnswerTimes, ClusterCounters, ClusterTotals, EngineOperation};
 pub use engine::{
     ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId,
     LeaseState, Operation, Transaction, TransactionOutcome,

@@ -80,15 +80,15 @@ pub(super) async fn join(
     };
     let ownership = Ownership::default();
     let entries = entries_of(digest, config);
-    let identity = me.clone();
-    let membership = Membership { engine: engine.clone(), keys: keys.clone(), me, about, entries };
+    let (identity, counters) = (me.clone(), ClusterCounters::default());
+    let membership =
+        Membership { engine: engine.clone(), keys: keys.clone(), me, about, entries, counters: counters.clone() };
     let joined = membership.join(ownership.clone()).await;
     let Joined { handle, events, clock, pauses } = joined.map_err(|cause| {
         tracing::error!(%cause, "can't join the cluster");
         Exit::Failed
     })?;
     let (outdated_sender, outdated) = mpsc::unbounded_channel();
-    let counters = ClusterCounters::default();
     let sources = ClusterSources {
         name: plan.name.clone(),
         me: identity.clone(),

@@ -10,7 +10,7 @@ use nix::sys::time::TimeValLike;
 
 use super::cluster::{ClusterStanding, Takeovers};
 use super::snapshot::{ApiStatus, Phase, Snapshot};
-use crate::cluster::{ANSWER_BOUNDS, remembered_share};
+use crate::cluster::{ANSWER_BOUNDS, EngineOperation, remembered_share};
 use crate::process::version;
 
 /// What every name begins with.
@@ -154,18 +154,17 @@ fn of_cluster(out: &mut Exposition, standing: &ClusterStanding) {
     for (endpoint, count) in &standing.totals.errors {
         out.sample("", &[("endpoint", endpoint)], *count as f64);
     }
-    out.family(
-        &format!("{PREFIX}cluster_engine_seconds"),
-        "histogram",
-        "How long etcd took to answer a group of writes.",
-    );
-    let answers = &standing.totals.answers;
-    for (bound, count) in ANSWER_BOUNDS.iter().zip(answers.within) {
-        out.sample("_bucket", &[("le", &bound.as_secs_f64().to_string())], count as f64);
+    out.family(&format!("{PREFIX}cluster_engine_seconds"), "histogram", "How long etcd took to answer.");
+    for operation in EngineOperation::ALL {
+        let name = ("operation", operation.name());
+        let answers = standing.totals.answers.get(&operation).cloned().unwrap_or_default();
+        for (bound, count) in ANSWER_BOUNDS.iter().zip(answers.within) {
+            out.sample("_bucket", &[name, ("le", &bound.as_secs_f64().to_string())], count as f64);
+        }
+        out.sample("_bucket", &[name, ("le", "+Inf")], answers.count as f64);
+        out.sample("_sum", &[name], answers.sum.as_secs_f64());
+        out.sample("_count", &[name], answers.count as f64);
     }
-    out.sample("_bucket", &[("le", "+Inf")], answers.count as f64);
-    out.sample("_sum", &[], answers.sum.as_secs_f64());
-    out.sample("_count", &[], answers.count as f64);
 }
 
 /// Those of each API that have more than one sample.

@@ -79,7 +79,10 @@ async fn any_member_shows_all_apis_and_members_and_says_when_etcd_is_away() {
     assert_eq!(value(&text, "logzio_fetcher_cluster_suspended"), Some(0.0), "{text}");
     assert_eq!(value(&text, "logzio_fetcher_cluster_slots_orphaned"), Some(0.0), "{text}");
     assert!(value(&text, "logzio_fetcher_cluster_lease_remaining_seconds").unwrap() > 0.0, "{text}");
-    assert!(value(&text, "logzio_fetcher_cluster_engine_seconds_count").unwrap() > 0.0, "{text}");
+    for operation in ["write", "renew", "read"] {
+        let name = format!("logzio_fetcher_cluster_engine_seconds_count{{operation=\"{operation}\"}}");
+        assert!(value(&text, &name).unwrap() > 0.0, "{name} in {text}");
+    }
     assert!(value(&text, "logzio_fetcher_cluster_takeovers_total{reason=\"handover\"}").unwrap() > 0.0, "{text}");
     assert_eq!(get(&format!("{one}/readyz")).0, 200);
 

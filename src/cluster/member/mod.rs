@@ -30,6 +30,7 @@ pub use pauses::tell_pauses;
 
 use crate::cluster::claim::{self, SLOTS_AT_ONCE, SeenSlot, TakenSlot};
 use crate::cluster::client::{Engine, EngineWatch};
+use crate::cluster::counters::ClusterCounters;
 use crate::cluster::engine::{ABSENT, EngineChange, EngineError, LeaseId, Transaction, TransactionOutcome};
 use crate::cluster::forms::OtherForms;
 use crate::cluster::keys::ClusterKeys;
@@ -69,6 +70,8 @@ pub struct Membership {
     pub about: AboutMember,
     /// What it has of the config.
     pub entries: MemberEntries,
+    /// What is counted of the engine's answers.
+    pub counters: ClusterCounters,
 }
 
 /// A member that has joined.
@@ -124,6 +127,7 @@ impl Membership {
         let watch = work.read().await?;
         let renewal = Renewal {
             engine: work.of.engine.clone(),
+            counters: work.of.counters.clone(),
             lease: lease_of_renewal,
             clock: work.clock.clone(),
             gone: gone_sender,

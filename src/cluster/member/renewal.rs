@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cluster::client::Engine;
+use crate::cluster::counters::{ClusterCounters, EngineOperation};
 use crate::cluster::engine::{LeaseId, LeaseState};
 use crate::cluster::lease::{LeaseClock, RENEW_EVERY};
 use crate::cluster::leave::since_boot;
@@ -11,6 +12,7 @@ use crate::cluster::leave::since_boot;
 /// Keeps the lease alive.
 pub(super) struct Renewal {
     pub(super) engine: Engine,
+    pub(super) counters: ClusterCounters,
     pub(super) lease: watch::Receiver<Option<LeaseId>>,
     pub(super) clock: watch::Sender<LeaseClock>,
     pub(super) gone: mpsc::Sender<LeaseId>,
@@ -28,7 +30,11 @@ impl Renewal {
             let lease = *self.lease.borrow();
             let Some(lease) = lease else { continue };
             let begun = since_boot();
-            match self.engine.keep_alive(lease).await {
+            let kept = self.engine.keep_alive(lease).await;
+            if kept.is_ok() {
+                self.counters.answered(EngineOperation::Renew, since_boot().saturating_sub(begun));
+            }
+            match kept {
                 Ok(LeaseState::Alive) => self.clock.send_modify(|clock| clock.renewed(begun)),
                 Ok(LeaseState::Gone) => {
                     if *self.lease.borrow() == Some(lease) {

@@ -18,6 +18,7 @@ fn membership(engine: &MemoryEngine, name: &str) -> Membership {
         me: MemberId { member: name.to_owned(), incarnation: 1 },
         about: AboutMember::default(),
         entries: MemberEntries { slots: [Slot::of("api")].into(), ..MemberEntries::default() },
+        counters: ClusterCounters::default(),
     }
 }
 

@@ -13,8 +13,8 @@ use super::chunk::{ChunkSpan, Forgetting, SharedChunk};
 use super::chunks::LaneChunks;
 use super::folding::{FOLDS_MAX, Folded, fold};
 use crate::cluster::{
-    BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, Fence, LaneChange,
-    Ownership, Slot, Ticket, WriteEnd, WriteQueue,
+    BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, EngineOperation, Fence,
+    LaneChange, Ownership, Slot, Ticket, WriteEnd, WriteQueue,
 };
 use crate::state::account::LedgerId;
 use crate::state::lane_key::api_of;
@@ -290,7 +290,7 @@ impl DeskWork {
         let asked = Instant::now();
         match self.engine.commit(transaction).await {
             Ok(outcome) => {
-                self.counters.answered(asked.elapsed());
+                self.counters.answered(EngineOperation::Write, asked.elapsed());
                 if std::mem::replace(&mut self.is_told, false) {
                     tracing::info!("the cluster's engine takes writes again");
                 }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use flate2::Compression;
@@ -35,8 +36,8 @@ use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
-    ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, LaneKeys, LeaseClock, Ownership, RoomTurn,
-    RoomTurns, SendLeave, Slot,
+    ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, EngineOperation, LaneKeys, LeaseClock, Ownership,
+    RoomTurn, RoomTurns, SendLeave, Slot,
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
@@ -172,8 +173,8 @@ impl ReplicatedState {
         loop {
             // What is read must not be older than what is about to be written.
             self.desk.flush().await;
-            let (heads, _) = self.engine.read(&self.keys.heads_of(slot)).await?;
-            let (stored, _) = self.engine.read(&self.keys.accounts_of(slot)).await?;
+            let heads = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
+            let stored = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
             let heads = heads.filter(|(lane, _)| api_of(lane) == api);
             let mut contents = Vec::new();
@@ -196,6 +197,17 @@ impl ReplicatedState {
         }
     }
 
+    /// What the engine gives, and how long that takes is counted.
+    async fn read(
+        &self,
+        asked: impl Future<Output = Result<(Vec<EngineEntry>, i64), EngineError>>,
+    ) -> Result<Vec<EngineEntry>, EngineError> {
+        let begun = Instant::now();
+        let (entries, _) = asked.await?;
+        self.counters.answered(EngineOperation::Read, begun.elapsed());
+        Ok(entries)
+    }
+
     /// Puts what a lane delivered into the cache. Gives its chunks.
     async fn load_chunks(
         &self,
@@ -204,7 +216,7 @@ impl ReplicatedState {
         account: &ApiState,
     ) -> Result<Vec<(u64, ChunkSpan)>, LoadError> {
         let ledger = account.ledger;
-        let (entries, _) = self.engine.read_large(&keys.chunks_of(ledger)).await?;
+        let entries = self.read(self.engine.read_large(&keys.chunks_of(ledger))).await?;
         let mut chunks = Vec::new();
         // What an earlier reading put there.
         drop(self.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await);
