@@ -141,9 +141,10 @@ impl WriteQueue {
     }
 
     /// The engine takes the transaction not as it is, and never will. Its writes are asked one by one, in the same words, so that
-    /// one that is too much for it holds up no others; that one is asked again when all others have had their turn.
-    pub fn refused(&mut self) {
-        let Some(group) = self.under_way.take() else { return };
+    /// one that is too much for it holds up no others; that one is asked again when all others have had their turn. Gives
+    /// whose write it is, where it was asked alone.
+    pub fn refused(&mut self) -> Option<Ticket> {
+        let group = self.under_way.take()?;
         for name in &group.lanes {
             if let Some(lane) = self.lanes.get_mut(name) {
                 lane.is_alone = true;
@@ -152,7 +153,9 @@ impl WriteQueue {
         if let [only] = &group.lanes[..] {
             // The first name behind it.
             self.next = format!("{only}\0");
+            return self.lanes.get(only)?.waiting.front().map(|wanted| wanted.ticket);
         }
+        None
     }
 
     /// What became of one write. A lane that was closed, or opened anew, in the meantime knows nothing of it.
@@ -275,14 +278,14 @@ mod tests {
             assert!(queue.ask(lane, 1, account(1), ticket));
         }
         let together = queue.transaction().cloned().expect("a transaction");
-        queue.refused();
+        assert_eq!(queue.refused(), None, "nobody knows whose it is");
         let mut seen = Vec::new();
         for revision in 8..14 {
             let Some(transaction) = queue.transaction() else { break };
             assert_eq!(transaction.otherwise.len(), 2, "one alone");
             assert!(transaction.then.iter().all(|part| together.then.contains(part)), "the same words");
             if queue.under_way.as_ref().is_some_and(|group| group.lanes == ["b"]) {
-                queue.refused();
+                assert_eq!(queue.refused(), Some(2));
                 seen.push(0);
             } else {
                 seen.extend(queue.answered(&held(revision)).iter().map(|ended| ended.ticket));

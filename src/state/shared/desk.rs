@@ -26,6 +26,8 @@ const REQUESTS_MAX: usize = 1024;
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The same where the engine refuses: it is full, or its rights were changed, and somebody has to mend that.
 const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often the engine refuses a write, asked alone, before nobody waits any more to hear what becomes of it.
+const REFUSALS_MAX: u32 = 5;
 
 /// What a lane wants written.
 #[derive(Debug, Default)]
@@ -60,7 +62,7 @@ enum DeskCommand {
     Close { slot: Slot },
     Write { lane: String, write: LaneWrite, reply: oneshot::Sender<WriteAnswer> },
     Fold(Folded),
-    Flush { reply: oneshot::Sender<()> },
+    Flush { of: Option<Slot>, waits_for_refused: bool, reply: oneshot::Sender<()> },
 }
 
 /// The way to the task. When the last one goes, it ends.
@@ -92,6 +94,7 @@ impl Desk {
             chunks: LaneChunks::default(),
             folding: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             flushes: Vec::new(),
             groups: 0,
             next: 0,
@@ -125,10 +128,20 @@ impl Desk {
         PendingWrite::new(answer, until)
     }
 
-    /// Waits until everything that was asked before is known.
-    pub async fn flush(&self) {
+    /// Waits until everything is done that was asked before of a slot's lanes, however long the engine refuses it.
+    pub async fn finish(&self, slot: Slot) {
+        self.flush(Some(slot), true).await;
+    }
+
+    /// Waits until everything is known that was asked before, of a slot's lanes or of all. What the engine goes on refusing is
+    /// not done.
+    pub async fn end(&self, slot: Option<Slot>) {
+        self.flush(slot, false).await;
+    }
+
+    async fn flush(&self, of: Option<Slot>, waits_for_refused: bool) {
         let (reply, answer) = oneshot::channel();
-        drop(self.commands.send(DeskCommand::Flush { reply }).await);
+        drop(self.commands.send(DeskCommand::Flush { of, waits_for_refused, reply }).await);
         drop(answer.await);
     }
 }
@@ -137,6 +150,7 @@ impl Desk {
 struct WaitingWrite {
     reply: oneshot::Sender<WriteAnswer>,
     lane: String,
+    slot: Slot,
     /// What its chunk spans.
     span: Option<ChunkSpan>,
     /// Whether somebody waits for it: a lane whose writes nobody knows about is read again.
@@ -145,6 +159,10 @@ struct WaitingWrite {
 
 /// Somebody waits until everything is known that was asked before.
 struct WaitingFlush {
+    /// Of which lanes; of all where it is none.
+    of: Option<Slot>,
+    /// Whether what the engine goes on refusing is waited for, too.
+    waits_for_refused: bool,
     /// The last of it.
     last: Ticket,
     /// How many groups of writes have ended then: that under way when it was asked holds what was closed before.
@@ -165,6 +183,8 @@ struct DeskWork {
     /// The lanes some of whose chunks are being read to become one.
     folding: BTreeSet<String>,
     waiting: BTreeMap<Ticket, WaitingWrite>,
+    /// How often those were refused that are, asked alone. They aren't done, and are asked again.
+    refusals: BTreeMap<Ticket, u32>,
     flushes: Vec<WaitingFlush>,
     /// How many groups of writes have ended.
     groups: u64,
@@ -194,9 +214,13 @@ impl DeskWork {
 
     /// Answers those for whom all is known. Others may go on writing meanwhile, and never come to an end.
     fn answer_flushes(&mut self, is_idle: bool) {
-        let first = self.waiting.keys().next().copied();
+        let is_refused = |ticket: &Ticket| self.refusals.get(ticket).is_some_and(|refusals| *refusals >= REFUSALS_MAX);
         let (known, open) = std::mem::take(&mut self.flushes).into_iter().partition(|flush: &WaitingFlush| {
-            is_idle || (self.groups >= flush.groups && first.is_none_or(|first| first > flush.last))
+            let mut asked = self.waiting.range(..=flush.last);
+            let is_unknown = |(ticket, waiting): (&Ticket, &WaitingWrite)| {
+                flush.of.is_none_or(|slot| slot == waiting.slot) && (flush.waits_for_refused || !is_refused(ticket))
+            };
+            is_idle || (self.groups >= flush.groups && !asked.any(is_unknown))
         });
         self.flushes = open;
         for flush in known {
@@ -223,10 +247,10 @@ impl DeskWork {
             }
             DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
             DeskCommand::Fold(folded) => self.write_folded(folded),
-            DeskCommand::Flush { reply } => {
+            DeskCommand::Flush { of, waits_for_refused, reply } => {
                 let is_under_way = self.queue.transaction().is_some();
                 let groups = self.groups.saturating_add(u64::from(is_under_way));
-                self.flushes.push(WaitingFlush { last: self.next, groups, reply });
+                self.flushes.push(WaitingFlush { of, waits_for_refused, last: self.next, groups, reply });
             }
         }
     }
@@ -253,7 +277,8 @@ impl DeskWork {
         let is_attended = write.account.is_some() || write.chunk.as_ref().is_none_or(|chunk| !chunk.is_again);
         match self.put_down(lane, write) {
             Ok(span) => {
-                self.waiting.insert(self.next, WaitingWrite { reply, lane: lane.to_owned(), span, is_attended });
+                let (lane, slot) = (lane.to_owned(), Slot::of(api_of(lane)));
+                self.waiting.insert(self.next, WaitingWrite { reply, lane, slot, span, is_attended });
             }
             Err(error) => {
                 let _: Result<(), WriteAnswer> = reply.send(Err(error));
@@ -307,7 +332,10 @@ impl DeskWork {
                 self.is_in_doubt |= !is_refused;
                 // Else an earlier try may still be done, and its writes are waited for as they are.
                 if is_refused && !self.is_in_doubt {
-                    self.queue.refused();
+                    self.groups = self.groups.saturating_add(1);
+                    if let Some(ticket) = self.queue.refused() {
+                        *self.refusals.entry(ticket).or_default() += 1;
+                    }
                 }
                 if !std::mem::replace(&mut self.is_told, true) {
                     tracing::warn!(%cause, "the cluster's engine takes no writes; nothing is shipped until it does");
@@ -319,6 +347,7 @@ impl DeskWork {
 
     fn take_over(&mut self, ended: EndedWrite) {
         let EndedWrite { lane, ticket, end } = ended;
+        self.refusals.remove(&ticket);
         match end {
             WriteEnd::Done { seq } => {
                 if let Some(span) = self.waiting.get(&ticket).and_then(|waiting| waiting.span) {
@@ -400,6 +429,7 @@ impl DeskWork {
     }
 
     fn answer(&mut self, ticket: Ticket, result: WriteAnswer) {
+        self.refusals.remove(&ticket);
         if let Some(WaitingWrite { reply, .. }) = self.waiting.remove(&ticket) {
             // Whoever no longer waits doesn't need it.
             let _: Result<(), WriteAnswer> = reply.send(result);

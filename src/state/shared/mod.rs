@@ -172,7 +172,7 @@ impl ReplicatedState {
         let mut accounts = BTreeMap::new();
         loop {
             // What is read must not be older than what is about to be written.
-            self.desk.flush().await;
+            self.desk.finish(slot).await;
             let heads = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
             let stored = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
@@ -249,7 +249,7 @@ impl ReplicatedState {
 
     /// Ends with the lanes of a slot, which is about to be somebody else's; whatever was asked before is known then.
     pub async fn unload(&self, slot: Slot) {
-        self.desk.flush().await;
+        self.desk.end(Some(slot)).await;
         self.desk.close(slot).await;
     }
 
@@ -345,7 +345,7 @@ impl ReplicatedState {
 
     /// Waits until everything that was asked is known, and closes the cache.
     pub(super) async fn close(&self) {
-        self.desk.flush().await;
+        self.desk.end(None).await;
         self.cache.close().await;
     }
 }

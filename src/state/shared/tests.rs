@@ -173,7 +173,7 @@ async fn who_gives_an_api_back_does_not_wait_for_the_others_to_fall_silent() {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        replica.state.desk.flush().await;
+        replica.state.desk.end(None).await;
         assert!(left.get() > WRITES, "{} of {} writes were left", left.get(), 2 * WRITES);
     };
     let (one, two) = (format!("{API}\u{1f}one"), format!("{API}\u{1f}two"));
@@ -427,6 +427,39 @@ async fn many_small_chunks_become_few_that_say_the_same_and_are_forgotten_as_tho
     assert!(second.counters.remembered_bytes() > 0);
     second.state.unload(Slot::of(API)).await;
     // Whatever is asked next is answered after that.
-    second.state.desk.flush().await;
+    second.state.desk.end(None).await;
     assert_eq!(second.counters.remembered_bytes(), 0, "it is another member's");
+}
+
+#[tokio::test]
+async fn a_write_that_the_engine_goes_on_refusing_keeps_no_slot_here() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    engine.set_full(true);
+    let mut refused = first.state.save_soon(API, &ApiState::blank()).await;
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    first.state.unload(Slot::of(API)).await;
+    assert!(begun.elapsed() > Duration::from_secs(2), "it was asked several times");
+    assert!(refused.end().await.is_err(), "it is not done, and never will be");
+    engine.set_full(false);
+    let (_, found) = replica(&engine, "second", Some("first")).await;
+    assert_eq!(found, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_is_waited_for_before_its_api_is_read_but_no_other_is() {
+    let other = (0..).map(|number| format!("api {number}")).find(|name| Slot::of(name) != Slot::of(API)).expect("one");
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    engine.set_full(true);
+    let mut refused = first.state.save_soon(API, &ApiState::blank()).await;
+    tokio::time::pause();
+    first.state.desk.finish(Slot::of(&other)).await;
+    let begun = tokio::time::Instant::now();
+    let waited = timeout(Duration::from_secs(30), first.state.desk.finish(Slot::of(API))).await;
+    assert!(waited.is_err(), "it was refused {:?} ago", begun.elapsed());
+    engine.set_full(false);
+    first.state.desk.finish(Slot::of(API)).await;
+    refused.end().await.expect("it is done");
 }
