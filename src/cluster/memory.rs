@@ -115,12 +115,19 @@ pub struct MemoryEngine {
     store: Arc<Mutex<MemoryStore>>,
     /// Whether it has no room, and takes no transaction.
     is_full: Arc<AtomicBool>,
+    /// Whether it gives no answer to transactions, and does none.
+    is_silent: Arc<AtomicBool>,
     changes: broadcast::Sender<Vec<EngineChange>>,
 }
 
 impl Default for MemoryEngine {
     fn default() -> Self {
-        Self { store: Arc::default(), is_full: Arc::default(), changes: broadcast::channel(LAG_MAX).0 }
+        Self {
+            store: Arc::default(),
+            is_full: Arc::default(),
+            is_silent: Arc::default(),
+            changes: broadcast::channel(LAG_MAX).0,
+        }
     }
 }
 
@@ -128,9 +135,12 @@ impl MemoryEngine {
     /// Does a transaction. Others get on meanwhile, as with an engine that is far away.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] where it is full.
+    /// [`EngineError::InDoubt`] where it is silent, [`EngineError::Refused`] where it is full.
     pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         yield_now().await;
+        if self.is_silent.load(Ordering::Relaxed) {
+            return Err(in_doubt("it is silent"));
+        }
         if self.is_full.load(Ordering::Relaxed) {
             let (endpoint, cause) = ("memory".to_owned(), "it is full".to_owned());
             return Err(EngineError::Refused { endpoint, cause });
@@ -141,6 +151,11 @@ impl MemoryEngine {
     /// Takes no transaction from now on, or takes them again.
     pub fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Gives no answer to transactions from now on, or gives them again.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
     /// Does something with all of it, and tells those who watch.

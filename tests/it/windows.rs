@@ -185,6 +185,35 @@ fn a_queue_is_asked_for_nothing_that_the_listener_would_not_take_and_a_kill_lose
 }
 
 #[test]
+fn of_an_answer_that_comes_once_everything_is_shipped_before_a_record_that_cannot_be_kept() {
+    let answers = AtomicU16::new(0);
+    let api = MockServer::start(move |_, _| {
+        let record = |id: u64, size: usize| {
+            let text = "x".repeat(size);
+            format!(r#"{{"id":{id},"date":"2024-05-28T12:00:0{id}Z","text":"{text}"}}"#)
+        };
+        let records = match answers.fetch_add(1, Ordering::SeqCst) {
+            0 => [record(0, 1), record(1, 1), record(2, 600_000), record(3, 1)].join(","),
+            _ => String::new(),
+        };
+        Reply::json(&format!(r#"{{"data":[{records}]}}"#))
+    });
+    let listener = MockListener::start();
+    let config = entry(api.url(), listener.url(), "checkpoint: server")
+        .replace("    filters: {from: '{start_date}', to: '{end_date}'}\n", "")
+        .replace("data_date: date, id: id, next_url: next", "data_date: date, id: id");
+    let fetcher = Fetcher::new(&config);
+    let undelivered = fetcher.path().join("undelivered.ndjson");
+    std::fs::create_dir(&undelivered).unwrap();
+    let failed = fetcher.once().assert_code(1).assert_says("can't be kept in undelivered.ndjson");
+    assert_eq!(listener.ids(), [0, 1], "{}", failed.stderr);
+    std::fs::remove_dir(undelivered).unwrap();
+    let last = Fetcher::again(failed).once().assert_code(0).assert_says("is shipped first");
+    assert_eq!(listener.ids(), [0, 1, 3], "nothing lost, nothing twice");
+    assert_eq!(last.read("undelivered.ndjson").lines().count(), 1);
+}
+
+#[test]
 fn nothing_is_taken_off_a_queue_but_to_ship_it() {
     let api = MockServer::start(|_, _| Reply::json(r#"{"data":[]}"#)).may_be_idle();
     let config = entry(api.url(), "http://127.0.0.1:1", "checkpoint: server")

@@ -463,3 +463,21 @@ async fn a_write_that_is_refused_is_waited_for_before_its_api_is_read_but_no_oth
     first.state.desk.finish(Slot::of(API)).await;
     refused.end().await.expect("it is done");
 }
+
+#[tokio::test]
+async fn a_write_that_is_in_doubt_keeps_its_slot_here_whatever_the_engine_says_later() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    engine.set_silent(true);
+    let mut doubted = first.state.save_soon(API, &ApiState::blank()).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // The try that wasn't answered may still be done, seconds after this.
+    engine.set_full(true);
+    engine.set_silent(false);
+    let waited = timeout(Duration::from_secs(30), first.state.unload(Slot::of(API))).await;
+    assert!(waited.is_err(), "it was given up");
+    engine.set_full(false);
+    first.state.unload(Slot::of(API)).await;
+    doubted.end().await.expect("it is done");
+}
