@@ -61,7 +61,7 @@ pub(super) struct OpenedWatch {
 pub(super) async fn open(client: Client, range: &KeyRange, from_revision: i64) -> Result<OpenedWatch, Fault> {
     // A large revision may come in parts; else no message could hold it.
     let options = WatchOptions::new().with_range(range.to.as_str()).with_fragment();
-    let options = options.with_start_revision(from_revision.max(0));
+    let options = options.with_start_revision(start_of(from_revision));
     let mut watcher = client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut stream: WatchStream = watcher.watch(range.from.as_str(), Some(options)).await?;
     let confirmed = stream.message().await?.ok_or_else(|| Fault::unusable("the watch was closed"))?.0;
@@ -69,7 +69,14 @@ pub(super) async fn open(client: Client, range: &KeyRange, from_revision: i64) -
         return Err(canceled(&confirmed.cancel_reason));
     }
     let (requests, answers) = stream.split();
-    Ok(OpenedWatch { requests, answers, held: Held::default(), _client: client })
+    let held = Held { from_revision, changes: Vec::new() };
+    Ok(OpenedWatch { requests, answers, held, _client: client })
+}
+
+/// Where a watch has to begin. From 3.5.8 on, a node isn't asked how far it is as long as a watch begins at a revision that isn't
+/// there yet: it would be silent until somebody writes. So it begins one before, which is there.
+fn start_of(from_revision: i64) -> i64 {
+    if from_revision > 1 { from_revision - 1 } else { from_revision.max(0) }
 }
 
 /// Takes what comes to who waits for it.
@@ -109,7 +116,11 @@ async fn tell(mut opened: OpenedWatch, endpoint: String, sender: mpsc::Sender<Re
 
 /// The changes of a revision that has not come whole.
 #[derive(Debug, Default)]
-struct Held(Vec<EngineChange>);
+struct Held {
+    /// What was before is known.
+    from_revision: i64,
+    changes: Vec<EngineChange>,
+}
 
 impl Held {
     /// What a message makes known, in whole revisions.
@@ -127,14 +138,17 @@ impl Held {
             return Ok(Vec::new());
         }
         for event in message.events {
-            self.0.push(change(event)?);
+            let change = change(event)?;
+            if change.revision() >= self.from_revision {
+                self.changes.push(change);
+            }
         }
         if !message.fragment {
-            return Ok(std::mem::take(&mut self.0));
+            return Ok(std::mem::take(&mut self.changes));
         }
-        let last = self.0.last().map(EngineChange::revision);
-        let whole = self.0.iter().take_while(|change| Some(change.revision()) != last).count();
-        Ok(self.0.drain(..whole).collect())
+        let last = self.changes.last().map(EngineChange::revision);
+        let whole = self.changes.iter().take_while(|change| Some(change.revision()) != last).count();
+        Ok(self.changes.drain(..whole).collect())
     }
 }
 
@@ -169,5 +183,14 @@ mod tests {
         assert_eq!(told(message(&[3], true)), [0; 0]);
         assert_eq!(told(message(&[3, 4], false)), [3, 3, 3, 3, 4]);
         assert_eq!(told(message(&[5], false)), [5]);
+    }
+
+    #[test]
+    fn a_watch_begins_at_a_revision_that_is_there_and_tells_nothing_of_it() {
+        assert_eq!([0, 1, 2, 9].map(start_of), [0, 1, 1, 8]);
+        let mut held = Held { from_revision: 9, changes: Vec::new() };
+        let mut told = |message| held.take(message).unwrap().iter().map(EngineChange::revision).collect::<Vec<_>>();
+        assert_eq!(told(message(&[8], true)), [0; 0]);
+        assert_eq!(told(message(&[8, 9, 10], false)), [9, 10]);
     }
 }
