@@ -15,7 +15,7 @@ use super::engine::{
     EngineChange, EngineEntry, EngineError, EngineNode, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
 };
 #[cfg(feature = "cluster")]
-use super::etcd::{EtcdEngine, EtcdOptions, EtcdStatus, EtcdWatch};
+use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
 use super::memory::{MemoryEngine, MemoryStore, MemoryWatch};
 use crate::plan::ClusterPlan;
 
@@ -167,12 +167,7 @@ impl Engine {
         match self {
             Self::Memory(_) => Vec::new(),
             #[cfg(feature = "cluster")]
-            Self::Etcd(engine) => {
-                let node = |(endpoint, status): (String, Result<EtcdStatus, EngineError>)| {
-                    (endpoint.clone(), status.map(|status| status.node(endpoint)))
-                };
-                engine.status().await.into_iter().map(node).collect()
-            }
+            Self::Etcd(engine) => engine.nodes().await,
         }
     }
 

@@ -222,8 +222,8 @@ pub struct EngineNode {
     pub version: String,
     /// Whether it leads.
     pub is_leader: bool,
-    /// How much room it has.
-    pub room: EngineRoom,
+    /// How much room it has; nothing where it doesn't tell whoever asks.
+    pub room: Option<EngineRoom>,
     /// What it complains of, in its words.
     pub alarms: Vec<String>,
     /// What speaks against its version, if anything does.

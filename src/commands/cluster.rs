@@ -296,7 +296,7 @@ async fn status(plan: &ClusterPlan) -> Exit {
 
 /// Whether a node of etcd answers, and nobody has to see to it.
 fn is_well((_, node): &(String, Result<EngineNode, EngineError>)) -> bool {
-    node.as_ref().is_ok_and(|node| node.alarms.is_empty() && !node.room.is_tight())
+    node.as_ref().is_ok_and(|node| node.alarms.is_empty() && !node.room.is_some_and(|room| room.is_tight()))
 }
 
 /// What the nodes of etcd say of themselves.
@@ -315,13 +315,18 @@ fn shown_nodes(nodes: &[(String, Result<EngineNode, EngineError>)]) -> String {
                 continue;
             }
         };
-        let quota = node.room.quota_bytes.map(|quota| format!(" of {}", bytes(quota))).unwrap_or_default();
-        let (database, used) = (bytes(node.room.database_bytes), bytes(node.room.used_bytes));
+        let Some(room) = &node.room else {
+            lines.push(format!("  {endpoint}  answers; it tells only etcd's user `root` more of itself"));
+            lines.extend(node.alarms.iter().map(|alarm| format!("    alarm: {alarm}")));
+            continue;
+        };
+        let quota = room.quota_bytes.map(|quota| format!(" of {}", bytes(quota))).unwrap_or_default();
+        let (database, used) = (bytes(room.database_bytes), bytes(room.used_bytes));
         let role = if node.is_leader { "leads" } else { "follows" };
         lines
             .push(format!("  {endpoint}  {role}  version {}  database {database}{quota}, {used} in use", node.version));
         lines.extend(node.alarms.iter().map(|alarm| format!("    alarm: {alarm}")));
-        if node.room.is_tight() {
+        if room.is_tight() {
             lines.push("    over 70 % of what its database may have: when it is full, all members stop".to_owned());
         }
         lines.extend(node.advice.iter().map(|advice| format!("    {advice}")));

@@ -22,7 +22,7 @@ const ROOM_EVERY: u32 = 5;
 /// Reads what the engine holds again and again, for whoever asks the registry.
 pub async fn watch_cluster(registry: Arc<StatusRegistry>, engine: Engine, keys: ClusterKeys, me: MemberId) {
     let mut reading = ClusterReading::default();
-    let (mut lasting, mut advised) = (LastingTroubles::default(), BTreeSet::new());
+    let (mut lasting, mut advised, mut is_untold) = (LastingTroubles::default(), BTreeSet::new(), false);
     for round in (0..ROOM_EVERY).cycle() {
         if let Ok(status) = cluster_status(&engine, &keys).await {
             reading.takeovers = reading.takeovers.and(&me, &reading.status, &status);
@@ -31,7 +31,13 @@ pub async fn watch_cluster(registry: Arc<StatusRegistry>, engine: Engine, keys: 
         }
         if round == 0 {
             let nodes: Vec<EngineNode> = engine.nodes().await.into_iter().filter_map(|(_, node)| node.ok()).collect();
-            reading.room = nodes.iter().map(|node| node.room).reduce(EngineRoom::worse);
+            reading.room = nodes.iter().filter_map(|node| node.room).reduce(EngineRoom::worse);
+            if reading.room.is_none() && !nodes.is_empty() && !std::mem::replace(&mut is_untold, true) {
+                tracing::info!(
+                    "etcd tells only its user `root` how large its database is; watch that by etcd's own metrics, as a full one \
+                     stops all members"
+                );
+            }
             nodes.iter().for_each(|node| tell_advice(node, &mut advised));
             if let Ok(accounts) = ReplicatedState::accounts(&engine, &keys).await {
                 reading.accounts = Arc::new(by_api(accounts));
@@ -54,7 +60,7 @@ fn tell_advice(node: &EngineNode, advised: &mut BTreeSet<(String, String)>) {
     if let Some(advice) = node.advice
         && advised.insert((node.endpoint.clone(), node.version.clone()))
     {
-        tracing::warn!(endpoint = node.endpoint, version = node.version, "{advice}; a newer one is better");
+        tracing::warn!(endpoint = node.endpoint, version = node.version, "{advice}");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::fault::{Fault, FaultKind, innermost};
 use super::identity::EtcdIdentity;
 use super::options::EtcdOptions;
-use super::status::status;
+use super::status::cluster_of;
 use crate::cluster::lease::TRY_WITHIN;
 use crate::cluster::thread::EngineThread;
 
@@ -122,7 +122,7 @@ impl Endpoint {
             other => Fault::from(other),
         })?;
         // Before anything is written there.
-        self.identity.require(status(client.clone()).await?.cluster_id)?;
+        self.identity.require(cluster_of(client.clone()).await?)?;
         Ok(client)
     }
 }

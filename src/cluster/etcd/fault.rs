@@ -64,6 +64,9 @@ const REFUSING_CODES: &[i32] = &[
     15, // DATA_LOSS: etcd has found its nodes to differ, and writes no more
 ];
 
+/// etcd's word for what a user has no right to.
+const DENIED: &str = "permission denied";
+
 /// Who asks is not known (any more).
 const UNAUTHENTICATED: i32 = 16;
 
@@ -94,6 +97,11 @@ impl Fault {
     /// What another etcd said.
     pub(super) fn foreign(known: u64, found: u64) -> Self {
         Self { kind: FaultKind::Foreign { known, found }, cause: "it belongs to another etcd".to_owned() }
+    }
+
+    /// Whether whoever asks may not ask that.
+    pub(super) fn is_denied(&self) -> bool {
+        self.kind == FaultKind::Refused && self.cause.contains(DENIED)
     }
 
     /// Whether another try may tell more, or another node.

@@ -24,7 +24,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::engine::{
-    EngineEntry, EngineError, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
+    EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, Transaction,
+    TransactionOutcome,
 };
 use super::lease::TRY_WITHIN;
 use super::thread::EngineThread;
@@ -211,6 +212,24 @@ impl EtcdEngine {
         let all = self.inner.all.iter().map(|endpoint| async move {
             let status = endpoint.attempt(Way::Shared, &status::status).await;
             (endpoint.name.clone(), status.map_err(|fault| fault.at(&endpoint.name)))
+        });
+        join_all(all).await
+    }
+
+    /// The same in the engine's terms. Of a node that tells this user nothing of itself its alarms alone are
+    /// known.
+    pub async fn nodes(&self) -> Vec<(String, Result<EngineNode, EngineError>)> {
+        let all = self.inner.all.iter().map(|endpoint| async move {
+            let name = endpoint.name.clone();
+            let node = match endpoint.attempt(Way::Shared, &status::status).await {
+                Ok(status) => Ok(status.node(name.clone())),
+                Err(fault) if fault.is_denied() => {
+                    let told = endpoint.attempt(Way::Shared, &|client| status::told_to_all(client, &name)).await;
+                    told.map_err(|fault| fault.at(&name))
+                }
+                Err(fault) => Err(fault.at(&name)),
+            };
+            (name, node)
         });
         join_all(all).await
     }

@@ -1,6 +1,6 @@
 //! What etcd says of itself.
 
-use etcd_client::Client;
+use etcd_client::{AlarmAction, AlarmMember, AlarmType, Client};
 
 use super::fault::Fault;
 use super::message::unreadable;
@@ -43,7 +43,7 @@ impl EtcdStatus {
             endpoint,
             version: self.version.clone(),
             is_leader: self.is_leader(),
-            room: self.room(),
+            room: Some(self.room()),
             alarms: self.troubles.clone(),
             advice: advice(&self.version),
         }
@@ -77,7 +77,7 @@ fn advice(version: &str) -> Option<&'static str> {
     let mut numbers = parts.split('.').map(|part| part.parse::<u32>().ok());
     let found = (numbers.next()??, numbers.next()??, numbers.next()??);
     (found < KEEPS_LEASES).then_some(
-        "before 3.5.13 etcd may end leases that live when its disk stalls, and members then pause for a moment",
+        "before 3.5.13 etcd may end leases that live when its disk stalls, and members then pause for a moment; a newer one is better",
     )
 }
 
@@ -109,6 +109,30 @@ pub(super) async fn status(client: Client) -> Result<EtcdStatus, Fault> {
         quota_bytes: u64::try_from(answer.db_size_quota).ok().filter(|quota| *quota > 0),
         troubles: answer.errors,
     })
+}
+
+/// The same as far as everybody is told it: the alarms of all nodes.
+pub(super) async fn told_to_all(client: Client, endpoint: &str) -> Result<EngineNode, Fault> {
+    let answer = client.maintenance_client().alarm(AlarmAction::Get, AlarmType::None, None).await?;
+    let alarm = |alarm: &AlarmMember| match alarm.alarm() {
+        AlarmType::Nospace => "NOSPACE".to_owned(),
+        AlarmType::Corrupt => "CORRUPT".to_owned(),
+        AlarmType::None => "unknown".to_owned(),
+    };
+    let alarms = answer.alarms().iter().map(alarm).collect();
+    Ok(EngineNode { endpoint: endpoint.to_owned(), alarms, ..EngineNode::default() })
+}
+
+/// Which etcd the node belongs to that the client belongs to. Newer versions tell only root how a node is; which nodes there
+/// are they tell everybody.
+pub(super) async fn cluster_of(client: Client) -> Result<u64, Fault> {
+    match status(client.clone()).await {
+        Err(fault) if fault.is_denied() => {
+            let answer = client.cluster_client().member_list().await?.0;
+            Ok(answer.header.ok_or_else(unreadable)?.cluster_id)
+        }
+        told => Ok(told?.cluster_id),
+    }
 }
 
 /// The nodes that etcd has.
