@@ -131,5 +131,14 @@ fn the_metrics_of_a_cluster_are_those_of_the_docs() {
         let is_alert = name.starts_with("LogzioFetcher");
         assert!(!is_alert || docs.contains(&format!("| `{name}` | ")), "docs/cluster.md lacks {name}");
     }
+    for name in file("grafana-dashboard.cluster.json").split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
+    {
+        let is_metric = name.starts_with("logzio_fetcher_");
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(
+            !is_metric || text.contains(&format!("# TYPE {family} ")),
+            "the dashboard names {name}, which isn't there"
+        );
+    }
     assert!(docs.contains(table.trim()), "put this into docs/cluster.md:\n\n{table}");
 }

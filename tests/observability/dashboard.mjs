@@ -35,7 +35,10 @@ for (const { title, gridPos: { x, y, w, h } } of dashboard.panels) {
 const sources = variables.filter(({ type }) => type === 'datasource');
 faults.unless(sources.length === 1 && sources[0].name === 'datasource' && sources[0].query === 'prometheus', 'no variable for the data source');
 const api = variables.find(({ name }) => name === 'api');
-faults.unless(api?.multi && api.includeAll && isOurs(api.datasource), 'the variable api does not take several and all');
+const instance = variables.find(({ name }) => name === 'instance');
+for (const variable of [instance, ...(api ? [api] : [])]) {
+  faults.unless(variable?.multi && variable.includeAll && isOurs(variable.datasource), `${variable?.name ?? 'instance'}: does not take several and all`);
+}
 const text = JSON.stringify(dashboard);
 for (const { name } of variables) faults.unless(text.includes(`$${name}`) || text.includes(`\${${name}}`), `$${name} is not used`);
 

@@ -32,21 +32,24 @@ step "the alerts"
 $promtool check rules docs/prometheus-rules.yaml docs/prometheus-rules.cluster.yaml
 $promtool test rules docs/prometheus-rules.test.yaml docs/prometheus-rules.days.test.yaml docs/prometheus-rules.cluster.test.yaml
 
-step "the dashboard's expressions, as rules"
-node "$here/expressions.mjs" "$work/dashboard-rules.yaml"
-$promtool check rules "$work/dashboard-rules.yaml"
+# check_dashboard FILE: its expressions as rules, its build, and itself against Grafana's types.
+ln -s "$PWD/$here/node_modules" "$work/node_modules"
+check_dashboard() {
+  step "$1: its expressions, as rules"
+  DASHBOARD=$1 node "$here/expressions.mjs" "$work/dashboard-rules.yaml"
+  $promtool check rules "$work/dashboard-rules.yaml"
+  step "$1: its build"
+  DASHBOARD=$1 node "$here/dashboard.mjs"
+  step "$1: against Grafana's types"
+  DASHBOARD=$1 node "$here/types.mjs" "$work"
+  "$here/node_modules/.bin/tsc" --project "$work/tsconfig.json"
+  echo "no fault"
+}
+check_dashboard grafana-dashboard.json
+check_dashboard grafana-dashboard.cluster.json
 
 step "every metric and label that alerts, their tests and the dashboard name, against the metrics"
 node "$here/names.mjs" "$metrics"
-
-step "the dashboard: its build"
-node "$here/dashboard.mjs"
-
-step "the dashboard, against Grafana's types"
-node "$here/types.mjs" "$work"
-ln -s "$PWD/$here/node_modules" "$work/node_modules"
-"$here/node_modules/.bin/tsc" --project "$work/tsconfig.json"
-echo "no fault"
 
 step "every expression, by a Prometheus that scrapes the metrics"
 node "$here/evaluate.mjs" "$work/prometheus/usr/bin/prometheus" "$metrics" "$work"
