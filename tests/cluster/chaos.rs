@@ -11,7 +11,7 @@ use fastrand::Rng;
 
 use crate::fetchers::{Fetcher, Outcome, Running};
 use crate::harness::Etcd;
-use crate::owners::takeovers;
+use crate::owners::OwnerHistory;
 use crate::proxy::{Passage, Ways};
 use crate::world::{APIS, Balance, Play};
 
@@ -228,12 +228,13 @@ async fn chaos() {
     let seed = number("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("CHAOS_SECONDS={seconds} CHAOS_SEED={seed}");
     let mut chaos = Chaos::begin(seed).await;
+    let history = OwnerHistory::follow(&chaos.etcd);
     let since = Instant::now();
     chaos.play.world.wait_for_all_since(since);
     chaos.go_on(Duration::from_secs(seconds));
     let balance: Balance = chaos.play.world.balance(since);
     let logs = chaos.kept_logs(seed);
-    let takeovers = takeovers(&chaos.etcd).await;
+    let takeovers = history.takeovers().await;
     let of = |api: usize| takeovers.get(&api).copied().unwrap_or_default();
     println!(
         "chaos of {seconds} s: {:?}, {} batches, {} takeovers of APIs, {} doubled batches",

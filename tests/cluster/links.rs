@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::fetchers::Running;
 use crate::harness::Etcd;
-use crate::owners::takeovers;
+use crate::owners::OwnerHistory;
 use crate::proxy::{Passage, Ways};
 use crate::world::{APIS, PATIENCE, Play};
 
@@ -147,7 +147,7 @@ async fn answers_that_get_lost_cost_no_record_and_double_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_arrive_late_undo_nothing() {
     let etcd = Etcd::three().await;
-    let linked = Linked::from(&etcd, 0).await;
+    let (linked, history) = (Linked::from(&etcd, 0).await, OwnerHistory::follow(&etcd));
     let (world, since) = (&linked.play.world, Instant::now());
     for round in 0..LATE_ROUNDS {
         let node = round % etcd.nodes.len();
@@ -157,7 +157,7 @@ async fn requests_that_arrive_late_undo_nothing() {
     }
     linked.go_on_until(Instant::now(), LATE + Duration::from_secs(1));
     world.wait_for_all_since(Instant::now());
-    let (balance, takeovers) = (world.balance(since), takeovers(&etcd).await);
+    let (balance, takeovers) = (world.balance(since), history.takeovers().await);
     println!("takeovers {takeovers:?}");
     balance.assert_bounded("late requests", |api| takeovers.get(&api).copied().unwrap_or_default());
 }
