@@ -102,11 +102,6 @@ impl WriteQueue {
         waiting.into_iter().map(|wanted| wanted.ticket).collect()
     }
 
-    /// The lanes that are ours.
-    pub fn lanes(&self) -> impl Iterator<Item = &str> {
-        self.lanes.keys().map(String::as_str)
-    }
-
     /// Whether a lane was begun with.
     #[must_use]
     pub fn has(&self, lane: &str) -> bool {
@@ -151,8 +146,7 @@ impl WriteQueue {
             }
         }
         if let [only] = &group.lanes[..] {
-            // The first name behind it.
-            self.next = format!("{only}\0");
+            self.next = behind(only);
             return self.lanes.get(only)?.waiting.front().map(|wanted| wanted.ticket);
         }
         None
@@ -190,18 +184,25 @@ impl WriteQueue {
         for (name, lane) in after.into_iter().chain(before) {
             let Some(wanted) = lane.waiting.front() else { continue };
             if lane.is_alone && !group.writes.is_empty() {
+                // The next transaction is its own, or it might never have one while others write.
+                if self.next.is_empty() {
+                    self.next.clone_from(name);
+                }
                 continue;
             }
             let write = lane.fence.write(wanted.ledger, wanted.change.clone());
             operations += write.operations();
             bytes += write.bytes();
             if !group.writes.is_empty() && (operations > OPERATIONS_MAX || bytes > BYTES_MAX) {
-                self.next.clone_from(name);
+                if self.next.is_empty() {
+                    self.next.clone_from(name);
+                }
                 break;
             }
             group.lanes.push(name.clone());
             group.writes.push(write);
             if lane.is_alone {
+                self.next = behind(name);
                 break;
             }
         }
@@ -211,6 +212,11 @@ impl WriteQueue {
         group.transaction = together(&group.writes);
         Some(group)
     }
+}
+
+/// The first name behind another one.
+fn behind(name: &str) -> String {
+    format!("{name}\0")
 }
 
 #[cfg(test)]
@@ -292,6 +298,30 @@ mod tests {
             }
         }
         assert_eq!(seen, [1, 0, 3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_lane_that_is_asked_alone_gets_its_turn_while_all_others_write() {
+        let names: Vec<String> = (0..80).map(|at| format!("api {at:02}")).collect();
+        let mut queue = queue(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut ticket = 0;
+        let mut ask = |queue: &mut WriteQueue, name: &str| {
+            ticket += 1;
+            assert!(queue.ask(name, 1, account(30_000), ticket));
+        };
+        names.iter().for_each(|name| ask(&mut queue, name));
+        assert!(queue.transaction().is_some());
+        assert_eq!(queue.refused(), None, "now each of its lanes is asked alone");
+        let mut done: BTreeMap<String, usize> = BTreeMap::new();
+        for revision in 8..208 {
+            assert!(queue.transaction().is_some());
+            for ended in queue.answered(&held(revision)) {
+                ask(&mut queue, &ended.lane);
+                *done.entry(ended.lane).or_default() += 1;
+            }
+        }
+        let starved: Vec<&String> = names.iter().filter(|name| !done.contains_key(*name)).collect();
+        assert!(starved.is_empty(), "{starved:?} of {done:?}");
     }
 
     #[test]
