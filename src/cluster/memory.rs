@@ -1,11 +1,13 @@
 //! An engine in this process's memory: what an engine is, in a page of code. The tests of what goes on above it use it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use super::engine::{
     ABSENT, Compare, EngineChange, EngineEntry, EngineError, KeyRange, LeaseId, LeaseState, Operation, Transaction,
@@ -117,6 +119,8 @@ pub struct MemoryEngine {
     is_full: Arc<AtomicBool>,
     /// Whether it gives no answer to transactions, and does none.
     is_silent: Arc<AtomicBool>,
+    /// How long it takes for a transaction.
+    takes_seconds: Arc<AtomicU64>,
     changes: broadcast::Sender<Vec<EngineChange>>,
 }
 
@@ -126,6 +130,7 @@ impl Default for MemoryEngine {
             store: Arc::default(),
             is_full: Arc::default(),
             is_silent: Arc::default(),
+            takes_seconds: Arc::default(),
             changes: broadcast::channel(LAG_MAX).0,
         }
     }
@@ -138,6 +143,10 @@ impl MemoryEngine {
     /// [`EngineError::InDoubt`] where it is silent, [`EngineError::Refused`] where it is full.
     pub async fn commit(&self, transaction: &Transaction) -> Result<TransactionOutcome, EngineError> {
         yield_now().await;
+        let takes_seconds = self.takes_seconds.load(Ordering::Relaxed);
+        if takes_seconds > 0 {
+            sleep(Duration::from_secs(takes_seconds)).await;
+        }
         if self.is_silent.load(Ordering::Relaxed) {
             return Err(in_doubt("it is silent"));
         }
@@ -156,6 +165,11 @@ impl MemoryEngine {
     /// Gives no answer to transactions from now on, or gives them again.
     pub fn set_silent(&self, is_silent: bool) {
         self.is_silent.store(is_silent, Ordering::Relaxed);
+    }
+
+    /// Takes so long for each transaction from now on.
+    pub fn set_slow(&self, takes_seconds: u64) {
+        self.takes_seconds.store(takes_seconds, Ordering::Relaxed);
     }
 
     /// Does something with all of it, and tells those who watch.

@@ -164,6 +164,8 @@ impl ClusterSeat {
         let turns = Arc::clone(&self.turns);
         tokio::spawn(async move {
             let accounts = loop {
+                // Whoever waits for the engine to take a write takes nobody's turn.
+                state.finish_writes(&api).await;
                 // It is closed with the process alone.
                 let turn = turns.acquire().await;
                 let loaded = state.load(&api).await;

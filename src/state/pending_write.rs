@@ -61,7 +61,8 @@ impl PendingWrite {
             Err(_) => {
                 // Whoever writes it sees that nobody waits any more.
                 self.answer.close();
-                Err(UnwrittenError::Unanswered)
+                // But for an answer that has just come.
+                self.answer.try_recv().unwrap_or(Err(UnwrittenError::Unanswered))
             }
         }
     }

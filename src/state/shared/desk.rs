@@ -26,7 +26,8 @@ const REQUESTS_MAX: usize = 1024;
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The same where the engine refuses: it is full, or its rights were changed, and somebody has to mend that.
 const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// How often the engine refuses a write, asked alone, before nobody waits any more to hear what becomes of it.
+/// How often the engine refuses a write, asked alone, or all that it is asked, before nobody waits any more to hear what becomes
+/// of it.
 const REFUSALS_MAX: u32 = 5;
 
 /// What a lane wants written.
@@ -60,7 +61,7 @@ pub struct LaneContents {
 enum DeskCommand {
     Open { contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
     Close { slot: Slot },
-    Write { lane: String, write: LaneWrite, reply: oneshot::Sender<WriteAnswer> },
+    Write { lane: String, write: LaneWrite, until: Instant, reply: oneshot::Sender<WriteAnswer> },
     Fold(Folded),
     Flush { of: Option<Slot>, waits_for_refused: bool, reply: oneshot::Sender<()> },
 }
@@ -91,10 +92,12 @@ impl Desk {
             counters,
             outdated,
             queue: WriteQueue::default(),
+            lanes: BTreeMap::new(),
             chunks: LaneChunks::default(),
             folding: BTreeSet::new(),
             waiting: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            refused_in_a_row: 0,
             flushes: Vec::new(),
             groups: 0,
             next: 0,
@@ -122,7 +125,7 @@ impl Desk {
     pub async fn write(&self, lane: &str, write: LaneWrite) -> PendingWrite {
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + ANSWERED_WITHIN;
-        let command = DeskCommand::Write { lane: lane.to_owned(), write, reply };
+        let command = DeskCommand::Write { lane: lane.to_owned(), write, until, reply };
         // Whoever finds no room hears that it isn't answered.
         drop(timeout_at(until.into(), self.commands.send(command)).await);
         PendingWrite::new(answer, until)
@@ -149,6 +152,8 @@ impl Desk {
 /// A write that isn't known yet.
 struct WaitingWrite {
     reply: oneshot::Sender<WriteAnswer>,
+    /// How long whoever asked waits for it.
+    until: Instant,
     lane: String,
     slot: Slot,
     /// What its chunk spans.
@@ -178,6 +183,8 @@ struct DeskWork {
     counters: ClusterCounters,
     outdated: mpsc::UnboundedSender<String>,
     queue: WriteQueue,
+    /// The lanes that were begun with, by their slots.
+    lanes: BTreeMap<Slot, BTreeSet<String>>,
     /// The chunks of each lane.
     chunks: LaneChunks,
     /// The lanes some of whose chunks are being read to become one.
@@ -185,6 +192,8 @@ struct DeskWork {
     waiting: BTreeMap<Ticket, WaitingWrite>,
     /// How often those were refused that are, asked alone. They aren't done, and are asked again.
     refusals: BTreeMap<Ticket, u32>,
+    /// How often the engine has refused since it did something.
+    refused_in_a_row: u32,
     flushes: Vec<WaitingFlush>,
     /// How many groups of writes have ended.
     groups: u64,
@@ -214,7 +223,10 @@ impl DeskWork {
 
     /// Answers those for whom all is known. Others may go on writing meanwhile, and never come to an end.
     fn answer_flushes(&mut self, is_idle: bool) {
-        let is_refused = |ticket: &Ticket| self.refusals.get(ticket).is_some_and(|refusals| *refusals >= REFUSALS_MAX);
+        let is_refused = |ticket: &Ticket| {
+            let alone = self.refusals.get(ticket).copied().unwrap_or_default();
+            self.refused_in_a_row >= REFUSALS_MAX || alone >= REFUSALS_MAX
+        };
         let (known, open) = std::mem::take(&mut self.flushes).into_iter().partition(|flush: &WaitingFlush| {
             let mut asked = self.waiting.range(..=flush.last);
             let is_unknown = |(ticket, waiting): (&Ticket, &WaitingWrite)| {
@@ -235,9 +247,7 @@ impl DeskWork {
                 let _: Result<(), Vec<String>> = reply.send(again);
             }
             DeskCommand::Close { slot } => {
-                let lanes: Vec<String> =
-                    self.queue.lanes().filter(|lane| Slot::of(api_of(lane)) == slot).map(str::to_owned).collect();
-                for lane in lanes {
+                for lane in self.lanes.remove(&slot).unwrap_or_default() {
                     for ticket in self.queue.close(&lane) {
                         self.answer(ticket, Err(UnwrittenError::Lost));
                     }
@@ -245,7 +255,7 @@ impl DeskWork {
                 }
                 self.counters.remembers(self.chunks.bytes());
             }
-            DeskCommand::Write { lane, write, reply } => self.begin(&lane, write, reply),
+            DeskCommand::Write { lane, write, until, reply } => self.begin(&lane, write, until, reply),
             DeskCommand::Fold(folded) => self.write_folded(folded),
             DeskCommand::Flush { of, waits_for_refused, reply } => {
                 let is_under_way = self.queue.transaction().is_some();
@@ -266,6 +276,7 @@ impl DeskWork {
         for ticket in never {
             self.answer(ticket, Err(UnwrittenError::Lost));
         }
+        self.lanes.entry(slot).or_default().insert(lane.clone());
         self.chunks.open(&lane, ledger, chunks);
         self.counters.remembers(self.chunks.bytes());
         self.ownership.refresh(slot, &lane);
@@ -273,12 +284,12 @@ impl DeskWork {
         None
     }
 
-    fn begin(&mut self, lane: &str, write: LaneWrite, reply: oneshot::Sender<WriteAnswer>) {
+    fn begin(&mut self, lane: &str, write: LaneWrite, until: Instant, reply: oneshot::Sender<WriteAnswer>) {
         let is_attended = write.account.is_some() || write.chunk.as_ref().is_none_or(|chunk| !chunk.is_again);
         match self.put_down(lane, write) {
             Ok(span) => {
                 let (lane, slot) = (lane.to_owned(), Slot::of(api_of(lane)));
-                self.waiting.insert(self.next, WaitingWrite { reply, lane, slot, span, is_attended });
+                self.waiting.insert(self.next, WaitingWrite { reply, until, lane, slot, span, is_attended });
             }
             Err(error) => {
                 let _: Result<(), WriteAnswer> = reply.send(Err(error));
@@ -320,6 +331,7 @@ impl DeskWork {
                     tracing::info!("the cluster's engine takes writes again");
                 }
                 self.is_in_doubt = false;
+                self.refused_in_a_row = 0;
                 self.groups = self.groups.saturating_add(1);
                 for ended in self.queue.answered(&outcome) {
                     self.take_over(ended);
@@ -333,6 +345,7 @@ impl DeskWork {
                 // Else an earlier try may still be done, and its writes are waited for as they are.
                 if is_refused && !self.is_in_doubt {
                     self.groups = self.groups.saturating_add(1);
+                    self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
                     if let Some(ticket) = self.queue.refused() {
                         *self.refusals.entry(ticket).or_default() += 1;
                     }
@@ -355,7 +368,18 @@ impl DeskWork {
                     self.counters.remembers(self.chunks.bytes());
                     self.begin_to_fold(&lane);
                 }
+                // It is there after all, and whoever asked goes on as if it weren't.
+                let was_given_up = |waiting: &WaitingWrite| {
+                    waiting.is_attended
+                        && waiting.reply.is_closed()
+                        && tokio::time::Instant::now() >= waiting.until.into()
+                };
+                let is_unknown = self.waiting.get(&ticket).is_some_and(was_given_up);
                 self.answer(ticket, Ok(()));
+                if is_unknown {
+                    self.give_up(&lane);
+                    drop(self.outdated.send(lane));
+                }
             }
             WriteEnd::Lost => {
                 self.counters.fenced();

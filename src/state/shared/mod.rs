@@ -162,6 +162,11 @@ impl ReplicatedState {
         Ok(entries.into_iter().filter_map(account).collect())
     }
 
+    /// Waits until what was asked of an API's slot before is done. Reading it waits for that, too.
+    pub async fn finish_writes(&self, api: &str) {
+        self.desk.finish(Slot::of(api)).await;
+    }
+
     /// Reads the lanes of one API in a slot that was taken, and begins with them. Gives their accounts, by the keys of their
     /// states.
     ///
@@ -328,7 +333,8 @@ impl ReplicatedState {
             forgetting: Some(Forgetting::of(&done, commit.remembered_since)),
         };
         self.desk.write(&commit.name, write).await.end().await?;
-        self.cache.commit(commit).await
+        // It has moved, whatever becomes of the cache.
+        Ok(self.cache.commit(commit).await.unwrap_or(done))
     }
 
     /// Forgets the accounts of APIs that have not been in the members' config for long.

@@ -481,3 +481,15 @@ async fn a_write_that_is_in_doubt_keeps_its_slot_here_whatever_the_engine_says_l
     first.state.unload(Slot::of(API)).await;
     doubted.end().await.expect("it is done");
 }
+
+#[tokio::test]
+async fn an_api_is_read_again_where_its_write_is_done_after_nobody_waited_for_it_any_more() {
+    let engine = MemoryEngine::default();
+    let (mut first, _) = replica(&engine, "first", None).await;
+    engine.set_slow(61);
+    let mut late = first.state.save_soon(API, &ApiState::blank()).await;
+    tokio::time::pause();
+    assert!(late.end().await.is_err(), "it isn't known to be there");
+    let outdated = timeout(PATIENCE, first.outdated.recv()).await.expect("it is there, and nobody knows it");
+    assert_eq!(outdated.as_deref(), Some(API));
+}
