@@ -230,6 +230,14 @@ pub struct EngineNode {
     pub advice: Option<&'static str>,
 }
 
+impl EngineNode {
+    /// Whether the engine is full, as this node says, be it with its room or with an alarm alone.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room.is_some_and(|room| room.is_full) || self.alarms.iter().any(|alarm| alarm.contains("NOSPACE"))
+    }
+}
+
 /// What a lease is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {

@@ -32,6 +32,12 @@ impl Daemon {
             tokio::spawn(async move { reply.send(obeyed(&store, order, plans).await) });
             return;
         };
+        // Else the API would end for an order that is refused in any case.
+        if self.seat.is_some() {
+            let plans = self.config.apis.clone();
+            drop(reply.send(obeyed(&store, order, plans).await));
+            return;
+        }
         if self.pending.contains_key(&name) {
             let busy = format!("another change of `{name}` is under way; try again");
             drop(reply.send(StateReply::failed(1, busy)));

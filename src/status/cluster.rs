@@ -38,6 +38,8 @@ pub struct ClusterReading {
     pub accounts: Arc<BTreeMap<String, AccountSummary>>,
     /// How much room the engine has.
     pub room: Option<EngineRoom>,
+    /// Whether it is full. That is told also where its room isn't.
+    pub is_full: bool,
     /// Slots that this process took since it began, of owners that had died, and that were free.
     pub takeovers: Takeovers,
 }
@@ -128,7 +130,7 @@ impl ClusterStanding {
         if self.is_suspended {
             troubles.push(SUSPENDED.to_owned());
         }
-        if self.reading.room.is_some_and(|room| room.is_full) {
+        if self.reading.is_full {
             troubles.push("etcd is full: compact and defragment it, and disarm its alarm".to_owned());
         } else if self.reading.room.is_some_and(|room| room.is_tight()) {
             troubles.push(ROOM_TIGHT.to_owned());
@@ -221,11 +223,12 @@ mod tests {
         assert_eq!(now.elsewhere, [("x".to_owned(), Some(member("b"))), ("y".to_owned(), None)]);
         let mut alone = ClusterReading { status: status(&["a"], &[]), read_at: Some(Utc::now()), ..reading };
         alone.status.orphaned = 3;
-        alone.room = Some(EngineRoom { is_full: true, ..EngineRoom::default() });
+        alone.is_full = true;
         let troubles = standing(&alone, 9).troubles().join("; ");
         for part in ["does not answer", "is full", "3 slots have no owner", "the only member"] {
             assert!(troubles.contains(part), "{troubles}");
         }
+        alone.is_full = false;
         alone.room = Some(EngineRoom { database_bytes: 1_600_000_000, ..EngineRoom::default() });
         alone.status = status(&["a", "b"], &[("x", "a")]);
         sources.counters.remembers(3 << 20);

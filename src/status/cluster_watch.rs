@@ -31,6 +31,7 @@ pub async fn watch_cluster(registry: Arc<StatusRegistry>, engine: Engine, keys: 
         }
         if round == 0 {
             let nodes: Vec<EngineNode> = engine.nodes().await.into_iter().filter_map(|(_, node)| node.ok()).collect();
+            reading.is_full = nodes.iter().any(EngineNode::is_full);
             reading.room = nodes.iter().filter_map(|node| node.room).reduce(EngineRoom::worse);
             if reading.room.is_none() && !nodes.is_empty() && !std::mem::replace(&mut is_untold, true) {
                 tracing::info!(
