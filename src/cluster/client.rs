@@ -2,7 +2,8 @@
 //!
 //! Another one (PostgreSQL, say) is a variant of [`Engine`] with these operations: a transaction that compares revisions, a
 //! read of a range at one instant, a lease that is granted, kept alive and revoked, and a watch of what changes; and, for
-//! whoever looks at it, whether it is one engine and how much room it has. The protocol takes of each that
+//! whoever looks at it, whether it is one engine and how much room it has. What a member has done by [`Engine::spawn`] goes on
+//! where the answers come in. The protocol takes of each that
 //!
 //! - a transaction is done as a whole or not at all, and its revision is that of every key that it wrote; one that puts a key with a
 //!   lease that is gone is not done;

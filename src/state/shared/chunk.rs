@@ -32,6 +32,27 @@ pub struct SharedChunk {
     pub records: Vec<RecordKey>,
 }
 
+/// A chunk as it goes to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedChunk {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// What tells when it can be forgotten.
+    pub span: ChunkSpan,
+    /// Whether its records had been delivered before, and only came again.
+    pub is_again: bool,
+}
+
+impl EncodedChunk {
+    /// Of a chunk.
+    #[must_use]
+    pub fn of(chunk: &SharedChunk) -> Self {
+        let bytes = chunk.encode();
+        let span = chunk.span(bytes.len());
+        Self { bytes, span, is_again: chunk.is_again }
+    }
+}
+
 /// Why bytes are no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what the engine holds of a batch can't be understood; another version wrote it, or something else")]

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout_at};
 
-use super::chunk::{ChunkSpan, Forgetting, SharedChunk};
+use super::chunk::{ChunkSpan, EncodedChunk, Forgetting};
 use super::chunks::LaneChunks;
 use super::folding::{FOLDS_MAX, Folded, fold};
 use crate::cluster::{
@@ -38,7 +39,7 @@ pub struct LaneWrite {
     /// Its account, deflated.
     pub account: Option<Vec<u8>>,
     /// What was delivered.
-    pub chunk: Option<SharedChunk>,
+    pub chunk: Option<EncodedChunk>,
     /// What can be forgotten.
     pub forgetting: Option<Forgetting>,
 }
@@ -86,6 +87,7 @@ impl Desk {
         let work = DeskWork {
             // It ends with the last one who asks.
             commands: commands.downgrade(),
+            workers: Handle::current(),
             engine,
             keys,
             ownership,
@@ -177,6 +179,8 @@ struct WaitingFlush {
 
 struct DeskWork {
     commands: mpsc::WeakSender<DeskCommand>,
+    /// Where work is done that takes a processor for a while, as the thread that talks to the engine has none to spare.
+    workers: Handle,
     engine: Engine,
     keys: ClusterKeys,
     ownership: Ownership,
@@ -307,12 +311,11 @@ impl DeskWork {
             let (lane, ledger) = (lane.to_owned(), write.ledger);
             self.open(LaneContents { lane, ledger, ..LaneContents::default() });
         }
-        let chunk = write.chunk.map(|chunk| (chunk.encode(), chunk));
-        let span = chunk.as_ref().map(|(bytes, chunk)| chunk.span(bytes.len()));
+        let span = write.chunk.as_ref().map(|chunk| chunk.span);
         let forgotten = self.chunks.forget(lane, write.ledger, write.forgetting.as_ref());
         self.counters.remembers(self.chunks.bytes());
         let change =
-            LaneChange { account: write.account, chunk: chunk.map(|(bytes, _)| bytes), forgotten, folded: None };
+            LaneChange { account: write.account, chunk: write.chunk.map(|chunk| chunk.bytes), forgotten, folded: None };
         if change.bytes() > BYTES_MAX {
             return Err(UnwrittenError::TooLarge);
         }
@@ -404,7 +407,7 @@ impl DeskWork {
         let keys = self.keys.lane(Slot::of(api_of(lane)), lane);
         self.folding.insert(lane.to_owned());
         let (engine, lane) = (self.engine.clone(), lane.to_owned());
-        tokio::spawn(async move {
+        self.workers.spawn(async move {
             let folded = fold(&engine, &keys, lane, order).await;
             // Nobody has to know of it any more where the task has ended.
             drop(commands.send(DeskCommand::Fold(folded)).await);

@@ -40,7 +40,7 @@ use crate::cluster::{
     RoomTurn, RoomTurns, SendLeave, Slot,
 };
 use crate::record::RecordKey;
-use chunk::{ChunkSpan, Forgetting, RECORDS_MAX, SharedChunk};
+use chunk::{ChunkSpan, EncodedChunk, Forgetting, RECORDS_MAX, SharedChunk};
 use desk::{Desk, LaneContents, LaneWrite};
 
 pub use credentials::{ClusterTurn, SharedCredentials, unknown_logins};
@@ -293,7 +293,8 @@ impl ReplicatedState {
         let mut written = Vec::new();
         for records in identities.chunks(RECORDS_MAX) {
             let chunk = SharedChunk { iteration, is_again: false, records: records.to_vec() };
-            let write = LaneWrite { ledger, account: account.take(), chunk: Some(chunk), forgetting: None };
+            let chunk = Some(EncodedChunk::of(&chunk));
+            let write = LaneWrite { ledger, account: account.take(), chunk, forgetting: None };
             written.push(self.desk.write(lane, write).await);
         }
         if let Some(account) = account {
@@ -309,7 +310,8 @@ impl ReplicatedState {
         for records in identities.chunks(RECORDS_MAX) {
             let chunk = SharedChunk { iteration, is_again: true, records: records.to_vec() };
             // Not to know of it costs duplicates.
-            drop(self.desk.write(lane, LaneWrite { ledger, chunk: Some(chunk), ..LaneWrite::default() }).await);
+            let chunk = Some(EncodedChunk::of(&chunk));
+            drop(self.desk.write(lane, LaneWrite { ledger, chunk, ..LaneWrite::default() }).await);
         }
     }
 

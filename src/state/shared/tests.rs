@@ -431,13 +431,19 @@ async fn many_small_chunks_become_few_that_say_the_same_and_are_forgotten_as_tho
     assert_eq!(second.counters.remembered_bytes(), 0, "it is another member's");
 }
 
-#[tokio::test]
-async fn a_write_that_the_engine_goes_on_refusing_keeps_no_slot_here() {
+/// A replica that has something written while the engine behaves so. From now on no time passes but what is waited for.
+async fn with_a_write_where(behaves: impl FnOnce(&MemoryEngine)) -> (MemoryEngine, Replica, Durable) {
     let engine = MemoryEngine::default();
     let (first, _) = replica(&engine, "first", None).await;
-    engine.set_full(true);
-    let mut refused = first.state.save_soon(API, &ApiState::blank()).await;
+    behaves(&engine);
+    let written = first.state.save_soon(API, &ApiState::blank()).await;
     tokio::time::pause();
+    (engine, first, written)
+}
+
+#[tokio::test]
+async fn a_write_that_the_engine_goes_on_refusing_keeps_no_slot_here() {
+    let (engine, first, mut refused) = with_a_write_where(|engine| engine.set_full(true)).await;
     let begun = tokio::time::Instant::now();
     first.state.unload(Slot::of(API)).await;
     assert!(begun.elapsed() > Duration::from_secs(2), "it was asked several times");
@@ -450,11 +456,7 @@ async fn a_write_that_the_engine_goes_on_refusing_keeps_no_slot_here() {
 #[tokio::test]
 async fn a_write_that_is_refused_is_waited_for_before_its_api_is_read_but_no_other_is() {
     let other = (0..).map(|number| format!("api {number}")).find(|name| Slot::of(name) != Slot::of(API)).expect("one");
-    let engine = MemoryEngine::default();
-    let (first, _) = replica(&engine, "first", None).await;
-    engine.set_full(true);
-    let mut refused = first.state.save_soon(API, &ApiState::blank()).await;
-    tokio::time::pause();
+    let (engine, first, mut refused) = with_a_write_where(|engine| engine.set_full(true)).await;
     first.state.desk.finish(Slot::of(&other)).await;
     let begun = tokio::time::Instant::now();
     let waited = timeout(Duration::from_secs(30), first.state.desk.finish(Slot::of(API))).await;
@@ -466,11 +468,7 @@ async fn a_write_that_is_refused_is_waited_for_before_its_api_is_read_but_no_oth
 
 #[tokio::test]
 async fn a_write_that_is_in_doubt_keeps_its_slot_here_whatever_the_engine_says_later() {
-    let engine = MemoryEngine::default();
-    let (first, _) = replica(&engine, "first", None).await;
-    engine.set_silent(true);
-    let mut doubted = first.state.save_soon(API, &ApiState::blank()).await;
-    tokio::time::pause();
+    let (engine, first, mut doubted) = with_a_write_where(|engine| engine.set_silent(true)).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     // The try that wasn't answered may still be done, seconds after this.
     engine.set_full(true);
@@ -484,11 +482,7 @@ async fn a_write_that_is_in_doubt_keeps_its_slot_here_whatever_the_engine_says_l
 
 #[tokio::test]
 async fn an_api_is_read_again_where_its_write_is_done_after_nobody_waited_for_it_any_more() {
-    let engine = MemoryEngine::default();
-    let (mut first, _) = replica(&engine, "first", None).await;
-    engine.set_slow(61);
-    let mut late = first.state.save_soon(API, &ApiState::blank()).await;
-    tokio::time::pause();
+    let (_, mut first, mut late) = with_a_write_where(|engine| engine.set_slow(61)).await;
     assert!(late.end().await.is_err(), "it isn't known to be there");
     let outdated = timeout(PATIENCE, first.outdated.recv()).await.expect("it is there, and nobody knows it");
     assert_eq!(outdated.as_deref(), Some(API));
