@@ -1,5 +1,6 @@
 //! `state` while replicas run.
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::fetchers::{Fetcher, wait_until};
@@ -31,4 +32,27 @@ async fn a_checkpoint_is_moved_and_moved_back_while_replicas_run() {
     assert_eq!(came(0), 2, "nothing more of the beginning came");
     let balance = play.world.balance(since);
     balance.assert_bounded("rewound and undone", |api| if api == 0 { usize::MAX } else { 0 });
+}
+
+/// Through the socket, by a config of the member's directory that says nothing of the cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_refuses_an_order_about_its_state_and_its_api_goes_on() {
+    let (_etcd, play, first) = begun().await;
+    let config = first.directory().join("alone.yaml");
+    std::fs::write(&config, play.config_alone()).unwrap();
+    let order = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logzio-api-fetcher"));
+        let config = config.to_str().unwrap();
+        command.args(["--config", config, "state", "rewind", "api-0", "2020-01-01"]).output().unwrap()
+    };
+    let since = Instant::now();
+    for _ in 0..2 {
+        let outcome = order();
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned() + &String::from_utf8_lossy(&outcome.stdout);
+        assert_eq!(outcome.status.code(), Some(2), "{said}");
+        assert!(said.contains("the state is the cluster's"), "{said}");
+    }
+    play.world.wait_for_all_since(Instant::now());
+    play.world.balance(since).assert_whole("orders refused", 0);
+    assert!(!first.log().contains("the API is no longer in the config"), "{}", first.log());
 }
