@@ -99,10 +99,15 @@ async fn any_member_shows_all_apis_and_members_and_says_when_etcd_is_away() {
     second.stop().assert_code(0);
 }
 
+/// The names in a text: of metrics, labels, alerts.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_').filter(|word| !word.is_empty())
+}
+
 /// As docs/cluster.md lists them.
 #[test]
 fn the_metrics_of_a_cluster_are_those_of_the_docs() {
-    use logzio_api_fetcher::cluster::{ClusterCounters, LeaseClock, MemberId};
+    use logzio_api_fetcher::cluster::{ClusterCounters, EngineError, LeaseClock, MemberId};
     use logzio_api_fetcher::memory::MemoryBudget;
 
     let registry = StatusRegistry::new(chrono::Utc::now(), MemoryBudget::new(1024));
@@ -110,7 +115,10 @@ fn the_metrics_of_a_cluster_are_those_of_the_docs() {
     assert!(!alone.contains("cluster_"), "a single fetcher has none of them");
     let (_, clock) = tokio::sync::watch::channel(LeaseClock::default());
     let me = MemberId { member: "m".to_owned(), incarnation: 1 };
-    registry.joined(ClusterSources { name: "c".to_owned(), me, clock, counters: ClusterCounters::default() });
+    let counters = ClusterCounters::default();
+    // So that its label is there.
+    counters.failed(&EngineError::InDoubt { endpoint: "a".to_owned(), cause: "silence".to_owned() });
+    registry.joined(ClusterSources { name: "c".to_owned(), me, clock, counters });
     registry.cluster_was_read(ClusterReading::default());
     let text = metrics(&registry.snapshot());
     let mut table = "| metric | kind | meaning |\n|---|---|---|\n".to_owned();
@@ -125,20 +133,28 @@ fn the_metrics_of_a_cluster_are_those_of_the_docs() {
     }
     let file = |name: &str| std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let (docs, rules) = (file("cluster.md"), file("prometheus-rules.cluster.yaml"));
-    for name in rules.split(|char: char| !char.is_ascii_alphanumeric() && char != '_') {
+    for name in words(&rules) {
         let is_metric = name.starts_with("logzio_fetcher_");
         assert!(!is_metric || text.contains(&format!("# TYPE {name} ")), "an alert names {name}, which isn't there");
         let is_alert = name.starts_with("LogzioFetcher");
         assert!(!is_alert || docs.contains(&format!("| `{name}` | ")), "docs/cluster.md lacks {name}");
     }
-    for name in file("grafana-dashboard.cluster.json").split(|char: char| !char.is_ascii_alphanumeric() && char != '_')
-    {
-        let is_metric = name.starts_with("logzio_fetcher_");
-        let family = name.strip_suffix("_bucket").unwrap_or(name);
-        assert!(
-            !is_metric || text.contains(&format!("# TYPE {family} ")),
-            "the dashboard names {name}, which isn't there"
-        );
+    let dashboard: serde_json::Value = serde_json::from_str(&file("grafana-dashboard.cluster.json")).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    for target in targets {
+        let (expr, legend) = (target["expr"].as_str().unwrap(), target["legendFormat"].as_str().unwrap());
+        for name in words(expr).filter(|word| word.starts_with("logzio_fetcher_")) {
+            let family =
+                ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+            let is_there = [name, family].iter().any(|name| text.contains(&format!("# TYPE {name} ")));
+            assert!(is_there, "the dashboard names {name}, which isn't there");
+        }
+        let grouped = expr.split(" by (").skip(1).filter_map(|rest| rest.split(')').next()).flat_map(words);
+        let shown = legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+        for label in grouped.chain(shown).filter(|label| !["instance", "job"].contains(label)) {
+            assert!(text.contains(&format!("{label}=\"")), "the dashboard names the label {label}, which isn't there");
+        }
     }
     assert!(docs.contains(table.trim()), "put this into docs/cluster.md:\n\n{table}");
 }
