@@ -40,7 +40,7 @@ async fn a_full_etcd_is_told_and_costs_nothing_once_it_is_mended() {
 
     // As docs/cluster.md says, once whoever filled it has made room.
     let made_room = engine.commit(&done(vec![Operation::DeleteRange(range("others/"))])).await.unwrap();
-    etcd.ctl(&["compaction", &made_room.revision.to_string()]);
+    etcd.ctl(&["compaction", "--physical", &made_room.revision.to_string()]);
     etcd.ctl(&["defrag"]);
     etcd.ctl(&["alarm", "disarm"]);
     first.wait_for_log("takes writes again", 1);

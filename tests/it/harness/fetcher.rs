@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{DEADLINE, wait_until};
+use super::{DEADLINE, wait_or_tell};
 
 /// What is to be run.
 pub struct Fetcher {
@@ -205,7 +205,8 @@ impl Running {
 
     #[track_caller]
     pub fn wait_for_log(&self, text: &str, times: usize) {
-        wait_until(&format!("`{text}` {times} times in the log"), || self.log().matches(text).count() >= times);
+        let what = format!("`{text}` {times} times in the log");
+        wait_or_tell(&what, || self.log().matches(text).count() >= times, || format!(" of\n{}", self.log()));
     }
 
     pub fn signal(&self, signal: &str) {

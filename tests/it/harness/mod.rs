@@ -13,10 +13,18 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until something holds; fails with what was waited for.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_or_tell(what, holds, String::new);
+}
+
+/// The same; whoever waits in vain is told more.
+#[track_caller]
+fn wait_or_tell(what: &str, mut holds: impl FnMut() -> bool, more: impl FnOnce() -> String) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for: {what}");
+        if begun.elapsed() >= DEADLINE {
+            panic!("waited {DEADLINE:?} in vain for: {what}{}", more());
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
