@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use tokio::time::{Instant, sleep_until};
 
 use super::Daemon;
 use super::reach::look_around;
@@ -11,6 +12,10 @@ use super::seat::{ClusterSeat, SeatOrder, SeatStart, due_in};
 use super::task::{TaskCommand, start_delay};
 use crate::cluster::Slot;
 use crate::plan::Plan;
+
+/// How long a process that stops, and runs nothing any more, waits until more of its slots are given back. Its lease would have
+/// ended then by itself, and others take them.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// As a member of a cluster, where it runs what is its own; or alone, where there is no seat.
@@ -135,9 +140,19 @@ impl Daemon {
         };
         let member = seat.member.clone();
         member.leave();
+        let (mut held, mut given_up_at) = (usize::MAX, Instant::now());
         loop {
+            let still_held = member.summary().held;
+            if !self.tasks.is_empty() || still_held != held {
+                (held, given_up_at) = (still_held, Instant::now() + GIVEN_BACK_WITHIN);
+            } else if given_up_at <= Instant::now() {
+                return tracing::warn!(
+                    "the cluster's engine doesn't answer, so the slots aren't given back; others take them when the lease has ended"
+                );
+            }
             tokio::select! {
                 biased;
+                () = sleep_until(given_up_at), if self.tasks.is_empty() => {}
                 Some(done) = self.tasks.join_next() => if let Ok(api) = done {
                     let plan = Arc::clone(&api.plan);
                     self.commands.remove(&plan.name);

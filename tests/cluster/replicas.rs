@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fetchers::{Outcome, Running};
+use crate::fetchers::{Fetcher, MockListener, MockServer, Outcome, Running, general, page};
 use crate::harness::Etcd;
 use crate::proxy::{Passage, Ways};
 use crate::world::{APIS, Play, begun};
@@ -142,6 +142,21 @@ async fn a_replica_that_is_stopped_while_etcd_is_away_ends_in_time() {
     let _second = play.start();
     play.world.wait_for_all_since(since);
     play.world.balance(since).assert_whole("stopped while etcd was away", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_nothing_under_way_waits_for_no_etcd_when_it_stops() {
+    let etcd = Etcd::one().await;
+    let (api, listener) = (MockServer::start(|_, _| page(&[], None)), MockListener::start().may_be_idle());
+    let cluster = format!("cluster: {{etcd: ['{}'], member: one}}\n", etcd.endpoints()[0]);
+    let config = general(api.url(), listener.url(), &cluster).replace("time_interval: 1s", "time_interval: 60m");
+    let replica = Fetcher::new(&config).start();
+    replica.wait_for_log("iteration done", 1);
+    etcd.nodes[0].stop();
+    let outcome = replica.stop().assert_code(0);
+    assert!(outcome.stderr.contains("the slots aren't given back"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("the shutdown timeout is over"), "{}", outcome.stderr);
+    etcd.nodes[0].go_on();
 }
 
 /// A quarter of a second each way: a connection with its first request takes longer than a try may.
