@@ -1,5 +1,7 @@
 //! etcd processes on loopback, which can be killed, stopped and begun again.
 
+use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
@@ -192,7 +194,7 @@ impl Etcd {
     }
 
     /// Runs `etcdctl` on the first node.
-    pub fn ctl(&self, arguments: &[&str]) {
+    pub fn ctl(&self, arguments: &[impl AsRef<OsStr> + Debug]) {
         let endpoint = &self.endpoints()[0];
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").args(["--endpoints", endpoint]).args(arguments);

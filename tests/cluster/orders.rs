@@ -1,5 +1,7 @@
-//! `state` while replicas run.
+//! `state` while replicas run, and what others write into their part of etcd.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::time::Instant;
 
@@ -55,4 +57,20 @@ async fn a_member_refuses_an_order_about_its_state_and_its_api_goes_on() {
     play.world.wait_for_all_since(Instant::now());
     play.world.balance(since).assert_whole("orders refused", 0);
     assert!(!first.log().contains("the API is no longer in the config"), "{}", first.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_write_among_a_clusters_keys_is_told_and_costs_nothing_once_it_is_gone() {
+    let (etcd, mut play, first) = begun().await;
+    let since = Instant::now();
+    let foreign = OsStr::from_bytes(b"/logzio-api-fetcher/default/m/\xff");
+    etcd.ctl(&[OsStr::new("put"), foreign, OsStr::new("x")]);
+    first.wait_for_log("the cluster can't be read", 1);
+    assert!(first.log().contains("a key is not text; others write there too"), "{}", first.log());
+    etcd.ctl(&[OsStr::new("del"), foreign]);
+    first.wait_for_log("the cluster is read again", 1);
+    let second = play.start();
+    second.wait_for_log("iteration done", 1);
+    play.world.wait_for_all_since(Instant::now());
+    play.world.balance(since).assert_whole("a foreign key", 0);
 }

@@ -54,6 +54,8 @@ const GATHERED_FOR: Duration = Duration::from_millis(5);
 const GATHERED_MAX: usize = 20;
 /// How long nothing is decided where nothing is heard.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
+/// How long the cluster can't be read before the log has it: when the engine is away for a moment, other lines tell that.
+const UNREAD_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long a leaving member tries to say so and to end its lease; else it ends by itself.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -415,13 +417,25 @@ impl MemberWork {
 
     /// The same, for as long as it takes. A key of our own that is gone is put again.
     async fn read_again(&mut self) -> EngineWatch {
+        let (begun, mut is_told) = (since_boot(), false);
         loop {
             match self.read().await {
                 Ok(watch) => {
+                    if is_told {
+                        tracing::info!("the cluster is read again");
+                    }
                     if !self.view.members().contains_key(&self.of.me) {
                         self.register_again(None).await;
                     }
                     return watch;
+                }
+                Err(cause) if !is_told && since_boot().saturating_sub(begun) >= UNREAD_TOLD_AFTER => {
+                    is_told = true;
+                    tracing::warn!(
+                        %cause,
+                        "the cluster can't be read, so this member takes nothing over and hears of no orders until it can; it \
+                         goes on trying"
+                    );
                 }
                 Err(cause) => tracing::debug!(%cause, "the cluster can't be read"),
             }
