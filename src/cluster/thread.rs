@@ -2,18 +2,23 @@
 //!
 //! What keeps the lease alive, and what writes, waits for nobody there: not for a page that is being read, nor for batches that
 //! are being compressed, as all that goes on the threads of the iterations would.
+//!
+//! A member whose lease is renewed while it does nothing else any more would keep its slots from all others, for ever. So none of
+//! the member's tasks outlives another one that a bug has ended.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The thread. A clone is the same one; it ends with the last of them, and what goes on there ends with it.
 #[derive(Clone, Debug)]
 pub struct EngineThread {
     tasks: Handle,
+    /// A bug has ended a task that the others can't do without.
+    is_broken: Arc<Notify>,
     /// The thread waits for its end.
     _is_used: Arc<oneshot::Sender<()>>,
 }
@@ -27,8 +32,26 @@ impl EngineThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let tasks = runtime.handle().clone();
         let (is_used, unused) = oneshot::channel::<()>();
-        std::thread::Builder::new().name("engine".to_owned()).spawn(move || drop(runtime.block_on(unused)))?;
-        Ok(Self { tasks, _is_used: Arc::new(is_used) })
+        let is_broken = Arc::new(Notify::new());
+        let broken = Arc::clone(&is_broken);
+        let until_the_end = async move {
+            tokio::select! {
+                _ = unused => {}
+                () = broken.notified() => {}
+            }
+        };
+        std::thread::Builder::new().name("engine".to_owned()).spawn(move || runtime.block_on(until_the_end))?;
+        Ok(Self { tasks, is_broken, _is_used: Arc::new(is_used) })
+    }
+
+    /// Has something done there that the rest can't do without: should it panic, the thread ends, and all that goes on there.
+    pub fn spawn_vital(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let (work, is_broken) = (self.spawn(work), Arc::clone(&self.is_broken));
+        self.spawn(async move {
+            if work.await.is_err_and(|ended| ended.is_panic()) {
+                is_broken.notify_one();
+            }
+        });
     }
 
     /// Has something done there, whoever waits for it.
@@ -63,6 +86,21 @@ mod tests {
         drop(thread);
         assert!(freed.await.is_err(), "what went on there is dropped");
         assert!(endless.await.is_err_and(|ended| ended.is_cancelled()));
+    }
+
+    #[tokio::test]
+    async fn a_bug_in_one_of_the_members_tasks_ends_them_all() {
+        let thread = EngineThread::start().expect("a thread");
+        let (held, freed) = oneshot::channel::<()>();
+        thread.spawn_vital(async move {
+            let _held = held;
+            pending::<()>().await;
+        });
+        thread.spawn_vital(async {});
+        assert_eq!(thread.run(async { 7 }).await, Some(7), "one that is done ends nothing");
+        thread.spawn_vital(async { panic!("a bug, as the test has it") });
+        assert!(freed.await.is_err(), "the other one is dropped");
+        assert_eq!(thread.run(async { 7 }).await, None);
     }
 
     #[tokio::test]

@@ -60,7 +60,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     let (orders, asked) = mpsc::channel(ORDERS_MAX);
     let serving = tokio::spawn(serve_orders(directory.path().to_owned(), orders));
     let daemon = Daemon::new(config, Arc::clone(&services), accounts);
-    daemon.seated(seat).run(readings, asked).await;
+    let is_well = daemon.seated(seat).run(readings, asked).await;
     serving.abort();
     // Whoever asks from now on has to take the directory itself.
     drop(std::fs::remove_file(directory.path().join(SOCKET_FILE_NAME)));
@@ -68,7 +68,7 @@ pub(super) async fn run(path: PathBuf, stop: Stop, hangup: Arc<Notify>) -> Exit 
     health.abort();
     services.stop.until_gone(services.store.close()).await;
     tracing::info!("fetcher stopped");
-    Exit::Clean
+    if is_well { Exit::Clean } else { Exit::Failed }
 }
 
 /// How often the lock file is looked at, where `health` finds the daemon: it may go, and it may be impossible to write.

@@ -18,6 +18,7 @@ mod task;
 mod telling;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub use diff::{Diff, DiffStep};
 pub use listener_check::check_listeners;
 
+use crate::cluster::MemberHandle;
 use crate::config::LoadedConfig;
 use crate::http::{Timeouts, clients};
 use crate::iteration::{ApiLanes, Services};
@@ -99,12 +101,13 @@ impl Daemon {
     }
 
     /// Runs every API until the stop, and gives up what isn't done at its end. Obeys each config that comes.
-    /// Obeys orders about the state, too.
+    /// Obeys orders about the state, too. False where a bug has ended the member of a cluster that it was: then nothing could be
+    /// written any more, and others take its APIs over.
     pub async fn run(
         mut self,
         mut readings: mpsc::Receiver<(LoadedConfig, ConfigDigest)>,
         mut orders: mpsc::Receiver<OrderRequest>,
-    ) {
+    ) -> bool {
         self.page.listen(self.config.status_listen);
         self.tell_configured();
         for (place, plan) in self.config.apis.clone().into_iter().enumerate() {
@@ -115,11 +118,17 @@ impl Daemon {
         let stop = self.services.stop.clone();
         let mut sums = interval(SUMMED_UP_EVERY);
         sums.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let membership = self.seat.as_ref().map(|seat| seat.member.clone());
+        let mut is_broken = false;
         let all = async {
             loop {
                 tokio::select! {
                     biased;
                     () = stop.requested() => break,
+                    () = has_ended(membership.as_ref()) => {
+                        is_broken = true;
+                        return tell_broken();
+                    }
                     Some((reading, digest)) = readings.recv() => self.obey(reading, &digest),
                     Some(done) = self.tasks.join_next() => self.reap(done.ok()).await,
                     Some(asked) = orders.recv() => self.obey_order(asked).await,
@@ -132,6 +141,7 @@ impl Daemon {
         if stop.until_gone(all).await.is_none() {
             tracing::warn!("the shutdown timeout is over; what was under way is fetched again after the next start");
         }
+        !is_broken
     }
 
     /// Says in one line what was said of no iteration.
@@ -273,6 +283,21 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Returns when a member has ended that nobody has asked to leave.
+async fn has_ended(member: Option<&MemberHandle>) {
+    match member {
+        Some(member) => member.has_left().await,
+        None => pending().await,
+    }
+}
+
+fn tell_broken() {
+    tracing::error!(
+        "a bug has ended this member of the cluster; the process ends, others take its APIs over, and it joins again when it is \
+         restarted; please report it with the lines above"
+    );
 }
 
 /// Tells what a new config changes.

@@ -96,9 +96,9 @@ impl EtcdEngine {
         Ok(Self { inner: Arc::new(Endpoints { all, thread, identity, first: AtomicUsize::new(0) }) })
     }
 
-    /// Has something done on the thread that talks to etcd.
+    /// Has something done on the thread that talks to etcd. Should it panic, all that goes on there ends.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.inner.thread.spawn(work);
+        self.inner.thread.spawn_vital(work);
     }
 
     /// Tries a transaction once, at the endpoint that answered last. Where that doesn't answer, the next try is another's.
