@@ -15,7 +15,7 @@ use super::engine::{
 };
 
 /// How many changes a watch may lag behind.
-const LAG_MAX: usize = 1024;
+pub const LAG_MAX: usize = 1024;
 
 /// What it holds.
 #[derive(Clone, Debug, Default)]

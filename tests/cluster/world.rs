@@ -156,9 +156,10 @@ impl World {
             let of_api = taken.iter().filter(|taken| taken.api == api && taken.at >= since && taken.at <= until);
             let mut moments: Vec<Instant> = std::iter::once(since).chain(of_api.map(|taken| taken.at)).collect();
             moments.push(until);
-            moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+            moments.windows(2).map(|pair| (pair[1] - pair[0], pair[0] - since, api)).max().unwrap()
         });
-        let silence = silence.max().unwrap();
+        let (silence, begun, api) = silence.max().unwrap();
+        println!("the longest silence is that of api-{api}, {begun:?} after the beginning");
         Balance { missing: missing(), batches: self.taken().len(), doubled, silence }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AboutMember, MemberWork};
+use super::{AboutMember, MemberWork, SlotEvent};
 use crate::cluster::client::EngineWatch;
-use crate::cluster::engine::{EngineEntry, EngineError};
+use crate::cluster::engine::{ABSENT, EngineEntry, EngineError};
 use crate::cluster::forms::EntryForms;
 use crate::cluster::leave::since_boot;
 use crate::cluster::pause::{ToldPause, decode_wait};
@@ -51,6 +51,11 @@ impl MemberWork {
         let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
         self.view.read(members, owners, revision, since_boot());
         entries.iter().for_each(|entry| self.hear(entry));
+        // What was rung for while nobody listened. Before the first reading nothing was ours.
+        let is_missed = |entry: &&EngineEntry| self.heard_to != ABSENT && entry.written_at > self.heard_to;
+        let bells = entries.iter().filter(is_missed).filter_map(|entry| self.of.keys.bell_in(&entry.key));
+        bells.for_each(|lane| self.tell(SlotEvent::Edited(lane)));
+        self.heard_to = revision;
         Ok(watch)
     }
 }

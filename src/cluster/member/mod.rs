@@ -111,6 +111,7 @@ impl Membership {
             joins: Joins::default(),
             reach: ReachClock::default(),
             lease: None,
+            heard_to: ABSENT,
             put_at: ABSENT,
             clock: clock_sender,
             lease_of_renewal: lease_sender,
@@ -148,6 +149,8 @@ struct MemberWork {
     joins: Joins,
     reach: ReachClock,
     lease: Option<LeaseId>,
+    /// Up to which revision it has heard of everything.
+    heard_to: i64,
     /// When its key was put: what the watch tells of it before is no news.
     put_at: i64,
     clock: watch::Sender<LeaseClock>,
@@ -385,6 +388,7 @@ impl MemberWork {
         let own = self.of.keys.member(&self.of.me);
         let mut is_gone = false;
         for change in changes {
+            self.heard_to = self.heard_to.max(change.revision());
             match change {
                 EngineChange::Put(entry) => {
                     is_gone &= entry.key != own || entry.lease != self.lease;

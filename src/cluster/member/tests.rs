@@ -4,7 +4,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::cluster::engine::Operation;
-use crate::cluster::memory::MemoryEngine;
+use crate::cluster::memory::{LAG_MAX, MemoryEngine};
 use crate::cluster::pause::{ToldPause, UntoldPause};
 use crate::cluster::slot::SLOTS;
 
@@ -38,6 +38,28 @@ async fn take_all(joined: &mut Joined) {
         let event = next(joined).await;
         assert!(matches!(event, SlotEvent::Taken(_)), "{event:?} after {taken}");
     }
+}
+
+/// More changes come than the engine keeps for whoever is slow.
+#[tokio::test]
+async fn an_edit_in_a_gap_of_the_watch_is_heard() {
+    let engine = MemoryEngine::default();
+    let (mut first, _owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let keys = ClusterKeys::of("default");
+    let put = |key: String| {
+        let then = vec![Operation::Put { key, value: Vec::new(), lease: None }];
+        engine.with(|store| store.commit(&Transaction { then, ..Transaction::default() }));
+    };
+    let ring = || put(keys.lane(Slot::of("api"), "api").bell());
+    ring();
+    assert!(matches!(next(&mut first).await, SlotEvent::Edited(lane) if lane == "api"), "heard by the watch");
+    ring();
+    for number in 0..=LAG_MAX {
+        put(format!("elsewhere/{number}"));
+    }
+    assert!(matches!(next(&mut first).await, SlotEvent::Edited(lane) if lane == "api"), "heard by reading again");
+    assert!(first.events.try_recv().is_err(), "once");
 }
 
 #[tokio::test]
