@@ -24,9 +24,9 @@ use crate::plan::{Auth, ClusterPlan, Config, Plan};
 use crate::process::stop::Stop;
 use crate::process::version;
 use crate::state::{
-    ApiState, CHECKPOINTS_FILE_NAME, CREDENTIALS_FILE_NAME, CredentialFile, LoadError, LockedStateDir, RefreshTokens,
-    ReplicatedState, SharedCredentials, StateContents, StateDir, StateOrder, StateReply, Store, Transferred, api_of,
-    export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
+    ApiState, CHECKPOINTS_FILE_NAME, CREDENTIALS_FILE_NAME, Configured, CredentialFile, LoadError, LockedStateDir,
+    RefreshTokens, ReplicatedState, SharedCredentials, StateContents, StateDir, StateOrder, StateReply, Store,
+    Transferred, api_of, export_from_cluster, import_into_cluster, obey_in_cluster, unknown_logins,
 };
 use crate::status::{ClusterSources, watch_cluster};
 use crate::text::Secret;
@@ -173,17 +173,21 @@ async fn require_known(
     accounts: &BTreeMap<String, ApiState>,
 ) -> Result<(), Exit> {
     let has_place = |account: &ApiState| account.checkpoint.is_some() || !account.captured.is_empty();
-    let of_config = |name: &&str| config.apis.iter().any(|plan| plan.name == **name);
-    let names = accounts.iter().filter(|(_, account)| has_place(account)).map(|(lane, _)| api_of(lane));
-    let unknown = ReplicatedState::unknown(engine, keys, names.filter(of_config)).await.map_err(|cause| {
+    let configured = Configured::of(config);
+    let runs = |lane: &str| configured.has(lane) && config.apis.iter().any(|plan| plan.name == api_of(lane));
+    let lanes =
+        accounts.iter().filter(|(lane, account)| runs(lane) && has_place(account)).map(|(lane, _)| lane.as_str());
+    let unknown = ReplicatedState::unknown(engine, keys, lanes).await.map_err(|cause| {
         tracing::error!(%cause, "can't join the cluster");
         Exit::Failed
     })?;
     if unknown.is_empty() {
         return Ok(());
     }
+    let mut apis: Vec<&str> = unknown.into_iter().map(api_of).collect();
+    apis.dedup();
     tracing::error!(
-        apis = shown_names(&unknown),
+        apis = shown_names(&apis),
         "{CHECKPOINTS_FILE_NAME} has checkpoints that the cluster doesn't know, so these APIs would begin anew; run \
          `logzio-api-fetcher state import` first, or move the file away"
     );
@@ -237,7 +241,20 @@ pub(super) async fn import(plan: &ClusterPlan, taken: &LockedStateDir, found: &S
         Err(exit) => return exit,
     };
     let imported = import_into_cluster(&engine, &keys, &found.accounts, taken).await;
-    tell_transfer(imported, "imported", "known to the cluster before, and left as they are there")
+    let mut behind: Vec<String> =
+        imported.iter().flat_map(|done| &done.behind).map(|lane| api_of(lane).to_owned()).collect();
+    let exit = tell_transfer(imported, "imported", "known to the cluster before, and left as they are there");
+    if behind.is_empty() {
+        return exit;
+    }
+    behind.dedup();
+    let apis: Vec<&str> = behind.iter().map(String::as_str).collect();
+    tracing::error!(
+        apis = shown_names(&apis),
+        "of these APIs the cluster has older checkpoints than this directory, so its members ship again what was shipped since; \
+         to go on from this directory, give the cluster another `cluster.name`, and import again"
+    );
+    Exit::Failed
 }
 
 /// Writes what the cluster knows into the directory.

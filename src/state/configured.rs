@@ -22,7 +22,8 @@ impl Configured {
     }
 
     /// Whether a state is of such an API and output, by its key.
-    pub(super) fn has(&self, key: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
         self.lanes.contains(key)
     }
 }

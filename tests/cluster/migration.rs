@@ -42,6 +42,18 @@ async fn a_single_fetcher_becomes_a_cluster_and_a_single_one_again_and_doubles_n
     exported.write("config.yaml", &alone);
     let single = Fetcher::again(exported).start();
     play.world.wait_for_all_since(Instant::now());
-    play.world.balance(since).assert_whole("to a cluster and back", 0);
-    single.stop().assert_code(0);
+    let single = single.stop().assert_code(0);
+
+    // And once more: what the cluster knew is old by now.
+    single.write("config.yaml", &member);
+    let refused = Fetcher::again(single).arguments(&["import"]).run("state").assert_code(1);
+    assert!(refused.stdout.contains("0 imported, 8 known"), "{}", refused.stdout);
+    assert!(refused.stderr.contains("another `cluster.name`"), "{}", refused.stderr);
+    refused.write("config.yaml", &member.replace("cluster: {", "cluster: {name: again, "));
+    let imported = state(refused, "import");
+    assert!(imported.stdout.contains("8 imported, 0 known"), "{}", imported.stdout);
+    let again = Fetcher::again(imported).start();
+    play.world.wait_for_all_since(Instant::now());
+    play.world.balance(since).assert_whole("to a cluster and back, and there again", 0);
+    again.stop().assert_code(0);
 }

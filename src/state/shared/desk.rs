@@ -164,6 +164,13 @@ struct WaitingWrite {
     is_attended: bool,
 }
 
+impl WaitingWrite {
+    /// Whether it was waited for in vain. Whoever doesn't wait at all counts on it, and lets it take its time.
+    fn is_given_up(&self) -> bool {
+        self.is_attended && self.reply.is_closed() && tokio::time::Instant::now() >= self.until.into()
+    }
+}
+
 /// Somebody waits until everything is known that was asked before.
 struct WaitingFlush {
     /// Of which lanes; of all where it is none.
@@ -372,12 +379,7 @@ impl DeskWork {
                     self.begin_to_fold(&lane);
                 }
                 // It is there after all, and whoever asked goes on as if it weren't.
-                let was_given_up = |waiting: &WaitingWrite| {
-                    waiting.is_attended
-                        && waiting.reply.is_closed()
-                        && tokio::time::Instant::now() >= waiting.until.into()
-                };
-                let is_unknown = self.waiting.get(&ticket).is_some_and(was_given_up);
+                let is_unknown = self.waiting.get(&ticket).is_some_and(WaitingWrite::is_given_up);
                 self.answer(ticket, Ok(()));
                 if is_unknown {
                     self.give_up(&lane);
@@ -434,7 +436,7 @@ impl DeskWork {
     /// Nothing more is done of lanes whose writes were waited for in vain: what the engine will hold of them is not what is
     /// known here. They are read again, which waits for these writes.
     fn outdate_given_up(&mut self) {
-        let given_up = self.waiting.values_mut().filter(|waiting| waiting.is_attended && waiting.reply.is_closed());
+        let given_up = self.waiting.values_mut().filter(|waiting| waiting.is_given_up());
         let lanes: BTreeSet<String> = given_up
             .map(|waiting| {
                 waiting.is_attended = false;

@@ -133,19 +133,18 @@ impl ReplicatedState {
         SendLeave::of_lane(self.clock.clone(), self.ownership.clone(), Slot::of(api_of(lane)), lane)
     }
 
-    /// Which of these APIs the engine knows nothing of.
+    /// Which of these states the engine knows nothing of, by their keys.
     ///
     /// # Errors
     /// Where it doesn't answer.
     pub async fn unknown<'n>(
         engine: &Engine,
         keys: &ClusterKeys,
-        names: impl Iterator<Item = &'n str>,
+        lanes: impl Iterator<Item = &'n str>,
     ) -> Result<Vec<&'n str>, EngineError> {
         let (accounts, _) = engine.read(&keys.accounts()).await?;
-        let lanes = accounts.iter().filter_map(|entry| keys.lane_in(&entry.key));
-        let known: BTreeSet<String> = lanes.map(|(_, lane)| api_of(&lane).to_owned()).collect();
-        Ok(names.filter(|name| !known.contains(*name)).collect())
+        let known: BTreeSet<String> = accounts.iter().filter_map(|entry| Some(keys.lane_in(&entry.key)?.1)).collect();
+        Ok(lanes.filter(|lane| !known.contains(*lane)).collect())
     }
 
     /// The accounts of all lanes that can be understood, whoever runs them.
@@ -224,7 +223,8 @@ impl ReplicatedState {
         let entries = self.read(self.engine.read_large(&keys.chunks_of(ledger))).await?;
         let mut chunks = Vec::new();
         // What an earlier reading put there.
-        drop(self.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await);
+        let forget = move |store: &mut StoreFile| store.forget_ledger(ledger);
+        self.in_cache(lane, forget).await?;
         for entry in entries {
             let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
             let read = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
@@ -235,9 +235,19 @@ impl ReplicatedState {
         }
         if let Some(forget) = forgotten_undated(account) {
             let forget = move |store: &mut StoreFile| store.write(fastrand::u64(..), std::iter::once(&forget));
-            drop(self.cache.work(move |_, store| store.map(forget)).await);
+            self.in_cache(lane, forget).await?;
         }
         Ok(chunks)
+    }
+
+    /// Has something done with the cache. What isn't known to be done may still be, and would undo what comes after.
+    async fn in_cache<T: Send + 'static>(
+        &self,
+        lane: &str,
+        work: impl FnOnce(&mut StoreFile) -> T + Send + 'static,
+    ) -> Result<(), LoadError> {
+        let done = self.cache.work(move |_, store| store.map(work)).await;
+        done.map(drop).map_err(|error| damaged(lane, &error))
     }
 
     async fn put_into_cache(&self, lane: &str, ledger: LedgerId, chunk: SharedChunk) -> Result<(), LoadError> {

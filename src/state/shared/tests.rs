@@ -189,8 +189,13 @@ async fn an_api_whose_write_was_given_up_is_read_again_before_anything_else_of_i
     replica.state.save_soon(API, &account).await.end().await.expect("it is written");
     engine.set_full(true);
     drop(replica.state.remember(API, (ledger, 1), vec![key(1)], None).await);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert!(replica.outdated.try_recv().is_err(), "whoever doesn't wait counts on it");
+    assert!(replica.state.ownership().may_work(Slot::of(API), API), "its batches are still sent");
     let outdated = timeout(PATIENCE, replica.outdated.recv()).await.expect("it is told that nobody waits any more");
     assert_eq!(outdated.as_deref(), Some(API));
+    tokio::time::resume();
     assert!(replica.state.counts(API, ledger, vec![key(1)]).await.is_err(), "nothing more is to be sent");
     engine.set_full(false);
     replica.state.load(API).await.expect("the engine answers");
@@ -337,8 +342,11 @@ async fn a_directory_goes_into_the_cluster_once_and_comes_back_as_it_was() {
         let (taken, found) = open(&before);
         let done = import_into_cluster(&of, &keys(), &found.accounts, &taken).await;
         let done = done.expect("the engine answers");
-        assert_eq!((done.moved.len(), done.known.len()), (moved, known));
+        assert_eq!((done.moved.len(), done.known.len(), done.behind.len()), (moved, known, 0));
     }
+    let other = format!("{API}\u{1f}another output");
+    let unknown = ReplicatedState::unknown(&of, &keys(), [API, &other].into_iter()).await;
+    assert_eq!(unknown.expect("the engine answers"), [&other], "its import was cut, say");
     let (replica, found) = replica(&engine, "first", None).await;
     assert_eq!(found.get(API).map(|found| found.checkpoint), Some(Some(at(3))));
     let asked: Vec<RecordKey> = (1..4).map(key).collect();

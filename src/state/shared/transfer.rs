@@ -22,6 +22,8 @@ pub struct Transferred {
     pub moved: Vec<String>,
     /// What was there already, and stays.
     pub known: Vec<String>,
+    /// Of which of these the cluster has an older checkpoint than the directory.
+    pub behind: Vec<String>,
 }
 
 /// Puts what a directory knows into a cluster.
@@ -45,9 +47,22 @@ pub async fn import_into_cluster(
             put_chunks(engine, &of_lane, account.ledger, &chunks).await?;
         }
         let is_put = put_account(engine, &of_lane, (lane, account), chunks.len() as u64).await?;
-        if is_put { &mut transferred.moved } else { &mut transferred.known }.push(lane.clone());
+        if is_put {
+            transferred.moved.push(lane.clone());
+            continue;
+        }
+        transferred.known.push(lane.clone());
+        if known_account(engine, &of_lane, lane).await?.is_some_and(|known| known.checkpoint < account.checkpoint) {
+            transferred.behind.push(lane.clone());
+        }
     }
     Ok(transferred)
+}
+
+async fn known_account(engine: &Engine, keys: &LaneKeys, lane: &str) -> Result<Option<ApiState>, LoadError> {
+    let look = Transaction { then: vec![Operation::Get { key: keys.account() }], ..Transaction::default() };
+    let found = engine.commit(&look).await?.read.into_iter().flatten().next();
+    found.map(|entry| inflate(lane, &entry.value)).transpose()
 }
 
 async fn is_known(engine: &Engine, keys: &LaneKeys) -> Result<bool, LoadError> {
