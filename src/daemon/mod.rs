@@ -218,8 +218,8 @@ impl Daemon {
 
     fn start(&mut self, plan: Arc<Plan>, delay: Duration) {
         if let Some(seat) = &mut self.seat {
-            // What the cluster knows of it comes first.
-            return if seat.admits(&plan.name) {
+            // What the cluster knows of it comes first. One whose task is about to end begins anew once it is back.
+            return if seat.admits(&plan.name) && !self.commands.contains_key(&plan.name) {
                 seat.read(&plan.name, SeatStart::AtOnce)
             };
         }

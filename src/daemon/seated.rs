@@ -138,11 +138,11 @@ impl Daemon {
             while self.tasks.join_next().await.is_some() {}
             return;
         };
-        let member = seat.member.clone();
+        let (member, state) = (seat.member.clone(), Arc::clone(&seat.state));
         member.leave();
         let (mut held, mut given_up_at) = (usize::MAX, Instant::now());
         loop {
-            let still_held = member.summary().held;
+            let still_held = state.ownership().count();
             if !self.tasks.is_empty() || still_held != held {
                 (held, given_up_at) = (still_held, Instant::now() + GIVEN_BACK_WITHIN);
             } else if given_up_at <= Instant::now() {
@@ -155,11 +155,13 @@ impl Daemon {
                 () = sleep_until(given_up_at), if self.tasks.is_empty() => {}
                 Some(done) = self.tasks.join_next() => if let Ok(api) = done {
                     let plan = Arc::clone(&api.plan);
+                    given_up_at = Instant::now() + GIVEN_BACK_WITHIN;
                     self.commands.remove(&plan.name);
                     self.look_whether_idle(Slot::of(&plan.name));
                 },
                 order = super::seat::next_of(&mut self.seat) => self.obey_seat(order),
-                () = member.has_left() => return,
+                // What still runs ends at a batch border, also where all slots are lost.
+                () = member.has_left(), if self.tasks.is_empty() => return,
             }
         }
     }

@@ -1,12 +1,15 @@
 //! Configs that change while replicas run: some have the new one, others the old one.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use crate::fetchers::{Fetcher, MockListener, MockServer, Reply, Running, wait_until};
+use crate::fetchers::{
+    Fetcher, MockListener, MockServer, Reply, Running, general, minutes_ago, page, record, wait_until,
+};
 use crate::harness::Etcd;
 
 const APIS: usize = 8;
@@ -131,4 +134,34 @@ async fn a_config_that_is_edited_on_all_members_runs_everywhere_and_all_say_so()
         let digests = digests(&rollout.status(&rollout.config("v2", APIS)));
         digests.len() == 2 && digests.iter().all(|digest| !first.contains(digest.as_str()))
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_taken_out_and_put_back_amid_its_iteration_goes_on_and_doubles_nothing() {
+    let (etcd, listener, date) = (Etcd::one().await, MockListener::start(), minutes_ago(30));
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let may_go_on = Arc::clone(&goes_on);
+    let api = MockServer::start(move |asked, _| {
+        if asked.query.contains("second") {
+            wait_until("the second page may come", || may_go_on.load(Ordering::Relaxed));
+            return page(&[&record(1, &date), &record(2, &date)], None);
+        }
+        page(&[&record(1, &date)], Some("/events?second=page"))
+    });
+    let cluster = format!("cluster: {{etcd: ['{}'], member: one}}\n", etcd.endpoints()[0]);
+    let with = general(api.url(), listener.url(), &cluster);
+    let without = with.replace("    name: events\n", "    name: events\n    enabled: false\n");
+    let member = Fetcher::new(&with).start();
+    wait_until("it waits for the second page", || api.asked().iter().any(|asked| asked.query.contains("second")));
+    for (times, config) in [(1, &without), (2, &with)] {
+        std::fs::write(member.config_path(), config).unwrap();
+        member.signal("HUP");
+        member.wait_for_log("config reloaded", times);
+    }
+    goes_on.store(true, Ordering::Relaxed);
+    member.wait_for_log("iteration done", 3);
+    let mut ids = listener.ids();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 2], "{}", member.log());
+    member.stop().assert_code(0);
 }
