@@ -172,7 +172,7 @@ impl ClusterSeat {
                 drop(turn);
                 match loaded {
                     Ok(accounts) => break accounts,
-                    Err(cause @ LoadError::Damaged { .. }) => {
+                    Err(cause @ (LoadError::Damaged { .. } | LoadError::Cache(_))) => {
                         tracing::error!(api, %cause, "the API can't run in this member of the cluster");
                     }
                     Err(cause) => tracing::debug!(api, %cause, "the API's state is asked for again"),

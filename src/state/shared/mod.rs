@@ -71,6 +71,9 @@ pub enum LoadError {
         /// Why not.
         cause: String,
     },
+    /// What was read can't be kept at hand.
+    #[error("this member's cache of what was delivered can't be used ({0}); look at the disk of its directory")]
+    Cache(#[source] io::Error),
 }
 
 /// The state of a cluster, as a replica has it.
@@ -224,18 +227,18 @@ impl ReplicatedState {
         let mut chunks = Vec::new();
         // What an earlier reading put there.
         let forget = move |store: &mut StoreFile| store.forget_ledger(ledger);
-        self.in_cache(lane, forget).await?;
+        self.in_cache(forget).await?;
         for entry in entries {
             let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
             let read = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
             chunks.extend(SharedChunk::span_of_all(&read, entry.value.len()).map(|span| (seq, span)));
             for chunk in read {
-                self.put_into_cache(lane, ledger, chunk).await?;
+                self.put_into_cache(ledger, chunk).await?;
             }
         }
         if let Some(forget) = forgotten_undated(account) {
             let forget = move |store: &mut StoreFile| store.write(fastrand::u64(..), std::iter::once(&forget));
-            self.in_cache(lane, forget).await?;
+            self.in_cache(forget).await?;
         }
         Ok(chunks)
     }
@@ -243,17 +246,16 @@ impl ReplicatedState {
     /// Has something done with the cache. What isn't known to be done may still be, and would undo what comes after.
     async fn in_cache<T: Send + 'static>(
         &self,
-        lane: &str,
         work: impl FnOnce(&mut StoreFile) -> T + Send + 'static,
     ) -> Result<(), LoadError> {
         let done = self.cache.work(move |_, store| store.map(work)).await;
-        done.map(drop).map_err(|error| damaged(lane, &error))
+        done.map(drop).map_err(LoadError::Cache)
     }
 
-    async fn put_into_cache(&self, lane: &str, ledger: LedgerId, chunk: SharedChunk) -> Result<(), LoadError> {
+    async fn put_into_cache(&self, ledger: LedgerId, chunk: SharedChunk) -> Result<(), LoadError> {
         let SharedChunk { iteration, is_again, records: mut delivered } = chunk;
         if is_again {
-            let counts = self.cache.counts(ledger, delivered.clone()).await.map_err(|error| damaged(lane, &error))?;
+            let counts = self.cache.counts(ledger, delivered.clone()).await.map_err(LoadError::Cache)?;
             let (known, unknown) = known_and_unknown(delivered, &counts);
             self.cache.see_again(ledger, iteration, known).await;
             delivered = unknown;
