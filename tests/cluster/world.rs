@@ -167,24 +167,17 @@ impl World {
 impl Balance {
     /// Nothing is lost, and so many batches of an API doubled at most.
     #[track_caller]
-    pub fn assert_whole(&self, what: &str, batches_of_an_api: usize) -> &Self {
-        self.assert_bounded(what, |_| batches_of_an_api)
+    pub fn assert_whole(&self, what: &str, batches_of_an_api: usize) {
+        self.assert_bounded(what, |_| batches_of_an_api);
     }
 
     /// Nothing is lost, and of each API no more batches doubled than that.
     #[track_caller]
-    pub fn assert_bounded(&self, what: &str, batches: impl Fn(usize) -> usize) -> &Self {
+    pub fn assert_bounded(&self, what: &str, batches: impl Fn(usize) -> usize) {
         println!("{what}: silence {:?}, doubled {:?}", self.silence, self.doubled);
         assert_eq!(self.missing, 0, "{what}: {self:?}");
         let beyond: Vec<_> = self.doubled.iter().filter(|(api, doubled)| **doubled > batches(**api)).collect();
         assert!(beyond.is_empty(), "{what}: {beyond:?} are more than they may be: {self:?}");
-        self
-    }
-
-    /// No API was silent for longer.
-    #[track_caller]
-    pub fn assert_silence(&self, most: Duration) {
-        assert!(self.silence <= most, "an API was silent for {:?}, and {most:?} are promised", self.silence);
     }
 }
 
