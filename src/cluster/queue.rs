@@ -102,6 +102,12 @@ impl WriteQueue {
         waiting.into_iter().map(|wanted| wanted.ticket).collect()
     }
 
+    /// Whether a write of a lane is on its way.
+    #[must_use]
+    pub fn is_under_way(&self, lane: &str) -> bool {
+        self.under_way.iter().flat_map(|group| &group.lanes).any(|name| name == lane)
+    }
+
     /// Whether a lane was begun with.
     #[must_use]
     pub fn has(&self, lane: &str) -> bool {

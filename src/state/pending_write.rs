@@ -16,7 +16,9 @@ pub enum UnwrittenError {
     #[error("another member of the cluster has taken the API over; it goes on there")]
     Lost,
     /// Its state was edited.
-    #[error("the API's state was changed by `state`; it is read again")]
+    #[error(
+        "the API's state in the cluster is not what this member knows any more, as `state` changed it or a write was given up; it is read again"
+    )]
     Edited,
     /// It is larger than the engine takes.
     #[error("the API's state is larger than the cluster's engine takes")]

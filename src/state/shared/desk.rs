@@ -60,7 +60,7 @@ pub struct LaneContents {
 /// What the task is asked.
 #[derive(Debug)]
 enum DeskCommand {
-    Open { contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
+    Open { api: String, contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
     Close { slot: Slot },
     Write { lane: String, write: LaneWrite, until: Instant, reply: oneshot::Sender<WriteAnswer> },
     Fold(Folded),
@@ -111,10 +111,11 @@ impl Desk {
         Self { commands }
     }
 
-    /// Begins with lanes of slots that are ours, as they were read after that. Gives those that have to be read again.
-    pub async fn open(&self, contents: Vec<LaneContents>) -> Vec<String> {
+    /// Begins with the lanes of an API whose slot is ours, as they were read after that: with all that the engine has of it. Gives
+    /// those that have to be read again.
+    pub async fn open(&self, api: &str, contents: Vec<LaneContents>) -> Vec<String> {
         let (reply, answer) = oneshot::channel();
-        drop(self.commands.send(DeskCommand::Open { contents, reply }).await);
+        drop(self.commands.send(DeskCommand::Open { api: api.to_owned(), contents, reply }).await);
         answer.await.unwrap_or_default()
     }
 
@@ -182,6 +183,16 @@ struct WaitingFlush {
     /// How many groups of writes have ended then: that under way when it was asked holds what was closed before.
     groups: u64,
     reply: oneshot::Sender<()>,
+}
+
+/// Whether a lane may be worked on: it is this process' own, and known as the engine has it.
+pub fn require(ownership: &Ownership, lane: &str) -> Result<(), UnwrittenError> {
+    let slot = Slot::of(api_of(lane));
+    match ownership.token(slot) {
+        Some(_) if ownership.may_work(slot, lane) => Ok(()),
+        Some(_) => Err(UnwrittenError::Edited),
+        None => Err(UnwrittenError::Lost),
+    }
 }
 
 struct DeskWork {
@@ -253,18 +264,14 @@ impl DeskWork {
 
     fn take(&mut self, command: DeskCommand) {
         match command {
-            DeskCommand::Open { contents, reply } => {
-                let again = contents.into_iter().filter_map(|contents| self.open(contents)).collect();
+            DeskCommand::Open { api, contents, reply } => {
+                let mut again = self.end_gone(&api, &contents);
+                again.extend(contents.into_iter().filter_map(|contents| self.open(contents)));
                 let _: Result<(), Vec<String>> = reply.send(again);
             }
             DeskCommand::Close { slot } => {
-                for lane in self.lanes.remove(&slot).unwrap_or_default() {
-                    for ticket in self.queue.close(&lane) {
-                        self.answer(ticket, Err(UnwrittenError::Lost));
-                    }
-                    self.chunks.close(&lane);
-                }
-                self.counters.remembers(self.chunks.bytes());
+                let lanes = self.lanes.remove(&slot).unwrap_or_default();
+                lanes.iter().for_each(|lane| self.close(lane, UnwrittenError::Lost));
             }
             DeskCommand::Write { lane, write, until, reply } => self.begin(&lane, write, until, reply),
             DeskCommand::Fold(folded) => self.write_folded(folded),
@@ -276,6 +283,29 @@ impl DeskWork {
         }
     }
 
+    /// Ends with the lanes of an API of which the engine has nothing any more, as nobody had used them for long. Gives those that
+    /// have to be read again.
+    fn end_gone(&mut self, api: &str, contents: &[LaneContents]) -> Vec<String> {
+        let slot = Slot::of(api);
+        let known = self.lanes.get(&slot).into_iter().flatten();
+        let is_gone = |lane: &&String| api_of(lane) == api && contents.iter().all(|read| read.lane != **lane);
+        let gone: Vec<String> = known.filter(is_gone).cloned().collect();
+        let (under_way, gone): (Vec<String>, _) = gone.into_iter().partition(|lane| self.queue.is_under_way(lane));
+        for lane in gone {
+            self.close(&lane, UnwrittenError::Edited);
+            self.ownership.refresh(slot, &lane);
+        }
+        under_way
+    }
+
+    fn close(&mut self, lane: &str, told: UnwrittenError) {
+        for ticket in self.queue.close(lane) {
+            self.answer(ticket, Err(told));
+        }
+        self.chunks.close(lane);
+        self.counters.remembers(self.chunks.bytes());
+    }
+
     /// Begins with a lane. Gives it back where it has to be read again.
     fn open(&mut self, contents: LaneContents) -> Option<String> {
         let LaneContents { lane, head, ledger, chunks } = contents;
@@ -285,7 +315,7 @@ impl DeskWork {
         let fence = Fence::new(self.keys.lane(slot, &lane), self.keys.slot(slot), token, head.as_ref());
         let Some(never) = self.queue.open(&lane, fence) else { return Some(lane) };
         for ticket in never {
-            self.answer(ticket, Err(UnwrittenError::Lost));
+            self.answer(ticket, Err(UnwrittenError::Edited));
         }
         self.lanes.entry(slot).or_default().insert(lane.clone());
         self.chunks.open(&lane, ledger, chunks);
@@ -310,9 +340,7 @@ impl DeskWork {
 
     /// Has a write wait for its turn, under the next ticket. Gives what its chunk spans.
     fn put_down(&mut self, lane: &str, write: LaneWrite) -> Result<Option<ChunkSpan>, UnwrittenError> {
-        if !self.ownership.may_work(Slot::of(api_of(lane)), lane) {
-            return Err(UnwrittenError::Lost);
-        }
+        require(&self.ownership, lane)?;
         if !self.queue.has(lane) {
             // A lane that the engine knows nothing of: had it a head, the write would find that.
             let (lane, ledger) = (lane.to_owned(), write.ledger);

@@ -32,7 +32,6 @@ use super::checkpoints::CheckpointFile;
 use super::configured::Configured;
 use super::credentials::CredentialError;
 use super::lane_key::api_of;
-use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
@@ -41,7 +40,7 @@ use crate::cluster::{
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, EncodedChunk, Forgetting, RECORDS_MAX, SharedChunk};
-use desk::{Desk, LaneContents, LaneWrite};
+use desk::{Desk, LaneContents, LaneWrite, require};
 
 pub use credentials::{ClusterTurn, SharedCredentials, unknown_logins};
 pub use orders::obey_in_cluster;
@@ -197,7 +196,7 @@ impl ReplicatedState {
                 let ledger = accounts.get(&lane).map_or_else(LedgerId::default, |account| account.ledger);
                 contents.push(LaneContents { lane, head: Some(head), ledger, chunks });
             }
-            if self.desk.open(contents).await.is_empty() {
+            if self.desk.open(api, contents).await.is_empty() {
                 return Ok(accounts);
             }
             // A write of ours was under way: once it is known, they are read again.
@@ -270,19 +269,13 @@ impl ReplicatedState {
         self.desk.close(slot).await;
     }
 
-    /// Whether a lane may be worked on.
-    fn require(&self, lane: &str) -> io::Result<()> {
-        let may_work = self.ownership.may_work(Slot::of(api_of(lane)), lane);
-        if may_work { Ok(()) } else { Err(UnwrittenError::Lost.into()) }
-    }
-
     pub(super) async fn counts(
         &self,
         lane: &str,
         ledger: LedgerId,
         identities: Vec<RecordKey>,
     ) -> io::Result<Vec<u32>> {
-        self.require(lane)?;
+        require(&self.ownership, lane)?;
         self.cache.counts(ledger, identities).await
     }
 

@@ -12,6 +12,8 @@ use crate::cluster::{
 use crate::record::Fingerprint;
 use crate::state::{Configured, LockedStateDir, StateOrder};
 
+mod unused_lanes;
+
 const API: &str = "an api";
 /// Much longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -239,7 +241,7 @@ async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again(
         store.commit(&Transaction { then, ..Transaction::default() });
     });
     let refused = replica.state.save_soon(API, &account).await.end().await;
-    assert!(refused.is_err_and(|error| error.to_string().contains("changed by `state`")));
+    assert!(refused.is_err_and(|error| error.to_string().contains("`state` changed it")));
     assert_eq!(replica.outdated.recv().await.as_deref(), Some(API));
     assert!(replica.state.counts(API, 1, Vec::new()).await.is_err(), "nothing is done before it is read again");
     let found = replica.state.load(API).await.expect("the engine answers");
@@ -361,37 +363,6 @@ async fn a_directory_goes_into_the_cluster_once_and_comes_back_as_it_was() {
     assert_eq!((exported.checkpoint, exported.ledger), (Some(at(3)), account.ledger), "no edit is seen");
     let store = taken.store.as_ref().expect("a store");
     assert_eq!(store.counts(account.ledger, &asked).expect("it is read"), [1, 2, 1]);
-}
-
-#[tokio::test]
-async fn an_account_that_nothing_has_used_for_a_season_is_forgotten_where_all_members_have_one_config() {
-    let engine = MemoryEngine::default();
-    let (first, _) = replica(&engine, "first", None).await;
-    let past = |days: i64| {
-        let at = at(0) - chrono::TimeDelta::days(days);
-        [crate::state::IterationSummary { at, seconds: 1.0, records: 1, pages: 1, error: None }].into()
-    };
-    let account = ApiState { past: past(91), ..ApiState::blank() };
-    let remembered = first.state.remember(API, (account.ledger, 1), vec![key(5)], Some(account)).await.end().await;
-    remembered.expect("it is written");
-    let (of, configured) = (Engine::Memory(engine.clone()), Configured::default());
-    let put_member = |name: &str, config: &str| {
-        let about = format!(r#"{{"config": "{config}"}}"#).into_bytes();
-        let me = MemberId { member: name.to_owned(), incarnation: 1 };
-        engine.with(|store| {
-            let lease = store.grant();
-            store.commit(&join(&keys(), &me, lease, about));
-        });
-    };
-    put_member("first", "a");
-    put_member("second", "b");
-    let forget = async || unused::forget_unused(&of, &keys(), &configured, at(0)).await.expect("it answers");
-    assert_eq!(forget().await, Vec::<String>::new(), "another member may run it");
-    put_member("second", "a");
-    assert_eq!(forget().await, [API]);
-    let lane = keys().lane(Slot::of(API), API);
-    let left = engine.with(|store| [lane.head(), lane.account()].map(|key| store.get(&key).is_some()));
-    assert_eq!((left, engine.read(&lane.chunks()).0.len()), ([false; 2], 0));
 }
 
 #[tokio::test]
