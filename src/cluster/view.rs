@@ -170,6 +170,14 @@ impl ClusterView {
         self.seat_changed(slot, None, revision);
     }
 
+    /// The engine has told that a slot isn't this process' own by that token any more. Whose it is, or was in between, the watch tells.
+    pub fn slot_lost(&mut self, slot: Slot, token: i64) {
+        let is_mine = |seat: &&mut Seat| seat.owner.as_ref() == Some(&self.me) && seat.revision == token;
+        if let Some(seat) = self.seats.get_mut(slot.index()).filter(is_mine) {
+            *seat = Seat { owner: None, revision: token, ..Seat::default() };
+        }
+    }
+
     /// Everything was read at one revision, at the start or as the watch had missed something: who isn't in it has left, and
     /// slots that aren't are free.
     pub fn read(

@@ -358,8 +358,10 @@ impl MemberWork {
                 };
                 self.ownership.give_up(*slot);
                 self.handing_over.remove(slot);
-                if let Some(revision) = revision {
-                    self.view.slot_freed(*slot, revision);
+                match revision {
+                    Some(revision) => self.view.slot_freed(*slot, revision),
+                    // Given back by a try whose answer came too late, or taken by another one.
+                    None => self.view.slot_lost(*slot, *token),
                 }
             }
         }

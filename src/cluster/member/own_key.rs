@@ -90,9 +90,12 @@ impl MemberWork {
         }
     }
 
-    /// Writes the own key anew.
+    /// Writes the own key anew, and the forms where they may not have been written.
     pub(super) async fn say(&mut self) {
         let Some(lease) = self.lease else { return };
+        if self.is_unsaid {
+            return self.say_all().await;
+        }
         self.say_by(&claim::join(&self.of.keys, &self.of.me, lease, self.told())).await;
     }
 

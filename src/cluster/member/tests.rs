@@ -81,6 +81,39 @@ async fn a_single_member_takes_every_slot_and_gives_each_back_before_it_goes() {
     assert_eq!(owned.count(), 0);
 }
 
+/// The answer to a release comes too late: by then the slot is another one's, or nobody's.
+#[tokio::test]
+async fn a_slot_that_is_given_back_twice_is_not_begun_with_again() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    first.handle.leave();
+    for _ in 0..SLOTS {
+        assert!(matches!(next(&mut first).await, SlotEvent::HandOver(_)), "it leaves");
+    }
+    let keys = ClusterKeys::of("default");
+    for slot in Slot::all().take(50) {
+        // In one step of the tasks, so that it may hear of either first.
+        engine.with(|store| {
+            let gone = vec![Operation::Delete { key: keys.slot(slot) }];
+            store.commit(&Transaction { then: gone, ..Transaction::default() })
+        });
+        first.handle.release(slot);
+        let is_back = async {
+            while owned.token(slot).is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, is_back).await.expect("soon");
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    while let Ok(event) = first.events.try_recv() {
+        assert!(matches!(event, SlotEvent::Lost(_)), "{event:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_lease_that_the_engine_drops_by_mistake_costs_no_slot() {
     let engine = MemoryEngine::default();

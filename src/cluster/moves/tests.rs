@@ -318,3 +318,28 @@ fn who_has_ceded_hands_everything_over_at_once_and_takes_nothing() {
     assert_eq!(decision.hand_over, []);
     assert_eq!(taken(&decision).len(), 1_024 - (mine.len() - 1));
 }
+
+#[test]
+fn a_slot_that_the_engine_says_is_lost_is_no_longer_ours_and_later_news_of_it_is_heard() {
+    let slot = Slot::of("api");
+    let token = 1_000 + i64::try_from(slot.index()).unwrap();
+    let mine = |view: &ClusterView| view.mine().any(|(other, _)| other == slot);
+    let lost = |token| {
+        let mut view = with_all_taken_by(view(&[("a", Willing), ("b", Willing)]), "a");
+        view.slot_lost(slot, token);
+        view
+    };
+    assert!(mine(&lost(token - 1)), "it was taken anew since");
+    assert_eq!((mine(&lost(token)), lost(token).mine().count()), (false, 1_023));
+    let (mut freed, mut taken) = (lost(token), lost(token));
+    freed.slot_taken(slot, id("a"), token, ms(100_000));
+    assert!(!mine(&freed), "what was known before is no news");
+    freed.slot_freed(slot, token + 1);
+    freed.slot_taken(slot, id("a"), token + 2, ms(100_000));
+    assert!(mine(&freed));
+    taken.slot_taken(slot, id("b"), token + 1, ms(100_000));
+    assert_eq!(taken.seat(slot).and_then(|seat| seat.owner.clone()), Some(id("b")));
+    let mut of_another = with_all_taken_by(view(&[("a", Willing), ("b", Willing)]), "b");
+    of_another.slot_lost(slot, token);
+    assert_eq!(of_another.seat(slot).and_then(|seat| seat.owner.clone()), Some(id("b")));
+}
