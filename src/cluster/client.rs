@@ -13,7 +13,8 @@
 //! - [`EngineError::InDoubt`] means that it may be done later, too, and [`EngineError::Refused`] that it never is.
 
 use super::engine::{
-    EngineChange, EngineEntry, EngineError, EngineNode, KeyRange, LeaseId, LeaseState, Transaction, TransactionOutcome,
+    EngineChange, EngineEntry, EngineError, EngineNode, KeyRange, LeaseId, LeaseState, RangePages, Transaction,
+    TransactionOutcome,
 };
 #[cfg(feature = "cluster")]
 use super::etcd::{EtcdEngine, EtcdOptions, EtcdWatch};
@@ -109,15 +110,15 @@ impl Engine {
         }
     }
 
-    /// The same of a range whose values are large.
+    /// The next page of a range whose values are large, and what is left of it.
     ///
     /// # Errors
     /// [`EngineError`]
-    pub async fn read_large(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
+    pub async fn read_page(&self, pages: RangePages) -> Result<(Vec<EngineEntry>, Option<RangePages>), EngineError> {
         match self {
-            Self::Memory(engine) => Ok(engine.read_later(range).await),
+            Self::Memory(engine) => Ok((engine.read_later(&pages.range).await.0, None)),
             #[cfg(feature = "cluster")]
-            Self::Etcd(engine) => engine.read_large(range).await,
+            Self::Etcd(engine) => engine.read_page(pages).await,
         }
     }
 

@@ -19,6 +19,31 @@ pub struct KeyRange {
     pub to: String,
 }
 
+/// What is left to read of a range: one that is too large to be read at once is read page by page, as it was when the first page
+/// was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangePages {
+    /// The keys that are left.
+    pub range: KeyRange,
+    /// The revision of the first page; none before it.
+    pub revision: Option<i64>,
+}
+
+impl RangePages {
+    /// A whole range.
+    #[must_use]
+    pub fn of(range: KeyRange) -> Self {
+        Self { range, revision: None }
+    }
+
+    /// What is left behind a page that ends with a key, and was read at a revision.
+    #[must_use]
+    pub fn behind(self, last: &str, revision: i64) -> Self {
+        let range = KeyRange { from: format!("{last}\0"), to: self.range.to };
+        Self { range, revision: self.revision.or(Some(revision)) }
+    }
+}
+
 /// A condition of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Compare {

@@ -39,7 +39,7 @@ pub use client::{Engine, EngineWatch};
 pub use counters::{ANSWER_BOUNDS, AnswerTimes, ClusterCounters, ClusterTotals, EngineOperation};
 pub use engine::{
     ABSENT, Compare, EngineChange, EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId,
-    LeaseState, Operation, Transaction, TransactionOutcome,
+    LeaseState, Operation, RangePages, Transaction, TransactionOutcome,
 };
 pub use fence::{Fence, FencedWrite, FoldedChunks, LaneChange, LaneHead, WriteVerdict, together, verdicts};
 pub use forms::{EntryForms, FORMS_MAX, OtherForms};

@@ -1,6 +1,6 @@
 //! What a transaction compares, writes, removes and reads.
 
-use logzio_api_fetcher::cluster::{ABSENT, Compare, KeyRange, Operation, Transaction};
+use logzio_api_fetcher::cluster::{ABSENT, Compare, KeyRange, Operation, RangePages, Transaction};
 
 use crate::harness::{Etcd, awaited, done, get, once, put, range, written_at};
 
@@ -98,4 +98,17 @@ async fn pages_of_a_range_are_of_one_revision() {
     let names: Vec<String> = all.iter().map(|entry| entry.key.clone()).collect();
     assert_eq!(names, (0..600).map(|at| format!("p/{at:03}")).collect::<Vec<_>>(), "over more than one page");
     assert_eq!(all.last().unwrap().written_at, revision);
+
+    let (mut paged, mut pages, mut count) = (Vec::new(), Some(RangePages::of(range("p/"))), 0);
+    while let Some(rest) = pages {
+        let (entries, left) = engine.read_page(rest).await.unwrap();
+        paged.extend(entries);
+        pages = left;
+        count += 1;
+        // What is changed since isn't seen.
+        engine.commit(&done(vec![put("p/599", "z"), put(&format!("p/more-{count}"), "z")])).await.unwrap();
+    }
+    assert!(count > 10 && paged == all, "{count} pages with {} keys", paged.len());
+    let none = engine.read_page(RangePages::of(range("nothing/"))).await.unwrap();
+    assert_eq!(none, (Vec::new(), None));
 }

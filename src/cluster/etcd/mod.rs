@@ -24,8 +24,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::engine::{
-    EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, Transaction,
-    TransactionOutcome,
+    EngineEntry, EngineError, EngineNode, EngineRoom, EntryPage, KeyRange, LeaseId, LeaseState, RangePages,
+    Transaction, TransactionOutcome,
 };
 use super::lease::TRY_WITHIN;
 use super::thread::EngineThread;
@@ -139,27 +139,26 @@ impl EtcdEngine {
     /// # Errors
     /// [`EngineError`]
     pub async fn read(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
-        self.read_by(range, PAGE_KEYS).await
-    }
-
-    /// The same of a range whose values are large, up to half a megabyte each.
-    ///
-    /// # Errors
-    /// [`EngineError`]
-    pub async fn read_large(&self, range: &KeyRange) -> Result<(Vec<EngineEntry>, i64), EngineError> {
-        self.read_by(range, LARGE_PAGE_KEYS).await
-    }
-
-    async fn read_by(&self, range: &KeyRange, page_keys: u32) -> Result<(Vec<EngineEntry>, i64), EngineError> {
         let mut rest = range.clone();
-        let EntryPage { mut entries, mut has_more, revision } = self.range(&rest, page_keys, None).await?;
+        let EntryPage { mut entries, mut has_more, revision } = self.range(&rest, PAGE_KEYS, None).await?;
         while let (true, Some(last)) = (has_more, entries.last()) {
             rest.from = format!("{}\0", last.key);
-            let page = self.range(&rest, page_keys, Some(revision)).await?;
+            let page = self.range(&rest, PAGE_KEYS, Some(revision)).await?;
             has_more = page.has_more && !page.entries.is_empty();
             entries.extend(page.entries);
         }
         Ok((entries, revision))
+    }
+
+    /// The next page of a range whose values are large, up to half a megabyte each, and what is left of it.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn read_page(&self, pages: RangePages) -> Result<(Vec<EngineEntry>, Option<RangePages>), EngineError> {
+        let page = self.range(&pages.range, LARGE_PAGE_KEYS, pages.revision).await?;
+        let last = page.entries.last().filter(|_| page.has_more);
+        let left = last.map(|last| pages.behind(&last.key, page.revision));
+        Ok((page.entries, left))
     }
 
     /// A lease that ends so many seconds after it was last kept alive. etcd makes very short ones longer.

@@ -36,7 +36,7 @@ use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
     ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, EngineOperation, LaneKeys, LeaseClock, Ownership,
-    RoomTurn, RoomTurns, SendLeave, Slot,
+    RangePages, RoomTurn, RoomTurns, SendLeave, Slot,
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, EncodedChunk, Forgetting, RECORDS_MAX, SharedChunk};
@@ -179,8 +179,8 @@ impl ReplicatedState {
         loop {
             // What is read must not be older than what is about to be written.
             self.desk.finish(slot).await;
-            let heads = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
-            let stored = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
+            let (heads, _) = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
+            let (stored, _) = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
             let heads = heads.filter(|(lane, _)| api_of(lane) == api);
             let mut contents = Vec::new();
@@ -204,14 +204,11 @@ impl ReplicatedState {
     }
 
     /// What the engine gives, and how long that takes is counted.
-    async fn read(
-        &self,
-        asked: impl Future<Output = Result<(Vec<EngineEntry>, i64), EngineError>>,
-    ) -> Result<Vec<EngineEntry>, EngineError> {
+    async fn read<T>(&self, asked: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
         let begun = Instant::now();
-        let (entries, _) = asked.await?;
+        let read = asked.await?;
         self.counters.answered(EngineOperation::Read, begun.elapsed());
-        Ok(entries)
+        Ok(read)
     }
 
     /// Puts what a lane delivered into the cache. Gives its chunks.
@@ -222,18 +219,23 @@ impl ReplicatedState {
         account: &ApiState,
     ) -> Result<Vec<(u64, ChunkSpan)>, LoadError> {
         let ledger = account.ledger;
-        let entries = self.read(self.engine.read_large(&keys.chunks_of(ledger))).await?;
         let mut chunks = Vec::new();
         // What an earlier reading put there.
         let forget = move |store: &mut StoreFile| store.forget_ledger(ledger);
         self.in_cache(forget).await?;
-        for entry in entries {
-            let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
-            let read = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
-            chunks.extend(SharedChunk::span_of_all(&read, entry.value.len()).map(|span| (seq, span)));
-            for chunk in read {
-                self.put_into_cache(ledger, chunk).await?;
+        // A window may be larger than what many APIs together may have in memory.
+        let mut pages = Some(RangePages::of(keys.chunks_of(ledger)));
+        while let Some(rest) = pages {
+            let (entries, left) = self.read(self.engine.read_page(rest)).await?;
+            for entry in entries {
+                let Some((_, seq)) = keys.chunk_in(&entry.key) else { continue };
+                let read = SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))?;
+                chunks.extend(SharedChunk::span_of_all(&read, entry.value.len()).map(|span| (seq, span)));
+                for chunk in read {
+                    self.put_into_cache(ledger, chunk).await?;
+                }
             }
+            pages = left;
         }
         if let Some(forget) = forgotten_undated(account) {
             let forget = move |store: &mut StoreFile| store.write(fastrand::u64(..), std::iter::once(&forget));

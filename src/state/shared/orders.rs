@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::chunk::SharedChunk;
 use super::{LoadError, damaged, deflate, inflate, pack, put_into_store, unpack};
 use crate::cluster::{
-    ABSENT, ClusterKeys, Compare, Engine, EngineEntry, LaneHead, LaneKeys, Operation, Slot, Transaction,
+    ABSENT, ClusterKeys, Compare, Engine, EngineEntry, LaneHead, LaneKeys, Operation, RangePages, Slot, Transaction,
     TransactionOutcome,
 };
 use crate::plan::Plan;
@@ -82,7 +82,8 @@ pub(super) async fn read(engine: &Engine, keys: &ClusterKeys) -> Result<ClusterC
     Ok(ClusterContents { accounts, heads, changes, changes_at })
 }
 
-async fn read_chunks(
+/// Has a store remember what a lane delivered.
+pub(super) async fn read_chunks(
     engine: &Engine,
     keys: &ClusterKeys,
     lane: &str,
@@ -90,10 +91,15 @@ async fn read_chunks(
     store: &mut StoreFile,
 ) -> Result<(), LoadError> {
     let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
-    for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
-        for chunk in SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))? {
-            put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
+    let mut pages = Some(RangePages::of(of_lane.chunks_of(ledger)));
+    while let Some(rest) = pages {
+        let (entries, left) = engine.read_page(rest).await?;
+        for entry in entries {
+            for chunk in SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))? {
+                put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
+            }
         }
+        pages = left;
     }
     Ok(())
 }

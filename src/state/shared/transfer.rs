@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::chunk::{RECORDS_MAX, SharedChunk};
 use super::credentials::{export_tokens, import_tokens};
-use super::{LoadError, damaged, deflate, forgotten_undated, inflate, put_into_store};
+use super::orders::read_chunks;
+use super::{LoadError, damaged, deflate, forgotten_undated, inflate};
 use crate::cluster::{ABSENT, ClusterKeys, Compare, Engine, LaneHead, LaneKeys, Operation, Slot, Transaction};
 use crate::state::account::{ApiState, LedgerId};
 use crate::state::credentials::CredentialFile;
@@ -162,13 +163,7 @@ async fn export_lane(
 ) -> Result<(), LoadError> {
     let store = directory.store.as_mut().ok_or_else(|| damaged(lane, &"the directory's store can't be used"))?;
     store.forget_ledger(account.ledger).map_err(|cause| damaged(lane, &cause))?;
-    let of_lane = keys.lane(Slot::of(api_of(lane)), lane);
-    let ledger = account.ledger;
-    for entry in engine.read_large(&of_lane.chunks_of(ledger)).await?.0 {
-        for chunk in SharedChunk::decode(&entry.value).map_err(|error| damaged(lane, &error))? {
-            put_into_store(store, ledger, chunk).map_err(|cause| damaged(lane, &cause))?;
-        }
-    }
+    read_chunks(engine, keys, lane, account.ledger, store).await?;
     let written = ApiState { written_values: account.captured.clone(), ..account.clone() };
     let save = Write::Save { name: lane.to_owned(), account: Box::new(written) };
     let writes = forgotten_undated(account).into_iter().chain([save]).collect::<Vec<_>>();
