@@ -1,4 +1,5 @@
-//! Whether the thread that keeps the state gets on: its disk may hang, and then it says nothing any more.
+//! Whether the thread that keeps the state gets on: its disk may hang, and then it says nothing any more. And how often it had to
+//! begin with an empty store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,11 +14,13 @@ pub struct Pulse {
     made: Instant,
     /// In milliseconds since this was made, plus one; 0 while it waits for work.
     began_ms: AtomicU64,
+    /// How often a store was replaced by an empty one.
+    emptied: AtomicU64,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { made: Instant::now(), began_ms: AtomicU64::default() }
+        Self { made: Instant::now(), began_ms: AtomicU64::default(), emptied: AtomicU64::default() }
     }
 }
 
@@ -38,6 +41,17 @@ impl Pulse {
     pub fn still_for(&self, now: Instant) -> Option<Duration> {
         let began = self.began_ms.load(Ordering::Relaxed).checked_sub(1)?;
         Some(now.saturating_duration_since(self.made).saturating_sub(Duration::from_millis(began)))
+    }
+
+    /// The store was gone, or damaged, and an empty one is in its place.
+    pub(crate) fn tell_emptied(&self) {
+        self.emptied.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was so.
+    #[must_use]
+    pub fn emptied(&self) -> u64 {
+        self.emptied.load(Ordering::Acquire)
     }
 
     /// How long its disk has been hanging, if it does.

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -83,6 +84,9 @@ pub struct ReplicatedState {
     clock: watch::Receiver<LeaseClock>,
     desk: Desk,
     cache: StateWriter,
+    /// How often the cache had been emptied when each API was read.
+    read_at: Mutex<BTreeMap<String, u64>>,
+    outdated: mpsc::UnboundedSender<String>,
     counters: ClusterCounters,
     turns: RoomTurns,
 }
@@ -114,9 +118,9 @@ impl ReplicatedState {
         std::fs::create_dir_all(&path)?;
         let file = StoreFile::open_cache(&path.join(super::store::FILE_NAME)).map_err(io::Error::other)?;
         let cache = StateWriter::start(&path, Some(file), None, CheckpointFile::in_memory())?;
-        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters.clone(), outdated);
-        let turns = RoomTurns::default();
-        Ok(Self { engine, keys, ownership, clock, desk, cache, counters, turns })
+        let desk = Desk::start(engine.clone(), keys.clone(), ownership.clone(), counters.clone(), outdated.clone());
+        let (turns, read_at) = (RoomTurns::default(), Mutex::default());
+        Ok(Self { engine, keys, ownership, clock, desk, cache, read_at, outdated, counters, turns })
     }
 
     /// Which slots this process owns.
@@ -179,6 +183,7 @@ impl ReplicatedState {
         loop {
             // What is read must not be older than what is about to be written.
             self.desk.finish(slot).await;
+            self.read_at().insert(api.to_owned(), self.cache.pulse().emptied());
             let (heads, _) = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
             let (stored, _) = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
             let heads = heads.into_iter().filter_map(|entry| Some((self.keys.lane_in(&entry.key)?.1, entry)));
@@ -269,6 +274,7 @@ impl ReplicatedState {
     pub async fn unload(&self, slot: Slot) {
         self.desk.end(Some(slot)).await;
         self.desk.close(slot).await;
+        self.read_at().retain(|api, _| Slot::of(api) != slot);
     }
 
     pub(super) async fn counts(
@@ -278,7 +284,19 @@ impl ReplicatedState {
         identities: Vec<RecordKey>,
     ) -> io::Result<Vec<u32>> {
         require(&self.ownership, lane)?;
-        self.cache.counts(ledger, identities).await
+        let counts = self.cache.counts(ledger, identities).await?;
+        // A cache that was emptied since the API was read knows nothing of what came before.
+        let (api, emptied) = (api_of(lane), self.cache.pulse().emptied());
+        if self.read_at().get(api).is_some_and(|read_at| *read_at != emptied) {
+            self.ownership.outdate(Slot::of(api), lane);
+            drop(self.outdated.send(lane.to_owned()));
+        }
+        require(&self.ownership, lane)?;
+        Ok(counts)
+    }
+
+    fn read_at(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn remembered(&self, ledger: LedgerId) -> u64 {

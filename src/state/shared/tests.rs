@@ -249,6 +249,28 @@ async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again(
     replica.state.commit(commit(&edited, 8, 8)).await.expect("it goes on");
 }
 
+/// As where its disk is damaged: a cache is kept nowhere else, and what it should know is in the engine.
+#[tokio::test]
+async fn a_cache_that_was_emptied_is_read_again_before_anything_is_sent() {
+    let engine = MemoryEngine::default();
+    let (mut replica, _) = replica(&engine, "first", None).await;
+    let account = ApiState::blank();
+    let (ledger, begun) = (account.ledger, Some(account.clone()));
+    let mut remembered = replica.state.remember(API, (ledger, 1), vec![key(1)], begun).await;
+    remembered.end().await.expect("it is written");
+    let emptied = replica.state.cache.work(move |_, store| store.map(|store| store.forget_ledger(ledger))).await;
+    assert!(emptied.is_ok_and(|emptied| emptied.is_some_and(|done| done.is_ok())));
+    replica.state.cache.pulse().tell_emptied();
+    let asked = || replica.state.counts(API, ledger, vec![key(1)]);
+    for _ in 0..2 {
+        assert!(asked().await.is_err_and(|error| error.to_string().contains("is read again")));
+    }
+    assert_eq!(replica.outdated.recv().await.as_deref(), Some(API));
+    assert!(replica.outdated.try_recv().is_err(), "once");
+    replica.state.load(API).await.expect("the engine answers");
+    assert_eq!(replica.state.counts(API, ledger, vec![key(1)]).await.expect("it is ours"), [1]);
+}
+
 #[tokio::test]
 async fn many_records_of_one_batch_are_several_chunks_and_all_of_them_are_known() {
     let engine = MemoryEngine::default();

@@ -374,8 +374,16 @@ impl Work {
     fn reopen(&mut self) {
         if self.store.is_none() && self.tried.elapsed() >= REOPEN_AFTER {
             self.tried = Instant::now();
-            self.store = open_or_set_aside(&self.path, self.kind).ok();
+            let was_there = self.path.exists();
+            let (opened, is_damaged) = match self.kind.open(&self.path) {
+                Err(OpenError::Damaged(cause)) => (begin_anew(&self.path, self.kind, &cause), true),
+                opened => (opened, false),
+            };
+            self.store = opened.ok();
             let Some(store) = &self.store else { return };
+            if is_damaged || !was_there {
+                self.pulse.tell_emptied();
+            }
             self.copy = None;
             if let Some((mark, uncertain)) = self.uncertain.take()
                 && !has_mark(store, mark)
@@ -414,17 +422,27 @@ fn has_mark(store: &StoreFile, mark: u64) -> bool {
 
 /// Opens the store. A damaged one is set aside, with a warning, and a new one begun.
 pub(in crate::state) fn open_or_set_aside(path: &Path, kind: StoreKind) -> Result<StoreFile, OpenError> {
-    let cause = match kind.open(path) {
-        Err(OpenError::Damaged(cause)) => cause,
-        opened => return opened,
-    };
+    match kind.open(path) {
+        Err(OpenError::Damaged(cause)) => begin_anew(path, kind, &cause),
+        opened => opened,
+    }
+}
+
+/// Sets a damaged store aside, with a warning, and begins a new one.
+fn begin_anew(path: &Path, kind: StoreKind, cause: &str) -> Result<StoreFile, OpenError> {
     let aside = path.with_file_name(DAMAGED_FILE_NAME);
     let moved = std::fs::rename(path, &aside).or_else(|_| std::fs::remove_file(path));
-    tracing::warn!(
-        cause,
-        "{FILE_NAME} is damaged; it is set aside as {DAMAGED_FILE_NAME}, and records of the last checkpoints may be \
-         shipped again"
-    );
+    match kind {
+        StoreKind::Lasting => tracing::warn!(
+            cause,
+            "{FILE_NAME} is damaged; it is set aside as {DAMAGED_FILE_NAME}, and records of the last checkpoints may be \
+             shipped again"
+        ),
+        StoreKind::Cache => tracing::warn!(
+            cause,
+            "this member's cache of what was delivered is damaged; it is read again from the cluster's engine"
+        ),
+    }
     match moved {
         Ok(()) => kind.open(path),
         Err(error) => Err(OpenError::Unusable(Box::new(error.into()))),

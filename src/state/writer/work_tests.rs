@@ -100,3 +100,22 @@ fn what_was_delivered_stays_known_where_nobody_heard_that_the_checkpoint_moved()
     work.commit(waiting, lines);
     assert_eq!(work.counts(LEDGER, &[old]), [0], "covered by the checkpoint");
 }
+
+#[test]
+fn an_empty_store_in_the_place_of_one_that_was_in_use_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut work = work(directory.path());
+    let path = directory.path().join(FILE_NAME);
+    let mut emptied = |meanwhile: &dyn Fn()| {
+        work.fail("an error of the disk");
+        meanwhile();
+        work.tried = Instant::now().checked_sub(REOPEN_AFTER).expect("the machine runs for longer");
+        work.reopen();
+        assert!(work.store.is_some(), "it can be used again");
+        work.pulse.emptied()
+    };
+    assert_eq!(emptied(&|| {}), 0, "the same store");
+    assert_eq!(emptied(&|| std::fs::write(&path, [7; 9_000]).expect("it can be written")), 1, "it was damaged");
+    assert_eq!(emptied(&|| std::fs::remove_file(&path).expect("it is there")), 2, "it was gone");
+    assert_eq!(emptied(&|| {}), 2);
+}
