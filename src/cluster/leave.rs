@@ -39,6 +39,7 @@ struct LeasedLane {
     clock: watch::Receiver<LeaseClock>,
     ownership: Ownership,
     slot: Slot,
+    api: Arc<str>,
     lane: Arc<str>,
 }
 
@@ -49,18 +50,18 @@ impl SendLeave {
         Self(None)
     }
 
-    /// Of a lane, as long as a lease goes on and the lane is ours.
+    /// Of an API's lane, as long as a lease goes on and the lane is ours.
     #[must_use]
-    pub fn of_lane(clock: watch::Receiver<LeaseClock>, ownership: Ownership, slot: Slot, lane: &str) -> Self {
-        Self(Some(LeasedLane { clock, ownership, slot, lane: lane.into() }))
+    pub fn of_lane(clock: watch::Receiver<LeaseClock>, ownership: Ownership, (api, lane): (&str, &str)) -> Self {
+        Self(Some(LeasedLane { clock, ownership, slot: Slot::of(api), api: api.into(), lane: lane.into() }))
     }
 
     /// Waits until it is there. Gives whether it is: it never comes again where somebody else owns the lane.
     pub async fn given(&self) -> bool {
-        let Some(LeasedLane { clock, ownership, slot, lane }) = &self.0 else { return true };
+        let Some(LeasedLane { clock, ownership, slot, api, lane }) = &self.0 else { return true };
         let mut clock = clock.clone();
         // Whoever renews the lease is gone only when everything ends.
-        clock.wait_for(|clock| clock.may_send(since_boot())).await.is_ok() && ownership.may_work(*slot, lane)
+        clock.wait_for(|clock| clock.may_send(since_boot())).await.is_ok() && ownership.may_work(*slot, api, lane)
     }
 
     /// Sends, as long as it is there. Gives what came of it; nothing where it isn't known.
@@ -104,7 +105,8 @@ mod tests {
         let (sender, clock) = watch::channel(LeaseClock::default());
         let (ownership, slot) = (Ownership::default(), Slot::of("api"));
         ownership.take(slot, 1);
-        let leave = SendLeave::of_lane(clock, ownership.clone(), slot, "api");
+        assert!(ownership.has_read(slot, "api", 1));
+        let leave = SendLeave::of_lane(clock, ownership.clone(), ("api", "api"));
         leave.ended().await;
         let waiting = tokio::spawn({
             let leave = leave.clone();
@@ -124,16 +126,19 @@ mod tests {
         ending.await.expect("nobody renews it any more");
         let (sender, clock) = watch::channel(LeaseClock::default());
         sender.send_modify(|clock| clock.renewed(since_boot()));
-        let leave = SendLeave::of_lane(clock, ownership.clone(), slot, "api");
+        let leave = SendLeave::of_lane(clock, ownership.clone(), ("api", "api"));
+        assert!(leave.given().await);
         ownership.give_up(slot);
         assert!(!leave.given().await, "somebody else owns it");
+        ownership.take(slot, 3);
+        assert!(!leave.given().await, "somebody else owned it meanwhile");
     }
 
     /// A process that stood still finds its leave at an end, and the answer that came meanwhile.
     #[tokio::test]
     async fn an_answer_counts_that_came_about_when_the_leave_ended() {
         let (sender, clock) = watch::channel(LeaseClock::default());
-        let leave = SendLeave::of_lane(clock, Ownership::default(), Slot::of("api"), "api");
+        let leave = SendLeave::of_lane(clock, Ownership::default(), ("api", "api"));
         assert_eq!(leave.while_there(async { 1 }).await, Some(1), "it was there at once");
         let late = async {
             sleep(Duration::from_millis(20)).await;

@@ -19,14 +19,15 @@ pub struct Ownership {
 #[derive(Debug)]
 struct OwnedSlot {
     token: i64,
-    /// Lanes of it that must be read again before anything of them is done.
-    stale: BTreeSet<String>,
+    /// The APIs of it that were read since, each with its lanes that must be read again before anything of them is done.
+    read: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Ownership {
-    /// A slot is ours with this token.
+    /// A slot is ours with this token. Nothing of its APIs is done before they are read: what is known of them from a time before may
+    /// be what another owner has delivered on since.
     pub fn take(&self, slot: Slot, token: i64) {
-        self.slots().insert(slot, OwnedSlot { token, stale: BTreeSet::new() });
+        self.slots().insert(slot, OwnedSlot { token, read: BTreeMap::new() });
         self.changes.send_replace(());
     }
 
@@ -60,27 +61,59 @@ impl Ownership {
         self.slots().len()
     }
 
-    /// Whether a lane may be worked on: it is ours, and what we know of it is what the engine holds.
+    /// An API was read while its slot was ours with this token. Gives whether it still is.
+    pub fn has_read(&self, slot: Slot, api: &str, token: i64) -> bool {
+        let mut slots = self.slots();
+        let owned = slots.get_mut(&slot).filter(|owned| owned.token == token);
+        owned.map(|owned| owned.read.insert(api.to_owned(), BTreeSet::new())).is_some()
+    }
+
+    /// Whether what was read of an API is of the time since its slot became ours.
     #[must_use]
-    pub fn may_work(&self, slot: Slot, lane: &str) -> bool {
-        self.slots().get(&slot).is_some_and(|owned| !owned.stale.contains(lane))
+    pub fn is_read(&self, slot: Slot, api: &str) -> bool {
+        self.slots().get(&slot).is_some_and(|owned| owned.read.contains_key(api))
     }
 
-    /// What we know of a lane is no longer so.
-    pub fn outdate(&self, slot: Slot, lane: &str) {
-        if let Some(owned) = self.slots().get_mut(&slot) {
-            owned.stale.insert(lane.to_owned());
-        }
+    /// Whether a lane of an API may be worked on: it is ours, and what we know of it is what the engine holds.
+    #[must_use]
+    pub fn may_work(&self, slot: Slot, api: &str, lane: &str) -> bool {
+        let slots = self.slots();
+        let stale = slots.get(&slot).and_then(|owned| owned.read.get(api));
+        stale.is_some_and(|stale| !stale.contains(lane))
     }
 
-    /// A lane was read again.
-    pub fn refresh(&self, slot: Slot, lane: &str) {
-        if let Some(owned) = self.slots().get_mut(&slot) {
-            owned.stale.remove(lane);
+    /// What we know of a lane of an API is no longer so, until the API is read again.
+    pub fn outdate(&self, slot: Slot, api: &str, lane: &str) {
+        if let Some(stale) = self.slots().get_mut(&slot).and_then(|owned| owned.read.get_mut(api)) {
+            stale.insert(lane.to_owned());
         }
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<Slot, OwnedSlot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_counts_for_the_token_of_that_time_alone() {
+        let (ownership, slot) = (Ownership::default(), Slot::of("api"));
+        let works = || ownership.may_work(slot, "api", "api");
+        assert!(!ownership.has_read(slot, "api", 1), "it isn't ours");
+        ownership.take(slot, 1);
+        assert!(!works() && !ownership.is_read(slot, "api"), "it must be read first");
+        assert!(ownership.has_read(slot, "api", 1) && works() && ownership.is_read(slot, "api"));
+        assert!(!ownership.may_work(slot, "another api", "another api"));
+        ownership.outdate(slot, "api", "api");
+        assert!(!works() && ownership.may_work(slot, "api", "another lane"));
+        assert!(ownership.has_read(slot, "api", 1) && works());
+        ownership.give_up(slot);
+        ownership.take(slot, 3);
+        assert!(!works() && !ownership.is_read(slot, "api"), "another one had it meanwhile");
+        assert!(!ownership.has_read(slot, "api", 1) && !works(), "a reading of the time before");
+        assert!(ownership.has_read(slot, "api", 3) && works());
     }
 }

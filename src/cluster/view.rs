@@ -190,6 +190,11 @@ impl ClusterView {
         let left: Vec<MemberId> = self.members.keys().filter(|id| !members.contains_key(id)).cloned().collect();
         left.iter().for_each(|id| self.member_left(id, now));
         members.into_iter().for_each(|(id, standing)| self.member_came(id, standing, now));
+        self.slots_read(owners, revision, now);
+    }
+
+    /// All slots were read at one revision: those that aren't there are free.
+    pub fn slots_read(&mut self, owners: BTreeMap<Slot, (MemberId, i64)>, revision: i64, now: Duration) {
         for slot in Slot::all().filter(|slot| !owners.contains_key(slot)) {
             if self.seat(slot).is_some_and(|seat| seat.owner.is_some()) {
                 self.slot_freed(slot, revision);

@@ -208,8 +208,13 @@ impl ClusterSeat {
                 Some(event) = self.events.recv() => self.take(event),
                 Some((api, accounts)) = self.read.recv() => {
                     let start = self.under_way.remove(&api).unwrap_or(SeatStart::WhenDue);
-                    if self.admits(&api) {
-                        self.orders.push_back(SeatOrder::Start(api, accounts, start));
+                    match self.admits(&api) {
+                        true if self.state.ownership().is_read(Slot::of(&api), &api) => {
+                            self.orders.push_back(SeatOrder::Start(api, accounts, start));
+                        }
+                        // The slot went, and came back, since it was read.
+                        true => self.read(&api, start),
+                        false => {}
                     }
                 }
                 Some(lane) = self.outdated.recv() => self.reread(&lane),

@@ -170,7 +170,8 @@ mod tests {
         let (renewing, clock) = watch::channel(LeaseClock::default());
         let (ownership, slot) = (Ownership::default(), Slot::of("api"));
         ownership.take(slot, 1);
-        let waits = waits.with_leave(SendLeave::of_lane(clock, ownership.clone(), slot, "api"));
+        assert!(ownership.has_read(slot, "api", 1));
+        let waits = waits.with_leave(SendLeave::of_lane(clock, ownership.clone(), ("api", "api")));
         let waiting = tokio::spawn({
             let waits = waits.clone();
             async move { waits.for_leave().await }

@@ -1,14 +1,16 @@
 //! What a member reads in the keys of others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{AboutMember, MemberWork, SlotEvent};
 use crate::cluster::client::EngineWatch;
 use crate::cluster::engine::{ABSENT, EngineEntry, EngineError};
 use crate::cluster::forms::EntryForms;
+use crate::cluster::keys::ClusterKeys;
 use crate::cluster::leave::since_boot;
 use crate::cluster::pause::{ToldPause, decode_wait};
-use crate::cluster::slot::MemberId;
+use crate::cluster::slot::{MemberId, Slot};
 
 impl MemberWork {
     /// An entry has changed.
@@ -47,9 +49,7 @@ impl MemberWork {
         let watch = self.of.engine.watch(self.of.keys.membership(), revision).await?;
         let keys = &self.of.keys;
         let members = entries.iter().filter_map(|entry| Some((keys.member_in(&entry.key)?, about(entry).standing)));
-        let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
-        let (members, owners) = (members.collect(), entries.iter().filter_map(owner).collect());
-        self.view.read(members, owners, revision, since_boot());
+        self.view.read(members.collect(), owners(keys, &entries), revision, since_boot());
         entries.iter().for_each(|entry| self.hear(entry));
         // What was rung for while nobody listened. Before the first reading nothing was ours.
         let is_missed = |entry: &&EngineEntry| self.heard_to != ABSENT && entry.written_at > self.heard_to;
@@ -58,6 +58,12 @@ impl MemberWork {
         self.heard_to = revision;
         Ok(watch)
     }
+}
+
+/// Who owns which slot, and since which revision.
+pub(super) fn owners(keys: &ClusterKeys, entries: &[EngineEntry]) -> BTreeMap<Slot, (MemberId, i64)> {
+    let owner = |entry: &EngineEntry| Some((keys.slot_in(&entry.key)?, (owner_of(entry)?, entry.written_at)));
+    entries.iter().filter_map(owner).collect()
 }
 
 /// Who owns a slot, as its key says.

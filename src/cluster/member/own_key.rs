@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::heard::owners;
 use super::{AGAIN_AFTER, MemberEntries, MemberWork};
 use crate::cluster::claim;
 use crate::cluster::engine::{EngineError, LeaseId, Operation, Transaction};
@@ -69,12 +70,10 @@ impl MemberWork {
         self.begin_to_send(begun);
     }
 
-    /// Gives up what others own by now.
+    /// Gives up what others own by now, or have owned and given back.
     async fn look_who_owns(&mut self) -> Result<(), EngineError> {
-        let (entries, _) = self.of.engine.read(&self.of.keys.slots()).await?;
-        for entry in &entries {
-            self.see_entry(entry, since_boot());
-        }
+        let (entries, revision) = self.of.engine.read(&self.of.keys.slots()).await?;
+        self.view.slots_read(owners(&self.of.keys, &entries), revision, since_boot());
         self.reconcile();
         Ok(())
     }

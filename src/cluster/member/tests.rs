@@ -166,6 +166,29 @@ async fn whoever_lost_its_lease_sends_nothing_before_it_knows_which_slots_were_t
     assert_eq!(owned.count(), usize::from(SLOTS) - 1);
 }
 
+/// It is nobody's by now, so that no key tells that another one had it.
+#[tokio::test]
+async fn whoever_lost_its_lease_sends_nothing_of_a_slot_that_another_one_had_meanwhile() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let keys = ClusterKeys::of("default");
+    let (key, slot) = (keys.member(&membership(&engine, "first").me), Slot::of("api"));
+    let before = owned.token(slot).expect("it is ours");
+    assert!(owned.has_read(slot, "api", before));
+    engine.with(|store| {
+        let lease = store.get(&key).and_then(|entry| entry.lease).expect("it hangs on a lease");
+        store.end_lease(lease);
+        let gone = vec![Operation::Delete { key: keys.slot(slot) }];
+        store.commit(&Transaction { then: gone, ..Transaction::default() });
+    });
+    let mut clock = first.clock.clone();
+    let sends = |clock: &LeaseClock| clock.may_send(since_boot());
+    timeout(PATIENCE, clock.wait_for(|clock| !sends(clock))).await.expect("soon").expect("it goes on");
+    timeout(PATIENCE, clock.wait_for(sends)).await.expect("soon").expect("it joins anew");
+    assert!(!owned.may_work(slot, "api", "api"), "it must be read again, whoever has it");
+}
+
 #[tokio::test]
 async fn a_cluster_of_another_layout_is_not_joined() {
     let engine = MemoryEngine::default();

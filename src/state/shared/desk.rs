@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout_at};
 use super::chunk::{ChunkSpan, EncodedChunk, Forgetting};
 use super::chunks::LaneChunks;
 use super::folding::{FOLDS_MAX, Folded, fold};
+use super::require;
 use crate::cluster::{
     BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, EngineOperation, Fence,
     LaneChange, Ownership, Slot, Ticket, WriteEnd, WriteQueue,
@@ -60,7 +61,7 @@ pub struct LaneContents {
 /// What the task is asked.
 #[derive(Debug)]
 enum DeskCommand {
-    Open { api: String, contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
+    Open { api: String, token: i64, contents: Vec<LaneContents>, reply: oneshot::Sender<Vec<String>> },
     Close { slot: Slot },
     Write { lane: String, write: LaneWrite, until: Instant, reply: oneshot::Sender<WriteAnswer> },
     Fold(Folded),
@@ -111,11 +112,11 @@ impl Desk {
         Self { commands }
     }
 
-    /// Begins with the lanes of an API whose slot is ours, as they were read after that: with all that the engine has of it. Gives
-    /// those that have to be read again.
-    pub async fn open(&self, api: &str, contents: Vec<LaneContents>) -> Vec<String> {
+    /// Begins with the lanes of an API, as they were read since its slot became ours with a token: with all that the engine has of it.
+    /// Gives what has to be read again, lanes or the API.
+    pub async fn open(&self, api: &str, token: i64, contents: Vec<LaneContents>) -> Vec<String> {
         let (reply, answer) = oneshot::channel();
-        drop(self.commands.send(DeskCommand::Open { api: api.to_owned(), contents, reply }).await);
+        drop(self.commands.send(DeskCommand::Open { api: api.to_owned(), token, contents, reply }).await);
         answer.await.unwrap_or_default()
     }
 
@@ -183,16 +184,6 @@ struct WaitingFlush {
     /// How many groups of writes have ended then: that under way when it was asked holds what was closed before.
     groups: u64,
     reply: oneshot::Sender<()>,
-}
-
-/// Whether a lane may be worked on: it is this process' own, and known as the engine has it.
-pub fn require(ownership: &Ownership, lane: &str) -> Result<(), UnwrittenError> {
-    let slot = Slot::of(api_of(lane));
-    match ownership.token(slot) {
-        Some(_) if ownership.may_work(slot, lane) => Ok(()),
-        Some(_) => Err(UnwrittenError::Edited),
-        None => Err(UnwrittenError::Lost),
-    }
 }
 
 struct DeskWork {
@@ -264,9 +255,8 @@ impl DeskWork {
 
     fn take(&mut self, command: DeskCommand) {
         match command {
-            DeskCommand::Open { api, contents, reply } => {
-                let mut again = self.end_gone(&api, &contents);
-                again.extend(contents.into_iter().filter_map(|contents| self.open(contents)));
+            DeskCommand::Open { api, token, contents, reply } => {
+                let again = self.open_api(api, token, contents);
                 let _: Result<(), Vec<String>> = reply.send(again);
             }
             DeskCommand::Close { slot } => {
@@ -283,6 +273,23 @@ impl DeskWork {
         }
     }
 
+    /// Begins with an API that was read by a token. Gives what has to be read again.
+    fn open_api(&mut self, api: String, token: i64, contents: Vec<LaneContents>) -> Vec<String> {
+        let slot = Slot::of(&api);
+        match self.ownership.token(slot) {
+            Some(now) if now == token => {}
+            Some(_) => return vec![api],
+            // Lost meanwhile: nothing is to be done with it.
+            None => return Vec::new(),
+        }
+        let mut again = self.end_gone(&api, &contents);
+        again.extend(contents.into_iter().filter_map(|contents| self.open(contents)));
+        if again.is_empty() && !self.ownership.has_read(slot, &api, token) {
+            again.push(api);
+        }
+        again
+    }
+
     /// Ends with the lanes of an API of which the engine has nothing any more, as nobody had used them for long. Gives those that
     /// have to be read again.
     fn end_gone(&mut self, api: &str, contents: &[LaneContents]) -> Vec<String> {
@@ -293,7 +300,6 @@ impl DeskWork {
         let (under_way, gone): (Vec<String>, _) = gone.into_iter().partition(|lane| self.queue.is_under_way(lane));
         for lane in gone {
             self.close(&lane, UnwrittenError::Edited);
-            self.ownership.refresh(slot, &lane);
         }
         under_way
     }
@@ -320,7 +326,6 @@ impl DeskWork {
         self.lanes.entry(slot).or_default().insert(lane.clone());
         self.chunks.open(&lane, ledger, chunks);
         self.counters.remembers(self.chunks.bytes());
-        self.ownership.refresh(slot, &lane);
         self.begin_to_fold(&lane);
         None
     }
@@ -448,9 +453,7 @@ impl DeskWork {
     fn write_folded(&mut self, Folded { lane, order, chunk }: Folded) {
         self.folding.remove(&lane);
         let Some(chunk) = chunk else { return };
-        if !self.ownership.may_work(Slot::of(api_of(&lane)), &lane)
-            || !self.chunks.fold(&lane, &order, chunk.bytes.len())
-        {
+        if require(&self.ownership, &lane).is_err() || !self.chunks.fold(&lane, &order, chunk.bytes.len()) {
             return;
         }
         let ledger = order.ledger;
@@ -482,7 +485,7 @@ impl DeskWork {
     fn give_up(&mut self, lane: &str) {
         self.chunks.close(lane);
         self.counters.remembers(self.chunks.bytes());
-        self.ownership.outdate(Slot::of(api_of(lane)), lane);
+        self.ownership.outdate(Slot::of(api_of(lane)), api_of(lane), lane);
     }
 
     fn answer(&mut self, ticket: Ticket, result: WriteAnswer) {

@@ -33,6 +33,7 @@ use super::checkpoints::CheckpointFile;
 use super::configured::Configured;
 use super::credentials::CredentialError;
 use super::lane_key::api_of;
+use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
@@ -41,7 +42,7 @@ use crate::cluster::{
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, EncodedChunk, Forgetting, RECORDS_MAX, SharedChunk};
-use desk::{Desk, LaneContents, LaneWrite, require};
+use desk::{Desk, LaneContents, LaneWrite};
 
 pub use credentials::{ClusterTurn, SharedCredentials, unknown_logins};
 pub use orders::obey_in_cluster;
@@ -136,7 +137,7 @@ impl ReplicatedState {
 
     /// Whether batches of a lane may be sent.
     pub(super) fn leave(&self, lane: &str) -> SendLeave {
-        SendLeave::of_lane(self.clock.clone(), self.ownership.clone(), Slot::of(api_of(lane)), lane)
+        SendLeave::of_lane(self.clock.clone(), self.ownership.clone(), (api_of(lane), lane))
     }
 
     /// Which of these states the engine knows nothing of, by their keys.
@@ -173,16 +174,18 @@ impl ReplicatedState {
     }
 
     /// Reads the lanes of one API in a slot that was taken, and begins with them. Gives their accounts, by the keys of their
-    /// states.
+    /// states; none where the slot isn't ours any more.
     ///
     /// # Errors
     /// [`LoadError`]
     pub async fn load(&self, api: &str) -> Result<BTreeMap<String, ApiState>, LoadError> {
         let slot = Slot::of(api);
-        let mut accounts = BTreeMap::new();
         loop {
             // What is read must not be older than what is about to be written.
             self.desk.finish(slot).await;
+            // Should the slot be lost and taken again before the end, another owner may have written meanwhile.
+            let Some(token) = self.ownership.token(slot) else { return Ok(BTreeMap::new()) };
+            let mut accounts = BTreeMap::new();
             self.read_at().insert(api.to_owned(), self.cache.pulse().emptied());
             let (heads, _) = self.read(self.engine.read(&self.keys.heads_of(slot))).await?;
             let (stored, _) = self.read(self.engine.read(&self.keys.accounts_of(slot))).await?;
@@ -201,10 +204,10 @@ impl ReplicatedState {
                 let ledger = accounts.get(&lane).map_or_else(LedgerId::default, |account| account.ledger);
                 contents.push(LaneContents { lane, head: Some(head), ledger, chunks });
             }
-            if self.desk.open(api, contents).await.is_empty() {
+            if self.desk.open(api, token, contents).await.is_empty() {
                 return Ok(accounts);
             }
-            // A write of ours was under way: once it is known, they are read again.
+            // A write of ours was under way, or the slot is ours by another token: they are read again.
         }
     }
 
@@ -288,7 +291,7 @@ impl ReplicatedState {
         // A cache that was emptied since the API was read knows nothing of what came before.
         let (api, emptied) = (api_of(lane), self.cache.pulse().emptied());
         if self.read_at().get(api).is_some_and(|read_at| *read_at != emptied) {
-            self.ownership.outdate(Slot::of(api), lane);
+            self.ownership.outdate(Slot::of(api), api, lane);
             drop(self.outdated.send(lane.to_owned()));
         }
         require(&self.ownership, lane)?;
@@ -380,6 +383,16 @@ impl ReplicatedState {
     pub(super) async fn close(&self) {
         self.desk.end(None).await;
         self.cache.close().await;
+    }
+}
+
+/// Whether a lane may be worked on: it is this process' own, and known as the engine has it.
+fn require(ownership: &Ownership, lane: &str) -> Result<(), UnwrittenError> {
+    let (slot, api) = (Slot::of(api_of(lane)), api_of(lane));
+    match ownership.token(slot) {
+        Some(_) if ownership.may_work(slot, api, lane) => Ok(()),
+        Some(_) => Err(UnwrittenError::Edited),
+        None => Err(UnwrittenError::Lost),
     }
 }
 

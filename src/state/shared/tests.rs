@@ -194,7 +194,7 @@ async fn an_api_whose_write_was_given_up_is_read_again_before_anything_else_of_i
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(50)).await;
     assert!(replica.outdated.try_recv().is_err(), "whoever doesn't wait counts on it");
-    assert!(replica.state.ownership().may_work(Slot::of(API), API), "its batches are still sent");
+    assert!(replica.state.ownership().may_work(Slot::of(API), API, API), "its batches are still sent");
     let outdated = timeout(PATIENCE, replica.outdated.recv()).await.expect("it is told that nobody waits any more");
     assert_eq!(outdated.as_deref(), Some(API));
     tokio::time::resume();

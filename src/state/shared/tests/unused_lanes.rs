@@ -1,4 +1,4 @@
-//! What nobody has used for long, and who had it.
+//! What was read once, and isn't so any more: nobody has used it for long, or the slot went and came back.
 
 use super::*;
 
@@ -63,6 +63,58 @@ async fn what_was_forgotten_while_it_ran_is_read_again_and_goes_on() {
     assert_eq!(told.as_deref(), Some(API));
     let stale = first.state.counts(API, ledger, vec![key(1)]).await;
     assert!(stale.is_err_and(|error| error.to_string().contains("is read again")), "nobody else has it");
+    assert_eq!(first.state.load(API).await.expect("the engine answers"), BTreeMap::new());
+    first.state.save_soon(API, &account).await.end().await.expect("it goes on");
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_slot_went_and_came_back_counts_no_more() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let (ownership, slot) = (first.state.ownership(), Slot::of(API));
+    let account = ApiState::blank();
+    let ledger = account.ledger;
+    first.state.save_soon(API, &account).await.end().await.expect("it is written");
+    let token = ownership.token(slot).expect("it is ours");
+    // Another one had it in between, of which this one hears at once that it is gone.
+    let back = token + 1_000;
+    ownership.give_up(slot);
+    ownership.take(slot, back);
+    let of_before = first.state.save_soon(API, &account).await.end().await;
+    assert!(of_before.is_err_and(|error| error.to_string().contains("is read again")));
+    assert!(first.state.counts(API, ledger, Vec::new()).await.is_err() && !ownership.is_read(slot, API));
+    let opened = first.state.desk.open(API, token, Vec::new()).await;
+    assert_eq!(opened, [API], "a reading that began before");
+    assert!(!ownership.is_read(slot, API));
+    assert!(first.state.load(API).await.expect("the engine answers").contains_key(API));
+    assert!(ownership.is_read(slot, API));
+}
+
+/// A lane that has never been written, whose write is refused only when the slot is back: nothing of it can be read.
+#[tokio::test]
+async fn a_lane_that_was_lost_before_its_first_write_works_when_its_api_was_read() {
+    let engine = MemoryEngine::default();
+    let (first, _) = replica(&engine, "first", None).await;
+    let (ownership, slot) = (first.state.ownership(), Slot::of(API));
+    let account = ApiState::blank();
+    engine.set_silent(true);
+    let mut lost = first.state.save_soon(API, &account).await;
+    // It is asked, and is in doubt.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    // The slot is another one's, and ours again: the engine has another token for it.
+    let put = |value: &str| Operation::Put { key: keys().slot(slot), value: value.as_bytes().to_vec(), lease: None };
+    let again = engine.with(|store| {
+        store.commit(&Transaction { then: vec![put("second 1")], ..Transaction::default() });
+        store.commit(&Transaction { then: vec![put("first 1")], ..Transaction::default() }).revision
+    });
+    ownership.give_up(slot);
+    ownership.take(slot, again);
+    engine.set_silent(false);
+    let told = lost.end().await.map_err(|error| error.to_string());
+    assert!(told.as_ref().is_err_and(|told| told.contains("another member")), "{told:?}");
+    first.state.unload(slot).await;
     assert_eq!(first.state.load(API).await.expect("the engine answers"), BTreeMap::new());
     first.state.save_soon(API, &account).await.end().await.expect("it goes on");
 }
