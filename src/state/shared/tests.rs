@@ -249,7 +249,7 @@ async fn an_edit_from_outside_ends_what_was_under_way_and_the_api_is_read_again(
     replica.state.commit(commit(&edited, 8, 8)).await.expect("it goes on");
 }
 
-/// As where its disk is damaged: a cache is kept nowhere else, and what it should know is in the engine.
+/// As where its disk is damaged: what it should know is in the engine.
 #[tokio::test]
 async fn a_cache_that_was_emptied_is_read_again_before_anything_is_sent() {
     let engine = MemoryEngine::default();
