@@ -147,6 +147,14 @@ pub enum IterationError {
         /// Which, from 1.
         page: u64,
     },
+    /// A list whose pages are counted grows at its front, so that none of them holds anything that wasn't read.
+    #[error(
+        "page {page}: the list grows at its front as fast as its pages are read, so what stood behind them isn't reached"
+    )]
+    Outgrown {
+        /// Which, from 1.
+        page: u64,
+    },
     /// As many pages as `next_request.max_pages` lets an iteration read: no failure, the next one goes on.
     #[error(
         "more pages follow page {page} than next_request.max_pages lets an iteration read; the next one goes on from here"
@@ -276,6 +284,9 @@ impl IterationError {
             }
             Self::Pause { .. } => "nothing: the next iteration goes on; where it never ends, check json_paths.next_url",
             Self::Capped { .. } => "nothing: the next iteration goes on",
+            Self::Outgrown { .. } => {
+                "nothing, if it passes; else ask for larger pages or the oldest first, or let `{end_date}` end the window"
+            }
             Self::Entry { cause, .. } => cause.hint(auth),
             Self::JobFailed { .. } => {
                 "nothing, if the next iteration goes through: it starts another one; else look at the job in the API's own console"
@@ -310,6 +321,7 @@ impl IterationError {
             Self::AnswerValue { .. } => "answer-value",
             Self::Circle { .. } => "circle",
             Self::Pause { .. } | Self::Capped { .. } => "pause",
+            Self::Outgrown { .. } => "list-outgrown",
             Self::ToldError { .. } => "error-in-answer",
             Self::Entry { cause, .. } => cause.anchor(),
             Self::JobFailed { .. } => "job-failed",

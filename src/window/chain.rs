@@ -5,13 +5,11 @@
 //! nobody else's events; what ends the pages is the answer, never a repeated link by itself.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 
-use super::counted::{Counted, EMPTY_BEFORE_STOP_MAX};
-use super::moment::Moment;
+use super::counted::{Counted, CountedEnd, CountedRecord, EMPTY_BEFORE_STOP_MAX};
+use super::course::Course;
 use super::order::{ChainOrder, Direction};
 use super::sight::{SeenRecord, Sight};
-use crate::record::date::before;
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
 
 /// The most pages that one iteration reads: far more than a day of any API. Beyond it the next iteration goes on.
@@ -24,66 +22,6 @@ const PAGES_BELOW_MIN: u32 = 2;
 const ORDER_BELIEVED: TimeDelta = TimeDelta::days(1);
 /// Between the pages that make a circle: an answer that only comes twice in a row may be the last one.
 const CIRCLE_PAGES_MIN: u64 = 2;
-
-/// What a chain of pages has shown so far, as it outlives a cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
-    /// When its first request was made, by the earlier clock.
-    pub begun: Option<DateTime<Utc>>,
-    /// The newest date that was seen, those too far ahead left out.
-    pub newest: Option<DateTime<Utc>>,
-    /// How far the checkpoint might have moved before the last page, where the chain came oldest first.
-    pub rising_before_last: Option<DateTime<Utc>>,
-    /// How far the checkpoint may move where the chain came oldest first.
-    rising: Option<DateTime<Utc>>,
-    /// The first request that brought a record dated after itself, or no further before than the overlap: nothing moves past
-    /// it.
-    ceiling: Option<DateTime<Utc>>,
-    order: ChainOrder,
-    /// Whether a record came that is not later than the first request.
-    has_past: bool,
-    /// Pages of the chain, those of iterations before that were cut among them.
-    pub pages: u64,
-}
-
-impl Course {
-    /// Where the checkpoint may move when the chain is complete: to the newest date, and never past the first request.
-    #[must_use]
-    pub fn checkpoint(&self) -> Option<DateTime<Utc>> {
-        let newest = self.newest?;
-        if self.order.has_fallen() { Some(self.begun.map_or(newest, |begun| newest.min(begun))) } else { self.rising }
-    }
-
-    /// Which way its dates went.
-    #[must_use]
-    pub fn direction(&self) -> Option<Direction> {
-        self.order.direction()
-    }
-
-    /// Whether any record had a date.
-    #[must_use]
-    pub fn has_dates(&self) -> bool {
-        self.order.has_dates()
-    }
-
-    /// Whether no date lay before an earlier one.
-    #[must_use]
-    pub fn is_rising(&self) -> bool {
-        !self.order.has_fallen()
-    }
-
-    /// `overlap` is how far before the checkpoint the next window begins. Events that surface late have dates up to so far
-    /// before now: once a request brought a date of that span, later requests may miss some, and move nothing past it.
-    fn see_date(&mut self, date: DateTime<Utc>, moment: Moment, overlap: TimeDelta) {
-        self.newest = self.newest.max(Some(date));
-        if date > before(moment.earlier, overlap) {
-            self.ceiling = Some(self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier)));
-        }
-        self.has_past |= self.begun.is_some_and(|begun| date <= begun);
-        let most = self.ceiling.map_or(moment.earlier, |ceiling| ceiling.min(moment.earlier));
-        self.rising = self.rising.max(Some(date.min(most)));
-    }
-}
 
 /// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +38,8 @@ pub enum ChainStep {
     Pause,
     /// The pages go in a circle.
     Circle,
+    /// Nothing, for now: a counted list grows at its front as fast as it is read.
+    Outgrown,
 }
 
 /// The pages of one iteration.
@@ -125,6 +65,8 @@ pub struct Chain {
     has_been_below: bool,
     /// What tells where counted pages end.
     counted: Counted,
+    /// Whether the first page is to be asked for again before the next one.
+    is_end_in_doubt: bool,
     /// Whether the dates of records say nothing about when they arrived: then none of them ends the pages.
     is_by_arrival: bool,
 }
@@ -148,6 +90,7 @@ impl Chain {
             below: 0,
             has_been_below: false,
             counted: Counted::default(),
+            is_end_in_doubt: false,
             is_by_arrival: false,
         }
     }
@@ -222,13 +165,9 @@ impl Chain {
         let is_equal = self.before.replace(records) == Some(records);
         self.empty = if is_empty { self.empty + 1 } else { 0 };
         let Some(next) = page.next else { return ChainStep::Done };
-        let counted = || page.records.iter().map(|seen| (seen.fingerprint, seen.date)).collect::<Vec<_>>();
-        let begun = self.course.begun.filter(|_| !self.is_by_arrival);
-        let is_behind = match page.is_counted {
-            true if is_empty && page.has_stop_rule => self.empty >= EMPTY_BEFORE_STOP_MAX,
-            is_counted => is_counted && self.counted.see(&counted(), begun, self.course.order.has_fallen()),
-        };
-        if is_behind {
+        let end = self.counted_end(page);
+        self.is_end_in_doubt = end == CountedEnd::InDoubt;
+        if end == CountedEnd::Behind {
             return ChainStep::Done;
         }
         let is_repeated = self.asked.contains(&next);
@@ -245,7 +184,37 @@ impl Chain {
         if self.pages >= page.pages_max.unwrap_or(PAGES_MAX) || self.empty >= EMPTY_PAGES_MAX {
             return ChainStep::Pause;
         }
-        ChainStep::On { is_repeated }
+        if end == CountedEnd::Outgrown { ChainStep::Outgrown } else { ChainStep::On { is_repeated } }
+    }
+
+    /// What a page says of the end where pages are counted.
+    fn counted_end(&mut self, page: &Sight<'_>) -> CountedEnd {
+        if !page.is_counted {
+            return CountedEnd::On;
+        }
+        if page.records.is_empty() && page.has_stop_rule {
+            return if self.empty >= EMPTY_BEFORE_STOP_MAX { CountedEnd::Behind } else { CountedEnd::On };
+        }
+        let begun = self.begun_by_date();
+        self.counted.see(&for_counted(page.records), begun, self.course.order.has_fallen())
+    }
+
+    /// When its first request was made, where dates of records can be later than that.
+    fn begun_by_date(&self) -> Option<DateTime<Utc>> {
+        self.course.begun.filter(|_| !self.is_by_arrival)
+    }
+
+    /// Whether only the first page, asked for again, tells whether the pages end here: see [`Self::ends_by`].
+    #[must_use]
+    pub fn is_end_in_doubt(&self) -> bool {
+        self.is_end_in_doubt
+    }
+
+    /// Whether the pages end here by what the first page holds now; nothing where it couldn't be read.
+    pub fn ends_by(&mut self, first: Option<&[SeenRecord]>) -> bool {
+        self.is_end_in_doubt = false;
+        let begun = self.begun_by_date();
+        self.counted.ends_by(first.map(for_counted).as_deref(), begun)
     }
 
     fn see_dates(&mut self, page: &Sight<'_>) {
@@ -283,8 +252,14 @@ impl Chain {
     }
 }
 
+/// What counting looks at of the records of a page.
+fn for_counted(records: &[SeenRecord]) -> Vec<CountedRecord> {
+    records.iter().map(|seen| (seen.fingerprint, seen.date)).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::moment::Moment;
     use super::*;
 
     fn at(second: i64) -> DateTime<Utc> {

@@ -6,6 +6,7 @@
 mod arrival_delay;
 mod chain;
 mod counted;
+mod course;
 mod coverage;
 mod halving;
 mod in_flight;
@@ -21,7 +22,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use arrival_delay::ArrivalDelay;
-pub use chain::{Chain, ChainStep, Course, EMPTY_PAGES_MAX, PAGES_MAX};
+pub use chain::{Chain, ChainStep, EMPTY_PAGES_MAX, PAGES_MAX};
+pub use course::Course;
 pub use coverage::{Coverage, Gap, GapCause};
 pub use halving::Halving;
 pub use in_flight::InFlight;

@@ -1,6 +1,7 @@
 //! Where pages end by what an answer says or by their number, and answers that are read as they come.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -187,4 +188,59 @@ fn an_empty_answer_holds_no_records() {
     let config = entry(api.url(), listener.url(), "", "", "", "    response: {records: any}\n");
     Fetcher::new(&config).once().assert_code(0);
     assert!(listener.ids().is_empty());
+}
+
+/// Pages by number, the newest first, of a list that grows by so many records before each request.
+fn growing(old: u64, size: usize, grows_by: impl Fn(usize) -> usize + Send + Sync + 'static) -> MockServer {
+    let begun = Utc::now();
+    let dates = (0..old).map(|id| begun - TimeDelta::minutes(1 + id as i64));
+    let list = Mutex::new(dates.enumerate().collect::<Vec<(usize, DateTime<Utc>)>>());
+    MockServer::start(move |asked, before| {
+        let number: usize = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
+        let mut list = list.lock().unwrap();
+        for _ in 0..grows_by(before) {
+            let id = list.len();
+            list.insert(0, (id, Utc::now()));
+        }
+        let record = |(id, date): &(usize, DateTime<Utc>)| json!({ "id": id, "date": date.to_rfc3339() });
+        let page: Vec<Value> = list.iter().skip(size * (number - 1)).take(size).map(record).collect();
+        Reply::json(&json!({ "result": page }).to_string())
+    })
+}
+
+fn growing_entry(api: &MockServer, listener: &MockListener) -> String {
+    let filters = "    filters: {page: '{page}'}\n";
+    let config = entry(api.url(), listener.url(), "", "", PATHS, filters);
+    config.replace(", checkpoint: window", "").replace("    next_request: {}\n", "")
+}
+
+#[test]
+fn a_list_that_grows_about_as_fast_as_it_is_read_is_read_to_its_end() {
+    // The pages 2 to 4 hold records of the first one, and later ones: as where a server gives its first page for any number.
+    let api = growing(12, 4, |before| [0, 6, 3, 3].get(before).copied().unwrap_or_default());
+    let listener = MockListener::start();
+    Fetcher::new(&growing_entry(&api, &listener)).once().assert_code(0);
+    let ids = listener.ids();
+    assert!((0..12).all(|id| ids.contains(&id)), "{ids:?} by the pages {:?}", asked(&api));
+    assert_eq!(asked(&api), ["1", "2", "3", "4", "1", "5", "6", "7", "8", "9"]);
+}
+
+#[test]
+fn a_list_that_grows_faster_than_it_is_read_is_not_called_complete() {
+    let is_calm = Arc::new(AtomicBool::new(false));
+    let calm = Arc::clone(&is_calm);
+    let api = growing(9, 2, move |before| if before == 0 || calm.load(Ordering::SeqCst) { 0 } else { 3 });
+    let listener = MockListener::start();
+    let busy = Fetcher::new(&growing_entry(&api, &listener)).once();
+    let busy = busy.assert_says("the list grows at its front as fast as its pages are read");
+    assert!(!listener.ids().contains(&8), "it is behind pages that weren't reached: {:?}", asked(&api));
+    let checkpoints = busy.read("last_start_dates.txt");
+    assert!(!checkpoints.contains("events:"), "the checkpoint stays: {checkpoints}");
+    assert!(asked(&api).len() < 40, "{:?}", asked(&api));
+
+    is_calm.store(true, Ordering::SeqCst);
+    Fetcher::again(busy).once().assert_code(0);
+    let ids = listener.ids();
+    let all: Vec<u64> = (0..=*ids.last().unwrap()).collect();
+    assert_eq!(ids, all, "nothing lost, nothing twice");
 }

@@ -1,11 +1,14 @@
-//! The end of counted pages where the API refuses what lies behind the last one.
+//! Where the pages end, and what that means: by what the chain makes of them, where the API refuses what lies behind the last
+//! counted one, and where only the first page tells.
 
 use reqwest::StatusCode;
 
 use super::{Pipeline, Scope, beside_the_runtime};
 use crate::fetch::{FetchError, Fetcher, RequestTurn};
-use crate::record::{Fingerprint, Page};
+use crate::iteration::report::IterationError;
+use crate::record::{Fingerprint, Page, Record};
 use crate::template::Position;
+use crate::window::{ChainStep, SeenRecord};
 
 /// How an API says that there is no page of that number.
 const NO_SUCH_PAGE: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::RANGE_NOT_SATISFIABLE];
@@ -32,5 +35,48 @@ impl Pipeline<'_> {
         }
         let scope: Scope<'_> = self.scope(asked);
         Box::pin(fetcher.page(scope, RequestTurn::Counted)).await.is_err_and(|cause| is_such(&cause))
+    }
+
+    /// Whether counted pages end where the chain is in doubt: the first page tells, asked for again. Where that fails, they
+    /// may go on. Nothing of this iteration's pages is in memory meanwhile.
+    pub(super) async fn ends_in_doubt(&mut self, fetcher: &Fetcher<'_>) -> bool {
+        if !self.intake.chain.is_end_in_doubt() {
+            return false;
+        }
+        let first = self.first_position();
+        let answer = Box::pin(fetcher.page(self.scope(&first), RequestTurn::Counted)).await;
+        let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
+        let seen = answer.ok().and_then(|answer| {
+            let text = answer.text()?;
+            let page = beside_the_runtime(text.len(), || Page::read(text, paths, fields)).ok()?;
+            let seen = |record: &Record<'_>| {
+                let (fingerprint, date) = (record.fingerprint, record.date);
+                SeenRecord { fingerprint, date, is_below: false }
+            };
+            let told_error = page.error.is_some() && page.records.is_empty();
+            (!told_error).then(|| page.records.iter().map(seen).collect::<Vec<_>>())
+        });
+        self.intake.chain.ends_by(seen.as_deref())
+    }
+
+    /// What a page means behind which no other is asked for.
+    pub(super) fn ended<T>(
+        &self,
+        step: ChainStep,
+        next: Result<Option<Position>, IterationError>,
+    ) -> Result<Option<T>, IterationError> {
+        let page = self.intake.chain.course().pages;
+        match (next?, step) {
+            (_, ChainStep::Circle) => Err(IterationError::Circle { page }),
+            (Some(_), ChainStep::Pause) if self.is_capped() => Err(IterationError::Capped { page }),
+            (Some(_), ChainStep::Pause) => Err(IterationError::Pause { page }),
+            (Some(_), ChainStep::Outgrown) => Err(IterationError::Outgrown { page }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether as many pages were read as the config lets an iteration read.
+    pub(super) fn is_capped(&self) -> bool {
+        self.plan.paging.pages_per_iteration().is_some_and(|max| self.intake.chain.pages() >= max)
     }
 }

@@ -211,7 +211,8 @@ impl<'a> Pipeline<'a> {
         let seen = self.look(records, now).await;
         let leads_to = next.as_ref().ok().and_then(Option::as_ref);
         let step = self.step(&seen, asked, leads_to, answer.moment)?;
-        let leads_to = leads_to.filter(|_| matches!(step, ChainStep::On { .. } | ChainStep::Pause));
+        let leads_to =
+            leads_to.filter(|_| matches!(step, ChainStep::On { .. } | ChainStep::Pause | ChainStep::Outgrown));
         let place = leads_to.and_then(|next| self.place(asked, next, &seen, &answer, now));
         let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
             self.note_last(&answer, records.len());
@@ -223,14 +224,13 @@ impl<'a> Pipeline<'a> {
         let turn = self.turn(is_repeated);
         drop(seen);
         // Requests are boxed, or the room for each would be part of every iteration.
-        if fetcher.memory.is_short() {
+        if fetcher.memory.is_short() || self.intake.chain.is_end_in_doubt() {
             self.admit(records, now).await?;
             self.wait_at(place).await;
             drop(read);
             drop(answer);
             self.drop_page(permit);
-            let fetched = self.fetch_alone(next, turn, fetcher).await?;
-            return Ok(Some((next.clone(), fetched)));
+            return self.fetch_alone(next, turn, fetcher).await;
         }
         // One page ahead: what earlier pages filled goes first.
         let (is_small, fills_batches) = (bytes < SMALL_PAGE_BYTES, bytes >= BATCH_BYTES_MAX);
@@ -255,16 +255,21 @@ impl<'a> Pipeline<'a> {
         Ok(Some((next.clone(), fetched)))
     }
 
-    /// The next page, where others wait for memory: nothing of this iteration stays there, and it asks when its turn comes.
+    /// The next page, where others wait for memory, or where the chain may end here: nothing of this iteration stays in memory,
+    /// and it asks when its turn comes.
     async fn fetch_alone(
         &mut self,
         next: &Position,
         turn: RequestTurn,
         fetcher: &Fetcher<'_>,
-    ) -> Result<Result<Answer, FetchError>, IterationError> {
+    ) -> Result<Option<(Position, Result<Answer, FetchError>)>, IterationError> {
         self.ship_rest().await?;
         self.drop_spare();
-        Ok(Box::pin(fetcher.page(self.scope(next), turn)).await)
+        if self.ends_in_doubt(fetcher).await {
+            return Ok(None);
+        }
+        let fetched = Box::pin(fetcher.page(self.scope(next), turn)).await;
+        Ok(Some((next.clone(), fetched)))
     }
 
     /// Counts a page, and takes what it holds of the memory budget.
@@ -273,26 +278,6 @@ impl<'a> Pipeline<'a> {
         self.counters.add_page();
         outcome::arrive(self.account, answer.moment.later.max(now));
         answer.permit.take()
-    }
-
-    /// What a page means behind which no other is asked for.
-    fn ended<T>(
-        &self,
-        step: ChainStep,
-        next: Result<Option<Position>, IterationError>,
-    ) -> Result<Option<T>, IterationError> {
-        let page = self.intake.chain.course().pages;
-        match (next?, step) {
-            (_, ChainStep::Circle) => Err(IterationError::Circle { page }),
-            (Some(_), ChainStep::Pause) if self.is_capped() => Err(IterationError::Capped { page }),
-            (Some(_), ChainStep::Pause) => Err(IterationError::Pause { page }),
-            _ => Ok(None),
-        }
-    }
-
-    /// Whether as many pages were read as the config lets an iteration read.
-    fn is_capped(&self) -> bool {
-        self.plan.paging.pages_per_iteration().is_some_and(|max| self.intake.chain.pages() >= max)
     }
 
     /// Where in the chain the next request stands.

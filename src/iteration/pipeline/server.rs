@@ -87,6 +87,7 @@ impl Pipeline<'_> {
             ChainStep::Done => Ok(None),
             ChainStep::Pause if self.is_capped() => Ok(None),
             ChainStep::Pause => Err(IterationError::Pause { page }),
+            ChainStep::Outgrown => Err(IterationError::Outgrown { page }),
             ChainStep::Circle => Err(IterationError::Circle { page }),
         }
     }

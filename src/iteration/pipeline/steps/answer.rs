@@ -154,6 +154,7 @@ impl Pipeline<'_> {
         match (ask.chain.see(&sight), next) {
             (ChainStep::Circle, _) => Err(IterationError::Circle { page }),
             (ChainStep::Pause, _) => Err(IterationError::Pause { page }),
+            (ChainStep::Outgrown, _) => Err(IterationError::Outgrown { page }),
             (ChainStep::On { is_repeated }, Some(next)) => {
                 let turn = match (is_repeated, is_counted) {
                     (true, _) => RequestTurn::Repeated,

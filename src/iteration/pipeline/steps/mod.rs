@@ -64,11 +64,14 @@ impl Pipeline<'_> {
         self.enqueue(of_page);
         let place = place.filter(|_| !self.entries.has_undone());
         let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
-            self.wait_at(place.filter(|_| step == ChainStep::Pause)).await;
+            self.wait_at(place.filter(|_| matches!(step, ChainStep::Pause | ChainStep::Outgrown))).await;
             return self.ended(step, next);
         };
         self.wait_at(place).await;
         let turn = self.turn(is_repeated);
+        if self.intake.chain.is_end_in_doubt() {
+            return self.fetch_alone(next, turn, fetcher).await;
+        }
         let scope = self.scope(next);
         let fetched = self.ship_alongside(Box::pin(fetcher.page(scope, turn)), fetcher).await?;
         Ok(Some((next.clone(), fetched)))
