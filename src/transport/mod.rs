@@ -182,12 +182,12 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/events?page=", socket.local_addr().expect("its address"));
         let server = std::thread::spawn(move || {
-            for answer in
-                ["200 OK\r\nx-next: 2\r\ncontent-length: 3\r\n\r\n[1]", "503 Busy\r\ncontent-length: 0\r\n\r\n"]
-            {
+            for answer in ["200 OK\r\nx-next: 2\r\ncontent-length: 3\r\n", "503 Busy\r\ncontent-length: 0\r\n"] {
                 let (mut stream, _) = socket.accept().expect("a request");
                 let _ = stream.read(&mut [0; 4096]).expect("a request");
-                write!(stream, "HTTP/1.1 {answer}").expect("the answer is read");
+                let body = if answer.starts_with("200") { "[1]" } else { "" };
+                // The connection ends with the answer, so it must not be used again.
+                write!(stream, "HTTP/1.1 {answer}connection: close\r\n\r\n{body}").expect("the answer is read");
             }
         });
         let recording = Arc::new(Recording::new(Utc::now()));
