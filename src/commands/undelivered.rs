@@ -11,7 +11,7 @@ use super::{Exit, StateFolder, ask, print};
 use crate::cli::UndeliveredCommand;
 use crate::cluster::SendLeave;
 use crate::http::{Timeouts, clients};
-use crate::process::stop::Stop;
+use crate::process::stop::{Recall, Stop};
 use crate::record::{FingerprintSet, RecordKey};
 use crate::retry;
 use crate::ship::{
@@ -227,8 +227,9 @@ async fn resend_to(
         for api in apis.iter().filter(|api| name.is_none_or(|name| name == api.as_str())) {
             let (listener, undelivered) = (Arc::clone(listener), DeadLetterFile::new(&refused_again));
             let (stop, api, tally) = (stop.clone(), api.clone(), Arc::<Tally>::default());
-            let (leave, retries, gives_way) = (SendLeave::always(), retry::LISTENER, None);
-            let shipper = Shipper { listener, undelivered, stop, leave, api, tally, retries, gives_way };
+            let (leave, recall) = (SendLeave::always(), Recall::never());
+            let (retries, gives_way) = (retry::LISTENER, None);
+            let shipper = Shipper { listener, undelivered, stop, leave, recall, api, tally, retries, gives_way };
             if let Err(error) = resend_api(directory, &shipper, all, &mut sent).await? {
                 failed = Some(error);
                 break;

@@ -425,6 +425,7 @@ impl Api {
             undelivered: services.undelivered.clone(),
             stop: services.stop.clone(),
             leave: self.claim.leave(),
+            recall: self.recall.clone(),
             api: self.plan.name.clone(),
             tally: Arc::default(),
             retries: if may_wait { retry::LISTENER_ONCE } else { retry::LISTENER },

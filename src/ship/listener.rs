@@ -304,7 +304,13 @@ impl BatchAttempts<'_> {
 impl BatchAttempts<'_> {
     /// Posts the batch while that is ours to do.
     async fn post(&self) -> Result<Acceptance, SendError> {
-        if !self.shipper.leave.given().await {
+        let is_given = tokio::select! {
+            biased;
+            // What is cut later may have been taken by then, and whoever goes on with the API would send it again.
+            () = self.shipper.recall.halted() => return Err((ShipError::Recalled, Verdict::End)),
+            is_given = self.shipper.leave.given() => is_given,
+        };
+        if !is_given {
             return Err((ShipError::Replaced, Verdict::End));
         }
         let posted = self.shipper.leave.while_there(self.listener.post(self.body)).await;
@@ -336,11 +342,12 @@ impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
         }
     }
 
-    /// A stop ends the wait, or others that need the memory; then the next attempt is the last.
+    /// A stop ends the wait, or others that need the memory, or the end of the iteration; then the next attempt is the last.
     async fn pause(&mut self, wait: Duration) -> Result<bool, ShipError> {
         tokio::select! {
             waited = self.shipper.stop.wait(wait) => Ok(waited == Waited::Stopped),
             () = self.has_to_give_way() => Ok(true),
+            () = self.shipper.recall.halted() => Ok(true),
         }
     }
 }
@@ -349,12 +356,14 @@ impl Attempts<Acceptance, ShipError> for BatchAttempts<'_> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::path::Path;
 
     use super::super::DeadLetterFile;
     use super::super::standing::ASK_EVERY;
     use super::*;
     use crate::cluster::SendLeave;
     use crate::http::{Timeouts, client};
+    use crate::process::stop::{Recall, channel, recall};
 
     /// A server that gives these answers, and the way to it.
     fn answering(answers: Vec<&'static str>) -> Listener {
@@ -410,27 +419,53 @@ mod tests {
         assert!(matches!(error, ShipError::Foreign { .. }), "{error}");
     }
 
+    const BUSY: &str = "503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+    fn shipper(listener: &Arc<Listener>, directory: &Path, recall: Recall) -> Shipper {
+        let (_trigger, stop) = channel();
+        Shipper {
+            listener: Arc::clone(listener),
+            undelivered: DeadLetterFile::new(directory),
+            stop,
+            leave: SendLeave::always(),
+            recall,
+            api: "a".to_owned(),
+            tally: Arc::default(),
+            retries: retry::LISTENER,
+            gives_way: None,
+        }
+    }
+
+    /// What would be cut a moment later may have been taken by then.
+    #[tokio::test]
+    async fn no_other_try_begins_where_the_iteration_is_to_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let listener = Arc::new(answering(vec![BUSY, EMPTY]));
+        let (trigger, recall) = recall();
+        let (shipper, body) = (shipper(&listener, directory.path(), recall), Bytes::from_static(b"a batch"));
+        let has_failed = async {
+            while !listener.outage.is_failing() {
+                tokio::task::yield_now().await;
+            }
+            trigger.halt();
+        };
+        let (delivered, ()) = tokio::join!(listener.deliver(&body, &shipper), has_failed);
+        assert!(matches!(delivered, Err(ShipError::Recalled)), "{delivered:?}");
+        let again = listener.deliver(&body, &shipper).await;
+        assert!(matches!(again, Err(ShipError::Recalled)), "{again:?}");
+    }
+
     /// Whoever waits for memory gets it where an output takes nothing, and a trouble that passes is waited for.
     #[tokio::test]
     async fn a_batch_is_not_tried_again_for_an_output_that_is_down_while_others_wait_for_memory() {
-        const BUSY: &str = "503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let (directory, memory) = (tempfile::tempdir().expect("a directory"), MemoryBudget::new(1));
         let mut held = memory.permit();
         held.take(2).await;
         for (is_down, is_short, is_delivered) in [(true, true, false), (true, false, true), (false, true, true)] {
             let listener = Arc::new(answering(vec![BUSY, EMPTY]));
             (0..if is_down { 2 } else { 0 }).for_each(|_| listener.outage.fail(Instant::now()));
-            let (_trigger, stop) = crate::process::stop::channel();
-            let shipper = Shipper {
-                listener: Arc::clone(&listener),
-                undelivered: DeadLetterFile::new(directory.path()),
-                stop,
-                leave: SendLeave::always(),
-                api: "a".to_owned(),
-                tally: Arc::default(),
-                retries: retry::LISTENER,
-                gives_way: Some(memory.clone()),
-            };
+            let shipper =
+                Shipper { gives_way: Some(memory.clone()), ..shipper(&listener, directory.path(), Recall::never()) };
             let mut waiting = memory.permit();
             let body = Bytes::from_static(b"a batch");
             let delivered = tokio::select! {

@@ -38,7 +38,7 @@ pub use waiting::{OUTPUT_BYTES_MAX, WaitingBatches, WaitingQueue};
 
 use crate::cluster::SendLeave;
 use crate::memory::MemoryBudget;
-use crate::process::stop::Stop;
+use crate::process::stop::{Recall, Stop};
 use crate::record::RecordKey;
 use crate::retry::Policy;
 use acceptance::{Acceptance, BatchRefusal, ListenerCounts};
@@ -55,6 +55,8 @@ pub struct Shipper {
     pub stop: Stop,
     /// Whether it is ours to ship them.
     pub leave: SendLeave,
+    /// Ends every wait, and lets no other try begin, where the iteration is to end.
+    pub recall: Recall,
     /// Whose records they are.
     pub api: String,
     /// What of this iteration went to `undelivered.ndjson`.
