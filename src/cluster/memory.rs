@@ -121,6 +121,8 @@ pub struct MemoryEngine {
     is_silent: Arc<AtomicBool>,
     /// How long it takes for a transaction.
     takes_seconds: Arc<AtomicU64>,
+    /// Whether it opens no watch, and ends those there are.
+    is_unwatchable: Arc<AtomicBool>,
     changes: broadcast::Sender<Vec<EngineChange>>,
 }
 
@@ -131,6 +133,7 @@ impl Default for MemoryEngine {
             is_full: Arc::default(),
             is_silent: Arc::default(),
             takes_seconds: Arc::default(),
+            is_unwatchable: Arc::default(),
             changes: broadcast::channel(LAG_MAX).0,
         }
     }
@@ -172,6 +175,11 @@ impl MemoryEngine {
         self.takes_seconds.store(takes_seconds, Ordering::Relaxed);
     }
 
+    /// Opens no watch from now on, and ends those there are at the next change; or opens them again.
+    pub fn set_unwatchable(&self, is_unwatchable: bool) {
+        self.is_unwatchable.store(is_unwatchable, Ordering::Relaxed);
+    }
+
     /// Does something with all of it, and tells those who watch.
     pub fn with<T>(&self, work: impl FnOnce(&mut MemoryStore) -> T) -> T {
         let mut store = self.store();
@@ -210,10 +218,14 @@ impl MemoryEngine {
     pub fn watch(&self, range: KeyRange, after: i64) -> Result<MemoryWatch, EngineError> {
         // Under the lock nothing changes.
         let store = self.store();
+        if self.is_unwatchable.load(Ordering::Relaxed) {
+            return Err(in_doubt("it opens no watch"));
+        }
         if store.revision != after {
             return Err(in_doubt("it has changed since"));
         }
-        Ok(MemoryWatch { range, changes: self.changes.subscribe() })
+        let is_unwatchable = Arc::clone(&self.is_unwatchable);
+        Ok(MemoryWatch { range, is_unwatchable, changes: self.changes.subscribe() })
     }
 
     fn store(&self) -> MutexGuard<'_, MemoryStore> {
@@ -229,6 +241,7 @@ fn in_doubt(cause: &str) -> EngineError {
 #[derive(Debug)]
 pub struct MemoryWatch {
     range: KeyRange,
+    is_unwatchable: Arc<AtomicBool>,
     changes: broadcast::Receiver<Vec<EngineChange>>,
 }
 
@@ -241,6 +254,9 @@ impl MemoryWatch {
         loop {
             let changes = self.changes.recv().await;
             let changes = changes.map_err(|cause| in_doubt(&cause.to_string()))?;
+            if self.is_unwatchable.load(Ordering::Relaxed) {
+                return Err(in_doubt("it ends its watches"));
+            }
             let is_meant = |change: &EngineChange| {
                 let key = match change {
                     EngineChange::Put(entry) => &entry.key,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AboutMember, MemberWork, SlotEvent};
+use tokio::time::Instant;
+
+use super::{AGAIN_AFTER, AboutMember, MemberWork, SlotEvent};
 use crate::cluster::client::EngineWatch;
 use crate::cluster::engine::{ABSENT, EngineEntry, EngineError};
 use crate::cluster::forms::EntryForms;
@@ -11,6 +13,9 @@ use crate::cluster::keys::ClusterKeys;
 use crate::cluster::leave::since_boot;
 use crate::cluster::pause::{ToldPause, decode_wait};
 use crate::cluster::slot::{MemberId, Slot};
+
+/// How long the cluster can't be read, or not be watched, before the log has it: when the engine is away for a moment, other lines tell that.
+const UNREAD_TOLD_AFTER: Duration = Duration::from_secs(10);
 
 impl MemberWork {
     /// An entry has changed.
@@ -43,20 +48,105 @@ impl MemberWork {
         }
     }
 
-    /// Reads everything, and watches what changes from there.
+    /// Reads everything, and watches what changes from there. What was read counts even where no watch can be opened.
     pub(super) async fn read(&mut self) -> Result<EngineWatch, EngineError> {
+        let revision = self.read_keys().await?;
+        self.of.engine.watch(self.of.keys.membership(), revision).await
+    }
+
+    /// Reads everything. Gives up to which revision.
+    async fn read_keys(&mut self) -> Result<i64, EngineError> {
         let (entries, revision) = self.of.engine.read(&self.of.keys.membership()).await?;
-        let watch = self.of.engine.watch(self.of.keys.membership(), revision).await?;
         let keys = &self.of.keys;
         let members = entries.iter().filter_map(|entry| Some((keys.member_in(&entry.key)?, about(entry).standing)));
         self.view.read(members.collect(), owners(keys, &entries), revision, since_boot());
+        let own = keys.member(&self.of.me);
+        // An earlier word of ours that came through late.
+        let is_of_before = |entry: &EngineEntry| entry.key == own && self.is_of_before(entry);
+        self.is_unsaid |= entries.iter().any(is_of_before);
         entries.iter().for_each(|entry| self.hear(entry));
         // What was rung for while nobody listened. Before the first reading nothing was ours.
         let is_missed = |entry: &&EngineEntry| self.heard_to != ABSENT && entry.written_at > self.heard_to;
         let bells = entries.iter().filter(is_missed).filter_map(|entry| self.of.keys.bell_in(&entry.key));
         bells.for_each(|lane| self.tell(SlotEvent::Edited(lane)));
         self.heard_to = revision;
-        Ok(watch)
+        Ok(revision)
+    }
+
+    /// Whether the own key says something else than this process does now.
+    pub(super) fn is_of_before(&self, own: &EngineEntry) -> bool {
+        own.lease != self.lease || own.value != self.told()
+    }
+
+    /// Reads everything where the watch has ended. A key of our own that is gone is put again. Gives no watch where none can
+    /// be opened; it is to be tried again then.
+    pub(super) async fn read_again(&mut self, unread: &mut Unread) -> Option<EngineWatch> {
+        let read = self.read_keys().await;
+        unread.tried(read.is_ok(), since_boot());
+        if read.is_ok() && !self.view.members().contains_key(&self.of.me) {
+            self.register_again(None).await;
+        }
+        let watch = match read {
+            Ok(revision) => self.of.engine.watch(self.of.keys.membership(), revision).await,
+            Err(cause) => Err(cause),
+        };
+        match watch {
+            Ok(watch) => {
+                if std::mem::take(unread).is_told {
+                    tracing::info!("the cluster is read again");
+                }
+                return Some(watch);
+            }
+            Err(cause) if !unread.is_to_be_told(since_boot()) => {
+                tracing::debug!(%cause, "the cluster can't be read, or not be watched");
+            }
+            Err(cause) if unread.is_stale() => tracing::warn!(
+                %cause,
+                "the cluster can't be read, so this member takes nothing over and hears of no orders until it can; it goes on \
+                 trying"
+            ),
+            Err(cause) => tracing::warn!(
+                %cause,
+                "changes in the cluster can't be watched, so this member reads it again and again; it goes on trying"
+            ),
+        }
+        None
+    }
+}
+
+/// Since when a member hears nothing of what changes.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    since: Option<Duration>,
+    /// Whether nothing could be read either.
+    is_stale: bool,
+    /// When it is tried again.
+    again_at: Option<Instant>,
+    is_told: bool,
+}
+
+impl Unread {
+    /// It was tried to read.
+    fn tried(&mut self, is_read: bool, now: Duration) {
+        self.since.get_or_insert(now);
+        self.is_stale = !is_read;
+        self.again_at = Some(Instant::now() + AGAIN_AFTER);
+    }
+
+    /// Whether what is known isn't what is so now.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// When it is to be tried again.
+    pub(super) fn again_at(&self) -> Instant {
+        self.again_at.unwrap_or_else(Instant::now)
+    }
+
+    /// Whether the log is to have it now: once.
+    fn is_to_be_told(&mut self, now: Duration) -> bool {
+        let is_long = self.since.is_some_and(|since| now.saturating_sub(since) >= UNREAD_TOLD_AFTER);
+        is_long && !std::mem::replace(&mut self.is_told, true)
     }
 }
 

@@ -18,9 +18,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use handle::MemberCommand;
+use heard::Unread;
 use pauses::HEARD_MAX;
 use renewal::Renewal;
 
@@ -54,8 +55,6 @@ const GATHERED_FOR: Duration = Duration::from_millis(5);
 const GATHERED_MAX: usize = 20;
 /// How long nothing is decided where nothing is heard.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
-/// How long the cluster can't be read before the log has it: when the engine is away for a moment, other lines tell that.
-const UNREAD_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long a leaving member tries to say so and to end its lease; else it ends by itself.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -172,22 +171,29 @@ struct MemberWork {
 impl MemberWork {
     async fn go_on(
         mut self,
-        mut watch: EngineWatch,
+        watch: EngineWatch,
         mut gone: mpsc::Receiver<LeaseId>,
         mut commands: mpsc::UnboundedReceiver<MemberCommand>,
     ) {
+        let (mut watch, mut unread) = (Some(watch), Unread::default());
         loop {
-            let look = self.step().await;
+            // By what was heard last nothing is decided while nothing can be read.
+            let look = if unread.is_stale() { AGAIN_AFTER } else { self.step().await };
             if self.is_leaving && self.ownership.count() == 0 {
                 return self.part().await;
             }
             tokio::select! {
-                changes = watch.next() => {
-                    if let Err(cause) = self.see_all(changes, &mut watch).await {
+                changes = changes_of(&mut watch) => {
+                    let seen = match &mut watch {
+                        Some(watch) => self.see_all(changes, watch).await,
+                        None => Ok(()),
+                    };
+                    if let Err(cause) = seen {
                         tracing::debug!(%cause, "the cluster is read again");
-                        watch = self.read_again().await;
+                        watch = self.read_again(&mut unread).await;
                     }
                 },
+                () = sleep_until(unread.again_at()), if watch.is_none() => watch = self.read_again(&mut unread).await,
                 Some(lease) = gone.recv() => self.register_again(Some(lease)).await,
                 command = commands.recv() => {
                     let Some(command) = command else { return self.part().await };
@@ -395,7 +401,7 @@ impl MemberWork {
                 EngineChange::Put(entry) => {
                     is_gone &= entry.key != own || entry.lease != self.lease;
                     // An earlier word of ours that came through late.
-                    self.is_unsaid |= entry.key == own && (entry.lease != self.lease || entry.value != self.told());
+                    self.is_unsaid |= entry.key == own && self.is_of_before(&entry);
                     if let Some(lane) = self.of.keys.bell_in(&entry.key) {
                         self.tell(SlotEvent::Edited(lane));
                     }
@@ -418,34 +424,6 @@ impl MemberWork {
         }
         if is_gone {
             self.register_again(None).await;
-        }
-    }
-
-    /// The same, for as long as it takes. A key of our own that is gone is put again.
-    async fn read_again(&mut self) -> EngineWatch {
-        let (begun, mut is_told) = (since_boot(), false);
-        loop {
-            match self.read().await {
-                Ok(watch) => {
-                    if is_told {
-                        tracing::info!("the cluster is read again");
-                    }
-                    if !self.view.members().contains_key(&self.of.me) {
-                        self.register_again(None).await;
-                    }
-                    return watch;
-                }
-                Err(cause) if !is_told && since_boot().saturating_sub(begun) >= UNREAD_TOLD_AFTER => {
-                    is_told = true;
-                    tracing::warn!(
-                        %cause,
-                        "the cluster can't be read, so this member takes nothing over and hears of no orders until it can; it \
-                         goes on trying"
-                    );
-                }
-                Err(cause) => tracing::debug!(%cause, "the cluster can't be read"),
-            }
-            sleep(AGAIN_AFTER).await;
         }
     }
 
@@ -475,5 +453,13 @@ impl MemberWork {
         let Some(lease) = self.lease else { return };
         self.lease_of_renewal.send_replace(None);
         drop(timeout(LEAVE_WITHIN, self.of.engine.revoke(lease)).await);
+    }
+}
+
+/// The next changes; none where there is no watch.
+async fn changes_of(watch: &mut Option<EngineWatch>) -> Result<Vec<EngineChange>, EngineError> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -54,20 +54,26 @@ impl MemberWork {
         self.join_number = fastrand::u64(..);
         let begun = loop {
             match self.register().await {
-                Ok(begun) => break begun,
+                // What was taken meanwhile is somebody else's, who may be sending it already.
+                Ok(begun) if self.looks_who_owns(begun).await => break begun,
+                Ok(_) => tracing::debug!("it can't be seen which slots were taken meanwhile; the lease is over by now"),
                 Err(cause) => tracing::debug!(%cause, "can't join anew yet"),
             }
             sleep(AGAIN_AFTER).await;
         };
-        // What was taken meanwhile is somebody else's, who may be sending it already.
+        self.begin_to_send(begun);
+    }
+
+    /// Looks who owns what, for as long as a lease lasts that was asked for then. Gives whether it could.
+    async fn looks_who_owns(&mut self, begun: Duration) -> bool {
         while let Err(cause) = self.look_who_owns().await {
             tracing::debug!(%cause, "it can't be seen which slots were taken meanwhile");
             if since_boot().saturating_sub(begun) >= LEASE_TTL {
-                break;
+                return false;
             }
             sleep(AGAIN_AFTER).await;
         }
-        self.begin_to_send(begun);
+        true
     }
 
     /// Gives up what others own by now, or have owned and given back.

@@ -62,6 +62,65 @@ async fn an_edit_in_a_gap_of_the_watch_is_heard() {
     assert!(first.events.try_recv().is_err(), "once");
 }
 
+/// A proxy may let connections through that live, and no new ones.
+#[tokio::test]
+async fn whoever_can_read_and_not_watch_takes_over_and_hears_of_edits_all_the_same() {
+    let engine = MemoryEngine::default();
+    let (mut first, owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let (mut second, of_second) = join(&engine, "second").await;
+    engine.set_unwatchable(true);
+    let keys = ClusterKeys::of("default");
+    first.handle.leave();
+    let (mut given, mut taken) = (0, 0);
+    while taken < usize::from(SLOTS) {
+        tokio::select! {
+            event = next(&mut first), if given < SLOTS => match event {
+                SlotEvent::HandOver(slot) => {
+                    given += 1;
+                    first.handle.release(slot);
+                }
+                event => panic!("{event:?} after {given}"),
+            },
+            event = next(&mut second) => match event {
+                SlotEvent::Taken(_) => taken += 1,
+                event => panic!("{event:?} after {taken}"),
+            },
+        }
+    }
+    assert_eq!((owned.count(), of_second.count()), (0, usize::from(SLOTS)));
+    let bell = keys.lane(Slot::of("api"), "api").bell();
+    let put = Operation::Put { key: bell, value: Vec::new(), lease: None };
+    engine.with(|store| store.commit(&Transaction { then: vec![put], ..Transaction::default() }));
+    assert!(matches!(next(&mut second).await, SlotEvent::Edited(lane) if lane == "api"), "by reading");
+    engine.set_unwatchable(false);
+    second.handle.leave();
+    for _ in 0..SLOTS {
+        let SlotEvent::HandOver(slot) = next(&mut second).await else { panic!("it leaves") };
+        second.handle.release(slot);
+    }
+    timeout(PATIENCE, second.handle.has_left()).await.expect("it has left");
+}
+
+/// What came through late says nothing of now, also where only a reading shows it.
+#[tokio::test]
+async fn an_earlier_word_of_ours_that_comes_late_is_said_anew_also_where_only_reading_tells() {
+    let engine = MemoryEngine::default();
+    let (mut first, _owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    let key = ClusterKeys::of("default").member(&membership(&engine, "first").me);
+    let said = engine.with(|store| store.get(&key).cloned()).expect("its key");
+    engine.set_unwatchable(true);
+    let late = Operation::Put { key: key.clone(), value: b"{}".to_vec(), lease: said.lease };
+    engine.with(|store| store.commit(&Transaction { then: vec![late], ..Transaction::default() }));
+    let is_said = async {
+        while engine.with(|store| store.get(&key).map(|entry| entry.value.clone())) != Some(said.value.clone()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, is_said).await.expect("soon");
+}
+
 #[tokio::test]
 async fn a_single_member_takes_every_slot_and_gives_each_back_before_it_goes() {
     let engine = MemoryEngine::default();
