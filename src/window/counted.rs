@@ -179,13 +179,13 @@ mod tests {
     }
 
     /// A list of twenty that are there, the newest first, and of those that surface while it is read.
-    struct List {
+    struct GrowingList {
         records: Vec<(u32, i64)>,
         size: usize,
         behind_last: BehindLast,
     }
 
-    impl List {
+    impl GrowingList {
         fn new(size: usize, behind_last: BehindLast) -> Self {
             Self { records: (0..20).map(|id| (id, 90 - i64::from(id))).collect(), size, behind_last }
         }
@@ -251,7 +251,7 @@ mod tests {
                 0 => burst,
                 _ => random.usize(..below),
             };
-            let (end, pages, _, unread) = List::new(size, behind_last).read(from, grows);
+            let (end, pages, _, unread) = GrowingList::new(size, behind_last).read(from, grows);
             assert!(
                 unread == 0 || end == Outgrown,
                 "round {round}: {unread} unread behind {pages} pages of {size}, {behind_last:?}, bursts of {burst}"
@@ -263,7 +263,7 @@ mod tests {
     fn a_list_that_grows_faster_than_it_is_read_is_never_called_complete() {
         for growth in [3, 5, 9, 40] {
             let grows = |request| if request == 0 { 0 } else { growth };
-            let (end, pages, ..) = List::new(2, BehindLast::Nothing).read(0, grows);
+            let (end, pages, ..) = GrowingList::new(2, BehindLast::Nothing).read(0, grows);
             assert_eq!(end, Outgrown, "by {growth}, {pages} pages");
         }
     }
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_server_that_gives_its_first_page_for_any_number_is_left_soon() {
         for growth in 0..3 {
-            let first_page_alone = List { records: page_of(5), ..List::new(5, BehindLast::FirstAgain) };
+            let first_page_alone = GrowingList { records: page_of(5), ..GrowingList::new(5, BehindLast::FirstAgain) };
             let (end, pages, again, _) = first_page_alone.read(0, |request| usize::from(request > 0) * growth);
             // What has grown beyond its first page is on a second one.
             assert!(end == Behind && pages <= 8 && again <= 1, "by {growth}: {end:?}, {pages} pages, {again}");
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_server_that_begins_again_and_one_whose_later_records_never_end_are_left() {
-        let (end, pages, again, unread) = List::new(5, BehindLast::Around).read(0, |_| 0);
+        let (end, pages, again, unread) = GrowingList::new(5, BehindLast::Around).read(0, |_| 0);
         assert!(end == Behind && pages <= 8 && again == 1 && unread == 0, "{end:?}, {pages} pages, {again}");
         let mut counted = Counted::default();
         let live = |number| counted.see(&page(&[(number, 50 + 60 * i64::from(number))]), begun(), true);
