@@ -31,6 +31,7 @@ mod simulation;
 mod slot;
 mod status;
 mod thread;
+mod unwritten;
 mod view;
 
 pub use assign::Targets;
@@ -65,4 +66,5 @@ pub use share::ShareClock;
 pub use slot::{KeyPartError, MemberId, SLOTS, Slot};
 pub use status::{ClusterStatus, cluster_status};
 pub use thread::EngineThread;
+pub use unwritten::UnwrittenError;
 pub use view::ClusterView;

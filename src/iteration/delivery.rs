@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
+use crate::cluster::UnwrittenError;
 use crate::memory::Permit;
 use crate::process::stop::Recall;
 use crate::ship::{Batch, CompressQueue, DonePiece, Pieces, ShipError, Shipped, Shipper, WaitingQueue, cant_compress};
@@ -261,5 +262,6 @@ fn cant_send(cause: std::io::Error) -> ShipError {
 
 /// The disk hangs, and a crash might double more than one batch if others followed.
 pub(super) fn cant_remember(cause: std::io::Error) -> ShipError {
-    ShipError::Local { what: "what was delivered can't be remembered", cause }
+    let local = |cause| ShipError::Local { what: "what was delivered can't be remembered", cause };
+    UnwrittenError::of(&cause).map_or_else(|| local(cause), ShipError::Unwritten)
 }

@@ -328,7 +328,7 @@ impl Api {
         let settled = self.claim.commit(self.account.clone(), checkpoint, remembered_since).await;
         let settled = settled.map(|account| self.account = account);
         report.took = begun.elapsed();
-        (failure.map_or(settled.map_err(IterationError::State), Err), report)
+        (failure.map_or(settled.map_err(IterationError::of_state), Err), report)
     }
 
     /// Waits until the API may be asked again, also over a restart; an error where that is longer than an iteration waits.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
+use crate::cluster::UnwrittenError;
 use crate::fetch::FetchError;
 use crate::paging::{CURSOR_BYTES_MAX, NextLinkError, PaginationError};
 use crate::plan::Auth;
@@ -241,6 +242,16 @@ impl IterationError {
         }
     }
 
+    /// A checkpoint that can't be saved.
+    pub(super) fn of_state(cause: io::Error) -> Self {
+        UnwrittenError::of(&cause).map_or_else(|| Self::State(cause), |error| Self::Ship(ShipError::Unwritten(error)))
+    }
+
+    /// What was delivered can't be looked up.
+    pub(super) fn of_memory(cause: io::Error) -> Self {
+        UnwrittenError::of(&cause).map_or_else(|| Self::Memory(cause), |error| Self::Ship(ShipError::Unwritten(error)))
+    }
+
     /// A page that could not be fetched. `start` is where the iteration begins.
     pub(super) fn of_fetch(page: u64, cause: FetchError, start: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         let is_long_ago = now.signed_duration_since(start) > LONG_AGO;
@@ -424,5 +435,32 @@ pub(super) fn status_of(cause: &FetchError) -> Option<StatusCode> {
     match cause {
         FetchError::Elsewhere { status, .. } => Some(*status),
         other => other.status(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::delivery::cant_remember;
+    use super::*;
+
+    #[test]
+    fn what_the_cluster_does_not_take_is_not_blamed_on_the_disk() {
+        let made: [fn(io::Error) -> IterationError; 3] =
+            [IterationError::of_state, IterationError::of_memory, |cause| cant_remember(cause).into()];
+        for make in made {
+            for (unwritten, anchor) in [
+                (UnwrittenError::Lost, "cluster-replaced"),
+                (UnwrittenError::Edited, "cluster-replaced"),
+                (UnwrittenError::TooLarge, "cluster-unwritten"),
+                (UnwrittenError::Unanswered, "cluster-unwritten"),
+                (UnwrittenError::Closed, "stopped"),
+            ] {
+                let error = make(unwritten.into());
+                let told = (error.to_string(), error.hint(&Auth::OwnHeader), error.anchor());
+                assert_eq!(told, (unwritten.to_string(), unwritten.hint(), anchor));
+            }
+            let error = make(io::Error::other("no space"));
+            assert!(["disk-full", "delivered-unknown"].contains(&error.anchor()), "{error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::waiting::OUTPUT_BYTES_MAX;
+use crate::cluster::UnwrittenError;
 use crate::http::unreachable_advice;
 
 /// Why a batch wasn't delivered. The checkpoint stays where it is.
@@ -45,6 +46,9 @@ pub enum ShipError {
     /// Another member of the cluster has the API now.
     #[error("another member of the cluster has taken the API over; it goes on there")]
     Replaced,
+    /// What was delivered, or the checkpoint, isn't known to be in the cluster's state.
+    #[error(transparent)]
+    Unwritten(UnwrittenError),
     /// The cluster's engine didn't answer in time, so that another member may have taken the API over.
     #[error("the cluster's engine has not renewed the lease in time; nothing is sent until it has")]
     Suspended,
@@ -101,6 +105,7 @@ impl ShipError {
                 "look at the output's listener: what waits is shipped as soon as it takes anything"
             }
             Self::Local { .. } => "make room on the disk, or fix the permissions of the config's directory",
+            Self::Unwritten(error) => error.hint(),
             Self::Replaced => "nothing; the member that has it goes on from what was delivered",
             Self::Suspended => "look at the cluster's engine: `cluster status`, its log, and the network to it",
             Self::Recalled => "nothing; the next iteration begins at the new checkpoint",
@@ -113,7 +118,8 @@ impl ShipError {
     /// Whether the output took not all, and it may be otherwise another time.
     #[must_use]
     pub fn is_of_output(&self) -> bool {
-        !matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. } | Self::Replaced | Self::Suspended)
+        let is_ours = matches!(self, Self::Recalled | Self::Stopped | Self::Local { .. });
+        !(is_ours || matches!(self, Self::Replaced | Self::Unwritten(_) | Self::Suspended))
     }
 
     /// The anchor of its entry in docs/troubleshooting.md.
@@ -127,6 +133,7 @@ impl ShipError {
             Self::QueueFull { .. } => "output-queue-full",
             Self::Local { .. } => "disk-full",
             Self::Replaced => "cluster-replaced",
+            Self::Unwritten(error) => error.anchor(),
             Self::Suspended => "cluster-suspended",
             Self::Recalled => "recalled",
             Self::Stopped => "stopped",

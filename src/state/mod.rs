@@ -68,7 +68,7 @@ pub use lane_key::{api_of, lane_key, output_of, shown_lane, take_states};
 pub use line::SharedLine;
 pub use lock::{Health, LOCK_FILE_NAME, Whereabouts, health_of};
 pub use order::{Changed, OpenState, StateOrder, StateReply};
-pub use pending_write::UnwrittenError;
+
 pub use pulse::{HANGS_AFTER, Pulse};
 pub use refresh_tokens::{RefreshTokens, TokenTurn};
 pub use shared::{

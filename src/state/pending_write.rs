@@ -1,41 +1,14 @@
 //! Something on its way to where several replicas share it.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
+use crate::cluster::UnwrittenError;
+
 /// How long an iteration waits for one write. Then it ends, and the write is asked on.
 pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
-
-/// Why something isn't written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnwrittenError {
-    /// Another member owns the API.
-    #[error("another member of the cluster has taken the API over; it goes on there")]
-    Lost,
-    /// Its state was edited.
-    #[error(
-        "the API's state in the cluster is not what this member knows any more, as `state` changed it or a write was given up; it is read again"
-    )]
-    Edited,
-    /// It is larger than the engine takes.
-    #[error("the API's state is larger than the cluster's engine takes")]
-    TooLarge,
-    /// The engine doesn't answer.
-    #[error("the cluster's engine does not answer; the checkpoint is not known to have moved")]
-    Unanswered,
-    /// The process ends.
-    #[error("the state is closed")]
-    Closed,
-}
-
-impl From<UnwrittenError> for io::Error {
-    fn from(error: UnwrittenError) -> Self {
-        Self::other(error)
-    }
-}
 
 /// What whoever asked is told.
 pub(super) type WriteAnswer = Result<(), UnwrittenError>;

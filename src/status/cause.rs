@@ -29,6 +29,7 @@ enum CauseKind {
     Memory,
     ListenerDown,
     State,
+    Replaced,
     Bug,
     Other,
 }
@@ -39,6 +40,9 @@ const SIGNS: &[(&str, CauseKind)] = &[
     ("the listener has taken nothing", CauseKind::ListenerDown),
     ("checkpoint can't be saved", CauseKind::State),
     ("can't be looked up", CauseKind::State),
+    ("another member of the cluster", CauseKind::Replaced),
+    ("the cluster's engine", CauseKind::State),
+    ("state in the cluster", CauseKind::State),
     ("can't be decoded", CauseKind::NotJson),
     ("login page", CauseKind::Login),
     ("a web page", CauseKind::WebPage),
@@ -71,7 +75,9 @@ impl FailureCause {
         let sign = || SIGNS.iter().find(|(sign, _)| lower.contains(sign)).map_or(CauseKind::Other, |(_, kind)| *kind);
         let kind = status(&lower).map_or_else(sign, CauseKind::Status);
         let host = match kind {
-            CauseKind::Memory | CauseKind::ListenerDown | CauseKind::State | CauseKind::Bug => None,
+            CauseKind::Memory | CauseKind::ListenerDown | CauseKind::State | CauseKind::Replaced | CauseKind::Bug => {
+                None
+            }
             _ => host(text).or_else(|| host(api_url)),
         };
         Self { kind, host }
@@ -120,6 +126,7 @@ impl Display for FailureCause {
             CauseKind::Memory => ("memory budget used up", ""),
             CauseKind::ListenerDown => ("the listener is down", ""),
             CauseKind::State => ("state can't be read or saved", ""),
+            CauseKind::Replaced => ("another member of the cluster has it", ""),
             CauseKind::Bug => ("internal error", ""),
             CauseKind::Other => ("error", "with"),
         };
@@ -140,10 +147,19 @@ impl FailureCause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::UnwrittenError;
 
     #[track_caller]
     fn assert_cause(text: &str, cause: &str) {
         assert_eq!(FailureCause::of(text, "https://api.example.com/v1/events").to_string(), cause, "of {text}");
+    }
+
+    #[test]
+    fn what_the_cluster_says_is_blamed_on_no_host() {
+        assert_cause(&UnwrittenError::Lost.to_string(), "another member of the cluster has it");
+        for error in [UnwrittenError::Edited, UnwrittenError::TooLarge, UnwrittenError::Unanswered] {
+            assert_cause(&error.to_string(), "state can't be read or saved");
+        }
     }
 
     #[test]

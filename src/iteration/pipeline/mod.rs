@@ -439,7 +439,8 @@ impl<'a> Pipeline<'a> {
         keys: Vec<RecordKey>,
         observed_at: Option<DateTime<Utc>>,
     ) -> Result<(), IterationError> {
-        let delivered = self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::Memory)?;
+        let delivered =
+            self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::of_memory)?;
         let is_new = self.intake.admit_keys(&keys, &delivered);
         let is_kept_by_sight = |key: &RecordKey| key.date.is_none() || self.plan.start.skips_known();
         let seen_again = keys.iter().zip(&is_new).filter(|(key, is_new)| !**is_new && is_kept_by_sight(key));

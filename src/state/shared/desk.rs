@@ -16,11 +16,11 @@ use super::folding::{FOLDS_MAX, Folded, fold};
 use super::require;
 use crate::cluster::{
     BYTES_MAX, ClusterCounters, ClusterKeys, EndedWrite, Engine, EngineEntry, EngineError, EngineOperation, Fence,
-    LaneChange, Ownership, Slot, Ticket, WriteEnd, WriteQueue,
+    LaneChange, Ownership, Slot, Ticket, UnwrittenError, WriteEnd, WriteQueue,
 };
 use crate::state::account::LedgerId;
 use crate::state::lane_key::api_of;
-use crate::state::pending_write::{ANSWERED_WITHIN, PendingWrite, UnwrittenError, WriteAnswer};
+use crate::state::pending_write::{ANSWERED_WITHIN, PendingWrite, WriteAnswer};
 
 /// How many requests may wait; whoever comes then waits to ask.
 const REQUESTS_MAX: usize = 1024;

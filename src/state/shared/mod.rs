@@ -33,12 +33,11 @@ use super::checkpoints::CheckpointFile;
 use super::configured::Configured;
 use super::credentials::CredentialError;
 use super::lane_key::api_of;
-use super::pending_write::UnwrittenError;
 use super::store::{StoreFile, Write as StoreWrite};
 use super::writer::{Commit, Durable, StateWriter};
 use crate::cluster::{
     ClusterCounters, ClusterKeys, Engine, EngineEntry, EngineError, EngineOperation, LaneKeys, LeaseClock, Ownership,
-    RangePages, RoomTurn, RoomTurns, SendLeave, Slot,
+    RangePages, RoomTurn, RoomTurns, SendLeave, Slot, UnwrittenError,
 };
 use crate::record::RecordKey;
 use chunk::{ChunkSpan, EncodedChunk, Forgetting, RECORDS_MAX, SharedChunk};

@@ -123,7 +123,7 @@ impl Pipeline<'_> {
         let in_window = self.intake.in_window(self.plan, records, &mut self.report);
         let keys: Vec<RecordKey> = in_window.iter().map(entry_key).collect();
         let done = match is_dated {
-            true => self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::Memory)?,
+            true => self.claim.counts(self.account.ledger, keys.clone()).await.map_err(IterationError::of_memory)?,
             false => vec![0; keys.len()],
         };
         let is_new = self.intake.admit_keys(&keys, &done);
