@@ -348,6 +348,8 @@ impl IterationError {
     pub(super) fn voids_progress(&self) -> bool {
         match self {
             Self::StaleLink { .. } | Self::RefusedStart { .. } | Self::Circle { .. } | Self::NextLink { .. } => true,
+            // What is new stands in front.
+            Self::Outgrown { .. } => true,
             Self::Fetch { cause: FetchError::Lost(_) | FetchError::Behind, .. } => true,
             Self::Fetch { cause, .. } => cause.status().is_some_and(is_refusal),
             _ => false,

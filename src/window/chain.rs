@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::counted::{Counted, CountedEnd, CountedRecord, EMPTY_BEFORE_STOP_MAX};
 use super::course::Course;
+use super::moment::Moment;
 use super::order::{ChainOrder, Direction};
 use super::sight::{SeenRecord, Sight};
 use crate::record::{Fingerprint, FingerprintMap, FingerprintSet};
@@ -67,6 +68,8 @@ pub struct Chain {
     counted: Counted,
     /// Whether the first page is to be asked for again before the next one.
     is_end_in_doubt: bool,
+    /// When the last page was asked for.
+    asked_at: Option<Moment>,
     /// Whether the dates of records say nothing about when they arrived: then none of them ends the pages.
     is_by_arrival: bool,
 }
@@ -91,6 +94,7 @@ impl Chain {
             has_been_below: false,
             counted: Counted::default(),
             is_end_in_doubt: false,
+            asked_at: None,
             is_by_arrival: false,
         }
     }
@@ -166,7 +170,7 @@ impl Chain {
         self.empty = if is_empty { self.empty + 1 } else { 0 };
         let Some(next) = page.next else { return ChainStep::Done };
         let end = self.counted_end(page);
-        self.is_end_in_doubt = end == CountedEnd::InDoubt;
+        (self.is_end_in_doubt, self.asked_at) = (end == CountedEnd::InDoubt, Some(page.moment));
         if end == CountedEnd::Behind {
             return ChainStep::Done;
         }
@@ -210,11 +214,14 @@ impl Chain {
         self.is_end_in_doubt
     }
 
-    /// Whether the pages end here by what the first page holds now; nothing where it couldn't be read.
-    pub fn ends_by(&mut self, first: Option<&[SeenRecord]>) -> bool {
+    /// Whether the pages end here by what the first page holds now, and when that was asked for; nothing where it couldn't be
+    /// read. An answer that another output got before says nothing.
+    pub fn ends_by(&mut self, first: Option<(&[SeenRecord], Moment)>) -> bool {
         self.is_end_in_doubt = false;
+        let is_fresh = |at: &Moment| self.asked_at.is_none_or(|asked_at| at.earlier >= asked_at.earlier);
+        let first = first.filter(|(_, at)| is_fresh(at)).map(|(records, _)| for_counted(records));
         let begun = self.begun_by_date();
-        self.counted.ends_by(first.map(for_counted).as_deref(), begun)
+        self.counted.ends_by(first.as_deref(), begun)
     }
 
     fn see_dates(&mut self, page: &Sight<'_>) {
@@ -259,7 +266,6 @@ fn for_counted(records: &[SeenRecord]) -> Vec<CountedRecord> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moment::Moment;
     use super::*;
 
     fn at(second: i64) -> DateTime<Utc> {

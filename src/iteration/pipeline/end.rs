@@ -4,7 +4,7 @@
 use reqwest::StatusCode;
 
 use super::{Pipeline, Scope, beside_the_runtime};
-use crate::fetch::{FetchError, Fetcher, RequestTurn};
+use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::iteration::report::IterationError;
 use crate::record::{Fingerprint, Page, Record};
 use crate::template::Position;
@@ -44,19 +44,23 @@ impl Pipeline<'_> {
             return false;
         }
         let first = self.first_position();
-        let answer = Box::pin(fetcher.page(self.scope(&first), RequestTurn::Counted)).await;
-        let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let seen = answer.ok().and_then(|answer| {
-            let text = answer.text()?;
-            let page = beside_the_runtime(text.len(), || Page::read(text, paths, fields)).ok()?;
-            let seen = |record: &Record<'_>| {
-                let (fingerprint, date) = (record.fingerprint, record.date);
-                SeenRecord { fingerprint, date, is_below: false }
-            };
-            let told_error = page.error.is_some() && page.records.is_empty();
-            (!told_error).then(|| page.records.iter().map(seen).collect::<Vec<_>>())
-        });
-        self.intake.chain.ends_by(seen.as_deref())
+        let answer = Box::pin(fetcher.page(self.scope(&first), RequestTurn::Counted)).await.ok();
+        let first = answer.as_ref().and_then(|answer| Some((self.shown_again(answer)?, answer.moment)));
+        self.intake.chain.ends_by(first.as_ref().map(|(records, moment)| (records.as_slice(), *moment)))
+    }
+
+    /// The records of a page that came again; nothing where it has none, as it had some.
+    fn shown_again(&self, answer: &Answer) -> Option<Vec<SeenRecord>> {
+        let (paths, fields, text) = (&self.plan.paths, &self.plan.custom_fields, answer.text()?);
+        let mut page = beside_the_runtime(text.len(), || Page::read(text, paths, fields)).ok()?;
+        if let Some(rule) = &self.plan.next_iteration {
+            rule.drop_false_dates(paths.date.as_ref(), &mut page.records, self.now);
+        }
+        let seen = |record: &Record<'_>| {
+            let (fingerprint, date) = (record.fingerprint, record.date);
+            SeenRecord { fingerprint, date, is_below: false }
+        };
+        Some(page.records.iter().map(seen).collect()).filter(|seen: &Vec<SeenRecord>| !seen.is_empty())
     }
 
     /// What a page means behind which no other is asked for.

@@ -211,8 +211,7 @@ impl<'a> Pipeline<'a> {
         let seen = self.look(records, now).await;
         let leads_to = next.as_ref().ok().and_then(Option::as_ref);
         let step = self.step(&seen, asked, leads_to, answer.moment)?;
-        let leads_to =
-            leads_to.filter(|_| matches!(step, ChainStep::On { .. } | ChainStep::Pause | ChainStep::Outgrown));
+        let leads_to = leads_to.filter(|_| matches!(step, ChainStep::On { .. } | ChainStep::Pause));
         let place = leads_to.and_then(|next| self.place(asked, next, &seen, &answer, now));
         let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
             self.note_last(&answer, records.len());

@@ -64,7 +64,7 @@ impl Pipeline<'_> {
         self.enqueue(of_page);
         let place = place.filter(|_| !self.entries.has_undone());
         let (Ok(Some(next)), ChainStep::On { is_repeated }) = (&next, step) else {
-            self.wait_at(place.filter(|_| matches!(step, ChainStep::Pause | ChainStep::Outgrown))).await;
+            self.wait_at(place.filter(|_| step == ChainStep::Pause)).await;
             return self.ended(step, next);
         };
         self.wait_at(place).await;
