@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{AGAIN_AFTER, AboutMember, MemberWork, SlotEvent};
@@ -64,12 +66,18 @@ impl MemberWork {
         // An earlier word of ours that came through late.
         let is_of_before = |entry: &EngineEntry| entry.key == own && self.is_of_before(entry);
         self.is_unsaid |= entries.iter().any(is_of_before);
-        entries.iter().for_each(|entry| self.hear(entry));
+        // A wait is counted from when it is heard: what was heard before isn't heard again.
+        let heard_to = self.heard_to;
+        let is_heard = |entry: &&EngineEntry| {
+            entry.written_at <= heard_to && heard_to != ABSENT && self.of.keys.pause_in(&entry.key).is_some()
+        };
+        let unheard: Vec<&EngineEntry> = entries.iter().filter(|entry| !is_heard(entry)).collect();
+        unheard.into_iter().for_each(|entry| self.hear(entry));
         // What was rung for while nobody listened. Before the first reading nothing was ours.
-        let is_missed = |entry: &&EngineEntry| self.heard_to != ABSENT && entry.written_at > self.heard_to;
+        let is_missed = |entry: &&EngineEntry| heard_to != ABSENT && entry.written_at > heard_to;
         let bells = entries.iter().filter(is_missed).filter_map(|entry| self.of.keys.bell_in(&entry.key));
         bells.for_each(|lane| self.tell(SlotEvent::Edited(lane)));
-        self.heard_to = revision;
+        (self.heard_to, self.read_to) = (revision, revision);
         Ok(revision)
     }
 
@@ -78,50 +86,34 @@ impl MemberWork {
         own.lease != self.lease || own.value != self.told()
     }
 
-    /// Reads everything where the watch has ended. A key of our own that is gone is put again. Gives no watch where none can
-    /// be opened; it is to be tried again then.
-    pub(super) async fn read_again(&mut self, unread: &mut Unread) -> Option<EngineWatch> {
+    /// Reads everything where the watch has ended, and begins to open another one. A key of our own that is gone is put again.
+    pub(super) async fn read_again(&mut self, unread: &mut Unread) {
         let read = self.read_keys().await;
         unread.tried(read.is_ok(), since_boot());
-        if read.is_ok() && !self.view.members().contains_key(&self.of.me) {
-            self.register_again(None).await;
-        }
-        let watch = match read {
-            Ok(revision) => self.of.engine.watch(self.of.keys.membership(), revision).await,
-            Err(cause) => Err(cause),
-        };
-        match watch {
-            Ok(watch) => {
-                if std::mem::take(unread).is_told {
-                    tracing::info!("the cluster is read again");
+        match read {
+            Err(cause) => unread.tell(&cause, since_boot()),
+            Ok(revision) => {
+                if !self.view.members().contains_key(&self.of.me) {
+                    self.register_again(None).await;
                 }
-                return Some(watch);
+                let (engine, range) = (self.of.engine.clone(), self.of.keys.membership());
+                let open = || async move { engine.watch(range, revision).await }.boxed();
+                unread.opening.get_or_insert_with(open);
             }
-            Err(cause) if !unread.is_to_be_told(since_boot()) => {
-                tracing::debug!(%cause, "the cluster can't be read, or not be watched");
-            }
-            Err(cause) if unread.is_stale() => tracing::warn!(
-                %cause,
-                "the cluster can't be read, so this member takes nothing over and hears of no orders until it can; it goes on \
-                 trying"
-            ),
-            Err(cause) => tracing::warn!(
-                %cause,
-                "changes in the cluster can't be watched, so this member reads it again and again; it goes on trying"
-            ),
         }
-        None
     }
 }
 
-/// Since when a member hears nothing of what changes.
-#[derive(Debug, Default)]
+/// Since when a member hears nothing of what changes, and what it does for that.
+#[derive(Default)]
 pub(super) struct Unread {
     since: Option<Duration>,
     /// Whether nothing could be read either.
     is_stale: bool,
-    /// When it is tried again.
+    /// When it is read again.
     again_at: Option<Instant>,
+    /// The watch that is about to be opened: that may take much longer than to read.
+    opening: Option<BoxFuture<'static, Result<EngineWatch, EngineError>>>,
     is_told: bool,
 }
 
@@ -138,15 +130,46 @@ impl Unread {
         self.is_stale
     }
 
-    /// When it is to be tried again.
+    /// When it is to be read again.
     pub(super) fn again_at(&self) -> Instant {
         self.again_at.unwrap_or_else(Instant::now)
     }
 
-    /// Whether the log is to have it now: once.
-    fn is_to_be_told(&mut self, now: Duration) -> bool {
+    /// The watch, once it is opened, and what it tells is new again. Where none is about to be, it waits for ever.
+    pub(super) async fn opened(&mut self) -> EngineWatch {
+        loop {
+            let Some(opening) = &mut self.opening else { return std::future::pending().await };
+            let opened = opening.await;
+            self.opening = None;
+            match opened {
+                Ok(watch) => {
+                    if std::mem::take(self).is_told {
+                        tracing::info!("the cluster is read again");
+                    }
+                    return watch;
+                }
+                Err(cause) => self.tell(&cause, since_boot()),
+            }
+        }
+    }
+
+    /// Has the log say it, once, where it lasts.
+    fn tell(&mut self, cause: &EngineError, now: Duration) {
         let is_long = self.since.is_some_and(|since| now.saturating_sub(since) >= UNREAD_TOLD_AFTER);
-        is_long && !std::mem::replace(&mut self.is_told, true)
+        if !is_long || std::mem::replace(&mut self.is_told, true) {
+            tracing::debug!(%cause, "the cluster can't be read, or not be watched");
+        } else if self.is_stale {
+            tracing::warn!(
+                %cause,
+                "the cluster can't be read, so this member takes nothing over and hears of no orders until it can; it goes on \
+                 trying"
+            );
+        } else {
+            tracing::warn!(
+                %cause,
+                "changes in the cluster can't be watched, so this member reads it again and again; it goes on trying"
+            );
+        }
     }
 }
 

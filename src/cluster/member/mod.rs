@@ -111,6 +111,7 @@ impl Membership {
             reach: ReachClock::default(),
             lease: None,
             heard_to: ABSENT,
+            read_to: ABSENT,
             put_at: ABSENT,
             clock: clock_sender,
             lease_of_renewal: lease_sender,
@@ -150,6 +151,8 @@ struct MemberWork {
     lease: Option<LeaseId>,
     /// Up to which revision it has heard of everything.
     heard_to: i64,
+    /// At which revision it has read everything: what the watch tells of before is no news.
+    read_to: i64,
     /// When its key was put: what the watch tells of it before is no news.
     put_at: i64,
     clock: watch::Sender<LeaseClock>,
@@ -190,10 +193,12 @@ impl MemberWork {
                     };
                     if let Err(cause) = seen {
                         tracing::debug!(%cause, "the cluster is read again");
-                        watch = self.read_again(&mut unread).await;
+                        watch = None;
+                        self.read_again(&mut unread).await;
                     }
                 },
-                () = sleep_until(unread.again_at()), if watch.is_none() => watch = self.read_again(&mut unread).await,
+                () = sleep_until(unread.again_at()), if watch.is_none() => self.read_again(&mut unread).await,
+                opened = unread.opened() => watch = Some(opened),
                 Some(lease) = gone.recv() => self.register_again(Some(lease)).await,
                 command = commands.recv() => {
                     let Some(command) = command else { return self.part().await };
@@ -394,8 +399,8 @@ impl MemberWork {
     async fn see(&mut self, changes: Vec<EngineChange>) {
         let now = since_boot();
         let own = self.of.keys.member(&self.of.me);
-        let mut is_gone = false;
-        for change in changes {
+        let (mut is_gone, read_to) = (false, self.read_to);
+        for change in changes.into_iter().filter(|change| change.revision() > read_to) {
             self.heard_to = self.heard_to.max(change.revision());
             match change {
                 EngineChange::Put(entry) => {

@@ -102,6 +102,28 @@ async fn whoever_can_read_and_not_watch_takes_over_and_hears_of_edits_all_the_sa
     timeout(PATIENCE, second.handle.has_left()).await.expect("it has left");
 }
 
+/// It tells how long is to be waited from when it is written, and each reading brings it again.
+#[tokio::test]
+async fn a_wait_that_a_host_asked_for_is_heard_once_however_often_it_is_read() {
+    let engine = MemoryEngine::default();
+    let (mut first, _owned) = join(&engine, "first").await;
+    take_all(&mut first).await;
+    engine.set_unwatchable(true);
+    let keys = ClusterKeys::of("default");
+    let put = |key: String, value: &str| {
+        let then = vec![Operation::Put { key, value: value.as_bytes().to_vec(), lease: None }];
+        engine.with(|store| store.commit(&Transaction { then, ..Transaction::default() }));
+    };
+    put(keys.pause("host"), "9");
+    let told = timeout(PATIENCE, first.pauses.recv()).await.expect("soon").expect("it goes on");
+    assert_eq!((told.host.as_str(), told.wait), ("host", Some(Duration::from_secs(9))));
+    for number in 0..3 {
+        put(keys.lane(Slot::of("api"), "api").bell(), &number.to_string());
+        assert!(matches!(next(&mut first).await, SlotEvent::Edited(_)), "by reading");
+    }
+    assert!(first.pauses.try_recv().is_err(), "it was heard before");
+}
+
 /// What came through late says nothing of now, also where only a reading shows it.
 #[tokio::test]
 async fn an_earlier_word_of_ours_that_comes_late_is_said_anew_also_where_only_reading_tells() {
