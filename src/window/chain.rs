@@ -218,7 +218,8 @@ impl Chain {
     /// read. An answer that another output got before says nothing.
     pub fn ends_by(&mut self, first: Option<(&[SeenRecord], Moment)>) -> bool {
         self.is_end_in_doubt = false;
-        let is_fresh = |at: &Moment| self.asked_at.is_none_or(|asked_at| at.earlier >= asked_at.earlier);
+        // Servers behind one name have clocks of their own.
+        let is_fresh = |at: &Moment| self.asked_at.is_none_or(|asked_at| at.later >= asked_at.earlier);
         let first = first.filter(|(_, at)| is_fresh(at)).map(|(records, _)| for_counted(records));
         let begun = self.begun_by_date();
         self.counted.ends_by(first.as_deref(), begun)

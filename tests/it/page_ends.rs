@@ -1,6 +1,6 @@
 //! Where pages end by what an answer says or by their number, and answers that are read as they come.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -190,15 +190,20 @@ fn an_empty_answer_holds_no_records() {
     assert!(listener.ids().is_empty());
 }
 
-/// Pages by number, the newest first, of a list that grows by so many records before each request.
+/// Pages by number, the newest first, of a list that grows by so many records before each request for it. `/detail` gives the
+/// record that it is asked about.
 fn growing(old: u64, size: usize, grows_by: impl Fn(usize) -> usize + Send + Sync + 'static) -> MockServer {
     let begun = Utc::now();
     let dates = (0..old).map(|id| begun - TimeDelta::minutes(1 + id as i64));
     let list = Mutex::new(dates.enumerate().collect::<Vec<(usize, DateTime<Utc>)>>());
-    MockServer::start(move |asked, before| {
+    let requests = AtomicUsize::new(0);
+    MockServer::start(move |asked, _| {
+        if let Some(id) = asked.raw_field("of") {
+            return Reply::json(&json!({ "result": [{ "id": id.parse::<u64>().unwrap() }] }).to_string());
+        }
         let number: usize = asked.raw_field("page").map_or(1, |page| page.parse().unwrap());
         let mut list = list.lock().unwrap();
-        for _ in 0..grows_by(before) {
+        for _ in 0..grows_by(requests.fetch_add(1, Ordering::SeqCst)) {
             let id = list.len();
             list.insert(0, (id, Utc::now()));
         }
@@ -214,15 +219,55 @@ fn growing_entry(api: &MockServer, listener: &MockListener) -> String {
     config.replace(", checkpoint: window", "").replace("    next_request: {}\n", "")
 }
 
+/// The pages 2 to 4 hold records of the first one, and later ones: as where a server gives its first page for any number.
+fn growing_by_less_than_a_page() -> MockServer {
+    growing(12, 4, |before| [0, 6, 3, 3].get(before).copied().unwrap_or_default())
+}
+
+#[track_caller]
+fn assert_has_all(api: &MockServer, listener: &MockListener) {
+    let ids = listener.ids();
+    assert!((0..12).all(|id| ids.contains(&id)), "{ids:?} by the pages {:?}", asked(api));
+}
+
+#[track_caller]
+fn assert_read_to_its_end(api: &MockServer, listener: &MockListener) {
+    assert_has_all(api, listener);
+    let pages: Vec<String> =
+        api.asked().iter().filter_map(|asked| asked.raw_field("page").map(str::to_owned)).collect();
+    assert_eq!(pages, ["1", "2", "3", "4", "1", "5", "6", "7", "8", "9"]);
+}
+
 #[test]
 fn a_list_that_grows_about_as_fast_as_it_is_read_is_read_to_its_end() {
-    // The pages 2 to 4 hold records of the first one, and later ones: as where a server gives its first page for any number.
-    let api = growing(12, 4, |before| [0, 6, 3, 3].get(before).copied().unwrap_or_default());
-    let listener = MockListener::start();
+    let (api, listener) = (growing_by_less_than_a_page(), MockListener::start());
     Fetcher::new(&growing_entry(&api, &listener)).once().assert_code(0);
-    let ids = listener.ids();
-    assert!((0..12).all(|id| ids.contains(&id)), "{ids:?} by the pages {:?}", asked(&api));
-    assert_eq!(asked(&api), ["1", "2", "3", "4", "1", "5", "6", "7", "8", "9"]);
+    assert_read_to_its_end(&api, &listener);
+}
+
+#[test]
+fn so_is_one_of_whose_entries_each_is_asked_about() {
+    let (api, listener) = (growing_by_less_than_a_page(), MockListener::start());
+    let step = format!(
+        "    steps:\n      - http_request: {{url: '{}/detail?of={{item.id}}'}}\n        json_paths: {{data: result}}\n",
+        api.url()
+    );
+    Fetcher::new(&(growing_entry(&api, &listener) + &step)).once().assert_code(0);
+    assert_read_to_its_end(&api, &listener);
+}
+
+#[test]
+fn so_is_one_that_two_outputs_get_by_the_same_requests() {
+    let (api, one, other) = (growing_by_less_than_a_page(), MockListener::start(), MockListener::start());
+    let output = |name: &str, listener: &MockListener| {
+        format!("  - {{name: {name}, url: '{}', token: shipping-token-1}}\n", listener.url())
+    };
+    let config = growing_entry(&api, &one);
+    let apis = config.split_once('\n').unwrap().1;
+    let config = format!("logzio:\n{}{}{apis}", output("one", &one), output("other", &other));
+    Fetcher::new(&config).once().assert_code(0);
+    assert_has_all(&api, &one);
+    assert_has_all(&api, &other);
 }
 
 #[test]

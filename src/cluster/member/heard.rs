@@ -16,8 +16,8 @@ use crate::cluster::leave::since_boot;
 use crate::cluster::pause::{ToldPause, decode_wait};
 use crate::cluster::slot::{MemberId, Slot};
 
-/// How long the cluster can't be read, or not be watched, before the log has it: when the engine is away for a moment, other lines tell that.
-const UNREAD_TOLD_AFTER: Duration = Duration::from_secs(10);
+/// How long the cluster can't be watched before the log has it: when the engine is away for a moment, other lines tell that.
+const UNWATCHED_TOLD_AFTER: Duration = Duration::from_secs(10);
 
 impl MemberWork {
     /// An entry has changed.
@@ -87,28 +87,29 @@ impl MemberWork {
     }
 
     /// Reads everything where the watch has ended, and begins to open another one. A key of our own that is gone is put again.
-    pub(super) async fn read_again(&mut self, unread: &mut Unread) {
+    pub(super) async fn read_again(&mut self, unwatched: &mut Unwatched) {
         let read = self.read_keys().await;
-        unread.tried(read.is_ok(), since_boot());
+        unwatched.tried(read.is_ok(), since_boot());
         match read {
-            Err(cause) => unread.tell(&cause, since_boot()),
+            Err(cause) => unwatched.tell(&cause, since_boot()),
             Ok(revision) => {
                 if !self.view.members().contains_key(&self.of.me) {
                     self.register_again(None).await;
                 }
                 let (engine, range) = (self.of.engine.clone(), self.of.keys.membership());
                 let open = || async move { engine.watch(range, revision).await }.boxed();
-                unread.opening.get_or_insert_with(open);
+                unwatched.opening.get_or_insert_with(open);
             }
         }
     }
 }
 
-/// Since when a member hears nothing of what changes, and what it does for that.
+/// What a member without a watch does to have one again.
 #[derive(Default)]
-pub(super) struct Unread {
+pub(super) struct Unwatched {
+    /// When it was first tried.
     since: Option<Duration>,
-    /// Whether nothing could be read either.
+    /// Whether the keys couldn't be read either, at the last try.
     is_stale: bool,
     /// When it is read again.
     again_at: Option<Instant>,
@@ -117,7 +118,7 @@ pub(super) struct Unread {
     is_told: bool,
 }
 
-impl Unread {
+impl Unwatched {
     /// It was tried to read.
     fn tried(&mut self, is_read: bool, now: Duration) {
         self.since.get_or_insert(now);
@@ -153,10 +154,15 @@ impl Unread {
         }
     }
 
-    /// Has the log say it, once, where it lasts.
+    /// Whether it lasts so long that the log is to have it: once.
+    fn is_to_be_told(&mut self, now: Duration) -> bool {
+        let is_long = self.since.is_some_and(|since| now.saturating_sub(since) >= UNWATCHED_TOLD_AFTER);
+        is_long && !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// Has the log say it where it lasts.
     fn tell(&mut self, cause: &EngineError, now: Duration) {
-        let is_long = self.since.is_some_and(|since| now.saturating_sub(since) >= UNREAD_TOLD_AFTER);
-        if !is_long || std::mem::replace(&mut self.is_told, true) {
+        if !self.is_to_be_told(now) {
             tracing::debug!(%cause, "the cluster can't be read, or not be watched");
         } else if self.is_stale {
             tracing::warn!(
@@ -187,4 +193,22 @@ pub(in crate::cluster) fn owner_of(entry: &EngineEntry) -> Option<MemberId> {
 /// What a member says of itself. Of one that says nothing readable it is taken that it is willing.
 pub(in crate::cluster) fn about(entry: &EngineEntry) -> AboutMember {
     serde_json::from_slice(&entry.value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_it_is_not_watched_is_told_once_when_it_lasts() {
+        let mut unwatched = Unwatched::default();
+        assert!(!unwatched.is_to_be_told(Duration::from_secs(99)), "it was never tried");
+        unwatched.tried(false, Duration::from_secs(100));
+        assert!(unwatched.is_stale());
+        for (second, is_told) in [(100, false), (109, false), (110, true), (111, false), (500, false)] {
+            unwatched.tried(true, Duration::from_secs(second));
+            assert_eq!(unwatched.is_to_be_told(Duration::from_secs(second)), is_told, "at {second}");
+        }
+        assert!(!unwatched.is_stale(), "it could be read");
+    }
 }

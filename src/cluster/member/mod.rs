@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use handle::MemberCommand;
-use heard::Unread;
+use heard::Unwatched;
 use pauses::HEARD_MAX;
 use renewal::Renewal;
 
@@ -178,27 +178,25 @@ impl MemberWork {
         mut gone: mpsc::Receiver<LeaseId>,
         mut commands: mpsc::UnboundedReceiver<MemberCommand>,
     ) {
-        let (mut watch, mut unread) = (Some(watch), Unread::default());
+        let (mut watch, mut unwatched) = (Some(watch), Unwatched::default());
         loop {
             // By what was heard last nothing is decided while nothing can be read.
-            let look = if unread.is_stale() { AGAIN_AFTER } else { self.step().await };
+            let look = if unwatched.is_stale() { AGAIN_AFTER } else { self.step().await };
             if self.is_leaving && self.ownership.count() == 0 {
                 return self.part().await;
             }
             tokio::select! {
                 changes = changes_of(&mut watch) => {
-                    let seen = match &mut watch {
-                        Some(watch) => self.see_all(changes, watch).await,
-                        None => Ok(()),
-                    };
-                    if let Err(cause) = seen {
+                    if let Some(open) = &mut watch
+                        && let Err(cause) = self.see_all(changes, open).await
+                    {
                         tracing::debug!(%cause, "the cluster is read again");
                         watch = None;
-                        self.read_again(&mut unread).await;
+                        self.read_again(&mut unwatched).await;
                     }
                 },
-                () = sleep_until(unread.again_at()), if watch.is_none() => self.read_again(&mut unread).await,
-                opened = unread.opened() => watch = Some(opened),
+                () = sleep_until(unwatched.again_at()), if watch.is_none() => self.read_again(&mut unwatched).await,
+                opened = unwatched.opened() => watch = Some(opened),
                 Some(lease) = gone.recv() => self.register_again(Some(lease)).await,
                 command = commands.recv() => {
                     let Some(command) = command else { return self.part().await };

@@ -26,9 +26,7 @@ impl Pipeline<'_> {
         let is_such = |cause: &FetchError| cause.status().is_some_and(|status| NO_SUCH_PAGE.contains(&status));
         let Some(before) = before.filter(|_| self.plan.paging.is_counted() && is_such(cause)) else { return false };
         let Ok(answer) = Box::pin(fetcher.page(self.scope(before), RequestTurn::Counted)).await else { return false };
-        let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let Some(text) = answer.text() else { return false };
-        let Ok(page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
+        let Some(page) = self.read_again(&answer) else { return false };
         let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
         if !self.intake.chain.is_last_page(&records) {
             return false;
@@ -45,22 +43,26 @@ impl Pipeline<'_> {
         }
         let first = self.first_position();
         let answer = Box::pin(fetcher.page(self.scope(&first), RequestTurn::Counted)).await.ok();
-        let first = answer.as_ref().and_then(|answer| Some((self.shown_again(answer)?, answer.moment)));
+        let first = answer.as_ref().and_then(|answer| {
+            let seen = |record: &Record<'_>| {
+                let (fingerprint, date) = (record.fingerprint, record.date);
+                SeenRecord { fingerprint, date, is_below: false }
+            };
+            let records: Vec<SeenRecord> = self.read_again(answer)?.records.iter().map(seen).collect();
+            // It had some: an answer without any is none.
+            (!records.is_empty()).then_some((records, answer.moment))
+        });
         self.intake.chain.ends_by(first.as_ref().map(|(records, moment)| (records.as_slice(), *moment)))
     }
 
-    /// The records of a page that came again; nothing where it has none, as it had some.
-    fn shown_again(&self, answer: &Answer) -> Option<Vec<SeenRecord>> {
+    /// A page that was asked for again, of which nothing is shipped; nothing where it can't be read.
+    pub(super) fn read_again<'p>(&self, answer: &'p Answer) -> Option<Page<'p>> {
         let (paths, fields, text) = (&self.plan.paths, &self.plan.custom_fields, answer.text()?);
         let mut page = beside_the_runtime(text.len(), || Page::read(text, paths, fields)).ok()?;
         if let Some(rule) = &self.plan.next_iteration {
             rule.drop_false_dates(paths.date.as_ref(), &mut page.records, self.now);
         }
-        let seen = |record: &Record<'_>| {
-            let (fingerprint, date) = (record.fingerprint, record.date);
-            SeenRecord { fingerprint, date, is_below: false }
-        };
-        Some(page.records.iter().map(seen).collect()).filter(|seen: &Vec<SeenRecord>| !seen.is_empty())
+        Some(page)
     }
 
     /// What a page means behind which no other is asked for.

@@ -12,7 +12,6 @@ use crate::fetch::{Answer, FetchError, Fetcher, RequestTurn};
 use crate::paging::{Pagination, next_link};
 use crate::record::date::before;
 use crate::record::{Fingerprint, Page, Record, RecordKey};
-use crate::runtime::beside_the_runtime;
 use crate::template::{Position, Scope};
 use crate::window::{Progress, Proof, SeenRecord};
 
@@ -119,12 +118,7 @@ impl Pipeline<'_> {
 
     /// Whether an answer shows that pages go on as they did.
     async fn proves(&self, answer: &Answer, progress: &Progress) -> bool {
-        let Some(text) = answer.text() else { return false };
-        let (paths, fields) = (&self.plan.paths, &self.plan.custom_fields);
-        let Ok(mut page) = beside_the_runtime(text.len(), || Page::read(text, paths, fields)) else { return false };
-        if let Some(rule) = &self.plan.next_iteration {
-            rule.drop_false_dates(paths.date.as_ref(), &mut page.records, self.now);
-        }
+        let Some(page) = self.read_again(answer) else { return false };
         match progress.proof() {
             Proof::Again(_) => {
                 let records: Vec<Fingerprint> = page.records.iter().map(|record| record.fingerprint).collect();
